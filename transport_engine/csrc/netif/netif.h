@@ -1,0 +1,77 @@
+/* Packet I/O over UDP datagrams: the one interface between the engine and any driver.
+ *
+ * Knows endpoints and datagram payloads. Does not know Ethernet, packets of the flow protocol,
+ * flows or channels. Drivers compose: `fault` wraps any other.
+ */
+#ifndef NETIF_NETIF_H
+#define NETIF_NETIF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "transport_engine.h"
+
+enum netif_limit { NETIF_DATAGRAM_BYTES_MAX = 9216 };
+
+/* One UDP datagram. On transmit `bytes` points to the caller's memory, which the driver copies (or
+ * hands to the kernel) before tx_burst returns. On receive it points to the driver's memory, which
+ * stays valid until the next rx_burst. */
+struct netif_datagram {
+    struct te_endpoint local;
+    struct te_endpoint remote;
+    uint8_t *bytes;
+    uint32_t size_bytes;
+    uint8_t ecn; /* the two ECN bits of the IP header, where the driver can see or set them */
+};
+
+enum netif_caps {
+    NETIF_WAKES = 1 /* netif->fd becomes readable when a datagram arrives */
+};
+
+struct netif;
+
+struct netif_ops {
+    const char *name;
+    /* Returns the datagrams received, at most `count` <= TE_BURST_MAX; never blocks. */
+    int (*rx_burst)(struct netif *netif, uint64_t now_ns, struct netif_datagram *datagrams, int count);
+    /* Returns how many of the first datagrams were taken; the rest could not be sent now. */
+    int (*tx_burst)(struct netif *netif, uint64_t now_ns, const struct netif_datagram *datagrams,
+                    int count);
+    /* Receive datagrams for this local port too. TE_OK, TE_E_IN_USE, TE_E_NO_MEMORY, TE_E_SYSTEM. */
+    int (*listen)(struct netif *netif, uint16_t port);
+    void (*unlisten)(struct netif *netif, uint16_t port);
+    /* With NETIF_WAKES: makes the next arrival signal netif->fd. Returns true if datagrams may be
+     * waiting already, so that the caller polls instead of sleeping. */
+    bool (*arm)(struct netif *netif);
+    /* When the driver itself wants to be polled again (delayed datagrams, ARP retries);
+     * UINT64_MAX: no timer. */
+    uint64_t (*next_ns)(const struct netif *netif);
+    void (*add_stats)(const struct netif *netif, struct te_stats *stats); /* may be NULL */
+    void (*close)(struct netif *netif);
+};
+
+/* Embedded as the first member of each driver's own struct. */
+struct netif {
+    const struct netif_ops *ops;
+    struct te_endpoint local; /* local.port: from which the engine calls */
+    uint32_t mtu_bytes;       /* largest IP packet that the path may carry */
+    unsigned caps;            /* enum netif_caps */
+    int fd;                   /* -1 where there is none */
+};
+
+/* Each returns TE_OK or an error, and then a sentence in `why` (TE_WHY_BYTES). */
+int netif_open(const struct te_engine_config *config, struct netif **netif, char *why);
+
+int netif_udp_open(const struct te_engine_config *config, struct netif **netif, char *why);
+int netif_dpdk_open(const struct te_engine_config *config, struct netif **netif, char *why);
+/* A netif whose datagrams come back to itself; for tests and engine benchmarks. */
+int netif_loopback_open(const struct te_engine_config *config, struct netif **netif, char *why);
+/* Two netifs in memory, joined back to back; both ends belong to one thread. */
+int netif_loopback_pair(const struct te_engine_config *a, const struct te_engine_config *b,
+                        struct netif *pair[2], char *why);
+/* Owner: takes over `inner`, also when it fails. */
+int netif_fault_open(const struct te_fault *fault, struct netif *inner, struct netif **netif,
+                     char *why);
+
+#endif
