@@ -1,0 +1,52 @@
+/* A pool of equal items in memory that the caller owns; take and give in O(1), last in first out.
+ *
+ * Items are named by index, so that links between them are 4 bytes and survive a move of the base.
+ * Knows nothing of what the items hold: a free item's first four bytes are the link.
+ */
+#ifndef BASE_POOL_H
+#define BASE_POOL_H
+
+#include <stdint.h>
+#include <string.h>
+
+#define NO_ITEM UINT32_MAX
+
+struct pool {
+    uint8_t *memory; /* Owner: the caller, for as long as the pool lives */
+    uint32_t item_bytes;
+    uint32_t capacity;
+    uint32_t fresh; /* items from here on were never taken: their memory is still untouched */
+    uint32_t free_head;
+    uint32_t free_count;
+};
+
+static inline void pool_init(struct pool *pool, void *memory, uint32_t item_bytes,
+                             uint32_t capacity) {
+    *pool = (struct pool){memory, item_bytes, capacity, 0, NO_ITEM, capacity};
+}
+
+static inline void *pool_at(const struct pool *pool, uint32_t index) {
+    return pool->memory + (size_t)index * pool->item_bytes;
+}
+
+/* Returns an index, or NO_ITEM when the pool is empty. The item's content is undefined. */
+static inline uint32_t pool_take(struct pool *pool) {
+    uint32_t index = pool->free_head;
+    if (index != NO_ITEM) {
+        memcpy(&pool->free_head, pool_at(pool, index), sizeof pool->free_head);
+    } else if (pool->fresh < pool->capacity) {
+        index = pool->fresh++;
+    } else {
+        return NO_ITEM;
+    }
+    pool->free_count--;
+    return index;
+}
+
+static inline void pool_give(struct pool *pool, uint32_t index) {
+    memcpy(pool_at(pool, index), &pool->free_head, sizeof pool->free_head);
+    pool->free_head = index;
+    pool->free_count++;
+}
+
+#endif
