@@ -1,0 +1,41 @@
+/* The bytes of one message under way, in blocks of a pool; written and read at any offset.
+ *
+ * Up to one block the message is that block; above, each index block names 1,024 blocks. Blocks
+ * are taken when first written to, so a message costs what has arrived of it.
+ * Does not know segments, acks or flows.
+ */
+#ifndef FLOW_BODY_H
+#define FLOW_BODY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/pool.h"
+
+enum body_limit {
+    BLOCK_BYTES = 4096,
+    BODY_INDEX_ENTRIES = BLOCK_BYTES / 4,
+    BODY_INDEXES = 4,
+    BODY_BYTES_MAX = BODY_INDEXES * BODY_INDEX_ENTRIES * BLOCK_BYTES
+};
+
+struct body {
+    uint32_t total_bytes;
+    uint32_t roots[BODY_INDEXES]; /* a data block, or index blocks */
+};
+
+void body_init(struct body *body, uint32_t total_bytes);
+
+/* Copies `size_bytes` in. The caller keeps offset + size within total_bytes.
+ * Errors: false when the pool is empty; what was taken until then stays with the body. */
+bool body_write(struct body *body, struct pool *blocks, uint32_t offset_bytes,
+                const uint8_t *source, uint32_t size_bytes);
+
+/* Copies out bytes that were written before. */
+void body_read(const struct body *body, const struct pool *blocks, uint32_t offset_bytes,
+               uint8_t *target, uint32_t size_bytes);
+
+/* Gives every block back. */
+void body_fini(struct body *body, struct pool *blocks);
+
+#endif
