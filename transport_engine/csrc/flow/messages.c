@@ -1,0 +1,295 @@
+/* Outgoing messages, cut into segments. */
+#include "flow/messages.h"
+
+#include "base/check.h"
+
+enum { SET_ACKED = 0, SET_LOST = 1, SCAN_MAX = 16 };
+
+static struct outgoing *at(const struct store *store, uint32_t index) {
+    return pool_at(&store->outgoing, index);
+}
+
+static uint32_t units_of(uint32_t total_bytes) {
+    return (total_bytes + CREDIT_UNIT_BYTES - 1) / CREDIT_UNIT_BYTES;
+}
+
+void send_queue_init(struct send_queue *queue, uint32_t segment_bytes) {
+    *queue = (struct send_queue){.segment_bytes = segment_bytes, .oldest = NO_ITEM,
+                                 .newest = NO_ITEM};
+    for (int i = 0; i < PRIORITIES; i++) {
+        queue->first[i] = queue->last[i] = NO_ITEM;
+    }
+}
+
+/* Segments that can go out for the first time: whole ones, and the last once it is complete. */
+static uint32_t sendable_count(const struct send_queue *queue, const struct outgoing *message) {
+    return message->appended_bytes == message->body.total_bytes
+               ? message->segment_count
+               : message->appended_bytes / queue->segment_bytes;
+}
+
+static void enqueue(struct send_queue *queue, struct store *store, uint32_t index, bool in_front) {
+    struct outgoing *message = at(store, index);
+    if (message->is_queued) {
+        return;
+    }
+    uint32_t *first = &queue->first[message->priority];
+    uint32_t *last = &queue->last[message->priority];
+    message->before = in_front ? NO_ITEM : *last;
+    message->after = in_front ? *first : NO_ITEM;
+    if (message->before == NO_ITEM) {
+        *first = index;
+    } else {
+        at(store, message->before)->after = index;
+    }
+    if (message->after == NO_ITEM) {
+        *last = index;
+    } else {
+        at(store, message->after)->before = index;
+    }
+    message->is_queued = true;
+}
+
+static void dequeue(struct send_queue *queue, struct store *store, struct outgoing *message) {
+    if (!message->is_queued) {
+        return;
+    }
+    if (message->before == NO_ITEM) {
+        queue->first[message->priority] = message->after;
+    } else {
+        at(store, message->before)->after = message->after;
+    }
+    if (message->after == NO_ITEM) {
+        queue->last[message->priority] = message->before;
+    } else {
+        at(store, message->after)->before = message->before;
+    }
+    message->is_queued = false;
+}
+
+static void link_newest(struct send_queue *queue, struct store *store, uint32_t index) {
+    struct outgoing *message = at(store, index);
+    message->older = queue->newest;
+    message->newer = NO_ITEM;
+    if (queue->newest == NO_ITEM) {
+        queue->oldest = index;
+    } else {
+        at(store, queue->newest)->newer = index;
+    }
+    queue->newest = index;
+    queue->message_count++;
+}
+
+static void unlink_message(struct send_queue *queue, struct store *store,
+                           const struct outgoing *message) {
+    if (message->older == NO_ITEM) {
+        queue->oldest = message->newer;
+    } else {
+        at(store, message->older)->newer = message->newer;
+    }
+    if (message->newer == NO_ITEM) {
+        queue->newest = message->older;
+    } else {
+        at(store, message->newer)->older = message->older;
+    }
+    queue->message_count--;
+}
+
+static void free_message(struct send_queue *queue, struct store *store, uint32_t index) {
+    struct outgoing *message = at(store, index);
+    dequeue(queue, store, message);
+    unlink_message(queue, store, message);
+    body_fini(&message->body, &store->blocks);
+    segments_fini(&message->sets, &store->blocks);
+    message->generation++;
+    pool_give(&store->outgoing, index);
+}
+
+void send_queue_fini(struct send_queue *queue, struct store *store) {
+    while (queue->oldest != NO_ITEM) {
+        free_message(queue, store, queue->oldest);
+    }
+}
+
+uint32_t send_queue_begin(struct send_queue *queue, struct store *store, uint32_t total_bytes,
+                          uint8_t lane, uint8_t priority) {
+    te_check(total_bytes > 0 && lane < LANES && priority < PRIORITIES);
+    uint32_t index = pool_take(&store->outgoing);
+    if (index == NO_ITEM) {
+        return NO_ITEM;
+    }
+    uint32_t generation = at(store, index)->generation;
+    uint32_t count = (total_bytes + queue->segment_bytes - 1) / queue->segment_bytes;
+    struct outgoing *message = at(store, index);
+    *message = (struct outgoing){.generation = generation, .segment_count = count, .lane = lane,
+                                 .priority = priority};
+    body_init(&message->body, total_bytes);
+    if (!segments_init(&message->sets, &store->blocks, count)) {
+        pool_give(&store->outgoing, index);
+        return NO_ITEM;
+    }
+    message->lane_sequence = lane == 0 ? 0 : queue->lane_next[lane]++;
+    link_newest(queue, store, index);
+    return index;
+}
+
+bool send_queue_append(struct send_queue *queue, struct store *store, uint32_t index,
+                       const uint8_t *bytes, uint32_t size_bytes) {
+    struct outgoing *message = at(store, index);
+    if (!body_write(&message->body, &store->blocks, message->appended_bytes, bytes, size_bytes)) {
+        return false;
+    }
+    message->appended_bytes += size_bytes;
+    if (message->next_segment < sendable_count(queue, message)) {
+        enqueue(queue, store, index, false);
+    }
+    return true;
+}
+
+/* Ids and credit bound what may be under way; both are looked at when a message starts. */
+static bool may_start(const struct send_queue *queue, const struct outgoing *message) {
+    if (message->is_started) {
+        return true;
+    }
+    return window_admits(&queue->whole, queue->next_id) &&
+           queue->units_sent + units_of(message->body.total_bytes) <= queue->units_limit;
+}
+
+static uint32_t remaining_segments(const struct outgoing *message) {
+    return message->segment_count - message->next_segment + message->lost_count;
+}
+
+/* The shortest remaining message among the first few of a priority that may go. */
+static uint32_t pick_message(const struct send_queue *queue, const struct store *store,
+                             int priority) {
+    uint32_t best = NO_ITEM;
+    uint32_t best_remaining = UINT32_MAX;
+    uint32_t index = queue->first[priority];
+    for (int i = 0; i < SCAN_MAX && index != NO_ITEM; i++) {
+        const struct outgoing *message = at(store, index);
+        if (remaining_segments(message) < best_remaining && may_start(queue, message)) {
+            best = index;
+            best_remaining = remaining_segments(message);
+        }
+        if (best_remaining == 1) {
+            break;
+        }
+        index = message->after;
+    }
+    return best;
+}
+
+static uint32_t segment_size(const struct send_queue *queue, const struct outgoing *message,
+                             uint32_t segment) {
+    uint32_t offset_bytes = segment * queue->segment_bytes;
+    uint32_t left_bytes = message->body.total_bytes - offset_bytes;
+    return left_bytes < queue->segment_bytes ? left_bytes : queue->segment_bytes;
+}
+
+bool send_queue_pick(struct send_queue *queue, struct store *store, uint32_t room_bytes,
+                     struct fragment *fragment) {
+    for (int priority = 0; priority < PRIORITIES; priority++) {
+        uint32_t index = pick_message(queue, store, priority);
+        if (index == NO_ITEM) {
+            continue;
+        }
+        struct outgoing *message = at(store, index);
+        uint32_t segment = message->lost_count > 0
+                               ? segments_next(&message->sets, &store->blocks, SET_LOST, 0)
+                               : message->next_segment;
+        if (MESSAGE_HEADER_BYTES + segment_size(queue, message, segment) > room_bytes) {
+            return false;
+        }
+        *fragment = (struct fragment){index, message->generation, segment};
+        return true;
+    }
+    return false;
+}
+
+static void mark_sent(struct send_queue *queue, struct store *store,
+                      const struct fragment *fragment) {
+    struct outgoing *message = at(store, fragment->message);
+    if (!message->is_started) {
+        message->is_started = true;
+        message->id = queue->next_id++;
+        queue->units_sent += units_of(message->body.total_bytes);
+    }
+    if (fragment->segment == message->next_segment) {
+        message->next_segment++;
+    } else if (segments_has(&message->sets, &store->blocks, SET_LOST, fragment->segment)) {
+        segments_remove(&message->sets, &store->blocks, SET_LOST, fragment->segment);
+        message->lost_count--;
+    }
+    if (message->lost_count == 0 && message->next_segment >= sendable_count(queue, message)) {
+        dequeue(queue, store, message);
+    }
+}
+
+uint32_t send_queue_write(struct send_queue *queue, struct store *store,
+                          const struct fragment *fragment, uint8_t *out) {
+    mark_sent(queue, store, fragment);
+    const struct outgoing *message = at(store, fragment->message);
+    struct message_frame frame = {
+        .id = message->id,
+        .offset_bytes = fragment->segment * queue->segment_bytes,
+        .total_bytes = message->body.total_bytes,
+        .size_bytes = (uint16_t)segment_size(queue, message, fragment->segment),
+        .lane_sequence = message->lane_sequence,
+        .lane = message->lane,
+        .priority = message->priority,
+    };
+    size_t header_bytes = frame_write_message(out, &frame);
+    body_read(&message->body, &store->blocks, frame.offset_bytes, out + header_bytes,
+              frame.size_bytes);
+    return (uint32_t)header_bytes + frame.size_bytes;
+}
+
+/* NULL: the message is whole at the peer, and its slot may serve another by now. */
+static struct outgoing *find(struct store *store, const struct fragment *fragment) {
+    struct outgoing *message = at(store, fragment->message);
+    return message->generation == fragment->generation ? message : NULL;
+}
+
+void send_queue_acked(struct send_queue *queue, struct store *store,
+                      const struct fragment *fragment) {
+    struct outgoing *message = find(store, fragment);
+    if (message == NULL ||
+        segments_has(&message->sets, &store->blocks, SET_ACKED, fragment->segment)) {
+        return;
+    }
+    segments_add(&message->sets, &store->blocks, SET_ACKED, fragment->segment);
+    message->acked_count++;
+    if (segments_has(&message->sets, &store->blocks, SET_LOST, fragment->segment)) {
+        segments_remove(&message->sets, &store->blocks, SET_LOST, fragment->segment);
+        message->lost_count--;
+        if (message->lost_count == 0 && message->next_segment >= sendable_count(queue, message)) {
+            dequeue(queue, store, message);
+        }
+    }
+    if (message->acked_count == message->segment_count) {
+        window_finish(&queue->whole, message->id);
+        free_message(queue, store, fragment->message);
+    }
+}
+
+void send_queue_lost(struct send_queue *queue, struct store *store,
+                     const struct fragment *fragment) {
+    struct outgoing *message = find(store, fragment);
+    if (message == NULL ||
+        segments_has(&message->sets, &store->blocks, SET_ACKED, fragment->segment) ||
+        segments_has(&message->sets, &store->blocks, SET_LOST, fragment->segment)) {
+        return;
+    }
+    segments_add(&message->sets, &store->blocks, SET_LOST, fragment->segment);
+    message->lost_count++;
+    enqueue(queue, store, fragment->message, true);
+}
+
+bool send_queue_has_work(const struct send_queue *queue) {
+    for (int i = 0; i < PRIORITIES; i++) {
+        if (queue->first[i] != NO_ITEM) {
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,85 @@
+/* The sending side of messages: which segment goes next, and which were acknowledged or lost.
+ *
+ * Knows messages and segments. Does not know packets, time or congestion.
+ * Order: priority, then the shortest remaining message among the first few (SRPT, as in Homa:
+ * Montazeri et al., SIGCOMM 2018), then first come.
+ */
+#ifndef FLOW_MESSAGES_H
+#define FLOW_MESSAGES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "flow/body.h"
+#include "flow/packet.h"
+#include "flow/segments.h"
+#include "flow/store.h"
+#include "flow/window.h"
+
+enum { PRIORITIES = 8 };
+
+struct outgoing {
+    uint32_t next_free; /* the pool's */
+    uint32_t generation; /* counts the lives of this slot, so that a stale fragment is seen */
+    uint64_t id;         /* given when its first segment goes out */
+    struct body body;
+    struct segments sets; /* SET_ACKED, SET_LOST */
+    uint32_t appended_bytes;
+    uint32_t segment_count;
+    uint32_t next_segment; /* the first that was never sent */
+    uint32_t acked_count;
+    uint32_t lost_count; /* to be sent again */
+    uint32_t older, newer; /* in the list of all messages of the flow */
+    uint32_t before, after; /* in the list of its priority, while it has something to send */
+    uint16_t lane_sequence;
+    uint8_t lane;
+    uint8_t priority;
+    bool is_started;
+    bool is_queued;
+};
+
+/* A segment as it travels in one packet. */
+struct fragment {
+    uint32_t message;
+    uint32_t generation;
+    uint32_t segment;
+};
+
+struct send_queue {
+    uint64_t next_id;
+    uint64_t units_sent; /* credit used, cumulative */
+    uint64_t units_limit; /* credit granted by the peer, cumulative */
+    uint32_t segment_bytes;
+    uint32_t oldest, newest; /* all messages that are not whole at the peer */
+    uint32_t first[PRIORITIES], last[PRIORITIES];
+    uint32_t message_count; /* of that list */
+    struct window whole; /* ids that are whole at the peer */
+    uint16_t lane_next[LANES];
+};
+
+void send_queue_init(struct send_queue *queue, uint32_t segment_bytes);
+void send_queue_fini(struct send_queue *queue, struct store *store);
+
+/* Opens a message of `total_bytes` >= 1. Returns its index, or NO_ITEM: no memory now. */
+uint32_t send_queue_begin(struct send_queue *queue, struct store *store, uint32_t total_bytes,
+                          uint8_t lane, uint8_t priority);
+/* Appends the next bytes. False: no memory now, and nothing was appended. */
+bool send_queue_append(struct send_queue *queue, struct store *store, uint32_t message,
+                       const uint8_t *bytes, uint32_t size_bytes);
+
+/* Chooses what goes next into a packet with `room_bytes` for header and bytes of a MESSAGE frame.
+ * False: nothing may go, or nothing that fits. It changes nothing. */
+bool send_queue_pick(struct send_queue *queue, struct store *store, uint32_t room_bytes,
+                     struct fragment *fragment);
+/* Writes the frame of a picked fragment and counts it as sent. Returns the bytes written. */
+uint32_t send_queue_write(struct send_queue *queue, struct store *store,
+                          const struct fragment *fragment, uint8_t *out);
+
+void send_queue_acked(struct send_queue *queue, struct store *store,
+                      const struct fragment *fragment);
+void send_queue_lost(struct send_queue *queue, struct store *store,
+                     const struct fragment *fragment);
+
+bool send_queue_has_work(const struct send_queue *queue);
+
+#endif

@@ -1,0 +1,246 @@
+/* Incoming messages, joined from segments. */
+#include "flow/reassembly.h"
+
+#include "base/check.h"
+
+enum { SET_RECEIVED = 0 };
+
+static struct incoming *at(const struct store *store, uint32_t index) {
+    return pool_at(&store->incoming, index);
+}
+
+static uint32_t units_of(uint32_t total_bytes) {
+    return (total_bytes + CREDIT_UNIT_BYTES - 1) / CREDIT_UNIT_BYTES;
+}
+
+void reassembly_init(struct reassembly *reassembly, uint32_t segment_bytes,
+                     uint32_t message_bytes_max, uint64_t credit_units) {
+    *reassembly = (struct reassembly){
+        .segment_bytes = segment_bytes,
+        .message_bytes_max = message_bytes_max,
+        .partial_index = NO_ITEM,
+        .ready_first = NO_ITEM,
+        .ready_last = NO_ITEM,
+        .held_first = NO_ITEM,
+        .units_limit = credit_units,
+    };
+}
+
+static void free_incoming(struct store *store, uint32_t index) {
+    struct incoming *message = at(store, index);
+    body_fini(&message->body, &store->blocks);
+    segments_fini(&message->sets, &store->blocks);
+    pool_give(&store->incoming, index);
+}
+
+static void free_list(struct store *store, uint32_t first) {
+    while (first != NO_ITEM) {
+        uint32_t next = at(store, first)->next;
+        free_incoming(store, first);
+        first = next;
+    }
+}
+
+static uint32_t *partials(const struct reassembly *reassembly, const struct store *store) {
+    return pool_at(&store->blocks, reassembly->partial_index);
+}
+
+void reassembly_fini(struct reassembly *reassembly, struct store *store) {
+    free_list(store, reassembly->ready_first);
+    free_list(store, reassembly->held_first);
+    if (reassembly->partial_index != NO_ITEM) {
+        const uint32_t *index = partials(reassembly, store);
+        for (int i = 0; i < MESSAGE_WINDOW; i++) {
+            if (index[i] != NO_ITEM) {
+                free_incoming(store, index[i]);
+            }
+        }
+        pool_give(&store->blocks, reassembly->partial_index);
+    }
+}
+
+static uint32_t *find_partial(const struct reassembly *reassembly, const struct store *store,
+                              uint64_t id) {
+    _Static_assert(MESSAGE_WINDOW * sizeof(uint32_t) <= BLOCK_BYTES, "the map fills one block");
+    return &partials(reassembly, store)[id % MESSAGE_WINDOW];
+}
+
+static bool take_partial_index(struct reassembly *reassembly, struct store *store) {
+    if (reassembly->partial_index == NO_ITEM) {
+        reassembly->partial_index = pool_take(&store->blocks);
+        if (reassembly->partial_index == NO_ITEM) {
+            return false;
+        }
+        memset(partials(reassembly, store), 0xFF, BLOCK_BYTES);
+    }
+    return true;
+}
+
+/* Returns the new message's index, or NO_ITEM: no memory. */
+static uint32_t open_message(struct reassembly *reassembly, struct store *store,
+                             const struct message_frame *frame) {
+    uint32_t index = pool_take(&store->incoming);
+    if (index == NO_ITEM) {
+        return NO_ITEM;
+    }
+    uint32_t segment_bytes = reassembly->segment_bytes;
+    uint32_t count = (frame->total_bytes + segment_bytes - 1) / segment_bytes;
+    struct incoming *message = at(store, index);
+    *message = (struct incoming){.next = NO_ITEM, .segment_count = count, .id = frame->id,
+                                 .lane_sequence = frame->lane_sequence, .lane = frame->lane,
+                                 .priority = frame->priority};
+    body_init(&message->body, frame->total_bytes);
+    if (!segments_init(&message->sets, &store->blocks, count)) {
+        pool_give(&store->incoming, index);
+        return NO_ITEM;
+    }
+    return index;
+}
+
+/* All segments but a message's last are full, and each begins at a multiple of the size. */
+static bool is_aligned(const struct reassembly *reassembly, const struct message_frame *frame) {
+    bool is_last = frame->offset_bytes + frame->size_bytes == frame->total_bytes;
+    return frame->offset_bytes % reassembly->segment_bytes == 0 &&
+           (frame->size_bytes == reassembly->segment_bytes ||
+            (is_last && frame->size_bytes < reassembly->segment_bytes));
+}
+
+static void append_ready(struct reassembly *reassembly, struct store *store, uint32_t index) {
+    at(store, index)->next = NO_ITEM;
+    if (reassembly->ready_last == NO_ITEM) {
+        reassembly->ready_first = index;
+    } else {
+        at(store, reassembly->ready_last)->next = index;
+    }
+    reassembly->ready_last = index;
+}
+
+static bool is_turn(const struct reassembly *reassembly, const struct incoming *message) {
+    return message->lane == 0 || message->lane_sequence == reassembly->lane_next[message->lane];
+}
+
+/* Moves held messages of `lane` whose turn has come. */
+static void release_held(struct reassembly *reassembly, struct store *store, uint8_t lane) {
+    uint32_t *link = &reassembly->held_first;
+    while (*link != NO_ITEM) {
+        uint32_t index = *link;
+        struct incoming *message = at(store, index);
+        if (message->lane != lane || !is_turn(reassembly, message)) {
+            link = &message->next;
+            continue;
+        }
+        *link = message->next;
+        append_ready(reassembly, store, index);
+        reassembly->lane_next[lane]++;
+        link = &reassembly->held_first;
+    }
+}
+
+static void finish_message(struct reassembly *reassembly, struct store *store, uint32_t index) {
+    struct incoming *message = at(store, index);
+    window_finish(&reassembly->whole, message->id);
+    if (!is_turn(reassembly, message)) {
+        message->next = reassembly->held_first;
+        reassembly->held_first = index;
+        return;
+    }
+    append_ready(reassembly, store, index);
+    if (message->lane != 0) {
+        reassembly->lane_next[message->lane]++;
+        release_held(reassembly, store, message->lane);
+    }
+}
+
+/* The usual case: a message that one packet brings whole needs no map of partial ones. */
+static enum reassembly_verdict receive_whole(struct reassembly *reassembly, struct store *store,
+                                             const struct message_frame *frame) {
+    uint32_t index = open_message(reassembly, store, frame);
+    if (index == NO_ITEM) {
+        return REASSEMBLY_NO_MEMORY;
+    }
+    if (!body_write(&at(store, index)->body, &store->blocks, 0, frame->bytes, frame->size_bytes)) {
+        free_incoming(store, index);
+        return REASSEMBLY_NO_MEMORY;
+    }
+    reassembly->units_started += units_of(frame->total_bytes);
+    finish_message(reassembly, store, index);
+    return REASSEMBLY_STORED;
+}
+
+static enum reassembly_verdict receive_piece(struct reassembly *reassembly, struct store *store,
+                                             const struct message_frame *frame, uint32_t *entry) {
+    struct incoming *message = at(store, *entry);
+    if (message->body.total_bytes != frame->total_bytes || message->lane != frame->lane ||
+        message->lane_sequence != frame->lane_sequence) {
+        return REASSEMBLY_VIOLATION;
+    }
+    uint32_t segment = frame->offset_bytes / reassembly->segment_bytes;
+    if (segments_has(&message->sets, &store->blocks, SET_RECEIVED, segment)) {
+        return REASSEMBLY_DUPLICATE;
+    }
+    if (!body_write(&message->body, &store->blocks, frame->offset_bytes, frame->bytes,
+                    frame->size_bytes)) {
+        return REASSEMBLY_NO_MEMORY;
+    }
+    segments_add(&message->sets, &store->blocks, SET_RECEIVED, segment);
+    if (++message->received_count == message->segment_count) {
+        uint32_t index = *entry;
+        *entry = NO_ITEM;
+        reassembly->partial_count--;
+        finish_message(reassembly, store, index);
+        if (reassembly->partial_count == 0) {
+            pool_give(&store->blocks, reassembly->partial_index);
+            reassembly->partial_index = NO_ITEM;
+        }
+    }
+    return REASSEMBLY_STORED;
+}
+
+enum reassembly_verdict reassembly_receive(struct reassembly *reassembly, struct store *store,
+                                           const struct message_frame *frame) {
+    if (frame->total_bytes > reassembly->message_bytes_max || !is_aligned(reassembly, frame) ||
+        !window_admits(&reassembly->whole, frame->id)) {
+        return REASSEMBLY_VIOLATION;
+    }
+    if (window_is_done(&reassembly->whole, frame->id)) {
+        return REASSEMBLY_DUPLICATE;
+    }
+    bool is_whole = frame->size_bytes == frame->total_bytes;
+    bool is_known = reassembly->partial_index != NO_ITEM &&
+                    *find_partial(reassembly, store, frame->id) != NO_ITEM;
+    if (!is_known &&
+        reassembly->units_started + units_of(frame->total_bytes) > reassembly->units_limit) {
+        return REASSEMBLY_VIOLATION;
+    }
+    if (is_whole) {
+        return is_known ? REASSEMBLY_VIOLATION : receive_whole(reassembly, store, frame);
+    }
+    if (!is_known) {
+        if (!take_partial_index(reassembly, store)) {
+            return REASSEMBLY_NO_MEMORY;
+        }
+        uint32_t index = open_message(reassembly, store, frame);
+        if (index == NO_ITEM) {
+            return REASSEMBLY_NO_MEMORY;
+        }
+        *find_partial(reassembly, store, frame->id) = index;
+        reassembly->partial_count++;
+        reassembly->units_started += units_of(frame->total_bytes);
+    }
+    return receive_piece(reassembly, store, frame, find_partial(reassembly, store, frame->id));
+}
+
+struct incoming *reassembly_ready(const struct reassembly *reassembly, const struct store *store) {
+    return reassembly->ready_first == NO_ITEM ? NULL : at(store, reassembly->ready_first);
+}
+
+void reassembly_release(struct reassembly *reassembly, struct store *store) {
+    uint32_t index = reassembly->ready_first;
+    te_check(index != NO_ITEM);
+    reassembly->ready_first = at(store, index)->next;
+    if (reassembly->ready_first == NO_ITEM) {
+        reassembly->ready_last = NO_ITEM;
+    }
+    reassembly->units_released += units_of(at(store, index)->body.total_bytes);
+    free_incoming(store, index);
+}

@@ -1,0 +1,64 @@
+/* The receiving side of messages: pieces in any order to whole messages, each exactly once.
+ *
+ * Knows message frames and memory. Does not know packets, time or applications.
+ * A message is ready when it is whole and, on a lane other than 0, when all earlier messages of
+ * that lane were ready before it.
+ */
+#ifndef FLOW_REASSEMBLY_H
+#define FLOW_REASSEMBLY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "flow/body.h"
+#include "flow/packet.h"
+#include "flow/segments.h"
+#include "flow/store.h"
+#include "flow/window.h"
+
+struct incoming {
+    uint32_t next; /* the pool's; then in the ready or held list */
+    uint32_t segment_count;
+    uint64_t id;
+    struct body body;
+    struct segments sets; /* SET_RECEIVED */
+    uint32_t received_count;
+    uint16_t lane_sequence;
+    uint8_t lane;
+    uint8_t priority;
+};
+
+struct reassembly {
+    uint32_t segment_bytes;
+    uint32_t message_bytes_max;
+    struct window whole;
+    uint32_t partial_index; /* block that maps id % MESSAGE_WINDOW to a partial message */
+    uint32_t partial_count;
+    uint32_t ready_first, ready_last;
+    uint32_t held_first; /* whole, but not yet their lane's turn */
+    uint64_t units_started; /* credit used by messages seen, cumulative */
+    uint64_t units_released; /* by messages that the application has taken */
+    uint64_t units_limit;    /* credit granted, cumulative; the caller moves it */
+    uint16_t lane_next[LANES];
+};
+
+enum reassembly_verdict {
+    REASSEMBLY_STORED,
+    REASSEMBLY_DUPLICATE,
+    REASSEMBLY_NO_MEMORY, /* nothing changed that a later copy would not repair */
+    REASSEMBLY_VIOLATION  /* the peer broke the protocol */
+};
+
+void reassembly_init(struct reassembly *reassembly, uint32_t segment_bytes,
+                     uint32_t message_bytes_max, uint64_t credit_units);
+void reassembly_fini(struct reassembly *reassembly, struct store *store);
+
+enum reassembly_verdict reassembly_receive(struct reassembly *reassembly, struct store *store,
+                                           const struct message_frame *frame);
+
+/* The next message that is ready, or NULL. It stays the next until it is released. */
+struct incoming *reassembly_ready(const struct reassembly *reassembly, const struct store *store);
+/* Frees the next ready message and counts its credit as free again. */
+void reassembly_release(struct reassembly *reassembly, struct store *store);
+
+#endif

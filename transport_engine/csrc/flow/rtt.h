@@ -1,0 +1,53 @@
+/* Round-trip time: smoothed, its variation, its minimum, and the timeouts that follow from them.
+ *
+ * Units: nanoseconds. Knows samples only.
+ * Source: RFC 9002 §5 (estimator), RFC 6298 §2 (RTO).
+ */
+#ifndef FLOW_RTT_H
+#define FLOW_RTT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { RTT_INITIAL_NS = 10000000 }; /* until the handshake has measured one */
+
+struct rtt {
+    uint64_t srtt_ns;
+    uint64_t rttvar_ns;
+    uint64_t min_ns;
+    uint64_t latest_ns;
+    bool has_sample;
+};
+
+static inline void rtt_init(struct rtt *rtt) {
+    *rtt = (struct rtt){.srtt_ns = RTT_INITIAL_NS, .rttvar_ns = RTT_INITIAL_NS / 2,
+                        .min_ns = UINT64_MAX, .latest_ns = RTT_INITIAL_NS};
+}
+
+static inline void rtt_update(struct rtt *rtt, uint64_t sample_ns, uint64_t ack_delay_ns) {
+    rtt->latest_ns = sample_ns;
+    if (sample_ns < rtt->min_ns) {
+        rtt->min_ns = sample_ns;
+    }
+    /* The peer's own delay counts only as far as it leaves a plausible path (RFC 9002 §5.3). */
+    if (sample_ns >= rtt->min_ns + ack_delay_ns) {
+        sample_ns -= ack_delay_ns;
+    }
+    if (!rtt->has_sample) {
+        rtt->has_sample = true;
+        rtt->srtt_ns = sample_ns;
+        rtt->rttvar_ns = sample_ns / 2;
+        return;
+    }
+    uint64_t error_ns =
+        rtt->srtt_ns > sample_ns ? rtt->srtt_ns - sample_ns : sample_ns - rtt->srtt_ns;
+    rtt->rttvar_ns = rtt->rttvar_ns - rtt->rttvar_ns / 4 + error_ns / 4;
+    rtt->srtt_ns = rtt->srtt_ns - rtt->srtt_ns / 8 + sample_ns / 8;
+}
+
+static inline uint64_t rtt_rto_ns(const struct rtt *rtt, uint64_t rto_min_ns) {
+    uint64_t rto_ns = rtt->srtt_ns + 4 * rtt->rttvar_ns;
+    return rto_ns > rto_min_ns ? rto_ns : rto_min_ns;
+}
+
+#endif

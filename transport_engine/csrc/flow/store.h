@@ -1,0 +1,28 @@
+/* The memory that all flows of an engine share: blocks, messages under way, packets in flight.
+ *
+ * Everything is taken at start. An empty pool is a value, never an error: senders wait, receivers
+ * drop the packet unacknowledged and get it again.
+ */
+#ifndef FLOW_STORE_H
+#define FLOW_STORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/pool.h"
+
+struct store {
+    struct pool blocks;
+    struct pool outgoing; /* struct outgoing */
+    struct pool incoming; /* struct incoming */
+    struct pool sent;     /* struct sent_packet */
+};
+
+/* Bytes that store_init wants for `blocks` blocks of BLOCK_BYTES. */
+size_t store_bytes(uint32_t blocks);
+
+/* Shape: `memory` is zeroed, aligned to BLOCK_BYTES, and store_bytes(blocks) long.
+ * Owner: the caller keeps the memory for as long as the store lives. */
+void store_init(struct store *store, void *memory, uint32_t blocks);
+
+#endif

@@ -1,0 +1,120 @@
+/* Swift: a delay target, additive increase, multiplicative decrease, windows below one packet.
+ *
+ * Source: G. Kumar et al., "Swift: Delay is Simple and Effective for Congestion Control in the
+ * Datacenter", SIGCOMM 2020, §3.1 (window), §3.3 (target scaling), algorithm 1. The start is ours:
+ * the window doubles each round trip until the delay first reaches the target.
+ */
+#include "flow/congestion.h"
+
+enum swift_constant {
+    BETA_256 = 205,            /* 0.8: weight of the excess delay */
+    DECREASE_MAX_256 = 128,    /* 0.5: largest cut for delay or loss */
+    TIMEOUTS_BEFORE_RESET = 3, /* then the window falls to its minimum */
+    RACK_TARGET_NS = 25000,    /* queueing admitted above the smallest round trip */
+    CLOUD_TARGET_NS = 500000,  /* hosts of a cloud are noisier than their network */
+    SCALING_RANGE_NS = 100000 /* added for flows with small windows */
+};
+
+/* Bytes: a hundredth of a packet in a rack, so that a thousand senders may share a port. */
+static uint64_t window_min(const struct congestion *congestion) {
+    uint64_t packet = (uint64_t)congestion->packet_bytes << WINDOW_FRACTION_BITS;
+    return congestion->profile == PROFILE_RACK ? packet / 100 : packet * 2;
+}
+
+static uint64_t window_max(void) {
+    return (UINT64_C(64) << 20) << WINDOW_FRACTION_BITS;
+}
+
+static void clamp(struct congestion *congestion) {
+    if (congestion->window < window_min(congestion)) {
+        congestion->window = window_min(congestion);
+    }
+    if (congestion->window > window_max()) {
+        congestion->window = window_max();
+    }
+}
+
+static void init(struct congestion *congestion) {
+    congestion->window = ((uint64_t)WINDOW_INITIAL_PACKETS * congestion->packet_bytes)
+                         << WINDOW_FRACTION_BITS;
+    congestion->is_slow_start = true;
+}
+
+static uint64_t root(uint64_t value) {
+    uint64_t estimate = value;
+    uint64_t next = (value + 1) / 2;
+    while (next < estimate) {
+        estimate = next;
+        next = (estimate + value / estimate) / 2;
+    }
+    return estimate;
+}
+
+/* Smaller windows mean more flows at the bottleneck, and more queue from their bursts: the target
+ * grows by range / sqrt(window in packets), at most by the range (§3.3). */
+static uint64_t target_ns(const struct congestion *congestion, uint64_t rtt_min_ns) {
+    uint64_t packets_256 = congestion->window / congestion->packet_bytes;
+    uint64_t root_16 = root(packets_256); /* sqrt(packets) with 4 bits of fraction */
+    uint64_t scaled_ns = root_16 <= 16 ? SCALING_RANGE_NS : SCALING_RANGE_NS * 16 / root_16;
+    uint64_t base_ns = congestion->profile == PROFILE_RACK ? RACK_TARGET_NS : CLOUD_TARGET_NS;
+    return rtt_min_ns + base_ns + scaled_ns;
+}
+
+static void increase(struct congestion *congestion, uint32_t acked_bytes) {
+    uint64_t acked = (uint64_t)acked_bytes << WINDOW_FRACTION_BITS;
+    uint64_t packet = (uint64_t)congestion->packet_bytes << WINDOW_FRACTION_BITS;
+    if (congestion->is_slow_start) {
+        congestion->window += acked;
+    } else if (congestion->window >= packet) {
+        congestion->window += acked * packet / congestion->window;
+    } else {
+        congestion->window += acked;
+    }
+}
+
+static void decrease(struct congestion *congestion, uint64_t now_ns, uint64_t cut_256) {
+    if (cut_256 > DECREASE_MAX_256) {
+        cut_256 = DECREASE_MAX_256;
+    }
+    congestion->window -= congestion->window * cut_256 / 256;
+    congestion->reduced_ns = now_ns;
+}
+
+static void acked(struct congestion *congestion, const struct congestion_ack *ack) {
+    uint64_t limit_ns = target_ns(congestion, ack->rtt_min_ns);
+    congestion->timeouts_in_row = 0;
+    if (ack->rtt_ns < limit_ns) {
+        if (ack->is_limited) {
+            increase(congestion, ack->acked_bytes);
+        }
+    } else {
+        congestion->is_slow_start = false;
+        if (ack->now_ns >= congestion->reduced_ns + ack->srtt_ns) {
+            decrease(congestion, ack->now_ns,
+                     BETA_256 * (ack->rtt_ns - limit_ns) / ack->rtt_ns);
+        }
+    }
+    clamp(congestion);
+}
+
+static void lost(struct congestion *congestion, uint64_t now_ns, uint64_t sent_ns,
+                 uint64_t srtt_ns) {
+    congestion->is_slow_start = false;
+    if (sent_ns >= congestion->reduced_ns && now_ns >= congestion->reduced_ns + srtt_ns) {
+        decrease(congestion, now_ns, DECREASE_MAX_256);
+    }
+    clamp(congestion);
+}
+
+static void timed_out(struct congestion *congestion, uint64_t now_ns) {
+    congestion->is_slow_start = false;
+    if (++congestion->timeouts_in_row >= TIMEOUTS_BEFORE_RESET) {
+        congestion->timeouts_in_row = 0;
+        congestion->window = window_min(congestion);
+    } else {
+        decrease(congestion, now_ns, DECREASE_MAX_256);
+    }
+    clamp(congestion);
+}
+
+const struct congestion_ops congestion_swift = {"swift", init, acked, lost, timed_out};
