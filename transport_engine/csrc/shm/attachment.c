@@ -1,0 +1,177 @@
+/* The application's end of a channel: the te_channel_* functions of the public header.
+ *
+ * Checks what the engine wrote as the engine checks what it wrote: a broken engine gives
+ * TE_E_CORRUPT, never a wild read. Does not know calls.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shm/end.h"
+#include "transport_engine.h"
+
+struct te_channel {
+    struct end end;
+    struct record_order out_order;
+};
+
+/* What precedes the positions in struct channel_header. */
+struct geometry {
+    uint8_t magic[CHANNEL_MAGIC_BYTES];
+    uint32_t version;
+    uint32_t header_bytes;
+    uint64_t ring_bytes;
+};
+
+static_assert(offsetof(struct geometry, ring_bytes) == offsetof(struct channel_header, ring_bytes),
+              "geometry is the head of channel_header");
+
+static int refuse(char *why, const char *sentence) {
+    snprintf(why, TE_WHY_BYTES, "this is not the memory of a channel: %s", sentence);
+    return TE_E_CORRUPT;
+}
+
+/* Without the two seals, whoever holds the memfd could shrink it and kill this process. */
+static int geometry_read(int memory_fd, uint64_t *ring_bytes, char *why) {
+    const int needed = F_SEAL_SHRINK | F_SEAL_GROW;
+    const int seals = fcntl(memory_fd, F_GET_SEALS);
+    if (seals < 0 || (seals & needed) != needed) {
+        return refuse(why, "it is no memfd sealed against a change of size");
+    }
+    struct geometry geometry;
+    struct stat status;
+    if (fstat(memory_fd, &status) != 0
+        || pread(memory_fd, &geometry, sizeof geometry, 0) != (ssize_t)sizeof geometry) {
+        return refuse(why, "it cannot be read");
+    }
+    if (memcmp(geometry.magic, CHANNEL_MAGIC, CHANNEL_MAGIC_BYTES) != 0) {
+        return refuse(why, "its first bytes are wrong");
+    }
+    if (geometry.version != CHANNEL_VERSION || geometry.header_bytes != CHANNEL_HEADER_BYTES) {
+        return refuse(why, "the engine has another version; install the same release on both");
+    }
+    if (!mapping_ring_bytes_valid(geometry.ring_bytes)
+        || (uint64_t)status.st_size != mapping_total_bytes(geometry.ring_bytes)) {
+        return refuse(why, "its size does not agree with its rings");
+    }
+    *ring_bytes = geometry.ring_bytes;
+    return TE_OK;
+}
+
+int te_channel_open(int memory_fd, int doorbell_fd, struct te_channel **channel, char *why) {
+    uint64_t ring_bytes = 0;
+    struct mapping mapping;
+    struct te_channel *made = NULL;
+
+    int error = geometry_read(memory_fd, &ring_bytes, why);
+    if (error == TE_OK) {
+        error = mapping_open(&mapping, memory_fd, ring_bytes, MAPPING_APPLICATION, why);
+    }
+    if (error == TE_OK) {
+        made = calloc(1, sizeof *made);
+        if (made == NULL) {
+            snprintf(why, TE_WHY_BYTES, "no memory for a channel");
+            mapping_close(&mapping);
+            error = TE_E_NO_MEMORY;
+        }
+    }
+    close(memory_fd);
+    if (error != TE_OK) {
+        close(doorbell_fd);
+        return error;
+    }
+    end_init(&made->end, MAPPING_APPLICATION, mapping, doorbell_fd);
+    *channel = made;
+    return TE_OK;
+}
+
+void te_channel_close(struct te_channel *channel) {
+    if (channel != NULL) {
+        end_fini(&channel->end);
+        free(channel);
+    }
+}
+
+/* Takes one record from `records`. Returns its bytes, 0 when the ring is full, or an error. */
+static int64_t send_one(struct te_channel *channel, const uint8_t *records, uint64_t bytes) {
+    struct ring *out = &channel->end.out;
+    struct te_record record;
+
+    if (bytes < sizeof record) {
+        return TE_E_INVALID;
+    }
+    memcpy(&record, records, sizeof record);
+    const uint64_t stride = record_stride_bytes(record.size_bytes);
+    if (!record_valid(&record, RECORD_TO_ENGINE) || !record_follows(&channel->out_order, &record)
+        || stride > bytes) {
+        return TE_E_INVALID;
+    }
+    const int64_t room = ring_available(out, stride);
+    if (room < (int64_t)stride) {
+        return room < 0 ? room : 0;
+    }
+    memcpy(ring_cursor(out), records, stride);
+    ring_advance(out, stride);
+    record_order_advance(&channel->out_order, &record);
+    return (int64_t)stride;
+}
+
+int64_t te_channel_send(struct te_channel *channel, const uint8_t *records, uint64_t bytes) {
+    uint64_t taken = 0;
+    int64_t one = 0;
+
+    while (taken < bytes && (one = send_one(channel, records + taken, bytes - taken)) > 0) {
+        taken += (uint64_t)one;
+    }
+    ring_publish(&channel->end.out);
+    /* As write(2): what was taken before an error counts, the next call meets the error. */
+    return taken != 0 ? (int64_t)taken : one;
+}
+
+int te_channel_receive(struct te_channel *channel, struct te_record *heads, int heads_max,
+                       uint8_t *payload, uint64_t payload_max) {
+    struct end *end = &channel->end;
+    uint64_t filled = 0;
+    int count = 0;
+    int found = 0;
+
+    if (heads_max < 1 || payload_max < TE_RECORD_PAYLOAD_MAX) {
+        return TE_E_INVALID;
+    }
+    while (count < heads_max) {
+        struct te_record *record = &heads[count];
+        found = record_next(&end->in, &end->in_order, RECORD_TO_APPLICATION, record);
+        if (found <= 0 || record->size_bytes > payload_max - filled) {
+            break;
+        }
+        memcpy(payload + filled, ring_cursor(&end->in) + sizeof *record, record->size_bytes);
+        filled += record->size_bytes;
+        record_order_advance(&end->in_order, record);
+        ring_advance(&end->in, record_stride_bytes(record->size_bytes));
+        count++;
+    }
+    ring_publish(&end->in);
+    return count == 0 && found < 0 ? found : count;
+}
+
+void te_channel_ring(struct te_channel *channel) {
+    end_ring(&channel->end);
+}
+
+int te_channel_arm(struct te_channel *channel, int wake) {
+    const unsigned both = TE_WAKE_READABLE | TE_WAKE_WRITABLE;
+    return (int)end_arm(&channel->end, (unsigned)wake & both);
+}
+
+int te_channel_awake(struct te_channel *channel) {
+    return doorbell_awake(&channel->end.doorbell);
+}
+
+int te_channel_fd(const struct te_channel *channel) {
+    return channel->end.doorbell.fd;
+}

@@ -1,0 +1,222 @@
+#define _GNU_SOURCE
+#include "shm/channel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "shm/end.h"
+
+enum { STAT_BLOCK_BYTES = 512 }; /* the unit of st_blocks */
+
+struct channel {
+    struct end end;
+    int memory_fd; /* until it is sealed; then -1 */
+    bool starved;  /* a reservation found no room; cleared by one that does */
+    bool peeked;
+    struct te_record peeked_record;
+    uint32_t reserved_bytes;
+};
+
+/* The pages are taken here, so that no later write of the engine can fail for want of memory. */
+static int memory_make(uint64_t ring_bytes, int *memory_fd, char *why) {
+    const uint64_t bytes = mapping_total_bytes(ring_bytes);
+    const int fd = memfd_create("te-channel", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0 || ftruncate(fd, (off_t)bytes) != 0 || fallocate(fd, 0, 0, (off_t)bytes) != 0
+        || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0) {
+        const int reason = errno;
+        snprintf(why, TE_WHY_BYTES, "cannot make %llu bytes of shared memory: %s",
+                 (unsigned long long)bytes, strerror(reason));
+        if (fd >= 0) {
+            close(fd);
+        }
+        return reason == ENOSPC || reason == ENOMEM ? TE_E_NO_MEMORY : TE_E_SYSTEM;
+    }
+    *memory_fd = fd;
+    return TE_OK;
+}
+
+static void header_write(struct channel_header *header, uint64_t ring_bytes) {
+    memcpy(header->magic, CHANNEL_MAGIC, CHANNEL_MAGIC_BYTES);
+    header->version = CHANNEL_VERSION;
+    header->header_bytes = CHANNEL_HEADER_BYTES;
+    header->ring_bytes = ring_bytes;
+}
+
+/* Makes both ends of the doorbell and the application's copy of the memory's descriptor. */
+static int channel_connect(struct channel *channel, struct mapping mapping, int *memory_fd,
+                           int *doorbell_fd, char *why) {
+    int doorbell[2];
+    int error = doorbell_pair(doorbell);
+    const int copy = error == TE_OK ? fcntl(channel->memory_fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (copy < 0) {
+        snprintf(why, TE_WHY_BYTES, "cannot make a channel's descriptors: %s", strerror(errno));
+        if (error == TE_OK) {
+            close(doorbell[0]);
+            close(doorbell[1]);
+        }
+        return TE_E_SYSTEM;
+    }
+    end_init(&channel->end, MAPPING_ENGINE, mapping, doorbell[0]);
+    *doorbell_fd = doorbell[1];
+    *memory_fd = copy;
+    return TE_OK;
+}
+
+int channel_create(uint64_t ring_bytes, struct channel **channel, int *memory_fd, int *doorbell_fd,
+                   char *why) {
+    if (!mapping_ring_bytes_valid(ring_bytes)) {
+        snprintf(why, TE_WHY_BYTES, "a ring takes a power of two from %d to %d bytes, not %llu",
+                 TE_RING_BYTES_MIN, TE_RING_BYTES_MAX, (unsigned long long)ring_bytes);
+        return TE_E_INVALID;
+    }
+    struct channel *made = calloc(1, sizeof *made);
+    if (made == NULL) {
+        snprintf(why, TE_WHY_BYTES, "no memory for a channel");
+        return TE_E_NO_MEMORY;
+    }
+    struct mapping mapping = {0};
+    made->memory_fd = -1;
+    int error = memory_make(ring_bytes, &made->memory_fd, why);
+    if (error == TE_OK) {
+        error = mapping_open(&mapping, made->memory_fd, ring_bytes, MAPPING_ENGINE, why);
+    }
+    if (error == TE_OK) {
+        header_write(mapping.header, ring_bytes);
+        error = channel_connect(made, mapping, memory_fd, doorbell_fd, why);
+    }
+    if (error != TE_OK) {
+        mapping_close(&mapping);
+        if (made->memory_fd >= 0) {
+            close(made->memory_fd);
+        }
+        free(made);
+        return error;
+    }
+    *channel = made;
+    return TE_OK;
+}
+
+void channel_destroy(struct channel *channel) {
+    if (channel == NULL) {
+        return;
+    }
+    if (channel->memory_fd >= 0) {
+        close(channel->memory_fd);
+    }
+    end_fini(&channel->end);
+    free(channel);
+}
+
+int channel_seal(struct channel *channel) {
+    if (channel->memory_fd < 0) {
+        return TE_OK;
+    }
+    const int fd = channel->memory_fd;
+    /* An application can add the last seal itself, and so keep ours off. */
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) != 0) {
+        const int seals = fcntl(fd, F_GET_SEALS);
+        if (seals < 0 || (seals & F_SEAL_FUTURE_WRITE) == 0) {
+            return seals >= 0 && errno == EPERM ? TE_E_CORRUPT : TE_E_SYSTEM;
+        }
+    }
+    struct stat status;
+    if (fstat(fd, &status) != 0) {
+        return TE_E_SYSTEM;
+    }
+    const uint64_t bytes = mapping_total_bytes(channel->end.mapping.ring_bytes);
+    if ((uint64_t)status.st_blocks * STAT_BLOCK_BYTES < bytes) {
+        return TE_E_CORRUPT; /* pages were removed before the seal */
+    }
+    close(fd);
+    channel->memory_fd = -1;
+    return TE_OK;
+}
+
+int channel_peek(struct channel *channel, struct te_record *record, const uint8_t **payload) {
+    struct end *end = &channel->end;
+
+    if (!channel->peeked) {
+        const int64_t available = ring_available(&end->in, 1);
+        if (available <= 0) {
+            return (int)available;
+        }
+        const int error = channel_seal(channel);
+        if (error != TE_OK) {
+            return error;
+        }
+        const int found = record_next(&end->in, &end->in_order, RECORD_TO_ENGINE,
+                                      &channel->peeked_record);
+        if (found <= 0) {
+            return found;
+        }
+        channel->peeked = true;
+    }
+    *record = channel->peeked_record;
+    *payload = ring_cursor(&end->in) + sizeof *record;
+    return 1;
+}
+
+void channel_pop(struct channel *channel) {
+    te_check(channel->peeked);
+    channel->peeked = false;
+    record_order_advance(&channel->end.in_order, &channel->peeked_record);
+    ring_advance(&channel->end.in, record_stride_bytes(channel->peeked_record.size_bytes));
+}
+
+uint8_t *channel_reserve(struct channel *channel, uint32_t size_bytes, int *error) {
+    te_check(size_bytes <= TE_RECORD_PAYLOAD_MAX);
+    struct ring *out = &channel->end.out;
+    const uint64_t stride = record_stride_bytes(size_bytes);
+
+    *error = channel_seal(channel);
+    if (*error != TE_OK) {
+        return NULL;
+    }
+    const int64_t room = ring_available(out, stride);
+    channel->starved = room < (int64_t)stride;
+    if (channel->starved) {
+        *error = room < 0 ? (int)room : TE_OK;
+        return NULL;
+    }
+    channel->reserved_bytes = size_bytes;
+    return ring_cursor(out) + sizeof(struct te_record);
+}
+
+void channel_commit(struct channel *channel, const struct te_record *record) {
+    te_check(record->size_bytes <= channel->reserved_bytes);
+    te_check(record_valid(record, RECORD_TO_APPLICATION));
+    memcpy(ring_cursor(&channel->end.out), record, sizeof *record);
+    ring_advance(&channel->end.out, record_stride_bytes(record->size_bytes));
+    channel->reserved_bytes = 0;
+}
+
+void channel_flush(struct channel *channel) {
+    ring_publish(&channel->end.in);
+    ring_publish(&channel->end.out);
+    end_ring(&channel->end);
+}
+
+int channel_arm(struct channel *channel) {
+    const uint32_t wakes = (channel->peeked ? 0U : (uint32_t)TE_WAKE_READABLE)
+                           | (channel->starved ? (uint32_t)TE_WAKE_WRITABLE : 0U);
+    return end_arm(&channel->end, wakes) != 0;
+}
+
+int channel_awake(struct channel *channel) {
+    return doorbell_awake(&channel->end.doorbell);
+}
+
+int channel_fd(const struct channel *channel) {
+    return channel->end.doorbell.fd;
+}
+
+bool channel_closed(const struct channel *channel) {
+    return channel->end.doorbell.closed;
+}
