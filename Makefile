@@ -1,0 +1,108 @@
+# Everything that people and CI run. `make` or `make help` lists it.
+#
+# Each target does the set-up that it needs; stamps make the second run a matter of seconds. The
+# lock lets several makes share one checkout.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+PYTHON ?= $(shell for python in python3 /usr/bin/python3; do \
+	$$python -c 'import sys; assert sys.version_info >= (3, 11); print(sys.executable)' \
+	2>/dev/null && exit; done; echo python3)
+DPDK ?= auto
+TIME ?= 60
+ARGS ?=
+
+BIN := .venv/bin
+STAMPS := build/.stamps
+NATIVE := build/native
+MODULE := transport_engine/_native.abi3.so
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+.PHONY: setup
+setup: ## Debian packages (when root), .venv, Python packages
+	@mkdir -p $(STAMPS)
+	@flock $(STAMPS) $(MAKE) --no-print-directory $(STAMPS)/python
+
+.PHONY: build
+build: ## Build the extension into the checkout
+	@mkdir -p $(STAMPS)
+	@flock $(STAMPS) $(MAKE) --no-print-directory $(MODULE)
+
+.PHONY: demo
+demo: build ## Two engines on this machine, a key-value store and an exchange over them
+	@$(BIN)/python -m examples.demo $(ARGS)
+
+.PHONY: test
+test: build ## All tests (ARGS="-k name" for some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: build ## Format, lint, types, house style
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/basedpyright
+	@$(BIN)/python -m pytest --quiet tests/tidy
+
+.PHONY: format
+format: setup ## Rewrite Python files in the house format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: bench
+bench: build $(STAMPS)/bench ## Compare with grpc.aio and plain streams; takes minutes
+	@$(BIN)/python -m benchmarks.compare $(ARGS)
+
+.PHONY: fuzz
+fuzz: setup ## Fuzz the parsers for TIME seconds each
+	@$(BIN)/python -m tests.fuzz.run --seconds $(TIME)
+
+.PHONY: clean
+clean: ## Remove everything that was made here
+	rm -rf build dist .venv $(MODULE) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMPS)/packages: .ci/packages
+	@.ci/packages
+	@touch $@
+
+$(BIN)/python: | $(STAMPS)/packages
+	@echo 'setup: .venv with $(PYTHON)'
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "needs Python >= 3.11"'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --upgrade 'pip >= 25.1'
+
+# --group reads PEP 735 groups, which pip learned in 25.1.
+$(STAMPS)/python: pyproject.toml $(STAMPS)/packages | $(BIN)/python
+	@echo 'setup: Python packages'
+	@$(BIN)/pip install --quiet --group dev
+	@touch $@
+
+$(STAMPS)/bench: pyproject.toml $(STAMPS)/python
+	@$(BIN)/pip install --quiet --group bench
+	@touch $@
+
+# An editable install for its metadata and scripts. Its import hook would run ninja at the start of
+# every process and keep no bytecode, so a plain path takes its place, and make does the rebuilding.
+$(STAMPS)/editable: pyproject.toml $(STAMPS)/python
+	@echo 'build: editable install'
+	@rm -rf $(NATIVE)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --quiet --no-build-isolation --no-deps \
+		--config-settings=build-dir=$(NATIVE) --config-settings=setup-args=-Ddpdk=$(DPDK) --editable .
+	@pth=$$(echo $(BIN)/../lib/python3*/site-packages/machnet-rpc-editable.pth); \
+		[ -f $$pth ] && echo '$(CURDIR)' > $$pth
+	@ln -sf ../$(NATIVE)/transport_engine/$(notdir $(MODULE)) $(MODULE)
+	@touch $@
+
+.PHONY: FORCE
+$(MODULE): $(STAMPS)/editable FORCE
+	@$(BIN)/ninja -C $(NATIVE) --quiet
