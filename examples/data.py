@@ -1,0 +1,24 @@
+"""Where real input lies, if it is there at all: no program here depends on it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+LOBSTER_HOUR = Path("lobster/AAPL_2012-06-21_34200000_37800000_message_50.csv")
+OLTP_TRACE = Path("cache/OLTP.lis.zst")
+YCSB_WORKLOADS = Path("ycsb")
+
+
+def data_directory() -> Path:
+    """The directory named by `MRPC_DATA`, else `shared/data` beside the checkout."""
+    named = os.environ.get("MRPC_DATA")
+    if named:
+        return Path(named)
+    return Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def find(relative: Path) -> Path | None:
+    """The path of a data file, or None where it is absent."""
+    path = data_directory() / relative
+    return path if path.exists() else None
