@@ -186,24 +186,37 @@ static uint32_t segment_size(const struct send_queue *queue, const struct outgoi
     return left_bytes < queue->segment_bytes ? left_bytes : queue->segment_bytes;
 }
 
-bool send_queue_pick(struct send_queue *queue, struct store *store, uint32_t room_bytes,
-                     struct fragment *fragment) {
+/* NULL: the message is whole at the peer, and its slot may serve another by now. */
+static struct outgoing *find(struct store *store, const struct fragment *fragment) {
+    struct outgoing *message = at(store, fragment->message);
+    return message->generation == fragment->generation ? message : NULL;
+}
+
+bool send_queue_pick(struct send_queue *queue, struct store *store, struct fragment *fragment) {
     for (int priority = 0; priority < PRIORITIES; priority++) {
         uint32_t index = pick_message(queue, store, priority);
-        if (index == NO_ITEM) {
-            continue;
+        if (index != NO_ITEM) {
+            struct outgoing *message = at(store, index);
+            uint32_t segment = message->lost_count > 0
+                                   ? segments_next(&message->sets, &store->blocks, SET_LOST, 0)
+                                   : message->next_segment;
+            *fragment = (struct fragment){index, message->generation, segment};
+            return true;
         }
-        struct outgoing *message = at(store, index);
-        uint32_t segment = message->lost_count > 0
-                               ? segments_next(&message->sets, &store->blocks, SET_LOST, 0)
-                               : message->next_segment;
-        if (MESSAGE_HEADER_BYTES + segment_size(queue, message, segment) > room_bytes) {
-            return false;
-        }
-        *fragment = (struct fragment){index, message->generation, segment};
-        return true;
     }
     return false;
+}
+
+uint32_t send_queue_size(const struct send_queue *queue, struct store *store,
+                         const struct fragment *fragment) {
+    const struct outgoing *message = find(store, fragment);
+    return message == NULL
+               ? 0
+               : MESSAGE_HEADER_BYTES + segment_size(queue, message, fragment->segment);
+}
+
+bool send_queue_is_repeat(struct store *store, const struct fragment *fragment) {
+    return fragment->segment < at(store, fragment->message)->next_segment;
 }
 
 static void mark_sent(struct send_queue *queue, struct store *store,
@@ -242,12 +255,6 @@ uint32_t send_queue_write(struct send_queue *queue, struct store *store,
     body_read(&message->body, &store->blocks, frame.offset_bytes, out + header_bytes,
               frame.size_bytes);
     return (uint32_t)header_bytes + frame.size_bytes;
-}
-
-/* NULL: the message is whole at the peer, and its slot may serve another by now. */
-static struct outgoing *find(struct store *store, const struct fragment *fragment) {
-    struct outgoing *message = at(store, fragment->message);
-    return message->generation == fragment->generation ? message : NULL;
 }
 
 void send_queue_acked(struct send_queue *queue, struct store *store,

@@ -67,11 +67,14 @@ uint32_t send_queue_begin(struct send_queue *queue, struct store *store, uint32_
 bool send_queue_append(struct send_queue *queue, struct store *store, uint32_t message,
                        const uint8_t *bytes, uint32_t size_bytes);
 
-/* Chooses what goes next into a packet with `room_bytes` for header and bytes of a MESSAGE frame.
- * False: nothing may go, or nothing that fits. It changes nothing. */
-bool send_queue_pick(struct send_queue *queue, struct store *store, uint32_t room_bytes,
-                     struct fragment *fragment);
-/* Writes the frame of a picked fragment and counts it as sent. Returns the bytes written. */
+/* Chooses what goes next. False: nothing may go now. It changes nothing. */
+bool send_queue_pick(struct send_queue *queue, struct store *store, struct fragment *fragment);
+/* Bytes that the frame of a fragment takes in a packet; 0: its message is whole at the peer. */
+uint32_t send_queue_size(const struct send_queue *queue, struct store *store,
+                         const struct fragment *fragment);
+/* Whether its segment went out before. */
+bool send_queue_is_repeat(struct store *store, const struct fragment *fragment);
+/* Writes the frame of a fragment and counts it as sent. Returns the bytes written. */
 uint32_t send_queue_write(struct send_queue *queue, struct store *store,
                           const struct fragment *fragment, uint8_t *out);
 

@@ -1,0 +1,502 @@
+/* The flow's life and what it does with packets and time; flow/transmit.c writes its packets. */
+#include "flow/flow.h"
+
+#include <string.h>
+
+enum flow_constant {
+    ACK_EVERY = 2, /* RFC 9000 §13.2.2 */
+    PROBE_BACKOFF_MAX = 6,
+    PROBE_WAIT_MAX_NS = 200000000,
+    NUMBERS_AHEAD_MAX = 1 << 30 /* of the floor; farther is no packet of this flow */
+};
+
+static uint64_t min_u64(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+static uint64_t max_u64(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
+static void init(struct flow *flow, const struct flow_config *config,
+                 const struct flow_birth *birth, uint64_t now_ns) {
+    *flow = (struct flow){
+        .local_id = birth->local_id,
+        .local = birth->local,
+        .remote = birth->remote,
+        .config = config,
+        .hello_due = true,
+        .opened_ns = now_ns,
+        .hello_next_ns = now_ns,
+        .ack_due_ns = UINT64_MAX,
+        .last_heard_ns = now_ns,
+        .waiting_since_ns = now_ns,
+        .close_deadline_ns = UINT64_MAX,
+    };
+    ledger_init(&flow->ledger, birth->first_number);
+    rtt_init(&flow->rtt);
+    pacer_init(&flow->pacer);
+}
+
+/* Both sides cut messages into segments of the smaller of the two sizes. */
+static void open_streams(struct flow *flow, const struct parameters *peer, uint64_t first_number) {
+    const struct parameters *own = &flow->config->parameters;
+    uint32_t segment_bytes =
+        (uint32_t)min_u64(own->segment_bytes, peer->segment_bytes);
+    flow->peer_message_bytes_max = peer->message_bytes_max;
+    send_queue_init(&flow->out, segment_bytes);
+    flow->out.units_limit = peer->credit_units;
+    reassembly_init(&flow->in, segment_bytes, own->message_bytes_max, own->credit_units);
+    sack_init(&flow->sack, first_number);
+    flow->congestion = (struct congestion){
+        .ops = flow->config->congestion,
+        .packet_bytes = segment_bytes + MESSAGE_HEADER_BYTES + PACKET_BYTES_MIN,
+        .profile = flow->config->profile,
+    };
+    flow->congestion.ops->init(&flow->congestion);
+    flow->state = FLOW_OPEN;
+}
+
+void flow_connect(struct flow *flow, const struct flow_config *config,
+                  const struct flow_birth *birth, uint64_t now_ns) {
+    init(flow, config, birth, now_ns);
+    send_queue_init(&flow->out, config->parameters.segment_bytes);
+    reassembly_init(&flow->in, config->parameters.segment_bytes, 0, 0);
+    flow->state = FLOW_CONNECTING;
+}
+
+void flow_accept(struct flow *flow, const struct flow_config *config,
+                 const struct flow_birth *birth, const struct packet *packet, uint64_t now_ns) {
+    struct parameters peer;
+    init(flow, config, birth, now_ns);
+    flow->is_server = true;
+    flow->remote_id = packet->source_id;
+    if (parameters_parse(packet->body, packet->body_bytes, &peer)) {
+        open_streams(flow, &peer, packet->number);
+    } else {
+        flow_abort(flow, TE_R_PROTOCOL);
+    }
+}
+
+void flow_fini(struct flow *flow, struct store *store) {
+    send_queue_fini(&flow->out, store);
+    reassembly_fini(&flow->in, store);
+    ledger_fini(&flow->ledger, store);
+    flow->state = FLOW_FREE;
+}
+
+void flow_abort(struct flow *flow, uint8_t reason) {
+    flow->state = FLOW_CLOSED;
+    flow->reason = reason;
+    flow->ack_due_ns = UINT64_MAX;
+    flow->hello_due = false;
+    flow->close_due = false;
+}
+
+void flow_close(struct flow *flow, struct store *store, uint8_t reason, bool drain,
+                uint64_t now_ns) {
+    if (flow->state == FLOW_CONNECTING) {
+        flow_abort(flow, reason);
+    }
+    if (flow->state == FLOW_CLOSED || (flow->state == FLOW_CLOSING && drain)) {
+        return;
+    }
+    flow->state = FLOW_CLOSING;
+    flow->reason = reason;
+    flow->close_deadline_ns = now_ns + flow->config->dead_ns;
+    if (!drain) {
+        send_queue_fini(&flow->out, store);
+    }
+    flow->close_due = flow->out.message_count == 0;
+}
+
+bool flow_is_over(const struct flow *flow) {
+    return flow->state == FLOW_CLOSED && flow->ack_due_ns == UINT64_MAX;
+}
+
+void flow_release(struct flow *flow, struct store *store) {
+    reassembly_release(&flow->in, store);
+    uint64_t credit_units = flow->config->parameters.credit_units;
+    uint64_t limit = flow->in.units_released + credit_units;
+    if (limit - flow->in.units_limit >= (credit_units + 3) / 4) {
+        flow->credit_due = true;
+    }
+}
+
+void flow_hurry_acks(struct flow *flow, uint64_t now_ns) {
+    if (flow->ack_due_ns != UINT64_MAX) {
+        flow->ack_due_ns = min_u64(flow->ack_due_ns, now_ns);
+    }
+}
+
+static void fail(struct flow *flow, struct store *store, uint64_t now_ns) {
+    flow_close(flow, store, TE_R_PROTOCOL, false, now_ns);
+}
+
+/* ---- handshake ---- */
+
+static void sample_handshake(struct flow *flow, uint64_t now_ns) {
+    if (flow->hello_count == 1) { /* only one copy was out: the sample is unambiguous */
+        rtt_update(&flow->rtt, now_ns - flow->hello_sent_ns, 0);
+    }
+}
+
+static void receive_connecting(struct flow *flow, const struct packet *packet, uint64_t now_ns) {
+    struct parameters peer;
+    switch (packet->type) {
+    case PACKET_RETRY:
+        if (packet->body_bytes >= TOKEN_BYTES &&
+            memcmp(flow->token, packet->body, TOKEN_BYTES) != 0) {
+            memcpy(flow->token, packet->body, TOKEN_BYTES);
+            sample_handshake(flow, now_ns);
+            flow->hello_count = 0;
+            flow->hello_due = true;
+            flow->hello_next_ns = now_ns;
+        }
+        return;
+    case PACKET_ACCEPT:
+        if (packet->source_id != 0 &&
+            parameters_parse(packet->body, packet->body_bytes, &peer)) {
+            flow->remote_id = packet->source_id;
+            flow->hello_due = false;
+            sample_handshake(flow, now_ns);
+            open_streams(flow, &peer, packet->number);
+            flow->last_heard_ns = now_ns;
+            flow->ping_due = true; /* gives the peer its first sample, too */
+        }
+        return;
+    case PACKET_REFUSE:
+        flow_abort(flow, packet->body_bytes >= 2 && packet->body[0] != 0 && packet->body[1] == 0
+                             ? packet->body[0]
+                             : TE_R_REFUSED);
+        return;
+    case PACKET_VERSIONS:
+        flow_abort(flow, TE_R_VERSION);
+        return;
+    default:
+        return;
+    }
+}
+
+/* ---- acknowledgements ---- */
+
+static void on_acked(struct flow *flow, struct store *store, const struct sent_packet *packet) {
+    for (int i = 0; i < packet->fragment_count; i++) {
+        send_queue_acked(&flow->out, store, &packet->fragments[i]);
+    }
+    if (packet->flags & SENT_ACK) {
+        sack_forget(&flow->sack, packet->acked_number);
+    }
+    if (packet->flags & SENT_CLOSE) {
+        flow_abort(flow, flow->reason);
+    }
+}
+
+static void on_lost(struct flow *flow, struct store *store, const struct sent_packet *packet) {
+    for (int i = 0; i < packet->fragment_count; i++) {
+        send_queue_lost(&flow->out, store, &packet->fragments[i]);
+    }
+    flow->credit_due |= (packet->flags & SENT_CREDIT) != 0;
+    flow->close_due |= (packet->flags & SENT_CLOSE) != 0;
+    flow->config->counters->packets_lost++;
+}
+
+static void detect_losses(struct flow *flow, struct store *store, uint64_t now_ns) {
+    uint32_t index = ledger_lost(&flow->ledger, store, &flow->rtt, now_ns);
+    uint64_t newest_sent_ns = 0;
+    if (index == NO_ITEM) {
+        return;
+    }
+    while (index != NO_ITEM) {
+        struct sent_packet *packet = pool_at(&store->sent, index);
+        uint32_t next = packet->next;
+        on_lost(flow, store, packet);
+        newest_sent_ns = max_u64(newest_sent_ns, packet->sent_ns);
+        pool_give(&store->sent, index);
+        index = next;
+    }
+    flow->congestion.ops->lost(&flow->congestion, now_ns, newest_sent_ns, flow->rtt.srtt_ns);
+}
+
+static void update_pace(struct flow *flow) {
+    pacer_set_rate(&flow->pacer, congestion_window_bytes(&flow->congestion), flow->rtt.srtt_ns,
+                   flow->congestion.packet_bytes, flow->congestion.is_slow_start);
+}
+
+static void tell_congestion(struct flow *flow, uint64_t acked_bytes, uint64_t ack_delay_ns,
+                            uint64_t now_ns) {
+    uint64_t rtt_ns = flow->rtt.latest_ns;
+    if (rtt_ns >= flow->rtt.min_ns + ack_delay_ns) {
+        rtt_ns -= ack_delay_ns;
+    }
+    struct congestion_ack ack = {
+        .now_ns = now_ns,
+        .rtt_ns = rtt_ns,
+        .rtt_min_ns = flow->rtt.min_ns,
+        .srtt_ns = flow->rtt.srtt_ns,
+        .acked_bytes = (uint32_t)min_u64(acked_bytes, UINT32_MAX),
+        .is_limited = flow->is_limited,
+    };
+    flow->congestion.ops->acked(&flow->congestion, &ack);
+}
+
+static void receive_ack(struct flow *flow, struct store *store, const struct ack_frame *ack,
+                        uint64_t now_ns) {
+    bool is_violation = false;
+    uint32_t index = ledger_acked(&flow->ledger, store, ack, &is_violation);
+    uint64_t acked_bytes = 0;
+    if (is_violation) {
+        fail(flow, store, now_ns);
+        return;
+    }
+    if (index == NO_ITEM) {
+        return;
+    }
+    while (index != NO_ITEM) {
+        struct sent_packet *packet = pool_at(&store->sent, index);
+        uint32_t next = packet->next;
+        acked_bytes += packet->size_bytes;
+        if (packet->number == ack->ranges[0].last) {
+            rtt_update(&flow->rtt, now_ns - packet->sent_ns, ack->delay_ns);
+        }
+        on_acked(flow, store, packet);
+        pool_give(&store->sent, index);
+        index = next;
+    }
+    flow->probe_count = 0;
+    flow->probes_due = 0;
+    flow->waiting_since_ns = now_ns;
+    if (flow->state == FLOW_CLOSED) {
+        return;
+    }
+    tell_congestion(flow, acked_bytes, ack->delay_ns, now_ns);
+    detect_losses(flow, store, now_ns);
+    update_pace(flow);
+    if (flow->state == FLOW_CLOSING && flow->out.message_count == 0 && !flow->close_sent) {
+        flow->close_due = true;
+    }
+}
+
+/* ---- data ---- */
+
+static void receive_close(struct flow *flow, uint16_t reason) {
+    switch (reason) {
+    case TE_R_CLOSED:
+        flow_abort(flow, TE_R_PEER_CLOSED);
+        break;
+    case TE_R_ENGINE_STOPPED:
+    case TE_R_NO_RESOURCES:
+    case TE_R_PROTOCOL:
+        flow_abort(flow, (uint8_t)reason);
+        break;
+    default:
+        flow_abort(flow, TE_R_PEER_CLOSED);
+        break;
+    }
+}
+
+enum frames_verdict { FRAMES_DONE, FRAMES_NO_MEMORY };
+
+static enum frames_verdict receive_frame(struct flow *flow, struct store *store,
+                                         const struct frame *frame, uint64_t now_ns) {
+    switch (frame->type) {
+    case FRAME_ACK:
+        receive_ack(flow, store, &frame->ack, now_ns);
+        break;
+    case FRAME_MESSAGE:
+        switch (reassembly_receive(&flow->in, store, &frame->message)) {
+        case REASSEMBLY_NO_MEMORY:
+            return FRAMES_NO_MEMORY;
+        case REASSEMBLY_VIOLATION:
+            fail(flow, store, now_ns);
+            break;
+        case REASSEMBLY_STORED:
+        case REASSEMBLY_DUPLICATE:
+            break;
+        }
+        break;
+    case FRAME_CREDIT:
+        flow->out.units_limit = max_u64(flow->out.units_limit, frame->credit_units);
+        break;
+    default:
+        break;
+    }
+    return FRAMES_DONE;
+}
+
+static void note_received(struct flow *flow, uint64_t number, bool asks_ack, uint64_t now_ns) {
+    bool is_newest = flow->sack.count == 0 || number > flow->sack.ranges[0].last;
+    bool is_next = flow->sack.count == 0 || number == flow->sack.ranges[0].last + 1;
+    sack_add(&flow->sack, number);
+    if (is_newest) {
+        flow->largest_received_ns = now_ns;
+    }
+    if (!asks_ack) {
+        return;
+    }
+    if (flow->ack_count < UINT8_MAX) {
+        flow->ack_count++;
+    }
+    uint64_t due_ns = is_next && flow->ack_count < ACK_EVERY
+                          ? now_ns + flow->config->ack_delay_ns
+                          : now_ns;
+    flow->ack_due_ns = min_u64(flow->ack_due_ns, due_ns);
+}
+
+static void receive_data(struct flow *flow, struct store *store, const struct packet *packet,
+                         uint64_t now_ns) {
+    if (packet->number >= flow->sack.floor + NUMBERS_AHEAD_MAX) {
+        return;
+    }
+    flow->last_heard_ns = now_ns;
+    if (sack_has(&flow->sack, packet->number)) {
+        flow->config->counters->packets_duplicate++;
+        if (flow->sack.count > 0) {
+            flow->ack_due_ns = now_ns; /* perhaps our acknowledgement was lost */
+        }
+        return;
+    }
+    bool asks_ack = false;
+    uint16_t close_reason = TE_R_NONE;
+    struct frame frame;
+    for (size_t offset = 0; offset < packet->body_bytes;) {
+        if (!frame_parse(packet->body, packet->body_bytes, &offset, &frame)) {
+            fail(flow, store, now_ns);
+            return;
+        }
+        if (receive_frame(flow, store, &frame, now_ns) == FRAMES_NO_MEMORY) {
+            flow->config->counters->packets_no_memory++;
+            return;
+        }
+        asks_ack |= frame.type != FRAME_ACK && frame.type != FRAME_PADDING;
+        close_reason = frame.type == FRAME_CLOSE ? frame.close_reason : close_reason;
+    }
+    note_received(flow, packet->number, asks_ack, now_ns);
+    if (close_reason != TE_R_NONE) {
+        receive_close(flow, close_reason);
+        flow->ack_due_ns = now_ns;
+    }
+}
+
+void flow_receive(struct flow *flow, struct store *store, const struct packet *packet,
+                  uint64_t now_ns) {
+    if (flow->state == FLOW_CONNECTING) {
+        receive_connecting(flow, packet, now_ns);
+        return;
+    }
+    if (packet->type == PACKET_RESET) {
+        flow_abort(flow, flow->state == FLOW_CLOSING ? flow->reason : TE_R_PEER_RESTARTED);
+    } else if (packet->type == PACKET_INIT && flow->is_server) {
+        flow->hello_due = true; /* our ACCEPT was lost */
+    } else if (packet->type == PACKET_DATA &&
+               (flow->state == FLOW_OPEN || flow->state == FLOW_CLOSING)) {
+        receive_data(flow, store, packet, now_ns);
+    }
+}
+
+/* ---- time ---- */
+
+/* The first probe after two round trips; without an answer the wait grows from the RTO. */
+static uint64_t probe_ns(const struct flow *flow) {
+    uint64_t wait_ns = 2 * flow->rtt.srtt_ns + flow->config->ack_delay_ns;
+    if (flow->probe_count > 0) {
+        uint64_t shift = min_u64(flow->probe_count - 1u, PROBE_BACKOFF_MAX);
+        uint64_t rto_ns = rtt_rto_ns(&flow->rtt, flow->config->rto_min_ns) << shift;
+        wait_ns = max_u64(wait_ns, min_u64(rto_ns, PROBE_WAIT_MAX_NS));
+    }
+    return flow->ledger.last_sent_ns + wait_ns;
+}
+
+static uint64_t dead_ns(const struct flow *flow) {
+    return max_u64(flow->last_heard_ns, flow->waiting_since_ns) + flow->config->dead_ns;
+}
+
+static uint64_t next_open_ns(const struct flow *flow) {
+    uint64_t next_ns = min_u64(flow->ack_due_ns, flow->close_deadline_ns);
+    if (flow->probes_due || flow->ping_due || flow->credit_due || flow->close_due ||
+        flow->hello_due) {
+        return 0;
+    }
+    if (flow->ledger.count > 0) {
+        next_ns = min_u64(next_ns, min_u64(probe_ns(flow), flow->ledger.loss_ns));
+        next_ns = min_u64(next_ns, dead_ns(flow));
+    } else {
+        next_ns = min_u64(next_ns, flow->last_heard_ns + flow->config->keep_alive_ns);
+    }
+    if (flow->is_limited && flow_has_window(flow)) {
+        next_ns = min_u64(next_ns, flow->pacer.next_ns);
+    }
+    return next_ns;
+}
+
+bool flow_has_window(const struct flow *flow) {
+    uint64_t in_flight_bytes = flow->ledger.bytes_in_flight;
+    return in_flight_bytes == 0 || in_flight_bytes + flow->congestion.packet_bytes <=
+                                       congestion_window_bytes(&flow->congestion);
+}
+
+uint64_t flow_next_ns(const struct flow *flow) {
+    switch (flow->state) {
+    case FLOW_CONNECTING:
+        return min_u64(flow->hello_next_ns, flow->opened_ns + flow->config->handshake_timeout_ns);
+    case FLOW_OPEN:
+    case FLOW_CLOSING:
+        return next_open_ns(flow);
+    case FLOW_CLOSED:
+        return 0;
+    default:
+        return UINT64_MAX;
+    }
+}
+
+static void send_probe(struct flow *flow, uint64_t now_ns) {
+    flow->config->counters->probes++;
+    flow->probes_due = 1;
+    if (flow->probe_count > 0) {
+        flow->config->counters->timeouts++;
+        flow->congestion.ops->timed_out(&flow->congestion, now_ns);
+        update_pace(flow);
+    }
+    if (flow->probe_count < UINT8_MAX) {
+        flow->probe_count++;
+    }
+}
+
+static void timeout_connecting(struct flow *flow, uint64_t now_ns) {
+    if (now_ns >= flow->opened_ns + flow->config->handshake_timeout_ns) {
+        flow_abort(flow, TE_R_NO_ANSWER);
+    } else if (now_ns >= flow->hello_next_ns) {
+        flow->hello_due = true;
+    }
+}
+
+void flow_timeout(struct flow *flow, struct store *store, uint64_t now_ns) {
+    if (flow->state == FLOW_CONNECTING) {
+        timeout_connecting(flow, now_ns);
+        return;
+    }
+    if (flow->state != FLOW_OPEN && flow->state != FLOW_CLOSING) {
+        return;
+    }
+    if (now_ns >= flow->close_deadline_ns) {
+        flow_abort(flow, flow->reason);
+        return;
+    }
+    if (flow->ledger.count == 0) {
+        if (now_ns >= flow->last_heard_ns + flow->config->keep_alive_ns) {
+            flow->ping_due = true;
+        }
+        return;
+    }
+    if (now_ns >= dead_ns(flow)) {
+        flow_abort(flow, TE_R_PEER_DEAD);
+        return;
+    }
+    if (now_ns >= flow->ledger.loss_ns) {
+        detect_losses(flow, store, now_ns);
+        update_pace(flow);
+    }
+    if (flow->ledger.count > 0 && flow->probes_due == 0 && now_ns >= probe_ns(flow)) {
+        send_probe(flow, now_ns);
+    }
+}

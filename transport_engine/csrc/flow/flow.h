@@ -1,0 +1,146 @@
+/* A flow: a two-way conversation of messages between two endpoints, reliable and paced.
+ *
+ * A state machine that is handed datagrams, messages and the time, and asked for datagrams,
+ * messages and its next timeout. It reads no clock, does no I/O and allocates nothing: packets in
+ * flight and messages under way live in the store that the caller passes.
+ * Does not know channels, tenants, Ethernet or what a message means.
+ * Source: docs/wire.md; loss detection and timeouts after RFC 9002 and RFC 8985.
+ */
+#ifndef FLOW_FLOW_H
+#define FLOW_FLOW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "flow/congestion.h"
+#include "flow/ledger.h"
+#include "flow/messages.h"
+#include "flow/pacer.h"
+#include "flow/packet.h"
+#include "flow/reassembly.h"
+#include "flow/rtt.h"
+#include "flow/sack.h"
+#include "flow/store.h"
+#include "transport_engine.h"
+
+enum flow_state {
+    FLOW_FREE = 0,
+    FLOW_CONNECTING, /* INIT is out */
+    FLOW_OPEN,
+    FLOW_CLOSING, /* the local side has closed: delivers what was sent, then says CLOSE */
+    FLOW_CLOSED   /* over; `reason` says why. One last acknowledgement may be due */
+};
+
+/* Counted over all flows that share a configuration. */
+struct flow_counters {
+    uint64_t packets_retransmitted;
+    uint64_t packets_lost;
+    uint64_t packets_duplicate;
+    uint64_t packets_no_memory;
+    uint64_t probes;
+    uint64_t timeouts;
+};
+
+struct flow_config {
+    struct parameters parameters; /* what we tell peers of ourselves */
+    const struct congestion_ops *congestion;
+    struct flow_counters *counters;
+    uint64_t rto_min_ns;
+    uint64_t ack_delay_ns; /* an acknowledgement waits so long for a packet to ride on */
+    uint64_t keep_alive_ns;
+    uint64_t dead_ns;
+    uint64_t handshake_timeout_ns;
+    uint32_t packet_bytes; /* largest UDP payload */
+    uint8_t profile;       /* enum profile */
+};
+
+struct flow {
+    uint8_t state;  /* enum flow_state */
+    uint8_t reason; /* enum te_reason, once closing or closed */
+    bool is_server;
+    bool hello_due; /* INIT or ACCEPT */
+    bool ping_due;
+    bool credit_due;
+    bool close_due;
+    bool close_sent;
+    bool is_limited; /* by window or pacing, at the last transmission */
+    uint8_t ack_count;   /* packets to acknowledge since the last ACK went out */
+    uint8_t probes_due;
+    uint8_t probe_count; /* in a row without an acknowledgement */
+    uint8_t hello_count;
+
+    uint64_t local_id;
+    uint64_t remote_id;
+    struct te_endpoint local;
+    struct te_endpoint remote;
+    const struct flow_config *config;
+    uint32_t peer_message_bytes_max;
+    uint8_t token[TOKEN_BYTES];
+
+    uint64_t opened_ns;
+    uint64_t hello_sent_ns;
+    uint64_t hello_next_ns;
+    uint64_t ack_due_ns; /* UINT64_MAX: nothing to acknowledge */
+    uint64_t largest_received_ns;
+    uint64_t last_heard_ns;
+    uint64_t waiting_since_ns; /* for an acknowledgement */
+    uint64_t close_deadline_ns;
+
+    struct send_queue out;
+    struct reassembly in;
+    struct sack sack;
+    struct ledger ledger;
+    struct rtt rtt;
+    struct congestion congestion;
+    struct pacer pacer;
+};
+
+struct flow_birth {
+    struct te_endpoint local;
+    struct te_endpoint remote;
+    uint64_t local_id;     /* random, not 0 */
+    uint64_t first_number; /* random, below 2^62 */
+};
+
+void flow_connect(struct flow *flow, const struct flow_config *config,
+                  const struct flow_birth *birth, uint64_t now_ns);
+/* Opens the answering side after an INIT whose token was good. */
+void flow_accept(struct flow *flow, const struct flow_config *config,
+                 const struct flow_birth *birth, const struct packet *init, uint64_t now_ns);
+/* Returns all memory to the store. */
+void flow_fini(struct flow *flow, struct store *store);
+
+/* Takes one packet of this flow, whose ids and endpoint the caller has compared. Any body is
+ * borne: it changes the flow, ends it with TE_R_PROTOCOL, or is dropped. */
+void flow_receive(struct flow *flow, struct store *store, const struct packet *packet,
+                  uint64_t now_ns);
+
+/* Writes the next datagram that may go now. Shape: `out` has config->packet_bytes.
+ * Returns its size; 0: nothing now. */
+size_t flow_transmit(struct flow *flow, struct store *store, uint64_t now_ns, uint8_t *out);
+
+/* Whether the congestion window admits another packet. One may always be in flight: a window below
+ * one packet only spaces packets out. */
+bool flow_has_window(const struct flow *flow);
+
+/* When flow_timeout or flow_transmit has something to do; UINT64_MAX: never without input. */
+uint64_t flow_next_ns(const struct flow *flow);
+void flow_timeout(struct flow *flow, struct store *store, uint64_t now_ns);
+
+/* Sends every acknowledgement that still waits for company, at the next flow_transmit. */
+void flow_hurry_acks(struct flow *flow, uint64_t now_ns);
+
+/* Frees the message that reassembly_ready showed, and extends the peer's credit. */
+void flow_release(struct flow *flow, struct store *store);
+
+/* Ends the flow: with `drain` after all its messages are at the peer, else at once. */
+void flow_close(struct flow *flow, struct store *store, uint8_t reason, bool drain,
+                uint64_t now_ns);
+/* Ends the flow without a word to the peer. */
+void flow_abort(struct flow *flow, uint8_t reason);
+
+/* Whether a closed flow can be freed: nothing more to send. */
+bool flow_is_over(const struct flow *flow);
+
+#endif
