@@ -96,8 +96,8 @@ $(STAMPS)/bench: pyproject.toml $(STAMPS)/python
 $(STAMPS)/editable: pyproject.toml $(STAMPS)/python
 	@echo 'build: editable install'
 	@rm -rf $(NATIVE)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --quiet --no-build-isolation --no-deps \
-		--config-settings=build-dir=$(NATIVE) --config-settings=setup-args=-Ddpdk=$(DPDK) --editable .
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --quiet --no-build-isolation \
+		--config-settings=build-dir=$(NATIVE) --config-settings=setup-args=-Ddpdk=$(DPDK) --editable '.[msgspec]'
 	@pth=$$(echo $(BIN)/../lib/python3*/site-packages/machnet-rpc-editable.pth); \
 		[ -f $$pth ] && echo '$(CURDIR)' > $$pth
 	@ln -sf ../$(NATIVE)/transport_engine/$(notdir $(MODULE)) $(MODULE)
