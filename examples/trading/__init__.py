@@ -1,1 +1,1 @@
-"""An exchange in small: a matching engine, an order gateway over RPC, a player of real order flow."""
+"""An exchange in small: matching engine, order gateway over RPC, player of real order flow."""

@@ -1,0 +1,62 @@
+"""The OLTP trace of the ARC paper as accesses to pages.
+
+Each line: first page, number of pages, 0, request number.
+
+Source: N. Megiddo and D. Modha, "ARC: A Self-Tuning, Low Overhead Replacement Cache", FAST 2003,
+§V.A (OLTP: an hour of page references to a CODASYL database).
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import zstandard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PAGES_MAX = 1 << 20  # of one line
+
+
+class TraceError(ValueError):
+    """A line that is not an access; says which line."""
+
+
+def page_key(page: int) -> bytes:
+    """Keys sort as the pages do."""
+    return page.to_bytes(8, "big")
+
+
+def page_value(page: int, size_bytes: int) -> bytes:
+    """What the page holds: different for every page, and known without asking."""
+    return (page_key(page) * (size_bytes // 8 + 1))[:size_bytes]
+
+
+def accesses(path: Path) -> Iterator[int]:
+    """Every page of every request, in order.
+
+    Errors: TraceError, OSError, zstandard.ZstdError.
+    """
+    with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw) as stream:
+        for number, line in enumerate(io.TextIOWrapper(stream, encoding="ascii"), 1):
+            try:
+                first, pages = parse(line)
+            except ValueError as error:
+                raise TraceError(f"{path}, line {number}: {error}") from error
+            yield from range(first, first + pages)
+
+
+def parse(line: str) -> tuple[int, int]:
+    """First page and number of pages.
+
+    Errors: ValueError.
+    """
+    columns = line.split()
+    if len(columns) != 4:
+        raise ValueError(f"4 columns expected, found {len(columns)}")
+    first, pages = int(columns[0]), int(columns[1])
+    if not (0 <= first < 1 << 63 and 0 < pages <= PAGES_MAX):
+        raise ValueError(f"pages {first} + {pages} are out of range")
+    return first, pages
