@@ -113,7 +113,8 @@ def test_meson_names_every_c_file(folder: Path, listed: str, glob: str) -> None:
         for file in tree.matching(".c", under=folder.as_posix())
         if file.path.relative_to(folder).match(glob)
     }
-    assert not present - named
+    forgotten = sorted(present - named)
+    assert not forgotten, "\n".join(forgotten)
 
 
 def test_protocol_is_sans_io() -> None:
