@@ -1,0 +1,1 @@
+"""Remote calls between Python programs, past the kernel."""

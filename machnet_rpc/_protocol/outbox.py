@@ -1,0 +1,95 @@
+"""Packed records on their way into a channel's ring, and the truth about which have left.
+
+A message may be withdrawn until its first record is taken; then the rest must follow, because the
+pieces of a message stand next to each other in a ring.
+"""
+
+from collections import deque
+from typing import Final
+
+BYTES_MAX: Final = 8 << 20
+BURST_BYTES: Final = 256 << 10
+
+
+class Ticket:
+    """What becomes of one message: `sent` once all of it is in the ring, `started` before that.
+
+    Setting `gone` withdraws the message if none of it has been taken yet.
+    """
+
+    __slots__ = ("gone", "sent", "started")
+
+    def __init__(self) -> None:
+        self.gone = False
+        self.started = False
+        self.sent = False
+
+
+class Outbox:
+    """The queue of one channel, in the order in which its flows wrote.
+
+    Being over `bytes_max` is not an error: whoever may wait should, until `full` is false.
+    """
+
+    __slots__ = ("_bytes_max", "_records", "size_bytes")
+
+    def __init__(self, bytes_max: int = BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self._records: deque[tuple[bytes, Ticket, bool]] = deque()
+        self.size_bytes = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._records)
+
+    @property
+    def full(self) -> bool:
+        return self.size_bytes >= self._bytes_max
+
+    def put(self, record: bytes, ticket: Ticket, *, last: bool = True) -> None:
+        """Queues one record; `last` says that it completes the ticket's message."""
+        self._records.append((record, ticket, last))
+        self.size_bytes += len(record)
+
+    def burst(self) -> bytes:
+        """What to offer to the ring now: whole records, about BURST_BYTES of them."""
+        records = self._records
+        self._skip_withdrawn()
+        if len(records) == 1:
+            return records[0][0]
+        taken: list[bytes] = []
+        size = 0
+        inside = bool(records) and records[0][1].started  # of a message whose start was taken
+        for record, ticket, last in records:
+            if ticket.gone and not inside:
+                break  # `took` counts from the front: the next burst skips it
+            inside = not last
+            taken.append(record)
+            size += len(record)
+            if size >= BURST_BYTES:
+                break
+        return b"".join(taken)
+
+    def took(self, size_bytes: int) -> None:
+        """The ring took this much of the last burst: some number of whole records."""
+        self.size_bytes -= size_bytes
+        while size_bytes > 0:
+            record, ticket, last = self._records.popleft()
+            size_bytes -= len(record)
+            ticket.started = not last
+            ticket.sent = last
+
+    def sweep(self) -> None:
+        """Frees what withdrawn messages hold, wherever in the queue they stand."""
+        kept: list[tuple[bytes, Ticket, bool]] = []
+        inside = bool(self._records) and self._records[0][1].started
+        for item in self._records:
+            if inside or not item[1].gone:
+                kept.append(item)
+            inside = inside and not item[2]
+        self._records = deque(kept)
+        self.size_bytes = sum(len(record) for record, _, _ in kept)
+
+    def _skip_withdrawn(self) -> None:
+        records = self._records
+        while records and records[0][1].gone and not records[0][1].started:
+            self.size_bytes -= len(records.popleft()[0])
