@@ -1,0 +1,17 @@
+"""Skips what this machine cannot run, and says so; everything else is a fixture where it is used."""
+
+import os
+
+import pytest
+
+ROOT_ONLY = ("dpdk", "netns")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks tests that need root, where we are not."""
+    if os.geteuid() == 0:
+        return
+    for item in items:
+        for name in ROOT_ONLY:
+            if item.get_closest_marker(name) is not None:
+                item.add_marker(pytest.mark.skip(reason=f"{name}: needs root"))

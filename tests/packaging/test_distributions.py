@@ -1,0 +1,76 @@
+"""The sdist holds what the wheels need; each wheel works outside the checkout, with DPDK and without.
+
+The sdist is made from the last commit, so a file that was never added to git fails here.
+"""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TOOLS = Path(sys.executable).parent
+TIMEOUT_S = 300.0
+DRIVERS = """
+import machnet_rpc, idl, transport_engine
+from pathlib import Path
+from transport_engine._native import ffi, lib
+print(Path(machnet_rpc.__file__).parent.parent)
+print(ffi.string(lib.te_drivers()).decode())
+"""
+
+pytestmark = [pytest.mark.packaging, pytest.mark.timeout(2 * TIMEOUT_S)]
+
+
+def run(argv: list[str], folder: Path) -> str:
+    """Runs a command to its end and returns what it printed."""
+    environment = os.environ | {"PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        argv,
+        check=False,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 0, f"{argv}\n{done.stdout}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sdist")
+    run([sys.executable, "-c", f"import mesonpy; mesonpy.build_sdist({str(folder)!r})"], ROOT)
+    (made,) = folder.glob("machnet_rpc-*.tar.gz")
+    return made
+
+
+def install(wheel: Path, folder: Path) -> Path:
+    """Installs a wheel into a new environment that sees our dependencies but not our checkout."""
+    venv.create(folder, symlinks=True, with_pip=False)
+    python = folder / "bin/python"
+    (packages,) = (folder / "lib").glob("python3*/site-packages")
+    run([str(TOOLS / "pip"), "install", "--no-deps", f"--target={packages}", str(wheel)], folder)
+    # A .pth file inside a path that a .pth file names is not read, so the editable install is not seen.
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("platlib"), encoding="utf-8")
+    return python
+
+
+@pytest.mark.parametrize("dpdk", ["disabled", "auto"])
+def test_wheel_works_outside_the_checkout(sdist: Path, dpdk: str, tmp_path: Path) -> None:
+    build = [str(TOOLS / "pip"), "wheel", "--no-build-isolation", "--no-deps"]
+    run([*build, f"--config-settings=setup-args=-Ddpdk={dpdk}", str(sdist)], tmp_path)
+    (wheel,) = tmp_path.glob("*.whl")
+    python = install(wheel, tmp_path / "venv")
+    folder, drivers = run([str(python), "-W", "error", "-c", DRIVERS], tmp_path).splitlines()
+    assert Path(folder).is_relative_to(tmp_path)
+    has_dpdk = subprocess.run(["pkg-config", "--exists", "libdpdk >= 22.11"], check=False)
+    assert ("dpdk" in drivers.split()) == (dpdk == "auto" and has_dpdk.returncode == 0)
+    assert "udp" in drivers.split()
