@@ -1,4 +1,4 @@
-"""Skips what this machine cannot run, and says so; everything else is a fixture where it is used."""
+"""Skips what this machine cannot run, and says so; fixtures stand where they are used."""
 
 import os
 

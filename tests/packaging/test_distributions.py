@@ -1,4 +1,4 @@
-"""The sdist holds what the wheels need; each wheel works outside the checkout, with DPDK and without.
+"""The sdist holds what a wheel needs; a wheel works outside the checkout, with DPDK and without.
 
 The sdist is made from the last commit, so a file that was never added to git fails here.
 """
@@ -58,7 +58,7 @@ def install(wheel: Path, folder: Path) -> Path:
     python = folder / "bin/python"
     (packages,) = (folder / "lib").glob("python3*/site-packages")
     run([str(TOOLS / "pip"), "install", "--no-deps", f"--target={packages}", str(wheel)], folder)
-    # A .pth file inside a path that a .pth file names is not read, so the editable install is not seen.
+    # Paths that a .pth file adds have no .pth files of their own read: no editable install there.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("platlib"), encoding="utf-8")
     return python
 
