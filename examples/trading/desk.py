@@ -1,0 +1,269 @@
+"""Sessions on top of a book: who asked for what, what was answered, what happened since.
+
+A session numbers its commands 1, 2, 3 … and the desk executes them in that order, each once. So the
+number makes resending safe: a command seen before gets its first answer again, and the same number
+with another content is an error. Every table is bounded; pure, no clock, no wire.
+
+Source: the client table of B. Liskov and J. Cowling, "Viewstamped Replication Revisited", 2012,
+§4.1, with more than one command under way; FIX 4.2's ClOrdID for the manners.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from examples.trading.book import ORDERS_MAX, Book
+from examples.trading.events import Accepted, Canceled, Event, Reason, Rejected, Replaced, Traded
+from examples.trading.ladder import Side
+from examples.trading.orders import (
+    Answer,
+    CancelOrder,
+    Command,
+    NewOrder,
+    PriceLevel,
+    ReplaceOrder,
+    Report,
+    Reports,
+    SessionState,
+    Snapshot,
+    What,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SESSION_NAME_MAX = 64
+PAGE_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DeskLimits:
+    """How much a desk remembers."""
+
+    orders_max: int = ORDERS_MAX
+    sessions_max: int = 1024
+    answers_max: int = 4096  # of each session, for commands that are sent again
+    reports_max: int = 65_536  # of each session, for `reports`
+
+
+class DeskError(Exception):
+    """A command that was not executed, now or ever before, unless the kind says otherwise."""
+
+
+class IdReusedError(DeskError):
+    """The id belongs to another command of this session."""
+
+
+class IdForgottenError(DeskError):
+    """The command was executed, but so long ago that its answer is gone."""
+
+
+class IdAheadError(DeskError):
+    """Commands before this one are missing."""
+
+
+class TooManySessionsError(DeskError):
+    """The table of sessions is full."""
+
+
+class ReportsGoneError(DeskError):
+    """The reports asked for were dropped, oldest first."""
+
+
+class _Session:
+    __slots__ = ("answers", "newest", "next_id", "order_ids", "reports")
+
+    def __init__(self, reports_max: int) -> None:
+        self.next_id = 1
+        self.newest = 0
+        self.answers: OrderedDict[int, tuple[Command, Answer]] = OrderedDict()
+        self.reports: deque[Report] = deque(maxlen=reports_max)
+        self.order_ids: dict[int, int] = {}  # by command id, while they rest
+
+    def report(
+        self,
+        order: int,
+        what: What,
+        price_ticks: int | None,
+        size: int,
+        left: int,
+        *,
+        reason: str = "",
+    ) -> Report:
+        self.newest += 1
+        report = Report(self.newest, order, what, price_ticks, size, left, reason)
+        self.reports.append(report)
+        return report
+
+
+class Desk:
+    """One book and all who trade on it.
+
+    Errors: DeskError and its kinds; what the *book* refuses is a report, not an error.
+    """
+
+    def __init__(self, limits: DeskLimits | None = None) -> None:
+        self.limits = limits or DeskLimits()
+        self.commands = 0
+        self._book = Book(orders_max=self.limits.orders_max)
+        self._sessions: dict[str, _Session] = {}
+        self._owners: dict[int, tuple[_Session, int]] = {}  # by order id, while they rest
+
+    def next_id(self, session: str) -> int:
+        """The id of the next command to be executed in `session`."""
+        known = self._sessions.get(session)
+        return 1 if known is None else known.next_id
+
+    def execute(self, command: Command) -> Answer:
+        """Execute the session's next command, or answer an earlier one again.
+
+        Errors: IdReusedError, IdForgottenError, IdAheadError, TooManySessionsError.
+        """
+        session = self._session(command.session)
+        if command.id != session.next_id:
+            return self._answered(session, command)
+        self.commands += 1
+        order_id = self.commands  # unique for ever: one command makes at most one order
+        if isinstance(command, NewOrder):
+            order, events = command.id, self._place(order_id, command)
+            self._owners[order_id] = (session, order)
+            session.order_ids[order] = order_id
+        else:
+            order, (order_id, events) = command.order, self._amend(session, command)
+        answer = Answer(command.id, self._reports(session, order, order_id, events))
+        session.next_id += 1
+        session.answers[command.id] = (command, answer)
+        if len(session.answers) > self.limits.answers_max:
+            session.answers.popitem(last=False)
+        return answer
+
+    def state(self, name: str) -> SessionState:
+        """Where `session` stands; it need not exist."""
+        session = self._sessions.get(name)
+        return (
+            SessionState(1, 0) if session is None else SessionState(session.next_id, session.newest)
+        )
+
+    def reports(self, name: str, after: int, limit: int) -> Reports:
+        """Up to `limit` reports of `session` with a sequence above `after`.
+
+        Errors: ReportsGoneError.
+        """
+        session = self._sessions.get(name)
+        if session is None:
+            return Reports([], 0)
+        first = session.newest - len(session.reports) + 1
+        if after + 1 < first:
+            raise ReportsGoneError(
+                f"reports before {first} are gone; ask for those after {first - 1}"
+            )
+        start = after + 1 - first
+        page = islice(session.reports, start, start + min(max(limit, 0), PAGE_MAX))
+        return Reports(list(page), session.newest)
+
+    def snapshot(self, depth: int) -> Snapshot:
+        """The best `depth` levels of both sides."""
+        return Snapshot(self.commands, *(levels(self._book, side, depth) for side in Side))
+
+    def audit(self) -> None:
+        """Check that the tables agree with the book.
+
+        Errors: AssertionError, for a bug in this module or in the book.
+        """
+        self._book.audit()
+        assert len(self._owners) == len(self._book), "owners of orders that do not rest"
+        for order_id, (session, order) in self._owners.items():
+            assert order_id in self._book, "an owner of no order"
+            assert session.order_ids[order] == order_id, "an order with two owners"
+        held = sum(len(session.order_ids) for session in self._sessions.values())
+        assert held == len(self._owners), "sessions hold orders that do not rest"
+
+    def _session(self, name: str) -> _Session:
+        session = self._sessions.get(name)
+        if session is None:
+            if len(self._sessions) >= self.limits.sessions_max:
+                raise TooManySessionsError(f"at most {self.limits.sessions_max} sessions")
+            if not 0 < len(name) <= SESSION_NAME_MAX:
+                raise DeskError(f"session names have 1 to {SESSION_NAME_MAX} characters")
+            session = self._sessions[name] = _Session(self.limits.reports_max)
+        return session
+
+    def _answered(self, session: _Session, command: Command) -> Answer:
+        if command.id > session.next_id:
+            raise IdAheadError(f"command {command.id} is early: {session.next_id} comes next")
+        first = session.answers.get(command.id)
+        if first is None:
+            raise IdForgottenError(f"the answer to command {command.id} is no longer kept")
+        if first[0] != command:
+            raise IdReusedError(f"id {command.id} was another command: {first[0]}")
+        return first[1]
+
+    def _place(self, order_id: int, command: NewOrder) -> list[Event]:
+        side, size = command.side, command.size
+        if command.price_ticks is None:
+            return self._book.market(order_id, side, size)
+        return self._book.limit(
+            order_id, side, command.price_ticks, size, immediate=command.immediate
+        )
+
+    def _amend(
+        self, session: _Session, command: CancelOrder | ReplaceOrder
+    ) -> tuple[int, list[Event]]:
+        order_id = session.order_ids.get(command.order)
+        if order_id is None:
+            return 0, [Rejected(0, Reason.UNKNOWN)]
+        if isinstance(command, CancelOrder):
+            return order_id, self._book.cancel(order_id, command.size)
+        return order_id, self._book.replace(order_id, command.price_ticks, command.size)
+
+    def _reports(
+        self, session: _Session, order: int, order_id: int, events: Iterable[Event]
+    ) -> list[Report]:
+        """Tell everybody concerned; returns what concerns `order`."""
+        own: list[Report] = []
+        for event in events:
+            own.append(_own_report(session, order, event))
+            if isinstance(event, Traded):
+                maker, maker_order = self._owners[event.maker_id]
+                price, size, left = event.price_ticks, event.size, event.maker_left
+                maker.report(maker_order, What.FILLED, price, size, left)
+                if not left:
+                    self._forget(event.maker_id)
+        if order_id in self._owners and order_id not in self._book:
+            self._forget(order_id)
+        return own
+
+    def _forget(self, order_id: int) -> None:
+        session, order = self._owners.pop(order_id)
+        del session.order_ids[order]
+
+    def __repr__(self) -> str:
+        return f"<Desk {self.commands} commands, {len(self._sessions)} sessions, {self._book}>"
+
+
+def levels(book: Book, side: Side, depth: int) -> list[PriceLevel]:
+    """The best `depth` levels of one side."""
+    return [
+        PriceLevel(level.price_ticks, [order.size for order in level])
+        for level in islice(book.levels(side), max(depth, 0))
+    ]
+
+
+def _own_report(session: _Session, order: int, event: Event) -> Report:
+    match event:
+        case Accepted():
+            return session.report(order, What.ACCEPTED, event.price_ticks, event.size, event.size)
+        case Traded():
+            price, size, left = event.price_ticks, event.size, event.taker_left
+            return session.report(order, What.FILLED, price, size, left)
+        case Canceled():
+            return session.report(
+                order, What.CANCELED, None, event.size, event.left, reason=event.reason.value
+            )
+        case Replaced():
+            return session.report(order, What.REPLACED, event.price_ticks, event.size, event.size)
+        case Rejected():
+            return session.report(order, What.REJECTED, None, 0, 0, reason=event.reason.value)

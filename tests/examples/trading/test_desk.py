@@ -1,0 +1,158 @@
+"""The desk: order of commands, resending, reports, bounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from examples.trading.desk import (
+    Desk,
+    DeskError,
+    DeskLimits,
+    IdAheadError,
+    IdForgottenError,
+    IdReusedError,
+    ReportsGoneError,
+    TooManySessionsError,
+)
+from examples.trading.ladder import Side
+from examples.trading.orders import (
+    CancelOrder,
+    Command,
+    NewOrder,
+    PriceLevel,
+    ReplaceOrder,
+    Report,
+    SessionState,
+    Snapshot,
+    What,
+)
+
+BUY, SELL = Side.BUY, Side.SELL
+
+
+def test_both_sides_of_a_trade_are_told() -> None:
+    desk = Desk()
+    desk.execute(NewOrder("maker", 1, SELL, 100, 5))
+    answer = desk.execute(NewOrder("taker", 1, BUY, 101, 8))
+    assert answer.reports == [
+        Report(1, 1, What.ACCEPTED, 101, 8, 8),
+        Report(2, 1, What.FILLED, 100, 5, 3),
+    ]
+    assert desk.reports("maker", 1, 10).reports == [Report(2, 1, What.FILLED, 100, 5, 0)]
+    assert desk.snapshot(5) == Snapshot(2, [PriceLevel(101, [3])], [])
+    desk.audit()
+
+
+def test_a_command_sent_again_gets_its_first_answer() -> None:
+    desk = Desk()
+    order = NewOrder("s", 1, SELL, 100, 5)
+    first = desk.execute(order)
+    desk.execute(NewOrder("other", 1, BUY, 100, 2))
+    assert desk.execute(order) == first
+    assert desk.snapshot(5).asks == [PriceLevel(100, [3])]
+    assert desk.state("s") == SessionState(next_id=2, newest=2)
+    with pytest.raises(IdReusedError, match="id 1 was another command"):
+        desk.execute(replace(order, size=6))
+    with pytest.raises(IdReusedError):
+        desk.execute(CancelOrder("s", 1, order=1))
+
+
+def test_commands_execute_in_their_order_only() -> None:
+    desk = Desk()
+    with pytest.raises(IdAheadError, match="command 2 is early: 1 comes next"):
+        desk.execute(NewOrder("s", 2, SELL, 100, 5))
+    for number in (0, -1):
+        with pytest.raises(IdForgottenError):
+            desk.execute(NewOrder("s", number, SELL, 100, 5))
+    assert desk.snapshot(1) == Snapshot(0, [], [])
+
+
+def test_cancel_and_replace_act_on_orders_of_their_session_only() -> None:
+    desk = Desk()
+    desk.execute(NewOrder("a", 1, SELL, 100, 5))
+    for command in (CancelOrder("b", 1, order=1), ReplaceOrder("b", 2, 1, 90, 5)):
+        assert desk.execute(command).reports[0].what is What.REJECTED
+    assert desk.execute(ReplaceOrder("a", 2, 1, 99, 4)).reports == [
+        Report(2, 1, What.REPLACED, 99, 4, 4)
+    ]
+    assert desk.execute(CancelOrder("a", 3, 1, size=1)).reports == [
+        Report(3, 1, What.CANCELED, None, 1, 3, "requested")
+    ]
+    assert desk.execute(CancelOrder("a", 4, 1)).reports[0].left == 0
+    assert desk.execute(CancelOrder("a", 5, 1)).reports == [
+        Report(5, 1, What.REJECTED, None, 0, 0, "unknown")
+    ]
+    desk.audit()
+
+
+def test_market_and_immediate_orders_leave_nothing() -> None:
+    desk = Desk()
+    assert desk.execute(NewOrder("s", 1, BUY, None, 5)).reports[-1] == (
+        Report(2, 1, What.CANCELED, None, 5, 0, "unfilled")
+    )
+    desk.execute(NewOrder("s", 2, BUY, 10, 5, immediate=True))
+    desk.audit()
+    assert desk.snapshot(1).bids == []
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    desk = Desk(DeskLimits(sessions_max=2, answers_max=3, reports_max=4))
+    for number in range(1, 7):
+        desk.execute(NewOrder("s", number, BUY, 10 + number, 1))
+    assert desk.execute(NewOrder("s", 4, BUY, 14, 1)).id == 4
+    with pytest.raises(IdForgottenError, match="command 3"):
+        desk.execute(NewOrder("s", 3, BUY, 13, 1))
+    assert [report.sequence for report in desk.reports("s", 2, 10).reports] == [3, 4, 5, 6]
+    assert [report.sequence for report in desk.reports("s", 4, 1).reports] == [5]
+    assert desk.reports("s", 6, 10).reports == []
+    with pytest.raises(ReportsGoneError, match="reports before 3 are gone"):
+        desk.reports("s", 1, 10)
+    desk.execute(NewOrder("t", 1, BUY, 1, 1))
+    with pytest.raises(TooManySessionsError, match="at most 2"):
+        desk.execute(NewOrder("u", 1, BUY, 1, 1))
+    assert desk.state("u") == SessionState(1, 0)
+    assert desk.reports("u", 0, 10).newest == 0
+
+
+def test_session_names_have_a_length() -> None:
+    for name in ("", "x" * 65):
+        with pytest.raises(DeskError, match="1 to 64 characters"):
+            Desk().execute(NewOrder(name, 1, BUY, 1, 1))
+
+
+prices, sizes, orders = st.integers(0, 6), st.integers(0, 5), st.integers(1, 30)
+sessions = st.sampled_from(["a", "b"])
+commands = st.one_of(
+    st.builds(
+        NewOrder,
+        sessions,
+        st.just(0),
+        st.sampled_from([BUY, SELL]),
+        st.none() | prices,
+        sizes,
+        st.booleans(),
+    ),
+    st.builds(CancelOrder, sessions, st.just(0), orders, st.none() | sizes),
+    st.builds(ReplaceOrder, sessions, st.just(0), orders, prices, sizes),
+)
+
+
+@given(st.lists(st.tuples(commands, st.booleans()), max_size=40))
+def test_resending_changes_nothing(stream: list[tuple[Command, bool]]) -> None:
+    plain, resent = Desk(), Desk()
+    for unnumbered, again in stream:
+        command = replace(unnumbered, id=plain.next_id(unnumbered.session))
+        answer = plain.execute(command)
+        assert resent.execute(command) == answer
+        if again:
+            assert resent.execute(command) == answer
+        resent.audit()
+    assert plain.snapshot(100) == resent.snapshot(100)
+    for session in ("a", "b"):
+        assert plain.reports(session, 0, 1000) == resent.reports(session, 0, 1000)
+        filled = [r for r in plain.reports(session, 0, 1000).reports if r.what is What.FILLED]
+        assert all(report.size > 0 for report in filled)
