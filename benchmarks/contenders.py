@@ -1,0 +1,9 @@
+"""Who takes part in the echo comparison, in the order of the table."""
+
+from benchmarks.contender import Contender
+from benchmarks.rivals import Grpc, Streams
+
+CONTENDERS: dict[str, type[Contender]] = {
+    "grpc.aio": Grpc,
+    "uvloop streams": Streams,
+}
