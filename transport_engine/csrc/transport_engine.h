@@ -24,7 +24,7 @@ enum te_limit {
     TE_RECORD_ALIGN = 8,
     TE_RING_BYTES_MIN = 131072,
     TE_RING_BYTES_MAX = 1 << 30,
-    TE_MESSAGE_BYTES_MAX = 16 << 20,
+    TE_MESSAGE_BYTES_MAX = (16 << 20) - 4096,
     TE_CHANNELS_MAX = 1024,
     TE_FLOWS_MAX = 1 << 20,
     TE_BURST_MAX = 32, /* datagrams that one netif call moves */
@@ -119,6 +119,8 @@ struct te_endpoint {
 struct te_flow_ends {
     struct te_endpoint local;
     struct te_endpoint remote;
+    uint32_t message_bytes_max; /* longest payload that the peer takes */
+    uint32_t zero;
 };
 
 /* ---- channel, the application's side ---- */

@@ -123,12 +123,6 @@ void flow_release(struct flow *flow, struct store *store) {
     }
 }
 
-void flow_hurry_acks(struct flow *flow, uint64_t now_ns) {
-    if (flow->ack_due_ns != UINT64_MAX) {
-        flow->ack_due_ns = min_u64(flow->ack_due_ns, now_ns);
-    }
-}
-
 static void fail(struct flow *flow, struct store *store, uint64_t now_ns) {
     flow_close(flow, store, TE_R_PROTOCOL, false, now_ns);
 }

@@ -128,9 +128,6 @@ bool flow_has_window(const struct flow *flow);
 uint64_t flow_next_ns(const struct flow *flow);
 void flow_timeout(struct flow *flow, struct store *store, uint64_t now_ns);
 
-/* Sends every acknowledgement that still waits for company, at the next flow_transmit. */
-void flow_hurry_acks(struct flow *flow, uint64_t now_ns);
-
 /* Frees the message that reassembly_ready showed, and extends the peer's credit. */
 void flow_release(struct flow *flow, struct store *store);
 

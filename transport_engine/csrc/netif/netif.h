@@ -26,7 +26,8 @@ struct netif_datagram {
 };
 
 enum netif_caps {
-    NETIF_WAKES = 1 /* netif->fd becomes readable when a datagram arrives */
+    NETIF_WAKES = 1,  /* netif->fd becomes readable when a datagram arrives */
+    NETIF_NO_LOOP = 2 /* datagrams to local.address do not come back: the engine loops them */
 };
 
 struct netif;

@@ -52,6 +52,11 @@ bool spsc_push(struct spsc *spsc, const void *item) {
     return true;
 }
 
+bool spsc_has_room(const struct spsc *spsc) {
+    const uint64_t tail = atomic_load_explicit(&spsc->tail, memory_order_relaxed);
+    return tail - atomic_load_explicit(&spsc->head, memory_order_acquire) < spsc->capacity;
+}
+
 bool spsc_pop(struct spsc *spsc, void *item) {
     const uint64_t head = atomic_load_explicit(&spsc->head, memory_order_relaxed);
     /* Pairs with the release in spsc_push: the item was written before the tail moved over it. */

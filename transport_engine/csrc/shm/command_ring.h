@@ -19,6 +19,8 @@ void spsc_close(struct spsc *spsc);
 
 /* Copies the item in. False: full. Thread: the producer's. */
 bool spsc_push(struct spsc *spsc, const void *item);
+/* Whether spsc_push would succeed now. Thread: the producer's. */
+bool spsc_has_room(const struct spsc *spsc);
 /* Copies the oldest item out. False: empty. Thread: the consumer's. */
 bool spsc_pop(struct spsc *spsc, void *item);
 

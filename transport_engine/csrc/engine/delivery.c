@@ -1,0 +1,186 @@
+/* Messages and notices of flows become records for their application. */
+#include "engine/delivery.h"
+
+#include "engine/call_header.h"
+#include "engine/tenants.h"
+
+enum outcome {
+    DELIVERED, /* everything that the flow had */
+    BLOCKED,   /* the ring is full, or the budget is spent: go on later */
+    CORRUPT
+};
+
+bool delivery_is_due(const struct engine *engine, const struct engine_flow *flow) {
+    if (flow->flow.state == FLOW_CONNECTING) {
+        return false;
+    }
+    return !flow->is_announced || flow->flow.state == FLOW_CLOSED ||
+           reassembly_ready(&flow->flow.in, &engine->store) != NULL;
+}
+
+static enum outcome write_notice(struct tenant *tenant, const struct te_record *notice,
+                                 const void *payload) {
+    int error = TE_OK;
+    struct te_record record = *notice;
+    uint8_t *room = channel_reserve(tenant->channel, record.size_bytes, &error);
+    if (room == NULL) {
+        return error == TE_OK ? BLOCKED : CORRUPT;
+    }
+    if (payload != NULL) {
+        memcpy(room, payload, record.size_bytes);
+    }
+    record.total_bytes = record.size_bytes;
+    record.flags = TE_FIRST | TE_LAST;
+    channel_commit(tenant->channel, &record);
+    return DELIVERED;
+}
+
+static enum outcome announce(struct tenant *tenant, struct engine_flow *flow) {
+    struct te_flow_ends ends = {
+        .local = flow->flow.local,
+        .remote = flow->flow.remote,
+        .message_bytes_max = flow->flow.peer_message_bytes_max - TE_CALL_HEADER_BYTES,
+    };
+    struct te_record notice = {
+        .kind = flow->flow.is_server ? TE_FLOW_ACCEPTED : TE_FLOW_OPENED,
+        .flow = flow->handle,
+        .call_id = flow->token,
+        .size_bytes = sizeof ends,
+    };
+    enum outcome outcome = write_notice(tenant, &notice, &ends);
+    flow->is_announced = outcome == DELIVERED;
+    return outcome;
+}
+
+static enum outcome tell_closed(struct engine *engine, struct tenant *tenant,
+                                struct engine_flow *flow) {
+    struct te_record notice = {
+        .kind = TE_FLOW_CLOSED,
+        .flow = flow->handle,
+        .call_id = flow->is_announced ? 0 : flow->token,
+        .status = flow->flow.reason,
+    };
+    enum outcome outcome = write_notice(tenant, &notice, NULL);
+    if (outcome == DELIVERED) {
+        tenant_disown(engine, flow);
+        engine_touch(engine, flow);
+    }
+    return outcome;
+}
+
+/* Writes one piece of the message at the head of the flow. */
+static enum outcome write_piece(struct engine *engine, struct tenant *tenant,
+                                const struct engine_flow *flow, const struct incoming *message,
+                                const struct te_record *header) {
+    struct transfer *transfer = &tenant->delivering;
+    uint32_t total_bytes = message->body.total_bytes - TE_CALL_HEADER_BYTES;
+    uint32_t left_bytes = total_bytes - transfer->offset_bytes;
+    struct te_record record = *header;
+    record.flow = flow->handle;
+    record.lane = message->lane;
+    record.priority = message->priority;
+    record.total_bytes = total_bytes;
+    record.offset_bytes = transfer->offset_bytes;
+    record.size_bytes = left_bytes < TE_RECORD_PAYLOAD_MAX ? left_bytes : TE_RECORD_PAYLOAD_MAX;
+    record.flags |= (uint8_t)(transfer->offset_bytes == 0 ? TE_FIRST : 0);
+    record.flags |= (uint8_t)(record.size_bytes == left_bytes ? TE_LAST : 0);
+    int error = TE_OK;
+    uint8_t *room = channel_reserve(tenant->channel, record.size_bytes, &error);
+    if (room == NULL) {
+        return error == TE_OK ? BLOCKED : CORRUPT;
+    }
+    body_read(&message->body, &engine->store.blocks,
+              TE_CALL_HEADER_BYTES + transfer->offset_bytes, room, record.size_bytes);
+    channel_commit(tenant->channel, &record);
+    transfer->offset_bytes += record.size_bytes;
+    transfer->is_active = !(record.flags & TE_LAST);
+    return DELIVERED;
+}
+
+static enum outcome deliver_message(struct engine *engine, struct tenant *tenant,
+                                    struct engine_flow *flow, const struct incoming *message) {
+    uint8_t bytes[TE_CALL_HEADER_BYTES];
+    struct te_record header;
+    bool is_good = message->body.total_bytes >= sizeof bytes;
+    if (is_good) {
+        body_read(&message->body, &engine->store.blocks, 0, bytes, sizeof bytes);
+        is_good = call_header_read(bytes, &header);
+    }
+    if (!is_good) {
+        flow_close(&flow->flow, &engine->store, TE_R_PROTOCOL, false, engine->now_ns);
+        flow_release(&flow->flow, &engine->store);
+        return DELIVERED;
+    }
+    do {
+        enum outcome outcome = write_piece(engine, tenant, flow, message, &header);
+        if (outcome != DELIVERED) {
+            return outcome;
+        }
+    } while (tenant->delivering.is_active);
+    engine->stats.messages_received++;
+    engine->stats.message_bytes_received += message->body.total_bytes - TE_CALL_HEADER_BYTES;
+    tenant->delivering.offset_bytes = 0;
+    flow_release(&flow->flow, &engine->store);
+    return DELIVERED;
+}
+
+static enum outcome deliver_flow(struct engine *engine, struct tenant *tenant,
+                                 struct engine_flow *flow, int *budget) {
+    bool has_opened = flow->flow.is_server || flow->flow.remote_id != 0;
+    enum outcome outcome = DELIVERED;
+    if (!flow->is_announced && has_opened) {
+        outcome = announce(tenant, flow);
+    }
+    const struct incoming *message;
+    while (outcome == DELIVERED &&
+           (message = reassembly_ready(&flow->flow.in, &engine->store)) != NULL) {
+        if ((*budget)-- <= 0) {
+            return BLOCKED;
+        }
+        if (flow->flow.state == FLOW_CLOSING && !tenant->delivering.is_active) {
+            flow_release(&flow->flow, &engine->store); /* the application wants no more of it */
+            continue;
+        }
+        outcome = deliver_message(engine, tenant, flow, message);
+        engine_touch(engine, flow);
+    }
+    if (outcome == DELIVERED && flow->flow.state == FLOW_CLOSED) {
+        outcome = tell_closed(engine, tenant, flow);
+    }
+    return outcome;
+}
+
+/* Takes the first flow out of the inbox. */
+static void pop_inbox(struct engine *engine, struct tenant *tenant, struct engine_flow *flow) {
+    tenant->inbox_first = flow->next_in_inbox;
+    if (tenant->inbox_first == NO_ITEM) {
+        tenant->inbox_last = NO_ITEM;
+    }
+    flow->is_in_inbox = false;
+    engine_notify(engine, flow); /* to the end, if its turn ended before its messages did */
+}
+
+int delivery_poll(struct engine *engine, uint32_t index) {
+    struct tenant *tenant = &engine->tenants[index];
+    int budget = DELIVERIES_MAX;
+    int count = 0;
+    while (tenant->inbox_first != NO_ITEM) {
+        struct engine_flow *flow = engine_flow_at(engine, tenant->inbox_first);
+        int before = budget;
+        enum outcome outcome = deliver_flow(engine, tenant, flow, &budget);
+        count += before - budget;
+        if (outcome == CORRUPT) {
+            engine->stats.channels_quarantined++;
+            tenant_stop(engine, index, TE_R_QUARANTINED);
+            return count;
+        }
+        if (flow->is_in_inbox && !tenant->delivering.is_active) {
+            pop_inbox(engine, tenant, flow); /* one that was told closed has left by itself */
+        }
+        if (outcome == BLOCKED) {
+            return count;
+        }
+        count++;
+    }
+    return count;
+}

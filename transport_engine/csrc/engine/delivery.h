@@ -1,0 +1,14 @@
+/* From flows into a tenant's RX ring: openings, messages, endings, in this order for each flow. */
+#ifndef ENGINE_DELIVERY_H
+#define ENGINE_DELIVERY_H
+
+#include "engine/engine.h"
+
+/* Whether the flow has something to tell its application. */
+bool delivery_is_due(const struct engine *engine, const struct engine_flow *flow);
+
+/* Writes until the inbox is empty, the ring is full or the budget is spent. Returns how many
+ * records and messages. */
+int delivery_poll(struct engine *engine, uint32_t tenant);
+
+#endif

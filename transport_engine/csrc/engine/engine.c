@@ -1,0 +1,418 @@
+/* The poll: in from the netif, out to applications, in from applications, out to the netif. */
+#define _GNU_SOURCE /* mmap, MAP_NORESERVE */
+
+#include "engine/engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "engine/delivery.h"
+#include "engine/listener.h"
+#include "engine/sending.h"
+#include "engine/tenants.h"
+
+enum engine_constant {
+    RTO_MIN_RACK_NS = 1000000,
+    RTO_MIN_CLOUD_NS = 5000000,
+    ACK_DELAY_RACK_NS = 20000,
+    ACK_DELAY_CLOUD_NS = 100000,
+    IP_UDP_BYTES = 48 /* IPv6 without extensions, and UDP: the longer of the two */
+};
+
+/* ---- flows ---- */
+
+void engine_touch(struct engine *engine, struct engine_flow *flow) {
+    if (flow->is_ready) {
+        return;
+    }
+    flow->is_ready = true;
+    flow->next_ready = NO_ITEM;
+    if (engine->ready_last == NO_ITEM) {
+        engine->ready_first = flow->slot;
+    } else {
+        engine_flow_at(engine, engine->ready_last)->next_ready = flow->slot;
+    }
+    engine->ready_last = flow->slot;
+}
+
+static struct engine_flow *pop_ready(struct engine *engine) {
+    struct engine_flow *flow = engine_flow_at(engine, engine->ready_first);
+    engine->ready_first = flow->next_ready;
+    if (engine->ready_first == NO_ITEM) {
+        engine->ready_last = NO_ITEM;
+    }
+    flow->is_ready = false;
+    return flow;
+}
+
+/* A flow whose application is gone, or no longer served, has nobody to tell. */
+static bool is_orphan(const struct engine *engine, const struct engine_flow *flow) {
+    return flow->tenant == NO_ITEM || engine->tenants[flow->tenant].reason != TE_R_NONE;
+}
+
+void engine_notify(struct engine *engine, struct engine_flow *flow) {
+    if (flow->is_in_inbox || is_orphan(engine, flow) || !delivery_is_due(engine, flow)) {
+        return;
+    }
+    struct tenant *tenant = &engine->tenants[flow->tenant];
+    flow->is_in_inbox = true;
+    flow->next_in_inbox = NO_ITEM;
+    if (tenant->inbox_last == NO_ITEM) {
+        tenant->inbox_first = flow->slot;
+    } else {
+        engine_flow_at(engine, tenant->inbox_last)->next_in_inbox = flow->slot;
+    }
+    tenant->inbox_last = flow->slot;
+}
+
+struct engine_flow *engine_open_flow(struct engine *engine, uint32_t tenant) {
+    uint32_t slot = flow_table_reserve(&engine->table);
+    if (slot == NO_ITEM || slot >= engine->flows_max) {
+        return NULL;
+    }
+    struct engine_flow *flow = engine_flow_at(engine, slot);
+    *flow = (struct engine_flow){.slot = slot, .tenant = NO_ITEM, .next_ready = NO_ITEM,
+                                 .next_in_inbox = NO_ITEM};
+    return tenant_adopt(engine, tenant, flow) ? flow : NULL;
+}
+
+void engine_enter_flow(struct engine *engine, struct engine_flow *flow) {
+    flow_table_put(&engine->table, flow->slot, &flow->flow);
+    engine->stats.flows_open++;
+}
+
+void engine_random_birth(struct engine *engine, struct engine_flow *flow,
+                         const struct te_endpoint *local, const struct te_endpoint *remote,
+                         struct flow_birth *birth) {
+    uint64_t (*random)(void *) = engine->world.random;
+    *birth = (struct flow_birth){
+        .local = *local,
+        .remote = *remote,
+        .local_id = flow_table_id(&engine->table, flow->slot, random(engine->world.context)),
+        .first_number = random(engine->world.context) >> 2,
+    };
+}
+
+void engine_free_flow(struct engine *engine, struct engine_flow *flow) {
+    if (flow->tenant != NO_ITEM) {
+        tenant_disown(engine, flow);
+    }
+    timers_set(&engine->timers, flow->slot, UINT64_MAX);
+    flow_table_remove(&engine->table, flow->slot);
+    flow_fini(&flow->flow, &engine->store);
+    engine->stats.flows_open--;
+}
+
+/* ---- in from the netif ---- */
+
+static void reset(struct engine *engine, const struct netif_datagram *datagram,
+                  const struct packet *packet) {
+    uint8_t *out = output_reserve(&engine->output, engine->now_ns);
+    engine->stats.datagrams_dropped_unknown++;
+    if (packet->type != PACKET_DATA || out == NULL) {
+        return;
+    }
+    struct packet answer = {.destination_id = packet->source_id,
+                            .source_id = packet->destination_id,
+                            .version = PACKET_VERSION,
+                            .type = PACKET_RESET};
+    packet_write_header(out, &answer);
+    size_t size_bytes = packet_seal(out, PACKET_HEADER_BYTES);
+    output_commit(&engine->output, &datagram->local, &datagram->remote, (uint32_t)size_bytes);
+    engine->stats.resets_sent++;
+}
+
+static bool is_from_peer(const struct flow *flow, const struct netif_datagram *datagram,
+                         const struct packet *packet) {
+    bool is_known = flow->state == FLOW_CONNECTING || packet->source_id == flow->remote_id;
+    return is_known && flow->remote.port == datagram->remote.port &&
+           memcmp(flow->remote.address, datagram->remote.address, TE_ADDRESS_BYTES) == 0;
+}
+
+static void receive(struct engine *engine, const struct netif_datagram *datagram) {
+    struct packet packet;
+    engine->stats.datagrams_received++;
+    engine->stats.bytes_received += datagram->size_bytes;
+    if (!packet_parse(datagram->bytes, datagram->size_bytes, &packet)) {
+        engine->stats.datagrams_dropped_bad++;
+        return;
+    }
+    if (packet.type == PACKET_INIT) {
+        listener_receive(engine, datagram, &packet);
+        return;
+    }
+    struct flow *found = flow_table_find(&engine->table, packet.destination_id);
+    if (found == NULL || packet.version != PACKET_VERSION) {
+        reset(engine, datagram, &packet);
+        return;
+    }
+    if (!is_from_peer(found, datagram, &packet)) {
+        engine->stats.datagrams_dropped_unknown++;
+        return;
+    }
+    struct engine_flow *flow = (struct engine_flow *)found;
+    bool was_connecting = found->state == FLOW_CONNECTING;
+    flow_receive(found, &engine->store, &packet, engine->now_ns);
+    engine->stats.handshakes_completed += was_connecting && found->state == FLOW_OPEN;
+    engine->stats.resets_received += packet.type == PACKET_RESET;
+    engine_touch(engine, flow);
+    engine_notify(engine, flow);
+}
+
+static int receive_all(struct engine *engine) {
+    struct netif_datagram datagrams[TE_BURST_MAX];
+    int total = 0;
+    for (int burst = 0; burst < RX_BURSTS_MAX; burst++) {
+        int count = engine->netif->ops->rx_burst(engine->netif, engine->now_ns, datagrams,
+                                                 TE_BURST_MAX);
+        for (int i = 0; i < count; i++) {
+            receive(engine, &datagrams[i]);
+        }
+        total += count;
+        if (count < TE_BURST_MAX) {
+            break;
+        }
+    }
+    uint32_t looped = engine->output.loop_count;
+    for (; looped > 0 && output_take_loop(&engine->output, &datagrams[0]); looped--) {
+        receive(engine, &datagrams[0]);
+        total++;
+    }
+    return total;
+}
+
+/* ---- out to the netif ---- */
+
+/* Frees a flow that is over, or sets its timer. */
+static void settle(struct engine *engine, struct engine_flow *flow) {
+    if (flow->flow.state == FLOW_CLOSED) {
+        engine_notify(engine, flow);
+        if (flow_is_over(&flow->flow) && is_orphan(engine, flow)) {
+            engine_free_flow(engine, flow);
+        }
+        return;
+    }
+    uint64_t next_ns = flow_next_ns(&flow->flow);
+    if (next_ns < engine->timers.items[flow->slot].when_ns) {
+        timers_set(&engine->timers, flow->slot, next_ns); /* a later time is noticed on firing */
+    }
+}
+
+/* Returns false when the output is full: the flow keeps its turn. */
+static bool transmit(struct engine *engine, struct engine_flow *flow, int *count) {
+    for (int i = 0; i < FLOW_PACKETS_MAX; i++) {
+        uint8_t *out = output_reserve(&engine->output, engine->now_ns);
+        if (out == NULL) {
+            return false;
+        }
+        size_t size_bytes = flow_transmit(&flow->flow, &engine->store, engine->now_ns, out);
+        if (size_bytes == 0) {
+            settle(engine, flow);
+            return true;
+        }
+        output_commit(&engine->output, &flow->flow.local, &flow->flow.remote,
+                      (uint32_t)size_bytes);
+        (*count)++;
+    }
+    engine_touch(engine, flow);
+    return true;
+}
+
+static int transmit_all(struct engine *engine) {
+    int count = 0;
+    uint32_t last = engine->ready_last; /* each ready flow has one turn in a poll */
+    while (engine->ready_first != NO_ITEM) {
+        struct engine_flow *flow = pop_ready(engine);
+        bool is_last = flow->slot == last;
+        if (!transmit(engine, flow, &count)) {
+            engine_touch(engine, flow);
+            break;
+        }
+        if (is_last) {
+            break;
+        }
+    }
+    output_flush(&engine->output, engine->now_ns);
+    return count;
+}
+
+static void fire_timers(struct engine *engine) {
+    uint32_t slot;
+    while ((slot = timers_pop(&engine->timers, engine->now_ns)) != NO_ITEM) {
+        struct engine_flow *flow = engine_flow_at(engine, slot);
+        bool was_connecting = flow->flow.state == FLOW_CONNECTING;
+        flow_timeout(&flow->flow, &engine->store, engine->now_ns);
+        if (flow->flow.state == FLOW_CLOSED) {
+            engine->stats.handshakes_failed += was_connecting;
+            engine->stats.flows_died += !was_connecting;
+        }
+        engine_touch(engine, flow);
+        engine_notify(engine, flow);
+    }
+}
+
+static bool is_served(const struct engine *engine, uint32_t tenant) {
+    return engine->tenants[tenant].channel != NULL &&
+           engine->tenants[tenant].reason == TE_R_NONE;
+}
+
+int engine_poll(struct engine *engine, uint64_t now_ns) {
+    engine->now_ns = now_ns;
+    int moved = receive_all(engine);
+    fire_timers(engine);
+    for (uint32_t i = 0; i < engine->tenant_count; i++) {
+        if (is_served(engine, i)) {
+            moved += delivery_poll(engine, i);
+        }
+        if (is_served(engine, i)) {
+            moved += sending_poll(engine, i);
+            channel_flush(engine->tenants[i].channel);
+        }
+    }
+    moved += transmit_all(engine);
+    engine->stats.polls++;
+    engine->stats.polls_idle += moved == 0;
+    return moved;
+}
+
+bool engine_is_busy(const struct engine *engine) {
+    return engine->ready_first != NO_ITEM || output_is_waiting(&engine->output);
+}
+
+/* ---- life ---- */
+
+static uint32_t round_up_pow2(uint32_t value) {
+    uint32_t power = 1;
+    while (power < value) {
+        power *= 2;
+    }
+    return power;
+}
+
+static void init_flow_config(struct engine *engine, const struct te_engine_config *config) {
+    bool is_rack = config->profile == PROFILE_RACK;
+    uint32_t packet_bytes = engine->netif->mtu_bytes - IP_UDP_BYTES;
+    if (packet_bytes > PACKET_BYTES_MAX) {
+        packet_bytes = PACKET_BYTES_MAX;
+    }
+    engine->flow_config = (struct flow_config){
+        .parameters = {
+            .segment_bytes = packet_bytes - PACKET_BYTES_MIN - MESSAGE_HEADER_BYTES,
+            .message_bytes_max = config->message_bytes_max + TE_CALL_HEADER_BYTES,
+            .credit_units = config->credit_bytes / CREDIT_UNIT_BYTES + 1,
+        },
+        .congestion = congestion_find(config->congestion),
+        .counters = &engine->flow_counters,
+        .rto_min_ns = is_rack ? RTO_MIN_RACK_NS : RTO_MIN_CLOUD_NS,
+        .ack_delay_ns = is_rack ? ACK_DELAY_RACK_NS : ACK_DELAY_CLOUD_NS,
+        .keep_alive_ns = config->keep_alive_ns,
+        .dead_ns = config->dead_ns,
+        .handshake_timeout_ns = config->handshake_timeout_ns,
+        .packet_bytes = packet_bytes,
+        .profile = config->profile,
+    };
+}
+
+static size_t round_up_page(size_t bytes) {
+    return (bytes + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+}
+
+/* One mapping for everything whose size the configuration decides; untouched pages cost nothing. */
+static bool take_memory(struct engine *engine, const struct te_engine_config *config,
+                        uint64_t now_ns) {
+    uint32_t blocks = (uint32_t)(config->pool_bytes / BLOCK_BYTES);
+    uint32_t table_slots = round_up_pow2(config->flows_max);
+    size_t store_size = store_bytes(blocks);
+    size_t table_size = round_up_page(flow_table_bytes(table_slots));
+    size_t flows_size = round_up_page(table_slots * sizeof(struct engine_flow));
+    size_t timers_size = round_up_page(table_slots * sizeof(struct timer));
+    engine->memory_bytes = store_size + table_size + flows_size + timers_size;
+    engine->memory = mmap(NULL, engine->memory_bytes, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    engine->tenants = calloc(config->channels_max, sizeof *engine->tenants);
+    if (engine->memory == MAP_FAILED || engine->tenants == NULL) {
+        engine->memory = NULL;
+        return false;
+    }
+    uint8_t *at = engine->memory;
+    store_init(&engine->store, at, blocks);
+    at += store_size;
+    flow_table_init(&engine->table, at, table_slots);
+    at += table_size;
+    engine->flows = (struct engine_flow *)(void *)at;
+    at += flows_size;
+    timers_init(&engine->timers, (struct timer *)(void *)at, table_slots, now_ns);
+    return true;
+}
+
+int engine_init(struct engine *engine, const struct te_engine_config *config,
+                const struct engine_world *world, struct netif *netif, uint64_t now_ns,
+                char *why) {
+    *engine = (struct engine){
+        .world = *world,
+        .netif = netif,
+        .now_ns = now_ns,
+        .flows_max = config->flows_max,
+        .tenants_max = config->channels_max,
+        .ready_first = NO_ITEM,
+        .ready_last = NO_ITEM,
+    };
+    init_flow_config(engine, config);
+    if (!take_memory(engine, config, now_ns) || output_init(&engine->output, netif) != TE_OK) {
+        snprintf(why, TE_WHY_BYTES, "no memory for a pool of %llu bytes and %u flows: lower "
+                 "pool_bytes or flows_max", (unsigned long long)config->pool_bytes,
+                 config->flows_max);
+        engine_fini(engine, now_ns);
+        return TE_E_NO_MEMORY;
+    }
+    return TE_OK;
+}
+
+static void say_goodbye(struct engine *engine) {
+    for (uint32_t slot = 0; slot < engine->flows_max; slot++) {
+        struct engine_flow *flow = engine_flow_at(engine, slot);
+        if (flow->flow.state == FLOW_OPEN || flow->flow.state == FLOW_CLOSING) {
+            flow_close(&flow->flow, &engine->store, TE_R_ENGINE_STOPPED, false, engine->now_ns);
+        }
+        if (flow->flow.state != FLOW_FREE) {
+            engine_touch(engine, flow);
+        }
+    }
+    transmit_all(engine);
+}
+
+void engine_fini(struct engine *engine, uint64_t now_ns) {
+    engine->now_ns = now_ns;
+    if (engine->memory != NULL && engine->output.burst != NULL) {
+        say_goodbye(engine);
+    }
+    for (uint32_t i = 0; engine->tenants != NULL && i < engine->tenants_max; i++) {
+        tenant_detach(engine, i);
+    }
+    output_fini(&engine->output);
+    engine->netif->ops->close(engine->netif);
+    free(engine->tenants);
+    if (engine->memory != NULL) {
+        munmap(engine->memory, engine->memory_bytes);
+    }
+}
+
+void engine_fill_stats(const struct engine *engine, struct te_stats *stats) {
+    const struct flow_counters *counters = &engine->flow_counters;
+    *stats = engine->stats;
+    stats->now_ns = engine->now_ns;
+    stats->datagrams_sent = engine->output.datagrams_sent;
+    stats->bytes_sent = engine->output.bytes_sent;
+    stats->datagrams_dropped_full = counters->packets_no_memory;
+    stats->packets_retransmitted = counters->packets_retransmitted;
+    stats->packets_lost = counters->packets_lost;
+    stats->packets_duplicate = counters->packets_duplicate;
+    stats->probes = counters->probes;
+    stats->timeouts = counters->timeouts;
+    stats->pool_blocks = engine->store.blocks.capacity;
+    stats->pool_blocks_free = engine->store.blocks.free_count;
+    if (engine->netif->ops->add_stats != NULL) {
+        engine->netif->ops->add_stats(engine->netif, stats);
+    }
+}

@@ -1,0 +1,142 @@
+/* The engine: channels of applications on one side, a netif on the other, flows in between.
+ *
+ * Handed time and randomness like the flows: it reads no clock and makes no system call but those
+ * of its netif and doorbells. run.c gives it both and decides when to sleep.
+ * Does not know RPC; of a record it reads the header only.
+ *
+ * Thread: one. Memory is taken when the engine opens and when a channel attaches.
+ */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/output.h"
+#include "engine/timers.h"
+#include "flow/flow.h"
+#include "flow/flow_table.h"
+#include "netif/netif.h"
+#include "shm/channel.h"
+#include "transport_engine.h"
+
+enum engine_limit {
+    TENANT_FLOWS_MAX = 65536,
+    LISTENERS_MAX = 1024,
+    RX_BURSTS_MAX = 4,       /* netif bursts in one poll */
+    TENANT_RECORDS_MAX = 64, /* records taken from one channel in one poll */
+    FLOW_PACKETS_MAX = 16,   /* packets of one flow before the next flow's turn */
+    DELIVERIES_MAX = 64      /* messages to one channel in one poll */
+};
+
+/* What the engine cannot know by itself. */
+struct engine_world {
+    uint64_t (*random)(void *context);
+    /* A keyed hash that peers cannot predict; the key lives as long as the engine. */
+    uint64_t (*mac)(void *context, const uint8_t *bytes, size_t size_bytes);
+    void *context;
+};
+
+/* A flow and whose it is. */
+struct engine_flow {
+    struct flow flow; /* first, so that the table's pointers convert */
+    uint32_t slot;    /* in engine->flows and in the flow table */
+    uint32_t tenant;
+    uint32_t handle; /* what the tenant calls it */
+    uint32_t older, newer;     /* flows of the same tenant */
+    uint32_t next_ready;       /* flows that may have something to transmit */
+    uint32_t next_in_inbox;    /* flows with something for the application */
+    uint64_t token;            /* of the connect that made it */
+    bool is_ready;
+    bool is_in_inbox;
+    bool is_announced; /* the application knows of it */
+};
+
+/* The message that a tenant's channel is in the middle of, in either direction. */
+struct transfer {
+    bool is_active;
+    bool is_discarded; /* nobody wants the rest */
+    bool has_header;   /* the call header is in */
+    uint32_t handle;   /* sending: of the flow */
+    uint32_t message;  /* sending: in the flow's queue */
+    uint32_t offset_bytes; /* delivering: payload already in the ring */
+};
+
+struct handle_entry {
+    uint32_t slot; /* NO_ITEM: free */
+    uint16_t generation;
+};
+
+struct tenant {
+    struct channel *channel; /* NULL: this tenant's place is free */
+    uint8_t reason; /* TE_R_NONE: well; else why the channel is no longer served */
+    uint32_t first_flow;
+    uint32_t inbox_first, inbox_last;
+    struct transfer sending;
+    struct transfer delivering;
+    struct handle_entry *handles;
+    uint32_t *free_handles;
+    uint32_t free_handle_count;
+    uint32_t handles_max;
+};
+
+struct listener {
+    uint32_t tenant;
+    uint16_t port; /* 0: free */
+};
+
+struct engine {
+    struct engine_world world;
+    struct netif *netif;
+    struct flow_config flow_config;
+    struct flow_counters flow_counters;
+    struct store store;
+    struct flow_table table;
+    struct engine_flow *flows;
+    struct tenant *tenants;
+    struct listener listeners[LISTENERS_MAX];
+    struct timers timers;
+    struct output output;
+    struct te_stats stats;
+    uint64_t now_ns;
+    uint32_t flows_max;
+    uint32_t tenants_max;
+    uint32_t tenant_count; /* places in use or free below the highest in use */
+    uint32_t ready_first, ready_last;
+    bool is_draining;
+    void *memory; /* store, tables and timers; one mapping */
+    size_t memory_bytes;
+};
+
+/* Takes over `netif`, also when it fails. Errors: TE_E_INVALID, TE_E_NO_MEMORY. */
+int engine_init(struct engine *engine, const struct te_engine_config *config,
+                const struct engine_world *world, struct netif *netif, uint64_t now_ns, char *why);
+/* Tells every peer and every application, then frees everything. */
+void engine_fini(struct engine *engine, uint64_t now_ns);
+
+/* Moves one burst. Returns the records and datagrams moved. */
+int engine_poll(struct engine *engine, uint64_t now_ns);
+/* Whether engine_poll would have work at once, before any timer or input. */
+bool engine_is_busy(const struct engine *engine);
+void engine_fill_stats(const struct engine *engine, struct te_stats *stats);
+
+/* ---- between the engine's own files ---- */
+
+static inline struct engine_flow *engine_flow_at(const struct engine *engine, uint32_t slot) {
+    return &engine->flows[slot];
+}
+
+/* Marks the flow for transmission in this poll; call it after whatever may make it send. */
+void engine_touch(struct engine *engine, struct engine_flow *flow);
+/* Puts the flow into its tenant's inbox. */
+void engine_notify(struct engine *engine, struct engine_flow *flow);
+/* NULL: a table is full. */
+struct engine_flow *engine_open_flow(struct engine *engine, uint32_t tenant);
+/* Enters an opened flow into the tables, once it has its ids. */
+void engine_enter_flow(struct engine *engine, struct engine_flow *flow);
+void engine_free_flow(struct engine *engine, struct engine_flow *flow);
+void engine_random_birth(struct engine *engine, struct engine_flow *flow,
+                         const struct te_endpoint *local, const struct te_endpoint *remote,
+                         struct flow_birth *birth);
+
+#endif

@@ -1,0 +1,81 @@
+/* Flows by id. */
+#include "flow/flow_table.h"
+
+#include <string.h>
+
+size_t flow_table_bytes(uint32_t capacity) {
+    return capacity * (sizeof(struct flow *) + 3 * sizeof(uint32_t));
+}
+
+void flow_table_init(struct flow_table *table, void *memory, uint32_t capacity) {
+    uint8_t *at = memory;
+    table->capacity = capacity;
+    table->flows = memory;
+    at += capacity * sizeof(struct flow *);
+    table->buckets = (uint32_t *)(void *)at;
+    table->next_in_bucket = table->buckets + capacity;
+    table->free_slots = table->next_in_bucket + capacity;
+    table->free_count = capacity;
+    for (uint32_t i = 0; i < capacity; i++) {
+        table->flows[i] = NULL;
+        table->buckets[i] = NO_ITEM;
+        table->next_in_bucket[i] = NO_ITEM;
+        table->free_slots[i] = capacity - 1 - i;
+    }
+}
+
+uint32_t flow_table_reserve(const struct flow_table *table) {
+    return table->free_count == 0 ? NO_ITEM : table->free_slots[table->free_count - 1];
+}
+
+uint64_t flow_table_id(const struct flow_table *table, uint32_t slot, uint64_t random) {
+    uint64_t mask = table->capacity - 1;
+    uint64_t id = (random & ~mask) | slot;
+    return id == 0 ? (UINT64_C(1) << 63) : id; /* 0 means "no flow" on the wire */
+}
+
+static uint32_t *bucket_of(const struct flow_table *table, uint64_t remote_id) {
+    return &table->buckets[remote_id & (table->capacity - 1)];
+}
+
+void flow_table_put(struct flow_table *table, uint32_t slot, struct flow *flow) {
+    table->free_count--;
+    table->flows[slot] = flow;
+    if (flow->is_server) {
+        uint32_t *bucket = bucket_of(table, flow->remote_id);
+        table->next_in_bucket[slot] = *bucket;
+        *bucket = slot;
+    }
+}
+
+void flow_table_remove(struct flow_table *table, uint32_t slot) {
+    const struct flow *flow = table->flows[slot];
+    if (flow->is_server) {
+        uint32_t *link = bucket_of(table, flow->remote_id);
+        while (*link != slot) {
+            link = &table->next_in_bucket[*link];
+        }
+        *link = table->next_in_bucket[slot];
+    }
+    table->flows[slot] = NULL;
+    table->free_slots[table->free_count++] = slot;
+}
+
+struct flow *flow_table_find(const struct flow_table *table, uint64_t local_id) {
+    struct flow *flow = table->flows[local_id & (table->capacity - 1)];
+    return flow != NULL && flow->local_id == local_id ? flow : NULL;
+}
+
+struct flow *flow_table_find_peer(const struct flow_table *table, uint64_t remote_id,
+                                  const struct te_endpoint *remote) {
+    uint32_t slot = *bucket_of(table, remote_id);
+    while (slot != NO_ITEM) {
+        struct flow *flow = table->flows[slot];
+        if (flow->remote_id == remote_id && flow->remote.port == remote->port &&
+            memcmp(flow->remote.address, remote->address, TE_ADDRESS_BYTES) == 0) {
+            return flow;
+        }
+        slot = table->next_in_bucket[slot];
+    }
+    return NULL;
+}

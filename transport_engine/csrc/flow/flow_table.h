@@ -1,0 +1,39 @@
+/* All flows of an engine, found by the id that packets carry or by who sent an INIT.
+ *
+ * A local id is a slot number in its low bits under random bits, so that finding a flow is one
+ * look and guessing one is hopeless. Does not know what flows do.
+ */
+#ifndef FLOW_FLOW_TABLE_H
+#define FLOW_FLOW_TABLE_H
+
+#include <stdint.h>
+
+#include "base/pool.h"
+#include "flow/flow.h"
+
+struct flow_table {
+    struct flow **flows; /* by slot; NULL: free. Owner: the caller */
+    uint32_t *buckets;   /* by remote id, of answering flows: first slot of a chain */
+    uint32_t *next_in_bucket;
+    uint32_t *free_slots;
+    uint32_t free_count;
+    uint32_t capacity; /* a power of two */
+};
+
+/* Bytes of zeroed memory that flow_table_init wants. */
+size_t flow_table_bytes(uint32_t capacity);
+void flow_table_init(struct flow_table *table, void *memory, uint32_t capacity);
+
+/* Returns a free slot, or NO_ITEM. The slot is taken by flow_table_put. */
+uint32_t flow_table_reserve(const struct flow_table *table);
+/* The id for a flow in `slot`, from 64 random bits. */
+uint64_t flow_table_id(const struct flow_table *table, uint32_t slot, uint64_t random);
+void flow_table_put(struct flow_table *table, uint32_t slot, struct flow *flow);
+void flow_table_remove(struct flow_table *table, uint32_t slot);
+
+/* NULL: there is no such flow. */
+struct flow *flow_table_find(const struct flow_table *table, uint64_t local_id);
+struct flow *flow_table_find_peer(const struct flow_table *table, uint64_t remote_id,
+                                  const struct te_endpoint *remote);
+
+#endif
