@@ -1,0 +1,268 @@
+/* The udp driver on 127.0.0.0/8 and ::1: ports, addresses, sizes, refusals, wake-ups. */
+#include "netif_fixture.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+enum { WAIT_MS = 2000 };
+
+static const struct te_endpoint ipv6_loopback = {.address = {[15] = 1}};
+static const struct te_endpoint ipv6_any = {.port = 0};
+
+static void wait_readable(const struct netif *netif) {
+    struct pollfd pollfd = {.fd = netif->fd, .events = POLLIN};
+    assert_int_equal(poll(&pollfd, 1, WAIT_MS), 1);
+}
+
+static bool is_readable(const struct netif *netif) {
+    struct pollfd pollfd = {.fd = netif->fd, .events = POLLIN};
+    return poll(&pollfd, 1, 0) == 1;
+}
+
+static void receive_one(struct netif *netif, struct netif_datagram *datagram) {
+    wait_readable(netif);
+    assert_int_equal(netif->ops->rx_burst(netif, 0, datagram, TE_BURST_MAX), 1);
+}
+
+static struct netif *open_at(struct te_endpoint local) {
+    struct te_engine_config config = config_for("udp", local);
+    return open_or_fail(&config);
+}
+
+static void test_free_port_is_found_and_reported(void **state) {
+    (void)state;
+    struct netif *netif = open_at(ipv4_endpoint(1, 0));
+    assert_int_not_equal(netif->local.port, 0);
+    assert_true(netif->caps & NETIF_WAKES);
+    assert_int_equal(netif->mtu_bytes, 1500);
+    netif->ops->close(netif);
+}
+
+static void exchange(struct te_endpoint at) {
+    struct netif *a = open_at(at);
+    struct netif *b = open_at(at);
+    struct netif_datagram datagrams[TE_BURST_MAX];
+    assert_int_equal(send_one(a, a->local.port, b->local, "ping"), 1);
+    receive_one(b, datagrams);
+    assert_holds(&datagrams[0], "ping");
+    assert_memory_equal(&datagrams[0].remote, &a->local, sizeof a->local);
+    assert_memory_equal(&datagrams[0].local, &b->local, sizeof b->local);
+    a->ops->close(a);
+    b->ops->close(b);
+}
+
+static void test_exchange_over_ipv4(void **state) {
+    (void)state;
+    exchange(ipv4_endpoint(1, 0));
+}
+
+static void test_exchange_over_ipv6(void **state) {
+    (void)state;
+    exchange(ipv6_loopback);
+}
+
+static void test_listener_receives_and_answers_from_its_port(void **state) {
+    (void)state;
+    struct netif *server = open_at(ipv4_endpoint(1, 0));
+    struct netif *client = open_at(ipv4_endpoint(1, 0));
+    struct netif *probe = open_at(ipv4_endpoint(1, 0));
+    struct te_endpoint service = probe->local;
+    probe->ops->close(probe);
+    assert_int_equal(server->ops->listen(server, service.port), TE_OK);
+    assert_int_equal(server->ops->listen(server, service.port), TE_E_IN_USE);
+    assert_int_equal(server->ops->listen(server, server->local.port), TE_OK);
+
+    struct netif_datagram datagrams[TE_BURST_MAX];
+    send_one(client, client->local.port, service, "request");
+    receive_one(server, datagrams);
+    assert_int_equal(datagrams[0].local.port, service.port);
+    send_one(server, service.port, client->local, "reply");
+    receive_one(client, datagrams);
+    assert_holds(&datagrams[0], "reply");
+    assert_int_equal(datagrams[0].remote.port, service.port);
+
+    server->ops->unlisten(server, service.port);
+    send_one(client, client->local.port, service, "late");
+    assert_false(is_readable(server));
+    assert_int_equal(server->ops->listen(server, service.port), TE_OK);
+    server->ops->close(server);
+    client->ops->close(client);
+}
+
+/* Replies must leave from the address that was asked, or the client takes them for a stranger's. */
+static void wildcard_answers_from(struct te_endpoint any) {
+    struct netif *server = open_at(any);
+    struct netif *client = open_at(ipv4_endpoint(1, 0));
+    struct te_endpoint asked = ipv4_endpoint(7, server->local.port);
+    struct netif_datagram datagrams[TE_BURST_MAX];
+    send_one(client, client->local.port, asked, "request");
+    receive_one(server, datagrams);
+    assert_memory_equal(&datagrams[0].local, &asked, sizeof asked);
+    struct netif_datagram reply = datagrams[0];
+    assert_int_equal(server->ops->tx_burst(server, 0, &reply, 1), 1);
+    receive_one(client, datagrams);
+    assert_memory_equal(&datagrams[0].remote, &asked, sizeof asked);
+    server->ops->close(server);
+    client->ops->close(client);
+}
+
+static void test_ipv4_wildcard_answers_from_the_asked_address(void **state) {
+    (void)state;
+    struct te_endpoint any = ipv4_endpoint(0, 0);
+    any.address[12] = 0;
+    wildcard_answers_from(any);
+}
+
+static void test_dual_wildcard_answers_from_the_asked_address(void **state) {
+    (void)state;
+    wildcard_answers_from(ipv6_any);
+}
+
+static void test_ecn_bits_travel(void **state) {
+    (void)state;
+    struct netif *netif = open_at(ipv4_endpoint(1, 0));
+    uint8_t byte = 'x';
+    struct netif_datagram sent = {netif->local, netif->local, &byte, 1, 2};
+    struct netif_datagram datagrams[TE_BURST_MAX];
+    assert_int_equal(netif->ops->tx_burst(netif, 0, &sent, 1), 1);
+    receive_one(netif, datagrams);
+    assert_int_equal(datagrams[0].ecn, 2);
+    netif->ops->close(netif);
+}
+
+static void test_full_burst_arrives_in_order(void **state) {
+    (void)state;
+    struct netif *netif = open_at(ipv4_endpoint(1, 0));
+    uint8_t bytes[TE_BURST_MAX];
+    struct netif_datagram datagrams[TE_BURST_MAX];
+    for (int i = 0; i < TE_BURST_MAX; i++) {
+        bytes[i] = (uint8_t)i;
+        datagrams[i] = (struct netif_datagram){netif->local, netif->local, &bytes[i], 1, 0};
+    }
+    assert_int_equal(netif->ops->tx_burst(netif, 0, datagrams, TE_BURST_MAX), TE_BURST_MAX);
+    wait_readable(netif);
+    int received = netif->ops->rx_burst(netif, 0, datagrams, TE_BURST_MAX);
+    assert_int_equal(received, TE_BURST_MAX);
+    for (int i = 0; i < TE_BURST_MAX; i++) {
+        assert_int_equal(datagrams[i].bytes[0], i);
+    }
+    netif->ops->close(netif);
+}
+
+/* One socket's backlog fills whole bursts; the other's single datagram must still come soon. */
+static void test_busy_socket_does_not_starve_another(void **state) {
+    (void)state;
+    struct netif *server = open_at(ipv4_endpoint(1, 0));
+    struct netif *probe = open_at(ipv4_endpoint(1, 0));
+    struct te_endpoint service = probe->local;
+    probe->ops->close(probe);
+    assert_int_equal(server->ops->listen(server, service.port), TE_OK);
+    for (int i = 0; i < 4 * TE_BURST_MAX; i++) {
+        send_one(server, server->local.port, server->local, "backlog");
+    }
+    send_one(server, server->local.port, service, "urgent");
+    struct netif_datagram datagrams[TE_BURST_MAX];
+    bool seen = false;
+    for (int burst = 0; burst < 2; burst++) {
+        int received = server->ops->rx_burst(server, 0, datagrams, TE_BURST_MAX);
+        for (int i = 0; i < received; i++) {
+            seen = seen || datagrams[i].local.port == service.port;
+        }
+    }
+    assert_true(seen);
+    server->ops->close(server);
+}
+
+/* Nobody listens, no route, wrong family, too large: each is a lost datagram and no more. */
+static void test_undeliverable_datagrams_are_lost_and_the_next_is_sent(void **state) {
+    (void)state;
+    struct netif *netif = open_at(ipv4_endpoint(1, 0));
+    static uint8_t large[70000];
+    struct te_endpoint nobody = ipv4_endpoint(1, 1);
+    struct te_endpoint ipv6 = ipv6_loopback;
+    ipv6.port = 9;
+    struct te_endpoint off_link = ipv4_endpoint(1, 9);
+    off_link.address[12] = 198; /* from 127.0.0.1 there is no way out */
+    struct netif_datagram datagrams[TE_BURST_MAX] = {
+        {netif->local, nobody, large, 1, 0},
+        {netif->local, ipv6, large, 1, 0},
+        {netif->local, off_link, large, 1, 0},
+        {netif->local, netif->local, large, sizeof large, 0},
+        {ipv4_endpoint(1, 2), netif->local, large, 1, 0}, /* from a port that is not ours */
+        {netif->local, netif->local, (uint8_t *)"good", 4, 0},
+    };
+    assert_int_equal(netif->ops->tx_burst(netif, 0, datagrams, 6), 6);
+    receive_one(netif, datagrams);
+    assert_holds(&datagrams[0], "good");
+    netif->ops->close(netif);
+}
+
+static void test_truncated_datagram_is_dropped_and_counted(void **state) {
+    (void)state;
+    struct netif *netif = open_at(ipv4_endpoint(1, 0));
+    static uint8_t large[NETIF_DATAGRAM_BYTES_MAX + 1];
+    struct netif_datagram datagrams[TE_BURST_MAX] = {
+        {netif->local, netif->local, large, sizeof large, 0},
+        {netif->local, netif->local, (uint8_t *)"good", 4, 0},
+    };
+    assert_int_equal(netif->ops->tx_burst(netif, 0, datagrams, 2), 2);
+    receive_one(netif, datagrams);
+    assert_holds(&datagrams[0], "good");
+    struct te_stats stats = {0};
+    netif->ops->add_stats(netif, &stats);
+    assert_int_equal(stats.datagrams_dropped_bad, 1);
+    netif->ops->close(netif);
+}
+
+static void test_idle_netif_may_sleep_and_has_no_timer(void **state) {
+    (void)state;
+    struct netif *netif = open_at(ipv4_endpoint(1, 0));
+    assert_false(netif->ops->arm(netif));
+    assert_int_equal(netif->ops->next_ns(netif), UINT64_MAX);
+    assert_int_equal(netif->ops->rx_burst(netif, 0, (struct netif_datagram[TE_BURST_MAX]){0}, 32),
+                     0);
+    netif->ops->close(netif);
+}
+
+static void refuse(struct te_engine_config config, int error, const char *word) {
+    struct netif *netif = NULL;
+    char why[TE_WHY_BYTES] = "";
+    assert_int_equal(netif_open(&config, &netif, why), error);
+    assert_non_null(strstr(why, word));
+}
+
+static void test_refusals_say_what_to_do(void **state) {
+    (void)state;
+    struct netif *holder = open_at(ipv4_endpoint(1, 0));
+    refuse(config_for("udp", holder->local), TE_E_IN_USE, "choose another port");
+    assert_int_equal(holder->ops->listen(holder, holder->local.port), TE_OK);
+    holder->ops->close(holder);
+
+    struct te_endpoint foreign = ipv4_endpoint(1, 0);
+    foreign.address[12] = 198;
+    refuse(config_for("udp", foreign), TE_E_INVALID, "ip addr");
+
+    struct te_engine_config config = config_for("udp", ipv4_endpoint(1, 0));
+    config.mtu_bytes = 100;
+    refuse(config, TE_E_INVALID, "576");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_free_port_is_found_and_reported),
+        cmocka_unit_test(test_exchange_over_ipv4),
+        cmocka_unit_test(test_exchange_over_ipv6),
+        cmocka_unit_test(test_listener_receives_and_answers_from_its_port),
+        cmocka_unit_test(test_ipv4_wildcard_answers_from_the_asked_address),
+        cmocka_unit_test(test_dual_wildcard_answers_from_the_asked_address),
+        cmocka_unit_test(test_ecn_bits_travel),
+        cmocka_unit_test(test_full_burst_arrives_in_order),
+        cmocka_unit_test(test_busy_socket_does_not_starve_another),
+        cmocka_unit_test(test_undeliverable_datagrams_are_lost_and_the_next_is_sent),
+        cmocka_unit_test(test_truncated_datagram_is_dropped_and_counted),
+        cmocka_unit_test(test_idle_netif_may_sleep_and_has_no_timer),
+        cmocka_unit_test(test_refusals_say_what_to_do),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
