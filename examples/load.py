@@ -74,9 +74,18 @@ class Meter:
         return len(self._latencies_ns)
 
     async def call(self, answer: Awaitable[T]) -> T:
-        """Await `answer`, which ought to be a call, and note how long it took."""
+        """Await `answer`, which ought to be a call, and note how long it took.
+
+        An exception that is not counted as an error is an answer too.
+        """
         begun = self._clock()
-        result = await answer
+        try:
+            result = await answer
+        except self.counted:
+            raise
+        except Exception:
+            self._latencies_ns.append(self._clock() - begun)
+            raise
         self._latencies_ns.append(self._clock() - begun)
         return result
 

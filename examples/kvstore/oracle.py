@@ -53,7 +53,7 @@ class Oracle:
     def __len__(self) -> int:
         return len(self._histories)
 
-    def keys(self) -> list[bytes]:
+    def known_keys(self) -> list[bytes]:
         """All keys that were read or written."""
         return list(self._histories)
 

@@ -35,6 +35,10 @@ class KeyInvalidError(StoreError):
     """The key is empty or too long."""
 
 
+class KeyMissingError(StoreError):
+    """There is no such key."""
+
+
 class ValueTooLargeError(StoreError):
     """The value, or a page of values, is longer than the limit."""
 
@@ -54,7 +58,7 @@ class Page:
 class Store:
     """The map; memory is bounded by its limits.
 
-    Errors: StoreError and its three kinds.
+    Errors: StoreError and its kinds.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:

@@ -1,0 +1,71 @@
+"""The order gateway as its clients see it.
+
+A session numbers its commands 1, 2, 3 … and may have many under way: they share a lane, so they
+arrive in the order in which they were sent. Any of them may be sent again, whatever became of it:
+it executes once, and the answer is the first one.
+"""
+
+from examples.trading.desk import (
+    DeskError,
+    IdAheadError,
+    IdForgottenError,
+    IdReusedError,
+    ReportsGoneError,
+    TooManySessionsError,
+)
+from examples.trading.orders import (
+    Answer,
+    CancelOrder,
+    NewOrder,
+    ReplaceOrder,
+    Reports,
+    SessionState,
+    Snapshot,
+)
+from machnet_rpc.service import rpc, service
+
+PORT = 7200
+COMMANDS = 1  # the lane of all that changes the book
+
+COMMAND_ERRORS = [
+    DeskError,
+    IdAheadError,
+    IdForgottenError,
+    IdReusedError,
+    TooManySessionsError,
+]
+
+
+@service("gateway", version=1)
+class Gateway:
+    """Orders in, reports out, for one instrument."""
+
+    @rpc(idempotent=True, lane=COMMANDS, errors=COMMAND_ERRORS)
+    async def place(self, order: NewOrder) -> Answer:
+        """Buy or sell."""
+        raise NotImplementedError
+
+    @rpc(idempotent=True, lane=COMMANDS, errors=COMMAND_ERRORS)
+    async def cancel(self, order: CancelOrder) -> Answer:
+        """Take back an order, or a part of it."""
+        raise NotImplementedError
+
+    @rpc(idempotent=True, lane=COMMANDS, errors=COMMAND_ERRORS)
+    async def replace(self, order: ReplaceOrder) -> Answer:
+        """Change the price and the open size of an order."""
+        raise NotImplementedError
+
+    @rpc(idempotent=True)
+    async def session(self, session: str) -> SessionState:
+        """Where a session stands; what a client asks that does not know its last number."""
+        raise NotImplementedError
+
+    @rpc(idempotent=True, errors=[ReportsGoneError])
+    async def reports(self, session: str, after: int, limit: int) -> Reports:
+        """What happened to the session's orders, also without its doing, oldest first."""
+        raise NotImplementedError
+
+    @rpc(idempotent=True)
+    async def snapshot(self, depth: int) -> Snapshot:
+        """The best `depth` price levels of both sides, order by order."""
+        raise NotImplementedError
