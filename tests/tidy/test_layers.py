@@ -22,7 +22,10 @@ LAYERS = {
     "sim": {"base", "flow"},
 }
 PURE = ("base", "flow", "ip")
-PURE_IMPORTS = re.compile(r"mem(cpy|move|set|cmp|chr)|te_check_failed|__cpu_(model|indicator_init)")
+PURE_IMPORTS = re.compile(
+    r"mem(cpy|move|set|cmp|chr)|te_check_failed"
+    r"|__cpu_(model|indicator_init)|_GLOBAL_OFFSET_TABLE_"  # of the compiler, not of a library
+)
 INCLUDE = re.compile(r'^#include [<"]([^>"]+)[>"]', re.MULTILINE)
 ATOMIC = re.compile(r"\b(_Atomic|atomic_\w+|__atomic_\w+|__sync_\w+)\b")
 OBJECTS = ROOT / "build/native/transport_engine/csrc/libte.a.p"
