@@ -20,6 +20,7 @@ BIN := .venv/bin
 STAMPS := build/.stamps
 NATIVE := build/native
 MODULE := transport_engine/_native.abi3.so
+WITH_TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH"
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
@@ -96,7 +97,7 @@ $(STAMPS)/bench: pyproject.toml $(STAMPS)/python
 $(STAMPS)/editable: pyproject.toml $(STAMPS)/python
 	@echo 'build: editable install'
 	@rm -rf $(NATIVE)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --quiet --no-build-isolation \
+	@$(WITH_TOOLS) $(BIN)/pip install --quiet --no-build-isolation \
 		--config-settings=build-dir=$(NATIVE) --config-settings=setup-args=-Ddpdk=$(DPDK) --editable '.[msgspec]'
 	@pth=$$(echo $(BIN)/../lib/python3*/site-packages/machnet-rpc-editable.pth); \
 		[ -f $$pth ] && echo '$(CURDIR)' > $$pth
@@ -105,4 +106,4 @@ $(STAMPS)/editable: pyproject.toml $(STAMPS)/python
 
 .PHONY: FORCE
 $(MODULE): $(STAMPS)/editable FORCE
-	@$(BIN)/ninja -C $(NATIVE) --quiet
+	@$(WITH_TOOLS) ninja -C $(NATIVE) --quiet
