@@ -10,6 +10,10 @@ OLTP_TRACE = Path("cache/OLTP.lis.zst")
 YCSB_WORKLOADS = Path("ycsb")
 
 
+class DataMissingError(Exception):
+    """A file of real input is not there; says where it was looked for."""
+
+
 def data_directory() -> Path:
     """The directory named by `MRPC_DATA`, else `shared/data` beside the checkout."""
     named = os.environ.get("MRPC_DATA")
@@ -22,3 +26,14 @@ def find(relative: Path) -> Path | None:
     """The path of a data file, or None where it is absent."""
     path = data_directory() / relative
     return path if path.exists() else None
+
+
+def named_or_found(named: Path | None, relative: Path) -> Path:
+    """The file that the user named, else the data file.
+
+    Errors: DataMissingError.
+    """
+    path = named or data_directory() / relative
+    if not path.is_file():
+        raise DataMissingError(f"{path} is absent; name a file, or set MRPC_DATA to its directory")
+    return path

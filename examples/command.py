@@ -1,0 +1,104 @@
+"""What the examples' command lines share: arguments, signals, results.
+
+A server says on standard output, in one line of JSON, that it serves; it ends on SIGINT or SIGTERM.
+A client shows a progress bar on standard error and its result on standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from examples.data import DataMissingError
+from machnet_rpc import ContractError, RpcError, serve
+from transport_engine.errors import TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+WINDOW_MAX = 4096
+
+
+def whole_number(least: int, most: int = 2**53) -> Any:
+    """An argument type: a whole number within bounds."""
+
+    def parse(text: str) -> int:
+        number = int(text)
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{number} is not within {least} to {most}")
+        return number
+
+    parse.__name__ = "whole number"
+    return parse
+
+
+def add_transport_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of everything that attaches to an engine."""
+    parser.add_argument(
+        "--engine", metavar="SOCKET", help="the sidecar to attach to (default: what is there)"
+    )
+    parser.add_argument(
+        "--require",
+        choices=["bypass"],
+        help="fail rather than send packets through the kernel",
+    )
+
+
+def add_client_arguments(parser: argparse.ArgumentParser, address: str) -> None:
+    """Arguments of all loads."""
+    parser.add_argument("--server", default=address, help="host:port (default: %(default)s)")
+    parser.add_argument(
+        "--window",
+        type=whole_number(1, WINDOW_MAX),
+        default=32,
+        help="calls under way at a time (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_transport_arguments(parser)
+
+
+async def serve_until_signal(implementation: object, arguments: argparse.Namespace) -> int:
+    """Serve at `arguments.listen` until SIGINT or SIGTERM."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    async with serve(
+        implementation, arguments.listen, via=arguments.engine, require=arguments.require
+    ) as server:
+        ready = {"address": server.address, "transport": str(server.transport)}
+        print(json.dumps(ready), flush=True)
+        await ended.wait()
+    return 0
+
+
+def show(title: str, result: dict[str, Any], *, as_json: bool) -> None:
+    """Print the result of a load."""
+    if as_json:
+        print(json.dumps(result))
+        return
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, value in result.items():
+        text = f"{value:,.1f}" if isinstance(value, float) else str(value)
+        table.add_row(name.replace("_", " "), text)
+    Console().print(table)
+
+
+def run(main: Coroutine[Any, Any, int]) -> int:
+    """Run a command; what the user can mend is a sentence and exit status 1."""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(main)
+    except KeyboardInterrupt:
+        return 130
+    except (RpcError, ContractError, TransportError, DataMissingError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
