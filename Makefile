@@ -29,25 +29,25 @@ help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 .PHONY: setup
-setup: ## Debian packages (when root), .venv, Python packages
+setup: ## Everything for development, without building
 	@mkdir -p $(STAMPS)
-	@flock $(STAMPS) $(MAKE) --no-print-directory $(STAMPS)/python
+	@flock $(STAMPS) $(MAKE) --silent $(STAMPS)/tools
 
 .PHONY: build
 build: ## Build the extension into the checkout
 	@mkdir -p $(STAMPS)
-	@flock $(STAMPS) $(MAKE) --no-print-directory $(MODULE)
+	@flock $(STAMPS) $(MAKE) --silent $(MODULE)
 
 .PHONY: demo
 demo: build ## Two engines on this machine, a key-value store and an exchange over them
 	@$(BIN)/python -m examples.demo $(ARGS)
 
 .PHONY: test
-test: build ## All tests (ARGS="-k name" for some)
+test: setup build ## All tests (ARGS="-k name" for some)
 	@$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: check
-check: build ## Format, lint, types, house style
+check: setup build ## Format, lint, types, house style
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -60,11 +60,12 @@ format: setup ## Rewrite Python files in the house format
 	@$(BIN)/ruff check --fix .
 
 .PHONY: bench
-bench: build $(STAMPS)/bench ## Compare with grpc.aio and plain streams; takes minutes
+bench: build ## Compare with grpc.aio and plain streams; takes minutes
+	@flock $(STAMPS) $(MAKE) --silent $(STAMPS)/bench
 	@$(BIN)/python -m benchmarks.compare $(ARGS)
 
 .PHONY: fuzz
-fuzz: setup ## Fuzz the parsers for TIME seconds each
+fuzz: setup build ## Fuzz the parsers for TIME seconds each
 	@$(BIN)/python -m tests.fuzz.run --seconds $(TIME)
 
 .PHONY: clean
@@ -72,20 +73,25 @@ clean: ## Remove everything that was made here
 	rm -rf build dist .venv $(MODULE) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(STAMPS)/packages: .ci/packages
-	@.ci/packages
+$(STAMPS)/packages-%: .ci/packages
+	@.ci/packages $*
 	@touch $@
 
-$(BIN)/python: | $(STAMPS)/packages
+$(BIN)/python: | $(STAMPS)/packages-build
 	@echo 'setup: .venv with $(PYTHON)'
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "needs Python >= 3.11"'
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --upgrade 'pip >= 25.1'
 
 # --group reads PEP 735 groups, which pip learned in 25.1.
-$(STAMPS)/python: pyproject.toml $(STAMPS)/packages | $(BIN)/python
+$(STAMPS)/python: pyproject.toml $(STAMPS)/packages-build | $(BIN)/python
 	@echo 'setup: Python packages'
-	@$(BIN)/pip install --quiet --group dev
+	@$(BIN)/pip install --quiet --group build --group examples
+	@touch $@
+
+$(STAMPS)/tools: pyproject.toml $(STAMPS)/python $(STAMPS)/packages-test
+	@echo 'setup: tools for tests and checks'
+	@$(BIN)/pip install --quiet --group test --group check
 	@touch $@
 
 $(STAMPS)/bench: pyproject.toml $(STAMPS)/python
