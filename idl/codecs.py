@@ -1,0 +1,355 @@
+"""Arguments and results as bytes: a codec is compiled once for each method.
+
+A lone `bytes` or `memoryview` is its own payload, with no codec at all. All else is msgpack: a lone
+argument is its value, several are a map by name, a missing one takes its default and an unknown
+one is ignored. Values are checked on both sides.
+"""
+
+import dataclasses
+import importlib
+import re
+import typing
+from collections import deque
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from enum import Enum
+from typing import Any, Final
+
+import msgpack
+import pydantic
+import pydantic_core
+
+from idl.schema import MethodSchema, Parameter, SchemaError, spelled
+
+PROBLEMS_MAX: Final = 3  # that one sentence lists
+SCALARS: Final = (int, str, float, bool)
+_EXPECTED: Final = re.compile(r"UnexpectedValue\((.*)\)")  # pydantic's words for a wrong field
+
+
+class CodecError(ValueError):
+    """A value is not of the type that the contract names, or a payload is not a value at all."""
+
+
+def pack(value: object) -> bytes:
+    """Any value as msgpack; what msgpack lacks travels as pydantic writes it to JSON.
+
+    Errors: CodecError.
+    """
+    try:
+        packed: bytes = msgpack.packb(value, default=_plain)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise CodecError(f"{type(value).__name__} cannot be sent: {error}") from error
+    return packed
+
+
+def unpack(payload: bytes | memoryview, *, use_list: bool = True) -> Any:
+    """The inverse of `pack`, as plain values.
+
+    Errors: CodecError for any bytes that are not one msgpack value.
+    """
+    try:
+        return msgpack.unpackb(payload, strict_map_key=False, use_list=use_list)
+    except Exception as error:
+        raise CodecError(f"the payload is not msgpack: {_said(error)}") from error
+
+
+class ValueCodec:
+    """A value of one type, through pydantic, or through msgspec where its Structs occur."""
+
+    __slots__ = ("_adapter", "_scalar", "_type")
+
+    def __init__(self, annotation: Any) -> None:
+        self._type = annotation
+        self._scalar = annotation if annotation in SCALARS else None
+        try:
+            self._adapter = pydantic.TypeAdapter[Any](annotation)
+        except pydantic.errors.PydanticUserError as error:
+            raise SchemaError(f"{annotation!r} has no codec: {_said(error)}") from error
+
+    def dump(self, value: object) -> object:
+        """The value as what `pack` takes."""
+        if self._scalar is not None:
+            if type(value) is not self._scalar and not _is_scalar(value, self._scalar):
+                raise CodecError(f"must be {self._scalar.__name__}, not {_shown(value)}")
+            return value
+        try:
+            return self._adapter.dump_python(
+                value, by_alias=True, round_trip=True, warnings="error"
+            )
+        except (pydantic_core.PydanticSerializationError, AttributeError, TypeError) as error:
+            raise CodecError(self._misfit(value, error)) from error
+
+    def load(self, plain: object) -> Any:
+        """The value from what `unpack` gave."""
+        try:
+            return self._adapter.validate_python(plain)
+        except pydantic.ValidationError as error:
+            raise CodecError(_sentence(error)) from error
+
+    def _misfit(self, value: object, error: Exception) -> str:
+        if isinstance(self._type, type) and not isinstance(value, self._type):
+            return f"must be {spelled(self._type)}, not {_shown(value)}"
+        found = _EXPECTED.search(str(error))
+        return f"{_shown(value)} is no {spelled(self._type)}: " + (
+            found[1] if found else _said(error)
+        )
+
+    def encode(self, value: object) -> bytes:
+        return pack(self.dump(value))
+
+    def decode(self, payload: bytes) -> Any:
+        return self.load(unpack(payload, use_list=False))
+
+
+class StructCodec(ValueCodec):
+    """A value of a type in which `msgspec.Struct`s occur, and nothing of pydantic's."""
+
+    __slots__ = ("_decoder", "_encoder", "_msgspec")
+
+    def __init__(self, annotation: Any) -> None:
+        self._msgspec: Any = importlib.import_module("msgspec")
+        self._type = annotation
+        self._scalar = None
+        self._encoder = self._msgspec.msgpack.Encoder()
+        try:
+            self._decoder = self._msgspec.msgpack.Decoder(annotation)
+        except TypeError as error:
+            raise SchemaError(f"{annotation!r} has no codec: {_said(error)}") from error
+
+    def dump(self, value: object) -> object:
+        plain: object = self._msgspec.to_builtins(value, builtin_types=(bytes, bytearray))
+        self.load(plain)
+        return plain
+
+    def load(self, plain: object) -> Any:
+        try:
+            return self._msgspec.convert(plain, self._type, builtin_types=(bytes, bytearray))
+        except self._msgspec.MsgspecError as error:
+            raise CodecError(_said(error)) from error
+
+    def encode(self, value: object) -> bytes:
+        try:
+            encoded: bytes = self._encoder.encode(value)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise CodecError(f"{_shown(value)} cannot be sent: {_said(error)}") from error
+        if not isinstance(value, self._type if isinstance(self._type, type) else object):
+            raise CodecError(f"must be {self._type.__name__}, not {_shown(value)}")
+        return encoded
+
+    def decode(self, payload: bytes) -> Any:
+        try:
+            return self._decoder.decode(payload)
+        except (self._msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise CodecError(_said(error)) from error
+
+
+class RawCodec:
+    """`bytes` and `memoryview`, which are their own payload."""
+
+    __slots__ = ("_as_view",)
+
+    def __init__(self, annotation: Any) -> None:
+        self._as_view = annotation is memoryview
+
+    def encode(self, value: object) -> bytes | memoryview:
+        if type(value) is bytes:
+            return value
+        if isinstance(value, bytes | bytearray | memoryview):
+            return bytes(value)  # what the caller may change or release later is copied
+        raise CodecError(f"must be bytes, not {_shown(value)}")
+
+    def decode(self, payload: bytes) -> bytes | memoryview:
+        return memoryview(payload) if self._as_view else payload
+
+
+class NothingCodec:
+    """None, which is an empty payload."""
+
+    __slots__ = ()
+
+    def encode(self, value: object) -> bytes:
+        if value is not None:
+            raise CodecError(f"must be None, not {_shown(value)}")
+        return b""
+
+    def decode(self, payload: bytes) -> None:
+        if payload:
+            raise CodecError("a result came where the contract has none")
+
+
+class ResultCodec:
+    """What a method returns."""
+
+    __slots__ = ("decode", "encode", "is_raw")
+
+    def __init__(self, schema: MethodSchema) -> None:
+        self.is_raw = _is_raw(schema.result)
+        codec = _compiled(schema.result, f"{schema.name}: the result")
+        self.encode: Callable[[object], bytes | memoryview] = codec.encode
+        self.decode: Callable[[bytes], Any] = codec.decode
+
+
+class ArgumentsCodec:
+    """What a method takes: from (args, kwargs) to bytes, and back to what the handler is given."""
+
+    __slots__ = ("_by_name", "_lone", "_lone_name", "_schema", "is_raw")
+
+    def __init__(self, schema: MethodSchema) -> None:
+        self._schema = schema
+        self._lone: ValueCodec | RawCodec | NothingCodec | None = None
+        self._lone_name = ""
+        self._by_name: list[tuple[Parameter, ValueCodec]] = []
+        self.is_raw = False
+        if len(schema.parameters) == 1:
+            (parameter,) = schema.parameters
+            self.is_raw = _is_raw(parameter.annotation)
+            self._lone = _compiled(parameter.annotation, f"{schema.name}: {parameter.name}")
+            self._lone_name = parameter.name
+            return
+        for parameter in schema.parameters:
+            value_codec = _value_codec(parameter.annotation, f"{schema.name}: {parameter.name}")
+            self._by_name.append((parameter, value_codec))
+
+    def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | memoryview:
+        """Errors: CodecError for a wrong value, TypeError as a function raises it."""
+        if self._lone is not None and len(args) == 1 and not kwargs:
+            return self._encode_lone(args[0])
+        given = self._bound(args, kwargs)
+        if self._lone is not None:
+            (parameter,) = self._schema.parameters
+            return self._encode_lone(given.get(parameter.name, parameter.default))
+        if not given:
+            return b""
+        plain: dict[str, object] = {}
+        for parameter, codec in self._by_name:
+            if parameter.name in given:
+                plain[parameter.name] = _dumped(codec, parameter.name, given[parameter.name])
+        return pack(plain)
+
+    def decode(self, payload: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Errors: CodecError."""
+        if self._lone is not None:
+            if not payload and not self.is_raw and not self._schema.parameters[0].required:
+                return (), {}
+            try:
+                return (self._lone.decode(payload),), {}
+            except CodecError as error:
+                raise CodecError(f"{self._lone_name}: {error}") from error
+        if not self._by_name:
+            return (), {}
+        plain = unpack(payload, use_list=False) if payload else {}
+        if not isinstance(plain, dict):
+            raise CodecError(f"the arguments must be a map by name, not {_shown(plain)}")
+        return (), self._loaded(plain)
+
+    def _loaded(self, plain: dict[Any, Any]) -> dict[str, Any]:
+        arguments: dict[str, Any] = {}
+        for parameter, codec in self._by_name:
+            if parameter.name in plain:
+                try:
+                    arguments[parameter.name] = codec.load(plain[parameter.name])
+                except CodecError as error:
+                    raise CodecError(f"{parameter.name}: {error}") from error
+            elif parameter.required:
+                raise CodecError(f"argument {parameter.name} is missing")
+        return arguments
+
+    def _encode_lone(self, value: object) -> bytes | memoryview:
+        assert self._lone is not None
+        try:
+            return self._lone.encode(value)
+        except CodecError as error:
+            raise CodecError(f"{self._lone_name}: {error}") from error
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        names = [parameter.name for parameter in self._schema.parameters]
+        name = self._schema.name
+        if len(args) > len(names):
+            raise TypeError(f"{name} takes {len(names)} arguments, not {len(args)}")
+        given = dict(zip(names, args, strict=False))
+        for key, value in kwargs.items():
+            if key not in names:
+                raise TypeError(f"{name} has no argument {key!r}")
+            if key in given:
+                raise TypeError(f"{name} got {key!r} twice")
+            given[key] = value
+        for parameter in self._schema.parameters:
+            if parameter.required and parameter.name not in given:
+                raise TypeError(f"{name} needs its argument {parameter.name!r}")
+        return given
+
+
+def holds_struct(annotation: Any) -> bool:
+    """Whether a msgspec.Struct occurs in this type, outside of other classes."""
+    if hasattr(annotation, "__struct_fields__"):
+        return True
+    return any(holds_struct(argument) for argument in typing.get_args(annotation))
+
+
+def _compiled(annotation: Any, where: str) -> ValueCodec | RawCodec | NothingCodec:
+    if annotation is None or annotation is type(None):
+        return NothingCodec()
+    return RawCodec(annotation) if _is_raw(annotation) else _value_codec(annotation, where)
+
+
+def _value_codec(annotation: Any, where: str) -> ValueCodec:
+    annotation = bytes if annotation is memoryview else annotation
+    try:
+        return StructCodec(annotation) if holds_struct(annotation) else ValueCodec(annotation)
+    except SchemaError as error:
+        raise SchemaError(f"{where}: {error}") from error
+
+
+def _is_raw(annotation: Any) -> bool:
+    return annotation is bytes or annotation is memoryview
+
+
+def _dumped(codec: ValueCodec, name: str, value: object) -> object:
+    try:
+        return codec.dump(value)
+    except CodecError as error:
+        raise CodecError(f"{name}: {error}") from error
+
+
+def _plain(value: object) -> object:
+    """What msgpack cannot write, as something nearer to what it can."""
+    if isinstance(value, int):  # beyond 64 bits; pydantic reads an int from its digits
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, AbstractSet | deque):
+        return list(value)
+    if isinstance(value, pydantic.BaseModel):
+        return value.model_dump(by_alias=True, round_trip=True)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if hasattr(value, "__struct_fields__"):
+        return importlib.import_module("msgspec").to_builtins(value, builtin_types=(bytes,))
+    return pydantic_core.to_jsonable_python(value)
+
+
+def _is_scalar(value: object, scalar: type) -> bool:
+    """Whether a value that is not exactly of this type may still pass for it."""
+    if scalar is float:
+        return isinstance(value, float | int) and not isinstance(value, bool)
+    return isinstance(value, scalar) and not isinstance(value, bool)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+
+
+def _sentence(error: pydantic.ValidationError) -> str:
+    problems = error.errors(include_url=False, include_context=False)
+    said = [
+        f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}".removeprefix(": ")
+        + f" (got {_shown(problem['input'])})"
+        for problem in problems[:PROBLEMS_MAX]
+    ]
+    more = len(problems) - len(said)
+    return "; ".join(said) + (f"; and {more} more" if more > 0 else "")
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
