@@ -1,1 +1,64 @@
-"""Remote calls between Python programs, past the kernel."""
+"""Remote calls between Python programs, past the kernel.
+
+A service is a class with type hints; calls are `await client.stub(Contract).method(...)`.
+"""
+
+from machnet_rpc._aio.dispatch import Limits
+from machnet_rpc._transports.base import Transport
+from machnet_rpc._transports.memory import MemoryNetwork
+from machnet_rpc.client import Client, connect
+from machnet_rpc.context import CurrentCall, current_call
+from machnet_rpc.errors import (
+    Aborted,
+    AddressError,
+    AlreadyExists,
+    Cancelled,
+    Code,
+    ContractError,
+    DeadlineExceeded,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    RpcError,
+    Unauthenticated,
+    Unavailable,
+    Unimplemented,
+)
+from machnet_rpc.server import Server, serve
+from machnet_rpc.service import BoundMethod, Method, rpc, service
+
+__all__ = [
+    "Aborted",
+    "AddressError",
+    "AlreadyExists",
+    "BoundMethod",
+    "Cancelled",
+    "Client",
+    "Code",
+    "ContractError",
+    "CurrentCall",
+    "DeadlineExceeded",
+    "FailedPrecondition",
+    "Internal",
+    "InvalidArgument",
+    "Limits",
+    "MemoryNetwork",
+    "Method",
+    "NotFound",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "RpcError",
+    "Server",
+    "Transport",
+    "Unauthenticated",
+    "Unavailable",
+    "Unimplemented",
+    "connect",
+    "current_call",
+    "rpc",
+    "serve",
+    "service",
+]

@@ -84,7 +84,9 @@ class Connection:
 
     # -- calls that this side makes --
 
-    def call(self, call: OutgoingCall, payload: bytes | memoryview, now_ns: int) -> None:
+    def call(
+        self, call: OutgoingCall, payload: bytes | memoryview, now_ns: int, lane: int = 0
+    ) -> None:
         """Sends the request. The connection must be usable."""
         self._last_call_id = call_id = self._last_call_id + 1
         call.call_id = call_id
@@ -93,7 +95,13 @@ class Connection:
         self._deadlines.add(call)
         remaining_ns = max(call.deadline_ns - now_ns, 1)
         self._send(
-            call, records.REQUEST, call_id, payload, call.method_id, remaining_ns=remaining_ns
+            call,
+            records.REQUEST,
+            call_id,
+            payload,
+            call.method_id,
+            remaining_ns=remaining_ns,
+            lane=lane,
         )
 
     def cancel(self, call: OutgoingCall) -> Failed | None:
@@ -224,6 +232,7 @@ class Connection:
         *,
         remaining_ns: int = 0,
         flags: int = 0,
+        lane: int = 0,
         status: int = 0,
     ) -> None:
         put = self._outbox.put
@@ -236,6 +245,7 @@ class Connection:
                 method_id=method_id,
                 remaining_ns=remaining_ns,
                 flags=flags,
+                lane=lane,
                 status=status,
             )
             put(record, ticket)
@@ -249,6 +259,7 @@ class Connection:
             method_id=method_id,
             remaining_ns=remaining_ns,
             flags=flags,
+            lane=lane,
             status=status,
         ):
             left -= records.PAYLOAD_MAX

@@ -1,0 +1,1 @@
+"""The asyncio shell around the protocol: the only place that reads the clock and sleeps."""

@@ -1,0 +1,214 @@
+"""Runs handlers: one task per call, so that cancelling a call cancels exactly its handler.
+
+Whatever way a handler ends, its call is answered: result, declared exception, RpcError, any other
+exception, cancellation. What can be refused is refused before a task is made, as executed "no".
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from idl import CodecError
+from machnet_rpc import _faults
+from machnet_rpc._protocol.calls import IncomingCall
+from machnet_rpc._protocol.connection import Connection
+from machnet_rpc._protocol.events import Requested, Stopped
+from machnet_rpc._protocol.records import MESSAGE_BYTES_MAX
+from machnet_rpc.context import CURRENT, CurrentCall
+from machnet_rpc.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    Internal,
+    InvalidArgument,
+    ResourceExhausted,
+    RpcError,
+    Unavailable,
+    Unimplemented,
+)
+from machnet_rpc.service import MethodBinding
+
+log: Final = logging.getLogger("machnet_rpc")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method and what answers it."""
+
+    binding: MethodBinding
+    handler: Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a server admits; beyond it calls are refused as RESOURCE_EXHAUSTED, executed "no".
+
+    `request_bytes` and `reply_bytes` are of the encoded arguments and results of one call.
+    """
+
+    handlers: int = 10_000
+    request_bytes: int = MESSAGE_BYTES_MAX
+    reply_bytes: int = MESSAGE_BYTES_MAX
+
+
+class Dispatcher:
+    """The handlers of one server that run now."""
+
+    def __init__(
+        self,
+        routes: dict[int, Route],
+        services: dict[int, str],
+        limits: Limits,
+        wake: Callable[[], None],
+    ) -> None:
+        self.is_draining = False
+        self._routes = routes
+        self._services = services  # high half of a method id -> service name
+        self._limits = limits
+        self._wake = wake
+        self._tasks: dict[asyncio.Task[None], IncomingCall] = {}
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def running(self) -> int:
+        return len(self._tasks)
+
+    def on_request(self, event: Requested) -> None:
+        """Starts the call's handler, or refuses it."""
+        call, payload = event
+        try:
+            route, args, kwargs = self._admitted(call, payload)
+        except RpcError as error:
+            self._refuse(call, error)
+            return
+        task = self._loop.create_task(self._run(call, route, args, kwargs))
+        call.task = task
+        self._tasks[task] = call
+        task.add_done_callback(self._tasks.pop)
+
+    def on_stopped(self, event: Stopped) -> None:
+        """Cancels the handler of a call that nobody waits for any more."""
+        call = event.call
+        self._give_up(call, DeadlineExceeded("the call's time was over", executed="maybe"))
+        if call.task is not None:
+            call.task.cancel(f"nobody waits for the call any more: {event.cause.value}")
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Lets handlers end by themselves, then cancels those that have not."""
+        self.is_draining = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_seconds)
+        for task, call in self._tasks.items():
+            self._give_up(call, Cancelled("the server shuts down", executed="maybe"))
+            task.cancel("the server shuts down")
+        while self._tasks:
+            await asyncio.wait(self._tasks, timeout=1.0)
+
+    def _admitted(
+        self, call: IncomingCall, payload: bytes
+    ) -> tuple[Route, tuple[Any, ...], dict[str, Any]]:
+        route = self._routes.get(call.method_id)
+        if route is None:
+            raise self._unknown(call.method_id)
+        if self.is_draining:
+            raise Unavailable(
+                "the server shuts down", next_step="Try again, on another connection."
+            )
+        if len(self._tasks) >= self._limits.handlers:
+            raise ResourceExhausted(
+                f"{len(self._tasks)} calls are being handled, which is the limit",
+                next_step="Try again later, or raise Limits.handlers.",
+            )
+        if len(payload) > self._limits.request_bytes:
+            raise ResourceExhausted(
+                f"the arguments are {len(payload)} bytes, and the server takes "
+                f"{self._limits.request_bytes}",
+                next_step="Send less at once, or raise Limits.request_bytes.",
+            )
+        try:
+            return route, *route.binding.arguments.decode(payload)
+        except CodecError as error:
+            raise InvalidArgument(str(error)) from error
+
+    def _unknown(self, method_id: int) -> RpcError:
+        service = self._services.get(method_id >> 32)
+        if service is None:
+            known = ", ".join(sorted(set(self._services.values())))
+            return Unimplemented(f"no such service here; there is {known}")
+        methods = [
+            route.binding.schema.name.rpartition("/")[2]
+            for known_id, route in self._routes.items()
+            if known_id >> 32 == method_id >> 32
+        ]
+        return Unimplemented(
+            f"service {service} has no such method; it has {', '.join(sorted(methods))}"
+        )
+
+    async def _run(
+        self, call: IncomingCall, route: Route, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        binding = route.binding
+        connection: Connection = call.connection
+        CURRENT.set(CurrentCall(binding.full_name, connection.peer, call.deadline_ns))
+        try:
+            result = await route.handler(*args, **kwargs)
+        except asyncio.CancelledError as error:
+            self._give_up(call, Cancelled(f"the handler was cancelled {error}".strip()))
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever a handler raises is answered)
+            self._fail(call, binding, error)
+        except BaseException:
+            self._fail(call, binding, Internal("the server is going down", executed="maybe"))
+            raise
+        else:
+            self._reply(call, binding, result)
+        self._wake()
+
+    def _reply(self, call: IncomingCall, binding: MethodBinding, result: object) -> None:
+        connection: Connection = call.connection
+        try:
+            payload = binding.result.encode(result)
+        except CodecError as error:
+            log.error("%s returned what its contract does not allow: %s", binding.full_name, error)
+            self._fail(call, binding, Internal(f"the handler's result is wrong: {error}"))
+            return
+        if len(payload) > self._limits.reply_bytes:
+            too_large = ResourceExhausted(
+                f"the result is {len(payload)} bytes, and the server sends "
+                f"{self._limits.reply_bytes}",
+                next_step="Ask for less at once, or raise Limits.reply_bytes.",
+            )
+            self._fail(call, binding, too_large)
+            return
+        connection.reply(call, payload)
+
+    def _fail(self, call: IncomingCall, binding: MethodBinding, error: Exception) -> None:
+        status, payload = self._encoded(binding, error)
+        connection: Connection = call.connection
+        connection.reply_error(call, status, payload)
+
+    def _encoded(self, binding: MethodBinding, error: Exception) -> tuple[int, bytes]:
+        if binding.errors.get(type(error).__name__) is type(error):
+            try:
+                return _faults.encode_declared(error)
+            except CodecError as unsendable:
+                error = Internal(f"{type(error).__name__} cannot be sent: {unsendable}")
+        if not isinstance(error, RpcError):
+            log.error("%s raised %r", binding.full_name, error, exc_info=error)
+            error = RpcError(f"the handler raised {type(error).__name__}: {error}")
+        answer = RpcError(error.message, code=error.code, executed="yes", next_step=error.next_step)
+        return answer.code, _faults.encode(answer)
+
+    def _give_up(self, call: IncomingCall, error: RpcError) -> None:
+        """Answers for a handler that has not; a task cancelled before its start never would."""
+        if not call.answered:
+            connection: Connection = call.connection
+            connection.reply_error(call, error.code, _faults.encode(error))
+            self._wake()
+
+    def _refuse(self, call: IncomingCall, error: RpcError) -> None:
+        error.executed = "no"
+        connection: Connection = call.connection
+        connection.reply_error(call, error.code, _faults.encode(error))
+        self._wake()

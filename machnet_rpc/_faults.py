@@ -1,0 +1,106 @@
+"""Errors as data: how the exception of a handler becomes a reply, and the caller's exception.
+
+A reply with the error flag carries the code in its status, and a msgpack map: message, executed,
+next_step; for an exception that the contract declares, also its name and its fields or arguments.
+"""
+
+import dataclasses
+import typing
+from typing import Any, Final
+
+from idl import CodecError, ValueCodec, pack, unpack
+from machnet_rpc._protocol.calls import Executed
+from machnet_rpc.errors import Code, RpcError, error_of
+
+MESSAGE_CHARACTERS_MAX: Final = 4096
+_CODES: Final = frozenset(Code)
+_EXECUTED: Final[dict[object, Executed]] = {"no": "no", "maybe": "maybe", "yes": "yes"}
+
+
+def encode(error: RpcError) -> bytes:
+    """The payload for an error whose class the caller knows from its code."""
+    return pack(
+        {
+            "message": error.message[:MESSAGE_CHARACTERS_MAX],
+            "executed": error.executed,
+            "next_step": error.next_step,
+        }
+    )
+
+
+def encode_declared(error: Exception) -> tuple[int, bytes]:
+    """Status and payload for an exception that the contract declares.
+
+    Errors: CodecError if what it holds cannot be sent.
+    """
+    data: object
+    if isinstance(error, RpcError):
+        code, data = error.code, [error.message]
+    else:
+        code, data = Code.UNKNOWN, _data_of(error)
+    return code, pack(
+        {
+            "message": str(error)[:MESSAGE_CHARACTERS_MAX],
+            "executed": "yes",
+            "type": type(error).__name__,
+            "data": data,
+        }
+    )
+
+
+def decode(
+    status: int, payload: bytes, declared: dict[str, type[Exception]], method: str, peer: str
+) -> Exception:
+    """The exception that the caller gets; whatever the bytes are, it is one."""
+    fields = _fields(payload)
+    message = str(fields.get("message", ""))
+    kind = declared.get(str(fields.get("type", "")))
+    if kind is not None:
+        error = _rebuilt(kind, fields.get("data"))
+        if error is not None:
+            return _placed(error, method, peer)
+    code = Code(status) if status in _CODES else Code.UNKNOWN
+    return error_of(code)(
+        message,
+        code=code,
+        executed=_EXECUTED.get(fields.get("executed"), "maybe"),
+        method=method,
+        peer=peer,
+        stage="replied",
+        next_step=str(fields.get("next_step", "")),
+    )
+
+
+def _data_of(error: Exception) -> object:
+    if not dataclasses.is_dataclass(error):
+        return list(error.args)
+    fields = dataclasses.fields(error)
+    return {field.name: getattr(error, field.name) for field in fields if field.init}
+
+
+def _fields(payload: bytes) -> dict[Any, Any]:
+    try:
+        fields = unpack(payload)
+    except CodecError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _rebuilt(kind: type[Exception], data: object) -> Exception | None:
+    try:
+        if isinstance(data, dict):
+            hints = typing.get_type_hints(kind)
+            return kind(**{name: ValueCodec(hints[name]).load(data[name]) for name in data})
+        if isinstance(data, list):
+            return kind(*data)
+    except (TypeError, ValueError, KeyError):  # the peer's contract declares other fields
+        return None
+    return None
+
+
+def _placed(error: Exception, method: str, peer: str) -> Exception:
+    if isinstance(error, RpcError):
+        error.method, error.peer, error.stage, error.executed = method, peer, "replied", "yes"
+    else:
+        error.add_note(f"raised by {method} at {peer}; executed: yes")
+    return error

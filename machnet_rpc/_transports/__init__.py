@@ -1,0 +1,1 @@
+"""Ways to a channel: through a sidecar, an engine in this process, or memory alone."""

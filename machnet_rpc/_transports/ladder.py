@@ -1,0 +1,60 @@
+"""Chooses the way to the network, from the best that is there, and says why no better one is.
+
+Rungs: a sidecar where its socket answers, else an engine in this process over UDP. Nothing falls
+back in silence: `Transport` names the rung and what the higher ones lack.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from machnet_rpc._transports.base import Link
+from machnet_rpc._transports.inline import InlineLink
+from machnet_rpc._transports.memory import MemoryNetwork
+from machnet_rpc._transports.sidecar import SidecarLink
+from transport_engine import EngineConfig
+from transport_engine.errors import NoEngineError
+
+Via: TypeAlias = MemoryNetwork | EngineConfig | str | Path | None
+"""A memory network, the configuration of an engine in this process, the socket of a sidecar; None
+tries what is there."""
+Require: TypeAlias = Literal["bypass"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What the user said about the way to the network."""
+
+    via: Via = None
+    require: Require = None
+
+
+async def link_to(host: str, reach: Reach, *, is_local: bool) -> Link:
+    """A link for an application that listens on `host` (`is_local`), or calls it.
+
+    Errors: TransportError; NoEngineError where `require` cannot be had.
+    """
+    link = await _link(host, reach, is_local=is_local)
+    if reach.require == "bypass" and not link.transport.bypass:
+        transport = link.transport
+        await link.close()
+        raise NoEngineError(
+            f"require='bypass', but the way to {host} is {transport}. Run `mrpc engine` with a "
+            "dpdk driver; `mrpc doctor` says what this machine lacks for it"
+        )
+    return link
+
+
+async def _link(host: str, reach: Reach, *, is_local: bool) -> Link:
+    via = reach.via
+    if isinstance(via, MemoryNetwork):
+        return via.attach(host if is_local else "127.0.0.1")
+    if isinstance(via, EngineConfig):
+        return InlineLink(via)
+    if via is not None:
+        return await SidecarLink.attach(Path(via))
+    try:
+        return await SidecarLink.attach(None)
+    except NoEngineError as error:
+        skipped = (("sidecar", str(error)),)
+    return InlineLink.towards(host, is_local=is_local, skipped=skipped)

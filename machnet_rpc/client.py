@@ -1,0 +1,342 @@
+"""Clients: calls over one flow, which is opened again when it dies.
+
+A call waits within its deadline for a flow, for room to send and for its answer, and then ends:
+with a result, or with an error that says whether its handler ran.
+"""
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Any, Final, ParamSpec, Self, TypeVar, cast, overload
+
+from idl import CodecError, pack, unpack
+from machnet_rpc import _faults, _reasons
+from machnet_rpc._aio.flows import FlowKeeper, NoFlow
+from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._protocol.events import Cause, Event, Failed, Refused, Replied
+from machnet_rpc._protocol.records import MESSAGE_BYTES_MAX
+from machnet_rpc._transports.address import split
+from machnet_rpc._transports.base import Transport
+from machnet_rpc._transports.ladder import Reach, Require, Via
+from machnet_rpc.context import CURRENT
+from machnet_rpc.errors import (
+    Cancelled,
+    ContractError,
+    DeadlineExceeded,
+    Internal,
+    InvalidArgument,
+    ResourceExhausted,
+    RpcError,
+    Unavailable,
+)
+from machnet_rpc.service import (
+    TIMEOUT,
+    CallOptions,
+    Method,
+    MethodBinding,
+    MethodOptions,
+    contract_of,
+    method_id,
+    resolve,
+)
+from transport_engine.errors import TransportError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+_NO_REQUEST: Final = object()
+
+
+class Client:
+    """Calls to the services at one address. Thread: that of its event loop."""
+
+    def __init__(self, keeper: FlowKeeper, options: CallOptions) -> None:
+        self._keeper = keeper
+        self._options = options
+        self._bindings: dict[Method[..., Any], MethodBinding] = {}
+        self._stubs: dict[type, type] = {}
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._keeper.address} by {self._keeper.connection!r}>"
+
+    @property
+    def address(self) -> str:
+        return self._keeper.address
+
+    @property
+    def transport(self) -> Transport:
+        """How calls travel, and why not in a better way. Errors: RuntimeError before it is open."""
+        if self._keeper.pump is None:
+            raise RuntimeError("the client is not open: use `async with connect(address)`")
+        return self._keeper.pump.link.transport
+
+    def using(self, *, timeout: float | None = None, wait: bool | None = None) -> "Client":
+        """The same client with other options for its calls.
+
+        `timeout` in seconds; `wait=False` fails at once where there is no server, rather than
+        waiting for one within the timeout.
+        """
+        client = Client(self._keeper, _merged(CallOptions(timeout, wait), self._options))
+        client._bindings, client._stubs = self._bindings, self._stubs
+        return client
+
+    def stub(self, contract: type[T]) -> T:
+        """An instance of the contract whose methods call the server.
+
+        Errors: ContractError.
+        """
+        kind = self._stubs.get(contract)
+        if kind is None:
+            self._bind(contract)
+            kind = type(f"{contract.__name__}Stub", (_Stub, contract), {})
+            self._stubs[contract] = kind
+        return cast(T, kind(self))
+
+    @overload
+    async def call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    async def call(self, method: str, request: object = ..., /) -> Any: ...
+    async def call(self, method: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Calls `Contract.method`, or "service/method" with one plain value.
+
+        By name, bytes travel as they are and give bytes; anything else is msgpack both ways.
+        Errors: RpcError, and what the contract declares.
+        """
+        if isinstance(method, str):
+            return await self._call_by_name(method, *args, **kwargs)
+        return await self.invoke(method, args, kwargs, self._options)
+
+    async def invoke(
+        self,
+        method: Method[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> Any:
+        """What `call` and stubs do: encode, exchange, decode."""
+        binding = self._bindings.get(method) or self._binding_of(method)
+        try:
+            payload = binding.arguments.encode(args, kwargs)
+        except CodecError as error:
+            raise self._unsent(InvalidArgument(str(error)), binding.full_name) from None
+        answer = await self._exchange(
+            binding.full_name, binding.method_id, payload, options, binding.options
+        )
+        if isinstance(answer, Replied):
+            try:
+                return binding.result.decode(answer.payload)
+            except CodecError as error:
+                raise self._undecoded(binding.full_name, error) from None
+        raise self._failure(answer, binding.full_name, binding.errors)
+
+    async def open(self) -> None:
+        """Attaches to an engine and starts to open the flow; does not wait for the flow.
+
+        Errors: AddressError, TransportError.
+        """
+        await self._keeper.attach()
+
+    async def close(self) -> None:
+        """Ends the flow; calls under way fail."""
+        await self._keeper.close()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.open()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _call_by_name(self, name: str, request: object = _NO_REQUEST) -> Any:
+        service, slash, method = name.partition("/")
+        if not (slash and service and method):
+            raise ContractError(f"{name!r} names no method: write service/method")
+        is_raw = isinstance(request, bytes | bytearray | memoryview)
+        try:
+            payload = _plain_payload(request)
+        except CodecError as error:
+            raise self._unsent(InvalidArgument(str(error)), name) from None
+        answer = await self._exchange(
+            name, method_id(service, method), payload, self._options, _BY_NAME
+        )
+        if not isinstance(answer, Replied):
+            raise self._failure(answer, name, {})
+        if is_raw:
+            return answer.payload
+        try:
+            return unpack(answer.payload) if answer.payload else None
+        except CodecError as error:
+            raise self._undecoded(name, error) from None
+
+    async def _exchange(
+        self,
+        name: str,
+        number: int,
+        payload: bytes | memoryview,
+        options: CallOptions,
+        declared: MethodOptions,
+    ) -> Replied | Refused | Failed:
+        now_ns = time.monotonic_ns()
+        timeout = declared.timeout if options.timeout is None else options.timeout
+        deadline_ns = now_ns + int(timeout * 1e9)
+        current = CURRENT.get()
+        if current is not None and current.deadline_ns < deadline_ns:
+            deadline_ns = current.deadline_ns
+        if deadline_ns <= now_ns:
+            raise self._unsent(DeadlineExceeded("no time is left for the call"), name)
+        if len(payload) > MESSAGE_BYTES_MAX:
+            raise self._unsent(_too_large(len(payload)), name)
+        keeper = self._keeper
+        connection, pump = keeper.connection, keeper.pump
+        if connection is None or not connection.is_usable or pump is None or pump.outbox.full:
+            await self._ready(name, deadline_ns, wait=options.wait is not False)
+            connection, pump = keeper.connection, keeper.pump
+            assert connection is not None
+            assert pump is not None
+            now_ns = time.monotonic_ns()
+        call = OutgoingCall(number, deadline_ns, asyncio.get_running_loop().create_future())
+        connection.call(call, payload, now_ns, declared.lane)
+        pump.schedule()
+        try:
+            answer: Replied | Refused | Failed = await call.waiter
+        except asyncio.CancelledError:
+            connection.cancel(call)
+            pump.schedule()
+            raise
+        return answer
+
+    async def _ready(self, name: str, deadline_ns: int, *, wait: bool) -> None:
+        try:
+            await self._keeper.usable(deadline_ns, wait=wait)
+        except NoFlow as error:
+            late = " (until the call's time was over)" if error.is_late else ""
+            failure = Unavailable(f"{error.message}{late}", next_step=error.next_step)
+            raise self._unsent(failure, name, "connecting") from None
+        except TransportError as error:
+            raise self._unsent(Unavailable(str(error)), name, "connecting") from error
+
+    def _binding_of(self, method: Method[..., Any]) -> MethodBinding:
+        if method.contract is None:
+            raise ContractError(f"{method!r} belongs to no class")
+        self._bind(contract_of(method.contract))
+        if method not in self._bindings:  # the implementation's method stands for its contract's
+            self._bindings[method] = resolve(method.contract).methods[method.name]
+        return self._bindings[method]
+
+    def _bind(self, contract: type) -> None:
+        for name, binding in resolve(contract).methods.items():
+            self._bindings[getattr(contract, name)] = binding
+
+    def _unsent(self, error: RpcError, name: str, stage: str = "encoding") -> RpcError:
+        error.executed, error.stage = "no", stage
+        error.method, error.peer = name, self.address
+        return error
+
+    def _undecoded(self, name: str, error: CodecError) -> RpcError:
+        return Internal(
+            f"the result is not what the contract says: {error}",
+            executed="yes",
+            method=name,
+            peer=self.address,
+            stage="replied",
+            next_step="Compare the contract here with the server's (`mrpc ls`).",
+        )
+
+    def _failure(
+        self, answer: Refused | Failed, name: str, errors: dict[str, type[Exception]]
+    ) -> Exception:
+        if isinstance(answer, Refused):
+            return _faults.decode(answer.status, answer.payload, errors, name, self.address)
+        failure = _failure(answer)
+        failure.executed, failure.stage = answer.executed, answer.stage
+        failure.method, failure.peer = name, self.address
+        return failure
+
+
+class _Stub:
+    """The calling half of a stub's class; the contract is the other."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._client.address}>"
+
+    def __rpc_call__(
+        self,
+        method: Method[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> Any:
+        merged = _merged(options, self._client._options)  # noqa: SLF001
+        return self._client.invoke(method, args, kwargs, merged)
+
+
+def connect(
+    address: str,
+    *,
+    via: Via = None,
+    require: Require = None,
+    timeout: float | None = None,
+    wait: bool = True,
+) -> Client:
+    """Makes a client of the services at "host:port", to be entered by `async with`.
+
+    `via` chooses the way (a sidecar's socket, an EngineConfig for an engine in this process, a
+    MemoryNetwork); by default the best that is there. `require="bypass"` fails unless packets pass
+    the kernel. `timeout` (seconds) replaces that of methods; `wait=False` fails calls at once
+    where there is no server. Errors: AddressError.
+    """
+    split(address)
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Replied | Refused | Failed) and not event.call.waiter.done():
+            event.call.waiter.set_result(event)
+
+    return Client(FlowKeeper(address, Reach(via, require), on_event), CallOptions(timeout, wait))
+
+
+_BY_NAME: Final = MethodOptions(TIMEOUT)
+
+
+def _merged(first: CallOptions, then: CallOptions) -> CallOptions:
+    timeout = then.timeout if first.timeout is None else first.timeout
+    return CallOptions(timeout, then.wait if first.wait is None else first.wait)
+
+
+def _plain_payload(request: object) -> bytes:
+    if request is _NO_REQUEST:
+        return b""
+    if isinstance(request, bytes | bytearray | memoryview):
+        return bytes(request)
+    return pack(request)
+
+
+def _too_large(size: int) -> RpcError:
+    return ResourceExhausted(
+        f"the arguments are {size} bytes, and a message has at most {MESSAGE_BYTES_MAX}",
+        next_step="Send less at once.",
+    )
+
+
+def _failure(failed: Failed) -> RpcError:
+    if failed.cause is Cause.DEADLINE:
+        return DeadlineExceeded(
+            "no answer came within the call's time",
+            next_step="Give it a longer timeout, or find out what holds the server up.",
+        )
+    if failed.cause is Cause.CANCELLED:
+        return Cancelled("the call was cancelled")
+    message, next_step = _reasons.sentence(failed.reason)
+    return Unavailable(message, next_step=next_step)

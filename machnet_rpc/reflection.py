@@ -1,0 +1,81 @@
+"""The built-in service by which tools learn what a server offers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from idl import json_schema, spelled
+from machnet_rpc.service import Contract, MethodBinding, rpc, service
+
+NAME = "mrpc.reflection"
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedMethod:
+    """A method as its contract declares it; `raw_*` say that bytes travel as they are."""
+
+    name: str
+    signature: str
+    raw_argument: bool
+    raw_result: bool
+    idempotent: bool
+    timeout: float
+    arguments: dict[str, Any]
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedService:
+    """A service and its methods."""
+
+    name: str
+    version: int
+    methods: list[DescribedMethod] = field(default_factory=list[DescribedMethod])
+
+
+@service(NAME)
+class ReflectionContract:
+    """What `mrpc ls` and `mrpc call` ask."""
+
+    @rpc(idempotent=True)
+    async def services(self) -> list[DescribedService]:
+        """All services of this server, itself included."""
+        raise NotImplementedError
+
+
+class Reflection(ReflectionContract):
+    """Answers from a description that the server sets once it knows all its services."""
+
+    def __init__(self) -> None:
+        self.description: list[DescribedService] = []
+
+    @rpc
+    async def services(self) -> list[DescribedService]:
+        return self.description
+
+
+def describe(contracts: Sequence[Contract]) -> list[DescribedService]:
+    """The contracts as data."""
+    return [
+        DescribedService(
+            contract.name,
+            contract.version,
+            [_described(name, binding) for name, binding in contract.methods.items()],
+        )
+        for contract in contracts
+    ]
+
+
+def _described(name: str, binding: MethodBinding) -> DescribedMethod:
+    schema = binding.schema
+    takes = ", ".join(f"{each.name}: {spelled(each.annotation)}" for each in schema.parameters)
+    return DescribedMethod(
+        name=name,
+        signature=f"({takes}) -> {spelled(schema.result)}",
+        raw_argument=binding.arguments.is_raw,
+        raw_result=binding.result.is_raw,
+        idempotent=binding.options.idempotent,
+        timeout=binding.options.timeout,
+        arguments={each.name: json_schema(each.annotation) for each in schema.parameters},
+        result=json_schema(schema.result),
+    )

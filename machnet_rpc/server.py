@@ -1,0 +1,215 @@
+"""Servers: implementations of contracts, checked when built, answering calls until they close."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Final, Self
+
+from idl import SchemaError, differences
+from machnet_rpc._aio.dispatch import Dispatcher, Limits, Route
+from machnet_rpc._aio.pump import Pump
+from machnet_rpc._protocol.connection import Connection
+from machnet_rpc._protocol.events import Event, Requested, Stopped
+from machnet_rpc._transports.address import joined, resolved
+from machnet_rpc._transports.base import Link, Transport
+from machnet_rpc._transports.ladder import Reach, Require, Via, link_to
+from machnet_rpc.errors import ContractError
+from machnet_rpc.reflection import Reflection, describe
+from machnet_rpc.service import Contract, Method, contract_of, resolve
+from transport_engine.errors import TransportError
+
+GRACE_SECONDS: Final = 10.0
+REATTACH_SECONDS: Final = 0.5
+
+log: Final = logging.getLogger("machnet_rpc")
+
+
+class Server:
+    """Implementations behind one address.
+
+    Errors: ContractError if one is not what its contract says, or two are the same service.
+    """
+
+    def __init__(self, *implementations: object, limits: Limits | None = None) -> None:
+        if not implementations:
+            raise ContractError("a server needs an implementation of at least one service")
+        self._limits = limits or Limits()
+        self._routes: dict[int, Route] = {}
+        self._services: dict[int, str] = {}
+        self.contracts: list[Contract] = []
+        reflection = Reflection()
+        for implementation in (*implementations, reflection):
+            self._add(implementation)
+        reflection.description = describe(self.contracts)
+        self._link: Link | None = None
+        self._pump: Pump | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._reach = Reach()
+        self._port = 0
+        self._reattaching: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        names = ", ".join(contract.name for contract in self.contracts)
+        return f"<Server of {names} at {self.address or 'no address yet'}>"
+
+    @property
+    def address(self) -> str:
+        """The "host:port" that clients connect to; empty before `listen`."""
+        return joined(self._link.address, self._port) if self._link else ""
+
+    @property
+    def transport(self) -> Transport:
+        """How calls reach this server. Errors: RuntimeError before `listen`."""
+        if self._link is None:
+            raise RuntimeError("the server does not listen yet")
+        return self._link.transport
+
+    @property
+    def handlers_running(self) -> int:
+        return self._dispatcher.running if self._dispatcher else 0
+
+    async def listen(self, address: str, *, via: Via = None, require: Require = None) -> None:
+        """Starts to answer calls to "host:port"; port 0 takes a free one.
+
+        `via` and `require` are those of `connect`.
+
+        Errors: AddressError, TransportError (PortInUseError, NoEngineError and others).
+        """
+        if self._pump is not None:
+            raise RuntimeError(f"{self!r} listens already")
+        self._reach = Reach(via, require)
+        await self._attach(address)
+
+    async def close(self, grace: float = GRACE_SECONDS) -> None:
+        """Refuses new calls, lets those under way end for `grace` seconds, and leaves."""
+        if self._reattaching is not None:
+            self._reattaching.cancel()
+            await asyncio.wait([self._reattaching])
+        pump, dispatcher = self._pump, self._dispatcher
+        if pump is None or dispatcher is None:
+            return
+        for connection in pump.connections.values():
+            connection.go_away()
+        pump.schedule()
+        await dispatcher.drain(grace)
+        await pump.close()
+        self._pump = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # -- for the pump --
+
+    def on_event(self, event: Event) -> None:
+        assert self._dispatcher is not None
+        if isinstance(event, Requested):
+            self._dispatcher.on_request(event)
+        elif isinstance(event, Stopped):
+            self._dispatcher.on_stopped(event)
+
+    def on_accepted(self, connection: Connection) -> None:
+        if self._dispatcher is not None and self._dispatcher.is_draining:
+            connection.go_away()
+
+    def on_link_lost(self, error: TransportError) -> None:
+        log.error("%r lost its engine: %s", self, error)
+        self._reattaching = asyncio.get_running_loop().create_task(self._reattach())
+
+    async def _attach(self, address: str) -> None:
+        host, port = await resolved(address)
+        link = await link_to(host, self._reach, is_local=True)
+        try:
+            self._port = await link.listen(port)
+        except BaseException:
+            await link.close()
+            raise
+        self._link = link
+        self._pump = pump = Pump(link, self)
+        self._dispatcher = Dispatcher(self._routes, self._services, self._limits, pump.schedule)
+
+    async def _reattach(self) -> None:
+        address = self.address
+        if self._pump is not None:
+            await self._pump.close()
+        while True:
+            try:
+                await self._attach(address)
+            except TransportError as error:
+                log.info("%s cannot be served yet: %s", address, error)
+                await asyncio.sleep(REATTACH_SECONDS)
+            else:
+                log.info("%r is back", self)
+                return
+
+    def _add(self, implementation: object) -> None:
+        kind = type(implementation)
+        if isinstance(implementation, type):
+            raise ContractError(f"pass an instance, {implementation.__name__}(), not the class")
+        contract = resolve(kind)
+        if contract_of(kind) is kind:
+            raise ContractError(f"{kind.__name__} is a contract: serve what implements it")
+        found = [
+            sentence
+            for name in contract.methods
+            for sentence in _departures(contract, contract_of(kind), kind, name)
+        ]
+        if found:
+            raise ContractError(f"{kind.__name__}: " + "; ".join(found))
+        for name, binding in contract.methods.items():
+            other = self._routes.get(binding.method_id)
+            if other is not None:
+                raise ContractError(
+                    f"{binding.full_name} and {other.binding.full_name} have one method id: "
+                    "rename one"
+                )
+            self._routes[binding.method_id] = Route(binding, getattr(implementation, name))
+            self._services[binding.method_id >> 32] = contract.name
+        self.contracts.append(contract)
+
+
+@asynccontextmanager
+async def serve(
+    implementations: object | Sequence[object],
+    address: str,
+    *,
+    limits: Limits | None = None,
+    via: Via = None,
+    require: Require = None,
+    grace: float = GRACE_SECONDS,
+) -> AsyncIterator[Server]:
+    """Serves one implementation, or a list of them, at "host:port" while the block runs.
+
+    Errors: ContractError, AddressError, TransportError.
+    """
+    several = implementations if isinstance(implementations, list | tuple) else [implementations]
+    server = Server(*several, limits=limits)
+    await server.listen(address, via=via, require=require)
+    try:
+        yield server
+    finally:
+        await server.close(grace)
+
+
+def _departures(contract: Contract, declaring: type, kind: type, name: str) -> list[str]:
+    for base in kind.__mro__:
+        if base is declaring or name not in vars(base):
+            continue
+        written: Any = vars(base)[name]
+        function = written.function if isinstance(written, Method) else written
+        if not callable(function):
+            return [f"{name} must be a method"]
+        try:
+            return differences(contract.methods[name].schema, function)
+        except SchemaError as error:
+            return [str(error)]
+    return [f"{name} is missing"]

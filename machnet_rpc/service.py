@@ -1,0 +1,276 @@
+"""Contracts: plain classes whose decorated methods are what can be called remotely.
+
+A contract's methods have no body of their own (`raise NotImplementedError`). An implementation
+subclasses the contract and overrides them, with `@rpc` again, so that type checkers compare the
+two signatures; a server compares them once more when it is built.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import (
+    Any,
+    Concatenate,
+    Final,
+    Generic,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    cast,
+    overload,
+)
+
+from idl import ArgumentsCodec, MethodSchema, ResultCodec, SchemaError, method_schema
+from machnet_rpc.errors import ContractError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+C = TypeVar("C")
+
+TIMEOUT: Final = 10.0  # seconds, where neither the method nor the caller says otherwise
+LANES: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class MethodOptions:
+    """What a contract says about one of its methods. Units: seconds."""
+
+    timeout: float = TIMEOUT
+    idempotent: bool = False
+    lane: int = 0
+    errors: tuple[type[Exception], ...] = ()
+
+
+class StubLike(Protocol):
+    """An instance of a contract that calls instead of doing."""
+
+    def __rpc_call__(
+        self,
+        method: "Method[..., Any]",
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: "CallOptions",
+    ) -> Coroutine[Any, Any, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What a caller may set for a call; None leaves it to the method. Units: seconds."""
+
+    timeout: float | None = None
+    wait: bool | None = None
+
+
+_AS_DECLARED: Final = CallOptions()
+
+
+class BoundMethod(Generic[P, R_co]):
+    """`stub.method`: call it, or say how with `using` first."""
+
+    __slots__ = ("_method", "_options", "_stub")
+
+    def __init__(
+        self, method: "Method[P, R_co]", stub: StubLike, options: CallOptions = _AS_DECLARED
+    ) -> None:
+        self._method = method
+        self._stub = stub
+        self._options = options
+
+    def __repr__(self) -> str:
+        return f"<{self._method.full_name} of {self._stub!r}>"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        return self._stub.__rpc_call__(self._method, args, kwargs, self._options)
+
+    def using(
+        self, *, timeout: float | None = None, wait: bool | None = None
+    ) -> "BoundMethod[P, R_co]":
+        """The same method with other options: seconds, and whether to wait for a server."""
+        return BoundMethod(self._method, self._stub, CallOptions(timeout, wait))
+
+
+class Method(Generic[P, R_co]):
+    """A contract's method: `Contract.method` names it, `stub.method(...)` calls it."""
+
+    def __init__(
+        self, function: Callable[Concatenate[Any, P], Awaitable[R_co]], options: MethodOptions
+    ) -> None:
+        self.function = function
+        self.options = options
+        self.name = function.__name__
+        self.contract: type | None = None
+        self.__doc__ = function.__doc__
+        self.__name__ = function.__name__
+        self.__wrapped__ = function
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+        self.contract = owner
+
+    def __repr__(self) -> str:
+        return f"<rpc {self.full_name}>"
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> BoundMethod[P, R_co]: ...
+    def __get__(self, instance: object | None, owner: type) -> object:
+        if instance is None:
+            return self
+        if hasattr(instance, "__rpc_call__"):
+            return BoundMethod(self, cast(StubLike, instance))
+        return self.function.__get__(instance, owner)
+
+    @property
+    def full_name(self) -> str:
+        """How people write it: service/method."""
+        declared = getattr(self.contract, "__dict__", {}).get("__rpc_service__")
+        owner = declared.name if declared else getattr(self.contract, "__name__", "?")
+        return f"{owner}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What `@service` noted about a contract."""
+
+    name: str
+    version: int
+    errors: tuple[type[Exception], ...]
+
+
+def service(
+    name: str, *, version: int = 1, errors: Sequence[type[Exception]] = ()
+) -> Callable[[type[C]], type[C]]:
+    """Declares a class to be the contract of the service `name`.
+
+    `errors` are exceptions that any of its methods may raise; they arrive as what they are.
+    """
+    if not name or not name.isprintable() or "/" in name or len(name) > 200:
+        raise ContractError(f"{name!r} cannot name a service: it must be text without '/'")
+
+    def declare(contract: type[C]) -> type[C]:
+        declared = Declared(name, version, tuple(errors))
+        setattr(contract, "__rpc_service__", declared)  # noqa: B010 (a type has no such attribute)
+        return contract
+
+    return declare
+
+
+@overload
+def rpc(function: Callable[Concatenate[Any, P], Awaitable[R]], /) -> Method[P, R]: ...
+@overload
+def rpc(
+    *,
+    timeout: float = TIMEOUT,
+    idempotent: bool = False,
+    lane: int = 0,
+    errors: Sequence[type[Exception]] = (),
+) -> Callable[[Callable[Concatenate[Any, P], Awaitable[R]]], Method[P, R]]: ...
+def rpc(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    timeout: float = TIMEOUT,
+    idempotent: bool = False,
+    lane: int = 0,
+    errors: Sequence[type[Exception]] = (),
+) -> Any:
+    """Makes a method callable remotely; also marks the method that implements it.
+
+    `timeout` (seconds) is for callers that set none. `idempotent` says that a call may be sent
+    again. Calls of a `lane` other than 0 are delivered in the order in which they were made.
+    """
+    if not timeout > 0:
+        raise ContractError(f"timeout={timeout} must be more than 0 seconds")
+    if not 0 <= lane < LANES:
+        raise ContractError(f"lane={lane} must be from 0 to {LANES - 1}")
+    options = MethodOptions(timeout, idempotent, lane, tuple(errors))
+    if function is not None:
+        return Method(function, options)
+    return lambda function: Method(function, options)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MethodBinding:
+    """A method with all that a call needs, resolved once."""
+
+    full_name: str
+    method_id: int
+    schema: MethodSchema
+    options: MethodOptions
+    arguments: ArgumentsCodec
+    result: ResultCodec
+    errors: dict[str, type[Exception]]
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """A service with its methods resolved, by name."""
+
+    name: str
+    version: int
+    methods: dict[str, MethodBinding]
+
+
+def contract_of(declaring: type) -> type:
+    """The class that `@service` stands on: the given one, or the one that it implements.
+
+    Errors: ContractError.
+    """
+    for base in declaring.__mro__:
+        if "__rpc_service__" in vars(base):
+            return base
+    raise ContractError(
+        f"{declaring.__name__} is no service: decorate its contract with @service(name), and let "
+        "the implementation subclass the contract"
+    )
+
+
+def resolve(declaring: type) -> Contract:
+    """Reads a contract's hints and compiles its codecs.
+
+    Errors: ContractError.
+    """
+    contract = contract_of(declaring)
+    declared: Declared = vars(contract)["__rpc_service__"]
+    methods: dict[str, MethodBinding] = {}
+    for base in reversed(contract.__mro__):
+        for name, method in vars(base).items():
+            if isinstance(method, Method):
+                methods[name] = _bind(declared, name, cast(Method[..., Any], method))
+    if not methods:
+        raise ContractError(f"{contract.__name__} has no method: decorate them with @rpc")
+    return Contract(declared.name, declared.version, methods)
+
+
+def method_id(service_name: str, method_name: str) -> int:
+    """The 64 bits that stand for a method on the wire."""
+    return _hash32(service_name) << 32 | _hash32(method_name)
+
+
+def _bind(declared: Declared, name: str, method: Method[..., Any]) -> MethodBinding:
+    full_name = f"{declared.name}/{name}"
+    errors = (*declared.errors, *method.options.errors)
+    by_name = {error.__name__: error for error in errors}
+    if len(by_name) != len(set(errors)):
+        raise ContractError(f"{full_name}: two of its errors have the same name")
+    try:
+        schema = method_schema(method.function, full_name)
+        arguments, result = ArgumentsCodec(schema), ResultCodec(schema)
+    except SchemaError as error:
+        raise ContractError(str(error)) from error
+    return MethodBinding(
+        full_name,
+        method_id(declared.name, name),
+        schema,
+        method.options,
+        arguments,
+        result,
+        by_name,
+    )
+
+
+def _hash32(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
