@@ -21,6 +21,7 @@ LAYERS = {
     "engine": {"base", "flow", "ip", "shm", "netif"},
     "sim": {"base", "flow"},
 }
+INTERFACES = {"netif/netif.h"}  # shapes of what crosses a border, without code
 PURE = ("base", "flow", "ip")
 PURE_IMPORTS = re.compile(
     r"mem(cpy|move|set|cmp|chr)|te_check_failed"
@@ -51,6 +52,7 @@ def test_layers_include_only_what_lies_below() -> None:
         allowed = LAYERS.get(layer(file), set[str]()) | {layer(file)}
         above = LAYERS.keys() - allowed
         names = [name for name in INCLUDE.findall(file.text) if "/" in name]
+        names = [name for name in names if name not in INTERFACES]
         wrong += [f"{file} includes {name}" for name in names if name.split("/")[0] in above]
     assert not wrong, "\n".join(wrong)
 
