@@ -37,7 +37,6 @@ class Contender:
 
     def beside(self, place: Place) -> AbstractContextManager[list[int]]:
         """What runs beside server and client, started by the parent; gives its process ids."""
-        del place
         return nullcontext([])
 
     def server(self, place: Place) -> AbstractAsyncContextManager[None]:

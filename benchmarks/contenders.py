@@ -2,8 +2,10 @@
 
 from benchmarks.contender import Contender
 from benchmarks.rivals import Grpc, Streams
+from benchmarks.rungs import Memory
 
 CONTENDERS: dict[str, type[Contender]] = {
     "grpc.aio": Grpc,
     "uvloop streams": Streams,
+    "memory": Memory,
 }
