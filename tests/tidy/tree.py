@@ -48,5 +48,5 @@ def matching(*suffixes: str, under: str = ".") -> Iterator[File]:
 def _read(path: Path) -> File | None:
     try:
         return File(path, (ROOT / path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, FileNotFoundError):  # binary; or deleted and not yet committed
+    except (UnicodeDecodeError, FileNotFoundError, IsADirectoryError):  # binary, deleted, a link
         return None
