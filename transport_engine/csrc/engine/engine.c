@@ -110,7 +110,8 @@ static void reset(struct engine *engine, const struct netif_datagram *datagram,
                   const struct packet *packet) {
     uint8_t *out = output_reserve(&engine->output, engine->now_ns);
     engine->stats.datagrams_dropped_unknown++;
-    if (packet->type != PACKET_DATA || out == NULL) {
+    bool has_flow = packet->type == PACKET_DATA || packet->type == PACKET_ACCEPT;
+    if (!has_flow || out == NULL) {
         return;
     }
     struct packet answer = {.destination_id = packet->source_id,

@@ -337,6 +337,12 @@ static void note_received(struct flow *flow, uint64_t number, bool asks_ack, uin
     flow->ack_due_ns = min_u64(flow->ack_due_ns, due_ns);
 }
 
+static void repeat_ack(struct flow *flow, uint64_t now_ns) {
+    if (flow->sack.count > 0) {
+        flow->ack_due_ns = now_ns;
+    }
+}
+
 static void receive_data(struct flow *flow, struct store *store, const struct packet *packet,
                          uint64_t now_ns) {
     if (packet->number >= flow->sack.floor + NUMBERS_AHEAD_MAX) {
@@ -345,9 +351,7 @@ static void receive_data(struct flow *flow, struct store *store, const struct pa
     flow->last_heard_ns = now_ns;
     if (sack_has(&flow->sack, packet->number)) {
         flow->config->counters->packets_duplicate++;
-        if (flow->sack.count > 0) {
-            flow->ack_due_ns = now_ns; /* perhaps our acknowledgement was lost */
-        }
+        repeat_ack(flow, now_ns); /* perhaps ours was lost */
         return;
     }
     bool asks_ack = false;
@@ -360,6 +364,7 @@ static void receive_data(struct flow *flow, struct store *store, const struct pa
         }
         if (receive_frame(flow, store, &frame, now_ns) == FRAMES_NO_MEMORY) {
             flow->config->counters->packets_no_memory++;
+            repeat_ack(flow, now_ns); /* we are alive, if short of memory */
             return;
         }
         asks_ack |= frame.type != FRAME_ACK && frame.type != FRAME_PADDING;

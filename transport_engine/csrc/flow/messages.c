@@ -146,10 +146,14 @@ bool send_queue_append(struct send_queue *queue, struct store *store, uint32_t i
     return true;
 }
 
-/* Ids and credit bound what may be under way; both are looked at when a message starts. */
+/* Ids and credit bound what may be under way; both are looked at when a message starts. A lane
+ * starts its messages in order: else later ones could use up the credit that the first needs. */
 static bool may_start(const struct send_queue *queue, const struct outgoing *message) {
     if (message->is_started) {
         return true;
+    }
+    if (message->lane != 0 && message->lane_sequence != queue->lane_started[message->lane]) {
+        return false;
     }
     return window_admits(&queue->whole, queue->next_id) &&
            queue->units_sent + units_of(message->body.total_bytes) <= queue->units_limit;
@@ -225,6 +229,7 @@ static void mark_sent(struct send_queue *queue, struct store *store,
     if (!message->is_started) {
         message->is_started = true;
         message->id = queue->next_id++;
+        queue->lane_started[message->lane]++;
         queue->units_sent += units_of(message->body.total_bytes);
     }
     if (fragment->segment == message->next_segment) {

@@ -1,7 +1,7 @@
 /* The sending side of messages: which segment goes next, and which were acknowledged or lost.
  *
  * Knows messages and segments. Does not know packets, time or congestion.
- * Order: priority, then the shortest remaining message among the first few (SRPT, as in Homa:
+ * Order: within a lane, first come; else priority, then the shortest remaining message among the first few (SRPT, as in Homa:
  * Montazeri et al., SIGCOMM 2018), then first come.
  */
 #ifndef FLOW_MESSAGES_H
@@ -54,7 +54,8 @@ struct send_queue {
     uint32_t first[PRIORITIES], last[PRIORITIES];
     uint32_t message_count; /* of that list */
     struct window whole; /* ids that are whole at the peer */
-    uint16_t lane_next[LANES];
+    uint16_t lane_next[LANES];    /* for the next message of each lane */
+    uint16_t lane_started[LANES]; /* all before it have started */
 };
 
 void send_queue_init(struct send_queue *queue, uint32_t segment_bytes);

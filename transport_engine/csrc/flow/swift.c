@@ -9,16 +9,22 @@
 enum swift_constant {
     BETA_256 = 205,            /* 0.8: weight of the excess delay */
     DECREASE_MAX_256 = 128,    /* 0.5: largest cut for delay or loss */
-    TIMEOUTS_BEFORE_RESET = 3, /* then the window falls to its minimum */
+    TIMEOUTS_BEFORE_RESET = 3, /* then the window falls to one packet */
+    LOSS_PACKETS_MIN = 4,      /* losses alone never push the window below this */
     RACK_TARGET_NS = 25000,    /* queueing admitted above the smallest round trip */
     CLOUD_TARGET_NS = 500000,  /* hosts of a cloud are noisier than their network */
     SCALING_RANGE_NS = 100000 /* added for flows with small windows */
 };
 
-/* Bytes: a hundredth of a packet in a rack, so that a thousand senders may share a port. */
+static uint64_t packets(const struct congestion *congestion, uint32_t count) {
+    return ((uint64_t)count * congestion->packet_bytes) << WINDOW_FRACTION_BITS;
+}
+
+/* A hundredth of a packet in a rack, so that a thousand senders may share a port. Only delay
+ * leads there: a lost packet says little of how long the queue is. */
 static uint64_t window_min(const struct congestion *congestion) {
-    uint64_t packet = (uint64_t)congestion->packet_bytes << WINDOW_FRACTION_BITS;
-    return congestion->profile == PROFILE_RACK ? packet / 100 : packet * 2;
+    return congestion->profile == PROFILE_RACK ? packets(congestion, 1) / 100
+                                               : packets(congestion, 2);
 }
 
 static uint64_t window_max(void) {
@@ -35,8 +41,7 @@ static void clamp(struct congestion *congestion) {
 }
 
 static void init(struct congestion *congestion) {
-    congestion->window = ((uint64_t)WINDOW_INITIAL_PACKETS * congestion->packet_bytes)
-                         << WINDOW_FRACTION_BITS;
+    congestion->window = packets(congestion, WINDOW_INITIAL_PACKETS);
     congestion->is_slow_start = true;
 }
 
@@ -62,7 +67,7 @@ static uint64_t target_ns(const struct congestion *congestion, uint64_t rtt_min_
 
 static void increase(struct congestion *congestion, uint32_t acked_bytes) {
     uint64_t acked = (uint64_t)acked_bytes << WINDOW_FRACTION_BITS;
-    uint64_t packet = (uint64_t)congestion->packet_bytes << WINDOW_FRACTION_BITS;
+    uint64_t packet = packets(congestion, 1);
     if (congestion->is_slow_start) {
         congestion->window += acked;
     } else if (congestion->window >= packet) {
@@ -97,22 +102,28 @@ static void acked(struct congestion *congestion, const struct congestion_ack *ac
     clamp(congestion);
 }
 
+static void decrease_for_loss(struct congestion *congestion, uint64_t now_ns) {
+    if (congestion->window > packets(congestion, LOSS_PACKETS_MIN)) {
+        decrease(congestion, now_ns, DECREASE_MAX_256);
+    }
+}
+
 static void lost(struct congestion *congestion, uint64_t now_ns, uint64_t sent_ns,
                  uint64_t srtt_ns) {
     congestion->is_slow_start = false;
     if (sent_ns >= congestion->reduced_ns && now_ns >= congestion->reduced_ns + srtt_ns) {
-        decrease(congestion, now_ns, DECREASE_MAX_256);
+        decrease_for_loss(congestion, now_ns);
     }
     clamp(congestion);
 }
 
 static void timed_out(struct congestion *congestion, uint64_t now_ns) {
     congestion->is_slow_start = false;
-    if (++congestion->timeouts_in_row >= TIMEOUTS_BEFORE_RESET) {
+    if (++congestion->timeouts_in_row < TIMEOUTS_BEFORE_RESET) {
+        decrease_for_loss(congestion, now_ns);
+    } else if (congestion->window > packets(congestion, 1)) {
         congestion->timeouts_in_row = 0;
-        congestion->window = window_min(congestion);
-    } else {
-        decrease(congestion, now_ns, DECREASE_MAX_256);
+        congestion->window = packets(congestion, 1);
     }
     clamp(congestion);
 }

@@ -1,0 +1,290 @@
+/* The flow as a pair on virtual time: what its users are promised, under faults. */
+#include "flow/pair.h"
+
+static void handshake_opens_both_sides(void **state) {
+    (void)state;
+    struct pair *pair = pair_open(1);
+    pair_establish(pair);
+    assert_int_equal(pair->flows[SERVER].state, FLOW_OPEN);
+    assert_int_equal(pair->flows[CLIENT].remote_id, pair->flows[SERVER].local_id);
+    assert_int_equal(pair->flows[SERVER].remote_id, pair->flows[CLIENT].local_id);
+    assert_int_equal(pair->flows[CLIENT].rtt.latest_ns, 2 * pair->delay_ns);
+    pair_close(pair);
+}
+
+static void handshake_survives_loss(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        struct pair *pair = pair_open(seed);
+        pair->loss_ppm = 300000;
+        pair_establish(pair);
+        pair_close(pair);
+    }
+}
+
+static void handshake_gives_up(void **state) {
+    (void)state;
+    struct pair *pair = pair_open(1);
+    pair->loss_ppm = 1000000;
+    uint64_t start_ns = pair->now_ns;
+    pair_connect(pair);
+    while (pair->flows[CLIENT].state == FLOW_CONNECTING) {
+        assert_true(pair_step(pair));
+    }
+    assert_int_equal(pair->flows[CLIENT].reason, TE_R_NO_ANSWER);
+    assert_int_equal(pair->now_ns - start_ns, pair->config.handshake_timeout_ns);
+    pair_close(pair);
+}
+
+/* Sends `count` messages each way and takes each exactly once. */
+static void exchange(struct pair *pair, uint32_t count, uint32_t size_max, uint8_t lane) {
+    uint8_t *seen = calloc(2, count);
+    uint32_t next[2] = {0, 0};
+    uint32_t taken[2] = {0, 0};
+    uint32_t last[2] = {UINT32_MAX, UINT32_MAX};
+    for (uint64_t steps = 0; taken[0] < count || taken[1] < count; steps++) {
+        assert_true(steps < 2000000);
+        for (int side = 0; side < 2; side++) {
+            while (next[side] < count && pair->flows[side].out.message_count < 32) {
+                uint32_t size = 4 + prng_below(&pair->prng, size_max);
+                assert_true(pair_send(pair, side, next[side]++, size, lane));
+            }
+            pair_transmit(pair, side);
+        }
+        assert_true(pair_step(pair));
+        for (int side = 0; side < 2; side++) {
+            uint32_t number;
+            while ((number = pair_take(pair, side)) != UINT32_MAX) {
+                assert_true(number < count);
+                assert_int_equal(seen[(uint32_t)side * count + number]++, 0);
+                assert_true(lane == 0 || number == last[side] + 1);
+                last[side] = number;
+                taken[side]++;
+            }
+        }
+        assert_int_equal(pair->flows[CLIENT].state, FLOW_OPEN);
+        assert_int_equal(pair->flows[SERVER].state, FLOW_OPEN);
+    }
+    free(seen);
+}
+
+static void messages_arrive_once_whole(void **state) {
+    (void)state;
+    struct pair *pair = pair_open(1);
+    pair_establish(pair);
+    exchange(pair, 2000, 3000, 0);
+    assert_int_equal(pair->counters.packets_retransmitted, 0);
+    pair_close(pair);
+}
+
+static void messages_survive_every_fault(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 30; seed++) {
+        struct pair *pair = pair_open(seed);
+        pair_establish(pair);
+        pair->loss_ppm = prng_below(&pair->prng, 300000);
+        pair->duplicate_ppm = prng_below(&pair->prng, 300000);
+        pair->corrupt_ppm = prng_below(&pair->prng, 200000);
+        pair->jitter_ns = prng_below(&pair->prng, 200000);
+        exchange(pair, 150, seed % 3 == 0 ? 40000 : 2000, (uint8_t)(seed % 2 ? 3 : 0));
+        pair_close(pair);
+    }
+}
+
+static void large_message_crosses(void **state) {
+    (void)state;
+    struct pair *pair = pair_open(1);
+    pair_establish(pair);
+    pair->loss_ppm = 20000;
+    assert_true(pair_send(pair, CLIENT, 7, 1 << 20, 0));
+    uint32_t number = UINT32_MAX;
+    for (int steps = 0; number == UINT32_MAX; steps++) {
+        assert_true(steps < 100000);
+        pair_transmit(pair, CLIENT);
+        assert_true(pair_step(pair));
+        number = pair_take(pair, SERVER);
+    }
+    assert_int_equal(number, 7);
+    pair_close(pair);
+}
+
+/* A lost last packet costs about two round trips, not a timeout of milliseconds. */
+static void lost_tail_is_probed(void **state) {
+    (void)state;
+    struct pair *pair = pair_open(1);
+    pair_establish(pair);
+    exchange(pair, 50, 100, 0);
+    uint64_t srtt_ns = pair->flows[CLIENT].rtt.srtt_ns;
+    uint64_t start_ns = pair->now_ns;
+    assert_true(pair_send(pair, CLIENT, 9, 500, 0));
+    pair->drop_mask = 1;
+    pair_transmit(pair, CLIENT);
+    while (pair_take(pair, SERVER) != 9) {
+        assert_true(pair_step(pair));
+    }
+    assert_true(pair->now_ns - start_ns <= 3 * srtt_ns + pair->config.ack_delay_ns);
+    assert_int_equal(pair->counters.timeouts, 0);
+    pair_close(pair);
+}
+
+/* One lost packet delays its own message only; on a lane it delays its followers. */
+static void loss_holds_up_its_own_message(void **state) {
+    (void)state;
+    for (uint8_t lane = 0; lane < 2; lane++) {
+        struct pair *pair = pair_open(1);
+        pair_establish(pair);
+        exchange(pair, 20, 100, lane);
+        for (uint32_t i = 0; i < 4; i++) {
+            assert_true(pair_send(pair, CLIENT, 100 + i, 1300, lane));
+        }
+        pair->drop_mask = 1;
+        pair_transmit(pair, CLIENT);
+        uint32_t first = UINT32_MAX;
+        while (first == UINT32_MAX) {
+            assert_true(pair_step(pair));
+            first = pair_take(pair, SERVER);
+        }
+        assert_int_equal(first, lane == 0 ? 101 : 100);
+        pair_close(pair);
+    }
+}
+
+static void slow_receiver_closes_the_credit(void **state) {
+    (void)state;
+    struct pair *pair = pair_open(1);
+    pair->config.parameters.credit_units = 4;
+    pair_establish(pair);
+    for (uint32_t i = 0; i < 10; i++) {
+        assert_true(pair_send(pair, CLIENT, i, 4000, 0));
+    }
+    pair_transmit(pair, CLIENT);
+    uint64_t end_ns = pair->now_ns + 500000000;
+    while (pair->now_ns < end_ns) {
+        assert_true(pair_step(pair));
+        assert_true(pair->flows[SERVER].in.units_started <= 4);
+    }
+    for (uint32_t taken = 0; taken < 10;) {
+        assert_true(pair_step(pair));
+        taken += pair_take(pair, SERVER) != UINT32_MAX;
+        pair_transmit(pair, SERVER);
+    }
+    pair_close(pair);
+}
+
+static void close_delivers_what_was_sent(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct pair *pair = pair_open(seed);
+        pair_establish(pair);
+        pair->loss_ppm = 100000;
+        for (uint32_t i = 0; i < 20; i++) {
+            assert_true(pair_send(pair, CLIENT, i, 3000, 0));
+        }
+        flow_close(&pair->flows[CLIENT], &pair->store, TE_R_CLOSED, true, pair->now_ns);
+        pair_transmit(pair, CLIENT);
+        while (pair->flows[SERVER].state != FLOW_CLOSED) {
+            assert_true(pair_step(pair));
+        }
+        assert_int_equal(pair->flows[SERVER].reason, TE_R_PEER_CLOSED);
+        for (uint32_t i = 0; i < 20; i++) {
+            assert_int_not_equal(pair_take(pair, SERVER), UINT32_MAX);
+        }
+        while (pair->flows[CLIENT].state != FLOW_CLOSED) {
+            assert_true(pair_step(pair));
+        }
+        pair_close(pair);
+    }
+}
+
+static void silent_peer_counts_as_dead(void **state) {
+    (void)state;
+    struct pair *pair = pair_open(1);
+    pair_establish(pair);
+    exchange(pair, 5, 100, 0);
+    pair->loss_ppm = 1000000;
+    uint64_t start_ns = pair->now_ns;
+    while (pair->flows[CLIENT].state == FLOW_OPEN) {
+        assert_true(pair_step(pair));
+    }
+    assert_int_equal(pair->flows[CLIENT].reason, TE_R_PEER_DEAD);
+    assert_true(pair->now_ns - start_ns <= pair->config.keep_alive_ns + pair->config.dead_ns +
+                                               2 * pair->delay_ns);
+    pair_close(pair);
+}
+
+static void idle_flow_stays_open(void **state) {
+    (void)state;
+    struct pair *pair = pair_open(1);
+    pair_establish(pair);
+    uint64_t packets = pair->packets;
+    uint64_t end_ns = pair->now_ns + 10000000000;
+    while (pair->now_ns < end_ns) {
+        assert_true(pair_step(pair));
+    }
+    assert_int_equal(pair->flows[CLIENT].state, FLOW_OPEN);
+    assert_int_equal(pair->flows[SERVER].state, FLOW_OPEN);
+    assert_true(pair->packets - packets <= 4 * 100); /* a ping and its answer, each 100 ms */
+    pair_close(pair);
+}
+
+static void reset_ends_the_flow(void **state) {
+    (void)state;
+    struct pair *pair = pair_open(1);
+    pair_establish(pair);
+    struct packet reset = {.type = PACKET_RESET};
+    flow_receive(&pair->flows[CLIENT], &pair->store, &reset, pair->now_ns);
+    assert_int_equal(pair->flows[CLIENT].state, FLOW_CLOSED);
+    assert_int_equal(pair->flows[CLIENT].reason, TE_R_PEER_RESTARTED);
+    pair_close(pair);
+}
+
+static void exhausted_memory_loses_nothing(void **state) {
+    (void)state;
+    struct pair *pair = pair_open(1);
+    pair_establish(pair);
+    uint32_t hostage = NO_ITEM;
+    assert_true(pair_send(pair, CLIENT, 5, 20000, 0));
+    while (pair->store.blocks.free_count > 0) { /* a list of all the rest */
+        uint32_t block = pool_take(&pair->store.blocks);
+        memcpy((uint8_t *)pool_at(&pair->store.blocks, block) + 8, &hostage, sizeof hostage);
+        hostage = block;
+    }
+    pair_transmit(pair, CLIENT);
+    for (int i = 0; i < 50; i++) {
+        assert_true(pair_step(pair));
+    }
+    assert_true(pair->counters.packets_no_memory > 0);
+    assert_int_equal(pair_take(pair, SERVER), UINT32_MAX);
+    while (hostage != NO_ITEM) {
+        uint32_t block = hostage;
+        memcpy(&hostage, (uint8_t *)pool_at(&pair->store.blocks, block) + 8, sizeof hostage);
+        pool_give(&pair->store.blocks, block);
+    }
+    uint32_t number = UINT32_MAX;
+    while (number == UINT32_MAX) {
+        assert_true(pair_step(pair));
+        number = pair_take(pair, SERVER);
+    }
+    assert_int_equal(number, 5);
+    pair_close(pair);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(handshake_opens_both_sides),
+        cmocka_unit_test(handshake_survives_loss),
+        cmocka_unit_test(handshake_gives_up),
+        cmocka_unit_test(messages_arrive_once_whole),
+        cmocka_unit_test(messages_survive_every_fault),
+        cmocka_unit_test(large_message_crosses),
+        cmocka_unit_test(lost_tail_is_probed),
+        cmocka_unit_test(loss_holds_up_its_own_message),
+        cmocka_unit_test(slow_receiver_closes_the_credit),
+        cmocka_unit_test(close_delivers_what_was_sent),
+        cmocka_unit_test(silent_peer_counts_as_dead),
+        cmocka_unit_test(idle_flow_stays_open),
+        cmocka_unit_test(reset_ends_the_flow),
+        cmocka_unit_test(exhausted_memory_loses_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

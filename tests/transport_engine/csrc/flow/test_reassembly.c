@@ -1,0 +1,134 @@
+/* Reassembly: what a peer may not do, and lanes. Data itself is covered by test_flow. */
+#include "test.h"
+
+#include "flow/reassembly.h"
+
+enum { BLOCKS = 64, SEGMENT = 1024, CREDIT = 16 };
+
+static struct store store;
+static void *memory;
+static struct reassembly in;
+static uint8_t bytes[SEGMENT];
+
+static int set_up(void **state) {
+    (void)state;
+    memory = aligned_alloc(BLOCK_BYTES, store_bytes(BLOCKS));
+    memset(memory, 0, store_bytes(BLOCKS));
+    store_init(&store, memory, BLOCKS);
+    reassembly_init(&in, SEGMENT, 1 << 20, CREDIT);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    reassembly_fini(&in, &store);
+    assert_int_equal(store.blocks.free_count, BLOCKS);
+    assert_int_equal(store.incoming.free_count, BLOCKS);
+    free(memory);
+    return 0;
+}
+
+static enum reassembly_verdict receive(uint64_t id, uint32_t offset, uint16_t size,
+                                       uint32_t total) {
+    struct message_frame frame = {.id = id, .offset_bytes = offset, .total_bytes = total,
+                                  .size_bytes = size, .bytes = bytes};
+    return reassembly_receive(&in, &store, &frame);
+}
+
+static enum reassembly_verdict receive_on_lane(uint64_t id, uint8_t lane, uint16_t sequence) {
+    struct message_frame frame = {.id = id, .total_bytes = 10, .size_bytes = 10, .lane = lane,
+                                  .lane_sequence = sequence, .bytes = bytes};
+    return reassembly_receive(&in, &store, &frame);
+}
+
+static void duplicates_are_told_apart(void **state) {
+    (void)state;
+    assert_int_equal(receive(0, 0, 10, 10), REASSEMBLY_STORED);
+    assert_int_equal(receive(0, 0, 10, 10), REASSEMBLY_DUPLICATE);
+    assert_int_equal(receive(1, SEGMENT, 10, SEGMENT + 10), REASSEMBLY_STORED);
+    assert_int_equal(receive(1, SEGMENT, 10, SEGMENT + 10), REASSEMBLY_DUPLICATE);
+    assert_int_equal(receive(1, 0, SEGMENT, SEGMENT + 10), REASSEMBLY_STORED);
+    assert_int_equal(receive(1, 0, SEGMENT, SEGMENT + 10), REASSEMBLY_DUPLICATE);
+    assert_int_equal(reassembly_ready(&in, &store)->id, 0);
+    reassembly_release(&in, &store);
+    assert_int_equal(reassembly_ready(&in, &store)->id, 1);
+    reassembly_release(&in, &store);
+    assert_null(reassembly_ready(&in, &store));
+    assert_int_equal(receive(1, 0, SEGMENT, SEGMENT + 10), REASSEMBLY_DUPLICATE);
+}
+
+static void violations_are_refused(void **state) {
+    (void)state;
+    assert_int_equal(receive(0, 0, SEGMENT, 2 * SEGMENT), REASSEMBLY_STORED);
+    assert_int_equal(receive(0, SEGMENT, SEGMENT, 3 * SEGMENT), REASSEMBLY_VIOLATION); /* total */
+    assert_int_equal(receive(0, 1, SEGMENT - 1, SEGMENT), REASSEMBLY_VIOLATION);   /* alignment */
+    assert_int_equal(receive(0, 0, 500, 2 * SEGMENT), REASSEMBLY_VIOLATION);       /* short piece */
+    assert_int_equal(receive(0, 0, 10, 10), REASSEMBLY_VIOLATION); /* two messages of one id */
+    assert_int_equal(receive(MESSAGE_WINDOW, 0, 10, 10), REASSEMBLY_VIOLATION); /* far ahead */
+    assert_int_equal(receive(5, 0, SEGMENT, (1 << 20) + 1), REASSEMBLY_VIOLATION); /* too long */
+}
+
+static void credit_is_enforced(void **state) {
+    (void)state;
+    for (uint64_t id = 0; id < CREDIT; id++) {
+        assert_int_equal(receive(id, 0, 10, 10), REASSEMBLY_STORED);
+    }
+    assert_int_equal(receive(CREDIT, 0, 10, 10), REASSEMBLY_VIOLATION);
+    in.units_limit++;
+    assert_int_equal(receive(CREDIT, 0, 10, 10), REASSEMBLY_STORED);
+}
+
+static void lanes_keep_their_order(void **state) {
+    (void)state;
+    assert_int_equal(receive_on_lane(0, 1, 2), REASSEMBLY_STORED);
+    assert_int_equal(receive_on_lane(1, 1, 1), REASSEMBLY_STORED);
+    assert_int_equal(receive_on_lane(2, 2, 0), REASSEMBLY_STORED);
+    assert_int_equal(reassembly_ready(&in, &store)->id, 2); /* another lane does not wait */
+    reassembly_release(&in, &store);
+    assert_null(reassembly_ready(&in, &store));
+    assert_int_equal(receive_on_lane(3, 1, 0), REASSEMBLY_STORED);
+    for (uint64_t id = 3; id > 0; id -= id == 3 ? 2 : 1) {
+        assert_int_equal(reassembly_ready(&in, &store)->id, id == 3 ? 3 : 1);
+        reassembly_release(&in, &store);
+    }
+    assert_int_equal(reassembly_ready(&in, &store)->id, 0);
+}
+
+static void lane_sequence_wraps(void **state) {
+    (void)state;
+    in.lane_next[1] = UINT16_MAX;
+    assert_int_equal(receive_on_lane(0, 1, 0), REASSEMBLY_STORED);
+    assert_null(reassembly_ready(&in, &store));
+    assert_int_equal(receive_on_lane(1, 1, UINT16_MAX), REASSEMBLY_STORED);
+    assert_int_equal(reassembly_ready(&in, &store)->id, 1);
+    reassembly_release(&in, &store);
+    assert_int_equal(reassembly_ready(&in, &store)->id, 0);
+}
+
+static void memory_runs_out_without_harm(void **state) {
+    (void)state;
+    uint32_t taken[BLOCKS];
+    int count = 0;
+    while (store.blocks.free_count > 0) {
+        taken[count++] = pool_take(&store.blocks);
+    }
+    assert_int_equal(receive(0, 0, 10, 10), REASSEMBLY_NO_MEMORY);
+    assert_int_equal(receive(1, 0, SEGMENT, 2 * SEGMENT), REASSEMBLY_NO_MEMORY);
+    while (count > 0) {
+        pool_give(&store.blocks, taken[--count]);
+    }
+    assert_int_equal(receive(0, 0, 10, 10), REASSEMBLY_STORED);
+    assert_int_equal(receive(1, 0, SEGMENT, 2 * SEGMENT), REASSEMBLY_STORED);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(duplicates_are_told_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(violations_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(credit_is_enforced, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(lanes_keep_their_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(lane_sequence_wraps, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(memory_runs_out_without_harm, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

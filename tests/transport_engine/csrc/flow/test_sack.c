@@ -1,0 +1,79 @@
+/* Ranges of received numbers against a plain set. */
+#include "test.h"
+
+#include "base/prng.h"
+#include "flow/sack.h"
+
+enum { NUMBERS = 400 };
+
+static void check_ranges(const struct sack *sack, const bool *seen) {
+    for (uint32_t i = 0; i < sack->count; i++) {
+        assert_true(sack->ranges[i].first <= sack->ranges[i].last);
+        assert_true(i == 0 || sack->ranges[i].last + 1 < sack->ranges[i - 1].first);
+        for (uint64_t n = sack->ranges[i].first; n <= sack->ranges[i].last; n++) {
+            assert_true(seen[n]);
+        }
+    }
+}
+
+static void equals_a_set(void **state) {
+    (void)state;
+    struct prng prng;
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        struct sack sack;
+        bool seen[NUMBERS] = {false};
+        prng_init(&prng, seed);
+        sack_init(&sack, 0);
+        uint32_t spread = 1 + prng_below(&prng, 60);
+        for (uint32_t i = 0; i < NUMBERS - spread; i++) {
+            uint64_t number = i + prng_below(&prng, spread);
+            assert_true(sack_has(&sack, number) == (seen[number] || number < sack.floor));
+            if (!sack_has(&sack, number)) {
+                sack_add(&sack, number);
+                seen[number] = true;
+            }
+            assert_true(sack_has(&sack, number));
+            check_ranges(&sack, seen);
+        }
+    }
+}
+
+static void overflow_forgets_the_oldest(void **state) {
+    (void)state;
+    struct sack sack;
+    sack_init(&sack, 0);
+    for (uint64_t i = 0; i <= ACK_RANGES_MAX; i++) {
+        sack_add(&sack, 2 * i + 1);
+    }
+    assert_int_equal(sack.count, ACK_RANGES_MAX);
+    assert_int_equal(sack.floor, 2);
+    assert_true(sack_has(&sack, 0));
+    assert_false(sack_has(&sack, 2));
+    assert_int_equal(sack.ranges[0].last, 2 * ACK_RANGES_MAX + 1);
+}
+
+static void forgets_what_the_peer_knows(void **state) {
+    (void)state;
+    struct sack sack;
+    struct ack_frame ack;
+    sack_init(&sack, 5);
+    assert_false(sack_fill(&sack, &ack, ACK_RANGES_MAX));
+    sack_add(&sack, 5);
+    sack_add(&sack, 7);
+    sack_add(&sack, 9);
+    sack_forget(&sack, 7);
+    assert_int_equal(sack.count, 1);
+    assert_int_equal(sack.floor, 8);
+    sack_forget(&sack, 9); /* the newest range stays: it is what the next ACK says */
+    assert_true(sack_fill(&sack, &ack, 1));
+    assert_int_equal(ack.ranges[0].last, 9);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_a_set),
+        cmocka_unit_test(overflow_forgets_the_oldest),
+        cmocka_unit_test(forgets_what_the_peer_knows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
