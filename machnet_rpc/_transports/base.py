@@ -3,21 +3,18 @@
 Knows records as bytes. Does not know calls, services or what a pump does with them.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Address
 from typing import Final, Protocol
 
 from machnet_rpc._protocol.records import Head
-from transport_engine._native import ffi, lib
+from transport_engine._native import ffi
+from transport_engine.channel import READABLE, WRITABLE
+from transport_engine.endpoint import Endpoint
 
-READABLE: Final[int] = lib.TE_WAKE_READABLE
-WRITABLE: Final[int] = lib.TE_WAKE_WRITABLE
+__all__ = ["FOREVER_NS", "READABLE", "WRITABLE", "Link", "Transport", "remote_of"]
+
 FOREVER_NS: Final = 1 << 62
-
-_PORT_AT: Final[int] = ffi.offsetof("struct te_endpoint", "port")
-_REMOTE_AT: Final[int] = ffi.offsetof("struct te_flow_ends", "remote")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +92,4 @@ class Link(Protocol):
 
 def remote_of(ends: bytes) -> str:
     """The remote "host:port" in a `struct te_flow_ends`."""
-    address = IPv6Address(ends[_REMOTE_AT : _REMOTE_AT + lib.TE_ADDRESS_BYTES])
-    at = _REMOTE_AT + _PORT_AT
-    port = int.from_bytes(ends[at : at + 2], sys.byteorder)
-    return f"{address.ipv4_mapped}:{port}" if address.ipv4_mapped else f"[{address}]:{port}"
+    return str(Endpoint.from_c(ffi.from_buffer("struct te_flow_ends *", ends).remote))

@@ -7,7 +7,9 @@ from typing import Final
 
 from machnet_rpc._protocol.records import Head
 from machnet_rpc._transports.base import Transport
-from transport_engine import Endpoint, Engine, EngineConfig
+from transport_engine.config import EngineConfig
+from transport_engine.endpoint import Endpoint
+from transport_engine.engine import Engine
 
 POLL_NS: Final = 200_000  # between polls of a netif that cannot wake a sleeper
 _ROUTE_PORT: Final = 9  # any port does: nothing is sent to it

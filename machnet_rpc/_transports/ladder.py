@@ -12,7 +12,7 @@ from machnet_rpc._transports.base import Link
 from machnet_rpc._transports.inline import InlineLink
 from machnet_rpc._transports.memory import MemoryNetwork
 from machnet_rpc._transports.sidecar import SidecarLink
-from transport_engine import EngineConfig
+from transport_engine.config import EngineConfig
 from transport_engine.errors import NoEngineError
 
 Via: TypeAlias = MemoryNetwork | EngineConfig | str | Path | None

@@ -7,7 +7,6 @@ network belong to one thread.
 import itertools
 import socket
 from collections import deque
-from ipaddress import ip_address
 from typing import Final
 
 from machnet_rpc._protocol import records
@@ -16,6 +15,7 @@ from machnet_rpc._transports.address import joined
 from machnet_rpc._transports.base import FOREVER_NS, READABLE, WRITABLE, Transport
 from transport_engine._native import ffi, lib
 from transport_engine.channel import RECORD
+from transport_engine.endpoint import Endpoint
 from transport_engine.errors import EngineGoneError, PortInUseError
 
 BURST_RECORDS: Final = 64
@@ -212,10 +212,6 @@ def _head(kind: int, flow: int, call_id: int, size: int = 0, status: int = 0) ->
 
 def _ends(local: str, remote: str) -> bytes:
     ends = ffi.new("struct te_flow_ends *")
-    for endpoint, name in ((ends.local, local), (ends.remote, remote)):
-        host, _, port = name.rpartition(":")
-        address = ip_address(host.strip("[]"))
-        prefix = bytes(10) + b"\xff\xff" if address.version == 4 else b""
-        endpoint.address = prefix + address.packed
-        endpoint.port = int(port)
+    Endpoint.parse(local).into_c(ends.local)
+    Endpoint.parse(remote).into_c(ends.remote)
     return bytes(ffi.buffer(ends))

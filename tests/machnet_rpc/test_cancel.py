@@ -1,0 +1,138 @@
+"""Cancelling, deadlines and shutdown: handlers stop, every call ends, nothing is left."""
+
+import asyncio
+import random
+
+import pytest
+
+from machnet_rpc import (
+    Cancelled,
+    Client,
+    DeadlineExceeded,
+    MemoryNetwork,
+    RpcError,
+    Server,
+    Unavailable,
+    connect,
+    serve,
+)
+from tests.machnet_rpc.conftest import ADDRESS
+from tests.machnet_rpc.ledger import Ledger, LedgerBook
+
+
+async def until(condition: object) -> None:
+    assert callable(condition)
+    for _ in range(10_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came true")
+
+
+async def test_cancelling_a_call_cancels_its_handler(client: Client, book: LedgerBook) -> None:
+    call = asyncio.ensure_future(client.stub(Ledger).sleep.using(timeout=9)(9))
+    await until(lambda: book.journal == ["start"])
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await until(lambda: book.journal == ["start", "cancelled"])
+
+
+async def test_a_deadline_cancels_the_handler(client: Client, book: LedgerBook) -> None:
+    with pytest.raises(DeadlineExceeded):
+        await client.using(timeout=None).stub(Ledger).sleep.using(timeout=0.03)(9)
+    for _ in range(100):
+        await asyncio.sleep(0.001)
+        if book.journal == ["start", "cancelled"]:
+            return
+    raise AssertionError(book.journal)
+
+
+async def test_a_contracts_own_timeout_holds(network: MemoryNetwork, server: Server) -> None:
+    async with connect(server.address, via=network) as client:
+        with pytest.raises(DeadlineExceeded):
+            await client.stub(Ledger).sleep(9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_cancelling_at_any_point_leaves_nothing(
+    client: Client, server: Server, seed: int
+) -> None:
+    pick = random.Random(seed)
+    ledger = client.stub(Ledger)
+    await ledger.nothing()
+
+    async def one() -> str:
+        calls = (
+            lambda: ledger.echo(b"e" * pick.choice([0, 100, 200_000])),
+            lambda: ledger.sleep.using(timeout=pick.random() / 50)(pick.random() / 25),
+        )
+        call = asyncio.ensure_future(pick.choice(calls)())
+        for _ in range(pick.randrange(12)):
+            await asyncio.sleep(0)
+        if pick.random() < 0.7:
+            call.cancel()
+        try:
+            await call
+        except asyncio.CancelledError:
+            return "cancelled"
+        except RpcError:
+            return "failed"
+        return "answered"
+
+    ends: list[str] = []
+    for _ in range(30):
+        ends += await asyncio.gather(*(one() for _ in range(20)))
+    assert set(ends) == {"cancelled", "failed", "answered"}
+    connection, pump = client._keeper.connection, client._keeper.pump
+    assert connection is not None
+    assert pump is not None
+    assert server._pump is not None
+    await until(lambda: server.handlers_running == 0 and not pump.outbox)
+    assert connection.outgoing == 0
+    assert len(pump.deadlines) == len(server._pump.deadlines) == 0
+    assert sum(each.incoming for each in server._pump.connections.values()) == 0
+    assert await ledger.echo(b"still") == b"still"
+
+
+async def test_closing_lets_calls_under_way_end(network: MemoryNetwork) -> None:
+    book = LedgerBook()
+    async with connect(ADDRESS, via=network) as client:
+        async with serve(book, ADDRESS, via=network, grace=5):
+            call = asyncio.ensure_future(client.stub(Ledger).sleep.using(timeout=5)(0.05))
+            await until(lambda: book.journal == ["start"])
+        assert (await call).startswith("127.0.0.1")
+        with pytest.raises(Unavailable) as caught:
+            await client.using(wait=False).stub(Ledger).nothing()
+        assert caught.value.executed == "no"
+
+
+async def test_closing_cancels_what_outlasts_the_grace(network: MemoryNetwork) -> None:
+    book = LedgerBook()
+    async with connect(ADDRESS, via=network) as client:
+        async with serve(book, ADDRESS, via=network, grace=0.01):
+            call = asyncio.ensure_future(client.stub(Ledger).sleep.using(timeout=5)(5))
+            await until(lambda: book.journal == ["start"])
+        with pytest.raises(Cancelled, match="shuts down") as caught:
+            await call
+        assert caught.value.executed == "maybe"
+        assert book.journal == ["start", "cancelled"]
+
+
+async def test_closing_the_client_ends_its_calls(network: MemoryNetwork, server: Server) -> None:
+    async with connect(server.address, via=network) as client:
+        call = asyncio.ensure_future(client.stub(Ledger).sleep.using(timeout=5)(5))
+        await asyncio.sleep(0.01)
+    with pytest.raises(Unavailable):
+        await call
+    with pytest.raises(Unavailable, match="the client is closed"):
+        await client.call("ledger/nothing")
+
+
+async def test_no_time_left_is_said_before_anything_is_sent(
+    client: Client, book: LedgerBook
+) -> None:
+    with pytest.raises(DeadlineExceeded) as caught:
+        await client.stub(Ledger).nothing.using(timeout=0)()
+    assert caught.value.executed == "no"
+    assert book.journal == []

@@ -1,0 +1,240 @@
+"""Calls that fail: each with its code, and the truth about whether the handler ran."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from machnet_rpc import (
+    Cancelled,
+    Client,
+    Code,
+    ContractError,
+    DeadlineExceeded,
+    Internal,
+    InvalidArgument,
+    Limits,
+    MemoryNetwork,
+    NotFound,
+    ResourceExhausted,
+    RpcError,
+    Server,
+    Unavailable,
+    Unimplemented,
+    connect,
+    serve,
+)
+from machnet_rpc._transports.memory import MemoryLink
+from tests.machnet_rpc.conftest import ADDRESS
+from tests.machnet_rpc.ledger import Entry, Frozen, Ledger, LedgerBook, Overdrawn
+
+Call = Callable[[Client], Any]
+BIG = b"x" * ((16 << 20) + 1)
+
+TRUTH: list[tuple[str, Call, type[RpcError], str, str, str]] = [
+    ("service", lambda c: c.call("nope/x", 1), Unimplemented, "no", "replied", "no such service"),
+    ("method", lambda c: c.call("ledger/x", 1), Unimplemented, "no", "replied", "it has balance,"),
+    (
+        "field",
+        lambda c: c.call("ledger/post", {"account": "a", "amount": "much"}),
+        InvalidArgument,
+        "no",
+        "replied",
+        "entry: amount: Input should be a valid decimal",
+    ),
+    (
+        "missing",
+        lambda c: c.call("ledger/balance", {"currency": "EUR"}),
+        InvalidArgument,
+        "no",
+        "replied",
+        "argument account is missing",
+    ),
+    (
+        "not msgpack",
+        lambda c: c.call("ledger/post", b"\xc1"),
+        InvalidArgument,
+        "no",
+        "replied",
+        "not msgpack",
+    ),
+    (
+        "wrong here",
+        lambda c: c.stub(Ledger).balance("a", 5),
+        InvalidArgument,
+        "no",
+        "encoding",
+        "currency: must be str, not int 5",
+    ),
+    ("too large", lambda c: c.stub(Ledger).echo(BIG), ResourceExhausted, "no", "encoding", "16777"),
+    ("handler", lambda c: c.stub(Ledger).fail("not found"), NotFound, "yes", "replied", "no such"),
+    ("bug", lambda c: c.stub(Ledger).fail("undeclared"), RpcError, "yes", "replied", "Undeclared"),
+    (
+        "result",
+        lambda c: c.stub(Ledger).fail("wrong result"),
+        Internal,
+        "yes",
+        "replied",
+        "must be int, not str 'text'",
+    ),
+    ("itself", lambda c: c.stub(Ledger).fail("cancelled"), Cancelled, "maybe", "replied", "by its"),
+    ("slow", lambda c: c.stub(Ledger).sleep.using(timeout=0.02)(9), DeadlineExceeded, "maybe",
+     "sent", "no answer"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "executed", "stage", "words"),
+    [row[1:] for row in TRUTH],
+    ids=[row[0] for row in TRUTH],
+)
+async def test_what_an_error_says(
+    client: Client, call: Call, kind: type[RpcError], executed: str, stage: str, words: str
+) -> None:
+    with pytest.raises(RpcError) as caught:
+        await call(client)
+    error = caught.value
+    assert type(error) is kind
+    assert (error.executed, error.stage) == (executed, stage)
+    assert words in str(error)
+    assert error.peer == ADDRESS
+    assert "/" in error.method
+    assert error.code.name in str(error)
+    assert error.as_dict()["executed"] == executed
+    assert await client.stub(Ledger).echo(b"still up") == b"still up"
+
+
+async def test_declared_exceptions_arrive_as_what_they_are(client: Client) -> None:
+    with pytest.raises(Overdrawn) as caught:
+        await client.stub(Ledger).post(Entry(account="a", amount=Decimal(-3)))
+    assert (caught.value.account, caught.value.missing) == ("a", Decimal(3))
+    assert any("executed: yes" in note for note in caught.value.__notes__)
+    with pytest.raises(Frozen) as frozen:
+        await client.stub(Ledger).fail("declared")
+    assert frozen.value.args == ("until", 2027)
+    with pytest.raises(RpcError) as plain:
+        await client.call("ledger/fail", "declared")
+    assert plain.value.code is Code.UNKNOWN
+
+
+async def test_next_step_travels(client: Client) -> None:
+    with pytest.raises(NotFound, match=r"Insert it first\.$"):
+        await client.stub(Ledger).fail("not found")
+
+
+@pytest.mark.parametrize("wrong", ["x", "/x", "x/", ""])
+async def test_a_name_without_a_method(client: Client, wrong: str) -> None:
+    with pytest.raises(ContractError, match="service/method"):
+        await client.call(wrong)
+
+
+async def test_wrong_arity_is_a_type_error_as_for_any_function(client: Client) -> None:
+    ledger: Any = client.stub(Ledger)
+    for call, words in (
+        (lambda: ledger.balance(), "needs its argument 'account'"),
+        (lambda: ledger.balance("a", "b", "c"), "takes 2 arguments, not 3"),
+        (lambda: ledger.balance("a", account="b"), "got 'account' twice"),
+        (lambda: ledger.echo(dat=b""), "has no argument 'dat'"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            await call()
+
+
+async def test_nobody_listens(network: MemoryNetwork) -> None:
+    async with connect(ADDRESS, via=network, wait=False) as client:
+        with pytest.raises(Unavailable, match="nobody listens on that port") as caught:
+            await client.call("ledger/nothing")
+    assert (caught.value.executed, caught.value.stage) == ("no", "connecting")
+
+
+async def test_waiting_for_a_server_ends_at_the_deadline(network: MemoryNetwork) -> None:
+    async with connect(ADDRESS, via=network, timeout=0.1) as client:
+        with pytest.raises(Unavailable, match="until the call's time was over") as caught:
+            await client.call("ledger/nothing")
+    assert caught.value.executed == "no"
+
+
+async def test_a_call_waits_for_its_server(network: MemoryNetwork, book: LedgerBook) -> None:
+    async with connect(ADDRESS, via=network) as client:
+        early = asyncio.ensure_future(client.stub(Ledger).echo(b"early"))
+        await asyncio.sleep(0.03)
+        async with serve(book, ADDRESS, via=network):
+            assert await early == b"early"
+
+
+async def test_a_dead_server_ends_calls_and_a_restarted_one_is_used(
+    network: MemoryNetwork, book: LedgerBook
+) -> None:
+    async with connect(ADDRESS, via=network) as client:
+        async with serve(book, ADDRESS, via=network, grace=0) as server:
+            pending = asyncio.ensure_future(client.stub(Ledger).sleep.using(timeout=5)(5))
+            while "start" not in book.journal:
+                await asyncio.sleep(0)
+            die(server)
+            with pytest.raises(Unavailable, match="stopped answering") as caught:
+                await pending
+            assert (caught.value.executed, caught.value.stage) == ("maybe", "sent")
+            await asyncio.sleep(0)
+        async with serve(LedgerBook(), ADDRESS, via=network):
+            assert await client.stub(Ledger).echo(b"again") == b"again"
+
+
+async def test_a_server_comes_back_when_its_engine_does(
+    server: Server, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await client.stub(Ledger).echo(b"1") == b"1"
+    with caplog.at_level(logging.CRITICAL, "machnet_rpc"):
+        die(server)
+        connection = client._keeper.connection
+        assert connection is not None
+        while not connection.is_closed:
+            await asyncio.sleep(0)
+        assert await client.stub(Ledger).echo(b"2") == b"2"
+
+
+async def test_a_client_attaches_anew_when_its_engine_died(client: Client) -> None:
+    ledger = client.stub(Ledger)
+    assert await ledger.echo(b"1") == b"1"
+    pending = asyncio.ensure_future(ledger.sleep.using(timeout=5)(5))
+    while not client._keeper.connection or not client._keeper.connection.outgoing:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert client._keeper.pump is not None
+    link = client._keeper.pump.link
+    assert isinstance(link, MemoryLink)
+    link.die()
+    with pytest.raises(Unavailable, match="the engine stopped"):
+        await pending
+    assert await ledger.echo(b"2") == b"2"
+
+
+def die(server: Server) -> None:
+    assert isinstance(server._link, MemoryLink)
+    server._link.die()
+
+
+async def test_calls_beyond_the_limits_are_refused(network: MemoryNetwork) -> None:
+    limits = Limits(handlers=2, request_bytes=100, reply_bytes=50)
+    async with (
+        serve(LedgerBook(), "127.0.0.1:1", via=network, limits=limits, grace=0) as server,
+        connect(server.address, via=network) as client,
+    ):
+        ledger = client.stub(Ledger)
+        with pytest.raises(ResourceExhausted, match="the server takes 100") as caught:
+            await ledger.echo(b"x" * 101)
+        assert caught.value.executed == "no"
+        with pytest.raises(ResourceExhausted, match="the server sends 50") as caught:
+            await ledger.echo(b"x" * 51)
+        assert caught.value.executed == "yes"
+        slow = [asyncio.ensure_future(ledger.sleep.using(timeout=9)(9)) for _ in range(2)]
+        while server.handlers_running < 2:
+            await asyncio.sleep(0)
+        with pytest.raises(ResourceExhausted, match="which is the limit") as caught:
+            await ledger.echo(b"")
+        assert caught.value.executed == "no"
+        for call in slow:
+            call.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
