@@ -1,0 +1,89 @@
+/* One IP host on an Ethernet: frames in, UDP datagrams out, and the other way round.
+ *
+ * Answers ARP, neighbour solicitations and pings; asks for next hops and keeps what waits for the
+ * answer. Is handed frames and time; does not know network cards, flows, or other addresses than
+ * its one. Any frame gives a datagram for an open port, or counts and nothing else.
+ */
+#ifndef IP_HOST_H
+#define IP_HOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ip/ethernet.h"
+#include "ip/ip_header.h"
+#include "ip/neighbours.h"
+#include "netif/netif.h"
+
+enum host_limit {
+    HOST_FRAME_BYTES_MAX = NETIF_DATAGRAM_BYTES_MAX + 62, /* Ethernet, IPv6 and UDP headers */
+    HOST_WAITING_MAX = 32, /* frames that wait for a neighbour, and answers that wait to leave */
+    HOST_PORTS = 65536
+};
+
+struct host_config {
+    uint8_t mac[MAC_BYTES];
+    uint8_t address[16];
+    uint8_t gateway[16];  /* all zero: none */
+    uint8_t prefix_bits;  /* of the local network, in the address's family */
+    uint32_t mtu_bytes;   /* largest IP packet to send */
+    bool offload;         /* the network card fills in the checksums of what host_send writes */
+};
+
+struct host_counts {
+    uint64_t bad;       /* malformed, or damaged */
+    uint64_t fragments;
+    uint64_t foreign;   /* for another host, port or protocol */
+    uint64_t partial;   /* datagrams with a checksum that was left to hardware */
+    uint64_t unsent;    /* to a neighbour that did not answer, an address with no route, too long */
+};
+
+struct host_waiting {
+    uint64_t order; /* 0: free */
+    uint8_t next_hop[16];
+    bool awaits; /* its neighbour; else it leaves at once */
+    uint16_t size_bytes;
+    uint8_t bytes[HOST_FRAME_BYTES_MAX];
+};
+
+struct host {
+    struct host_config config;
+    struct host_counts counts;
+    struct neighbours neighbours;
+    uint64_t order; /* of the last frame that came to wait */
+    uint32_t waiting_count;
+    bool ipv4;
+    uint8_t ports[HOST_PORTS / 8];
+    struct host_waiting waiting[HOST_WAITING_MAX];
+};
+
+struct host_frame {
+    uint8_t *bytes;
+    size_t size_bytes;
+    bool checked; /* the network card has verified the checksums, or vouches for the bytes */
+};
+
+void host_init(struct host *host, const struct host_config *config);
+
+/* Opens a port. Returns false if it is open already. */
+bool host_listen(struct host *host, uint16_t port);
+void host_unlisten(struct host *host, uint16_t port);
+
+/* Returns true if the frame carried a datagram for an open port; `*datagram` then points into it. */
+bool host_receive(struct host *host, uint64_t now_ns, const struct host_frame *frame,
+                  struct netif_datagram *datagram);
+
+/* Writes the frame of a datagram to `out` (HOST_FRAME_BYTES_MAX). Returns its size; 0 if it waits
+ * for its neighbour, or was counted as unsent. */
+size_t host_send(struct host *host, uint64_t now_ns, const struct netif_datagram *datagram,
+                 uint8_t *out);
+
+/* Writes the next frame that the host itself wants to send: answers, questions, datagrams whose
+ * neighbour answered. Their checksums are complete. Returns its size; 0: none. */
+size_t host_poll(struct host *host, uint64_t now_ns, uint8_t *out);
+
+/* When host_poll wants to be called again; UINT64_MAX: not before a frame comes. */
+uint64_t host_next_ns(const struct host *host);
+
+#endif
