@@ -21,6 +21,7 @@ import pydantic_core
 
 from idl.schema import MethodSchema, Parameter, SchemaError, spelled
 
+BIG_INT: Final = 1  # the msgpack extension for integers beyond 64 bits: big-endian, signed
 PROBLEMS_MAX: Final = 3  # that one sentence lists
 SCALARS: Final = (int, str, float, bool)
 _EXPECTED: Final = re.compile(r"UnexpectedValue\((.*)\)")  # pydantic's words for a wrong field
@@ -48,7 +49,7 @@ def unpack(payload: bytes | memoryview, *, use_list: bool = True) -> Any:
     Errors: CodecError for any bytes that are not one msgpack value.
     """
     try:
-        return msgpack.unpackb(payload, strict_map_key=False, use_list=use_list)
+        return msgpack.unpackb(payload, strict_map_key=False, use_list=use_list, ext_hook=_extended)
     except Exception as error:
         raise CodecError(f"the payload is not msgpack: {_said(error)}") from error
 
@@ -313,8 +314,9 @@ def _dumped(codec: ValueCodec, name: str, value: object) -> object:
 
 def _plain(value: object) -> object:
     """What msgpack cannot write, as something nearer to what it can."""
-    if isinstance(value, int):  # beyond 64 bits; pydantic reads an int from its digits
-        return str(value)
+    if isinstance(value, int):  # beyond 64 bits
+        size = value.bit_length() // 8 + 1
+        return msgpack.ExtType(BIG_INT, value.to_bytes(size, "big", signed=True))
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, AbstractSet | deque):
@@ -326,6 +328,12 @@ def _plain(value: object) -> object:
     if hasattr(value, "__struct_fields__"):
         return importlib.import_module("msgspec").to_builtins(value, builtin_types=(bytes,))
     return pydantic_core.to_jsonable_python(value)
+
+
+def _extended(code: int, data: bytes) -> int:
+    if code != BIG_INT:
+        raise ValueError(f"extension type {code} is unknown")
+    return int.from_bytes(data, "big", signed=True)
 
 
 def _is_scalar(value: object, scalar: type) -> bool:

@@ -1,0 +1,84 @@
+"""Hints become schemas; what is wrong with them gets a sentence."""
+
+from typing import Any
+
+import pytest
+
+from idl import SchemaError, differences, method_schema
+from idl.schema import Parameter
+
+
+class Good:
+    async def method(self, a: int, b: "list[str]", *, c: bytes = b"c") -> None: ...
+
+
+def test_hints_are_resolved() -> None:
+    schema = method_schema(Good.method, "good/method")
+    assert schema.parameters == (
+        Parameter("a", int, True),
+        Parameter("b", list[str], True),
+        Parameter("c", bytes, False, b"c"),
+    )
+    assert schema.result is type(None)
+
+
+class Bad:
+    async def untyped(self, a) -> None: ...  # type: ignore[no-untyped-def]
+    async def silent(self, a: int): ...  # type: ignore[no-untyped-def]
+    async def unknown(self, a: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
+    async def star(self, *a: int) -> None: ...
+    async def stars(self, **a: int) -> None: ...
+    async def place(self, a: int, /) -> None: ...
+    def plain(self) -> None: ...
+    async def stream(self) -> Any:
+        yield 1
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("untyped", "argument a has no type"),
+        ("silent", "does not say what it returns"),
+        ("unknown", "names 'Nowhere'"),
+        ("star", "every argument must be named"),
+        ("stars", "every argument must be named"),
+        ("place", "a needs one"),
+        ("plain", "must be an `async def`"),
+        ("stream", "streams are not supported yet"),
+    ],
+)
+def test_what_is_wrong_gets_a_sentence(name: str, words: str) -> None:
+    with pytest.raises(SchemaError, match=words) as caught:
+        method_schema(getattr(Bad, name), f"bad/{name}")
+    assert f"bad/{name}" in str(caught.value)
+
+
+class Implementations:
+    async def same(self, a: int, b: list[str], *, c: bytes = b"") -> None: ...
+    async def unhinted(self, a, b, *, c=b""): ...  # type: ignore[no-untyped-def]
+    async def renamed(self, a: int, x: list[str], *, c: bytes = b"") -> None: ...
+    async def fewer(self, a: int) -> None: ...
+    async def retyped(self, a: str, b: list[str], *, c: bytes = b"") -> None: ...
+    async def returns(self, a: int, b: list[str], *, c: bytes = b"") -> int: ...  # type: ignore[empty-body]
+    def plain(self, a: int, b: list[str], *, c: bytes = b"") -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("same", None),
+        ("unhinted", None),
+        ("renamed", "takes (a, x, c), not (a, b, c)"),
+        ("fewer", "takes (a), not (a, b, c)"),
+        ("retyped", "a is str, not int"),
+        ("returns", "returns int, not None"),
+        ("plain", "must be an `async def`"),
+    ],
+)
+def test_implementations_are_compared(name: str, words: str | None) -> None:
+    schema = method_schema(Good.method, "good/method")
+    found = differences(schema, getattr(Implementations, name))
+    if words is None:
+        assert found == []
+    else:
+        assert words in found[0]
