@@ -1,0 +1,128 @@
+"""Stubs and calls are typed under mypy --strict and pyright, with no plugin: exactly the lines
+marked `# wrong` are rejected, by both."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = '''
+from typing import assert_type
+
+from machnet_rpc import Client, connect, rpc, serve, service
+
+
+class Order:
+    pass
+
+
+class Ack:
+    pass
+
+
+@service("gateway")
+class Gateway:
+    @rpc(timeout=1.0, idempotent=True, errors=[KeyError])
+    async def place(self, order: Order) -> Ack:
+        raise NotImplementedError
+
+    @rpc
+    async def find(self, key: str, *, limit: int = 5) -> list[Ack]:
+        raise NotImplementedError
+
+
+class Desk(Gateway):
+    @rpc
+    async def place(self, order: Order) -> Ack:
+        return Ack()
+
+    @rpc
+    async def find(self, key: str, *, limit: int = 5) -> list[Ack]:
+        return []
+
+
+class WrongArgument(Gateway):
+    @rpc
+    async def place(self, order: int) -> Ack:  # wrong
+        return Ack()
+
+
+class WrongResult(Gateway):
+    @rpc
+    async def place(self, order: Order) -> str:  # wrong
+        return ""
+
+
+async def use(client: Client) -> None:
+    gateway = client.stub(Gateway)
+    assert_type(gateway, Gateway)
+    assert_type(await gateway.place(Order()), Ack)
+    assert_type(await gateway.place.using(timeout=1.0, wait=False)(order=Order()), Ack)
+    assert_type(await client.call(Gateway.place, Order()), Ack)
+    assert_type(await gateway.find("a", limit=3), list[Ack])
+    assert_type(await client.using(timeout=2).call(Gateway.find, "a"), list[Ack])
+    await client.call("gateway/place", {"any": "thing"})
+    async with serve(Desk(), "127.0.0.1:1") as server, connect(server.address) as other:
+        assert_type(other, Client)
+
+    await gateway.place("order")  # wrong
+    await gateway.place()  # wrong
+    await gateway.place(Order(), Order())  # wrong
+    await gateway.place(odrer=Order())  # wrong
+    await gateway.find("a", limit="b")  # wrong
+    await gateway.find("a", 3)  # wrong
+    await client.call(Gateway.place, 5)  # wrong
+    await client.call(Gateway.find)  # wrong
+    await client.call(Gateway.find, "a", limt=5)  # wrong
+    await gateway.place.using(timeout="1")(Order())  # wrong
+    await gateway.place.using(retries=1)(Order())  # wrong
+    text: str = await gateway.place(Order())  # wrong
+    await gateway.plaice(Order())  # wrong
+    connect("127.0.0.1:1", require="speed")  # wrong
+'''.lstrip()
+
+WRONG = {number for number, line in enumerate(PROGRAM.splitlines(), 1) if "# wrong" in line}
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("typing") / "program.py"
+    path.write_text(PROGRAM)
+    return path
+
+
+def run(*argv: str) -> str:
+    done = subprocess.run(argv, cwd=ROOT, check=False, capture_output=True, text=True, timeout=300)
+    assert done.returncode in (0, 1), done.stderr
+    return done.stdout
+
+
+def test_mypy_rejects_exactly_the_wrong_lines(program: Path) -> None:
+    pytest.importorskip("mypy")
+    cache = str(program.parent / "cache")
+    out = run(sys.executable, "-m", "mypy", "--strict", "--cache-dir", cache, str(program))
+    found = {int(line) for line in re.findall(r"program\.py:(\d+): error", out)}
+    assert found == WRONG, out
+    assert len(WRONG) == 16
+
+
+def test_pyright_rejects_exactly_the_wrong_lines(program: Path) -> None:
+    pytest.importorskip("basedpyright")
+    config = program.parent / "pyrightconfig.json"
+    config.write_text(
+        json.dumps(
+            {
+                "include": [str(program)],
+                "typeCheckingMode": "standard",
+                "extraPaths": [str(ROOT)],
+            }
+        )
+    )
+    argv = ("-m", "basedpyright", "--pythonpath", sys.executable, "-p", str(config), "--outputjson")
+    found = json.loads(run(sys.executable, *argv))["generalDiagnostics"]
+    lines = {each["range"]["start"]["line"] + 1 for each in found if each["severity"] == "error"}
+    assert lines == WRONG, found
