@@ -2,10 +2,13 @@
 
 from benchmarks.contender import Contender
 from benchmarks.rivals import Grpc, Streams
-from benchmarks.rungs import Memory
+from benchmarks.rungs import Inline, Memory, SidecarsDpdk, SidecarsUdp
 
 CONTENDERS: dict[str, type[Contender]] = {
     "grpc.aio": Grpc,
     "uvloop streams": Streams,
     "memory": Memory,
+    "inline+udp": Inline,
+    "sidecar+udp": SidecarsUdp,
+    "sidecar+dpdk": SidecarsDpdk,
 }

@@ -1,11 +1,15 @@
 """This project's rungs as contenders: the same service and the same calls on each of them."""
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
+from ipaddress import ip_address
+from typing import Any
 
 from benchmarks.contender import Call, Contender, Place
-from machnet_rpc import MemoryNetwork, connect, rpc, serve, service
+from benchmarks.sidecars import EngineToml, dpdk_missing, running
+from machnet_rpc import Client, MemoryNetwork, connect, rpc, serve, service
 from machnet_rpc._transports.ladder import Via
+from transport_engine.config import EngineConfig
 
 
 @service("echo")
@@ -17,6 +21,11 @@ class Echo:
         """The payload itself."""
         raise NotImplementedError
 
+    @rpc(timeout=30.0, idempotent=True)
+    async def document(self, document: dict[str, Any]) -> dict[str, Any]:
+        """The document itself, through the codec on both sides."""
+        raise NotImplementedError
+
 
 class EchoServer(Echo):
     """Answers in one go."""
@@ -24,6 +33,10 @@ class EchoServer(Echo):
     @rpc
     async def echo(self, payload: bytes) -> bytes:
         return payload
+
+    @rpc
+    async def document(self, document: dict[str, Any]) -> dict[str, Any]:
+        return document
 
 
 class Rung(Contender):
@@ -52,11 +65,17 @@ class Rung(Contender):
     @contextlib.asynccontextmanager
     async def client(self, place: Place) -> AsyncGenerator[Call]:
         """A stub's method."""
+        async with self.connected(place) as client:
+            yield client.stub(Echo).echo
+
+    @contextlib.asynccontextmanager
+    async def connected(self, place: Place) -> AsyncGenerator[Client]:
+        """A client on this rung. Errors: RuntimeError where it is on another."""
         via = self.client_via(place)
         async with connect(self.server_address(place), via=via) as client:
             if client.transport.rung != self.rung:
                 raise RuntimeError(f"calls travel by {client.transport}, not by {self.rung}")
-            yield client.stub(Echo).echo
+            yield client
 
 
 class Memory(Rung):
@@ -73,3 +92,75 @@ class Memory(Rung):
 
     def client_via(self, place: Place) -> Via:
         return self._network
+
+
+class Inline(Rung):
+    """An engine in each process, over kernel UDP."""
+
+    rung = "inline+udp"
+
+    def server_via(self, place: Place) -> Via:
+        return EngineConfig(address=ip_address(place.host))
+
+    def client_via(self, place: Place) -> Via:
+        return EngineConfig(address=ip_address(place.host))
+
+
+class SharedSidecar(Rung):
+    """One sidecar for both processes: what calls between applications of one host cost."""
+
+    rung = "sidecar+udp"
+
+    def server_via(self, place: Place) -> Via:
+        return place.folder / "engine.sock"
+
+    def client_via(self, place: Place) -> Via:
+        return place.folder / "engine.sock"
+
+    @contextlib.contextmanager
+    def beside(self, place: Place) -> Generator[list[int]]:
+        """The sidecar."""
+        with running(place.folder, EngineToml("engine", place.host)) as pid:
+            yield [pid]
+
+
+class SidecarsUdp(Rung):
+    """A sidecar for each process, as on two hosts, joined by kernel UDP."""
+
+    rung = "sidecar+udp"
+    server_engine = EngineToml("server", "127.0.0.2")
+    client_engine = EngineToml("client", "127.0.0.3")
+
+    def server_via(self, place: Place) -> Via:
+        return place.folder / "server.sock"
+
+    def client_via(self, place: Place) -> Via:
+        return place.folder / "client.sock"
+
+    def server_address(self, place: Place) -> str:
+        return f"{self.server_engine.address}:{place.port}"
+
+    @contextlib.contextmanager
+    def beside(self, place: Place) -> Generator[list[int]]:
+        """Both sidecars."""
+        with (
+            running(place.folder, self.server_engine) as server,
+            running(place.folder, self.client_engine) as client,
+        ):
+            yield [server, client]
+
+
+class SidecarsDpdk(SidecarsUdp):
+    """A sidecar for each process, joined by DPDK: vhost on one side, virtio-user on the other."""
+
+    rung = "sidecar+dpdk"
+    server_engine = EngineToml(
+        "server", "192.0.2.1", "dpdk", "net_vhost0,iface={folder}/wire,queues=1"
+    )
+    client_engine = EngineToml(
+        "client", "192.0.2.2", "dpdk", "net_virtio_user0,path={folder}/wire,queues=1"
+    )
+
+    def missing(self) -> str | None:
+        """Root and hugepages, and an engine built with DPDK."""
+        return dpdk_missing()

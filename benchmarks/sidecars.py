@@ -1,0 +1,80 @@
+"""Sidecars for the time of one run, each from a configuration file of its own."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+from transport_engine._native import ffi, lib
+
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 10.0
+LOOK_S = 0.02  # between looks for the socket
+EAL = "--in-memory --single-file-segments --no-pci --no-telemetry"
+HUGEPAGES_MIN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class EngineToml:
+    """What a sidecar's file says; `vdev` is for dpdk, with {folder} for the run's own."""
+
+    name: str
+    address: str
+    driver: str = "udp"
+    vdev: str = ""
+
+    def text(self, folder: Path) -> str:
+        """The file."""
+        lines = ["[engine]", f'driver = "{self.driver}"', f'address = "{self.address}"', "port = 0"]
+        if self.driver == "dpdk":
+            netif = f"{EAL} --file-prefix {folder.name}-{self.name}"
+            netif += f" --vdev {self.vdev.format(folder=folder)}"
+            lines += [f'netif = "{netif}"', "prefix_bits = 24", 'security = "none"']
+        return "\n".join([*lines, "[control]", f'socket = "{folder / self.name}.sock"', ""])
+
+
+@contextlib.contextmanager
+def running(folder: Path, engine: EngineToml) -> Generator[int]:
+    """Runs a sidecar; gives its process id once applications can attach.
+
+    Errors: OSError with what it said, if it does not start.
+    """
+    config = folder / f"{engine.name}.toml"
+    config.write_text(engine.text(folder), encoding="utf-8")
+    log = folder / f"{engine.name}.log"
+    argv = [sys.executable, "-m", "machnet_rpc.cli", "engine", "--config", str(config)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(argv, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while not (folder / f"{engine.name}.sock").exists():
+            if process.poll() is not None or time.monotonic() > deadline_s:
+                raise OSError(f"the {engine.name} sidecar did not start: {log.read_text()}")
+            time.sleep(LOOK_S)
+        yield process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def dpdk_missing() -> str | None:
+    """What this machine lacks for two DPDK sidecars, or None."""
+    if "dpdk" not in ffi.string(lib.te_drivers()).decode().split():
+        return "built without DPDK"
+    if os.geteuid() != 0:
+        return "not root"
+    meminfo = Path("/proc/meminfo").read_text(encoding="utf-8")
+    free = re.search(r"^HugePages_Free:\s+(\d+)", meminfo, re.MULTILINE)
+    if free is None or int(free.group(1)) < HUGEPAGES_MIN:
+        return "too few hugepages: sysctl vm.nr_hugepages=256"
+    return None
