@@ -234,6 +234,7 @@ struct te_stats {
     uint64_t datagrams_dropped_full; /* no memory */
     uint64_t packets_retransmitted;
     uint64_t packets_lost; /* declared so by loss detection */
+    uint64_t packets_spurious; /* declared lost, and acknowledged after all */
     uint64_t packets_duplicate;
     uint64_t probes;
     uint64_t timeouts;

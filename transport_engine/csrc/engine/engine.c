@@ -408,6 +408,7 @@ void engine_fill_stats(const struct engine *engine, struct te_stats *stats) {
     stats->datagrams_dropped_full = counters->packets_no_memory;
     stats->packets_retransmitted = counters->packets_retransmitted;
     stats->packets_lost = counters->packets_lost;
+    stats->packets_spurious = counters->packets_spurious;
     stats->packets_duplicate = counters->packets_duplicate;
     stats->probes = counters->probes;
     stats->timeouts = counters->timeouts;

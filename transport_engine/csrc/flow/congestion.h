@@ -23,15 +23,21 @@ struct congestion_ack {
     bool is_limited; /* the window, not the application, limited what was in flight */
 };
 
+/* One detection of losses, of one or many packets. */
+struct congestion_loss {
+    uint64_t now_ns;
+    uint64_t sent_ns; /* of the newest packet lost */
+    uint64_t srtt_ns;
+    uint64_t lost_bytes;
+};
+
 struct congestion;
 
 struct congestion_ops {
     const char *name;
     void (*init)(struct congestion *congestion);
     void (*acked)(struct congestion *congestion, const struct congestion_ack *ack);
-    /* Once for a burst of losses. `sent_ns`: of the newest packet lost. */
-    void (*lost)(struct congestion *congestion, uint64_t now_ns, uint64_t sent_ns,
-                 uint64_t srtt_ns);
+    void (*lost)(struct congestion *congestion, const struct congestion_loss *loss);
     void (*timed_out)(struct congestion *congestion, uint64_t now_ns);
 };
 
@@ -43,10 +49,19 @@ struct congestion {
     bool is_slow_start;
     uint8_t timeouts_in_row;
     uint64_t reduced_ns; /* of the last reduction */
+    uint64_t prior_window; /* before the last reduction for losses; 0: nothing to undo */
 };
 
 /* NULL: no algorithm of that name. */
 const struct congestion_ops *congestion_find(const char *name);
+
+/* Takes back the last reduction for losses: none of those packets was lost. */
+static inline void congestion_undo(struct congestion *congestion) {
+    if (congestion->prior_window > congestion->window) {
+        congestion->window = congestion->prior_window;
+    }
+    congestion->prior_window = 0;
+}
 
 static inline uint64_t congestion_window_bytes(const struct congestion *congestion) {
     return congestion->window >> WINDOW_FRACTION_BITS;

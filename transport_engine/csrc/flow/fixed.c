@@ -14,12 +14,9 @@ static void acked(struct congestion *congestion, const struct congestion_ack *ac
     (void)ack;
 }
 
-static void lost(struct congestion *congestion, uint64_t now_ns, uint64_t sent_ns,
-                 uint64_t srtt_ns) {
+static void lost(struct congestion *congestion, const struct congestion_loss *loss) {
     (void)congestion;
-    (void)now_ns;
-    (void)sent_ns;
-    (void)srtt_ns;
+    (void)loss;
 }
 
 static void timed_out(struct congestion *congestion, uint64_t now_ns) {

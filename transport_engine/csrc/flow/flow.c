@@ -197,7 +197,8 @@ static void on_lost(struct flow *flow, struct store *store, const struct sent_pa
 
 static void detect_losses(struct flow *flow, struct store *store, uint64_t now_ns) {
     uint32_t index = ledger_lost(&flow->ledger, store, &flow->rtt, now_ns);
-    uint64_t newest_sent_ns = 0;
+    struct congestion_loss loss = {.now_ns = now_ns, .srtt_ns = flow->rtt.srtt_ns};
+    uint16_t count = 0;
     if (index == NO_ITEM) {
         return;
     }
@@ -205,11 +206,31 @@ static void detect_losses(struct flow *flow, struct store *store, uint64_t now_n
         struct sent_packet *packet = pool_at(&store->sent, index);
         uint32_t next = packet->next;
         on_lost(flow, store, packet);
-        newest_sent_ns = max_u64(newest_sent_ns, packet->sent_ns);
+        loss.sent_ns = max_u64(loss.sent_ns, packet->sent_ns);
+        loss.lost_bytes += packet->size_bytes;
+        count++;
         pool_give(&store->sent, index);
         index = next;
     }
-    flow->congestion.ops->lost(&flow->congestion, now_ns, newest_sent_ns, flow->rtt.srtt_ns);
+    uint64_t reduced_ns = flow->congestion.reduced_ns;
+    flow->congestion.ops->lost(&flow->congestion, &loss);
+    bool is_reduced = flow->congestion.reduced_ns != reduced_ns;
+    flow->doubtful_losses = is_reduced ? count : (uint16_t)(flow->doubtful_losses + count);
+}
+
+/* When every loss behind the last reduction has proved wrong, so has the reduction. */
+static void forgive_losses(struct flow *flow, const struct ack_frame *ack, uint64_t now_ns) {
+    uint32_t count = ledger_spurious(&flow->ledger, ack, &flow->rtt, now_ns);
+    if (count == 0) {
+        return;
+    }
+    flow->config->counters->packets_spurious += count;
+    if (count < flow->doubtful_losses) {
+        flow->doubtful_losses = (uint16_t)(flow->doubtful_losses - count);
+        return;
+    }
+    flow->doubtful_losses = 0;
+    congestion_undo(&flow->congestion);
 }
 
 static void update_pace(struct flow *flow) {
@@ -243,6 +264,7 @@ static void receive_ack(struct flow *flow, struct store *store, const struct ack
         fail(flow, store, now_ns);
         return;
     }
+    forgive_losses(flow, ack, now_ns);
     if (index == NO_ITEM) {
         return;
     }

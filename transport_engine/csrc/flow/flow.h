@@ -36,6 +36,7 @@ enum flow_state {
 struct flow_counters {
     uint64_t packets_retransmitted;
     uint64_t packets_lost;
+    uint64_t packets_spurious; /* declared lost, and acknowledged after all */
     uint64_t packets_duplicate;
     uint64_t packets_no_memory;
     uint64_t probes;
@@ -69,6 +70,7 @@ struct flow {
     uint8_t probes_due;
     uint8_t probe_count; /* in a row without an acknowledgement */
     uint8_t hello_count;
+    uint16_t doubtful_losses; /* behind the last reduction, and not yet proven wrong */
 
     uint64_t local_id;
     uint64_t remote_id;

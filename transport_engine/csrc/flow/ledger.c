@@ -8,6 +8,9 @@ static struct sent_packet *at(const struct store *store, uint32_t index) {
 void ledger_init(struct ledger *ledger, uint64_t first_number) {
     *ledger = (struct ledger){.next_number = first_number, .loss_ns = UINT64_MAX,
                               .oldest = NO_ITEM, .newest = NO_ITEM};
+    for (int i = 0; i < LOST_MEMORY; i++) {
+        ledger->lost_memory[i].number = UINT64_MAX;
+    }
 }
 
 void ledger_fini(struct ledger *ledger, struct store *store) {
@@ -83,16 +86,60 @@ uint32_t ledger_acked(struct ledger *ledger, struct store *store, const struct a
     return chain;
 }
 
-static uint64_t loss_delay_ns(const struct rtt *rtt) {
-    uint64_t base_ns = rtt->srtt_ns > rtt->latest_ns ? rtt->srtt_ns : rtt->latest_ns;
-    return base_ns * TIME_THRESHOLD_NUMERATOR / TIME_THRESHOLD_DENOMINATOR;
+static uint64_t round_trip_ns(const struct rtt *rtt) {
+    return rtt->srtt_ns > rtt->latest_ns ? rtt->srtt_ns : rtt->latest_ns;
+}
+
+static uint64_t loss_delay_ns(const struct ledger *ledger, const struct rtt *rtt) {
+    uint64_t base_ns = round_trip_ns(rtt);
+    uint64_t window_ns = base_ns >> TIME_THRESHOLD_SHIFT;
+    return base_ns + (ledger->reorder_ns > window_ns ? ledger->reorder_ns : window_ns);
+}
+
+static void remember_lost(struct ledger *ledger, const struct sent_packet *packet) {
+    ledger->lost_memory[ledger->lost_next] =
+        (struct lost_packet){packet->number, packet->sent_ns};
+    ledger->lost_next = (uint8_t)((ledger->lost_next + 1) % LOST_MEMORY);
+    if (ledger->reorder_ns > 0 && ++ledger->real_losses >= REORDER_MEMORY_LOSSES) {
+        ledger->reorder_ns = 0;
+    }
+}
+
+static bool is_in(const struct ack_frame *ack, uint64_t number) {
+    for (uint32_t i = 0; i < ack->count && number <= ack->ranges[i].last; i++) {
+        if (number >= ack->ranges[i].first) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint32_t ledger_spurious(struct ledger *ledger, const struct ack_frame *ack,
+                         const struct rtt *rtt, uint64_t now_ns) {
+    uint32_t count = 0;
+    for (int i = 0; i < LOST_MEMORY; i++) {
+        struct lost_packet *lost = &ledger->lost_memory[i];
+        if (lost->number == UINT64_MAX || !is_in(ack, lost->number)) {
+            continue;
+        }
+        uint64_t base_ns = round_trip_ns(rtt);
+        uint64_t late_ns = now_ns - lost->sent_ns > base_ns ? now_ns - lost->sent_ns - base_ns : 0;
+        uint64_t step_ns = ledger->reorder_ns + (base_ns >> REORDER_STEP_SHIFT);
+        uint64_t want_ns = late_ns > step_ns ? late_ns : step_ns;
+        ledger->reorder_ns = want_ns < base_ns ? want_ns : base_ns;
+        ledger->real_losses = 0;
+        lost->number = UINT64_MAX;
+        count++;
+    }
+    return count;
 }
 
 uint32_t ledger_lost(struct ledger *ledger, struct store *store, const struct rtt *rtt,
                      uint64_t now_ns) {
     uint32_t chain = NO_ITEM;
     uint32_t *chain_end = &chain;
-    uint64_t delay_ns = loss_delay_ns(rtt);
+    uint64_t delay_ns = loss_delay_ns(ledger, rtt);
+    bool counts_packets = ledger->reorder_ns == 0;
     ledger->loss_ns = UINT64_MAX;
     if (!ledger->has_acked) {
         return NO_ITEM;
@@ -101,8 +148,9 @@ uint32_t ledger_lost(struct ledger *ledger, struct store *store, const struct rt
     uint32_t *link = &ledger->oldest;
     while (*link != NO_ITEM && at(store, *link)->number < ledger->largest_acked) {
         const struct sent_packet *packet = at(store, *link);
-        if (packet->number + PACKET_THRESHOLD <= ledger->largest_acked ||
+        if ((counts_packets && packet->number + PACKET_THRESHOLD <= ledger->largest_acked) ||
             packet->sent_ns + delay_ns <= now_ns) {
+            remember_lost(ledger, packet);
             chain_end = move(ledger, store, link, before, chain_end);
             continue;
         }

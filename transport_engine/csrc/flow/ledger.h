@@ -1,7 +1,9 @@
 /* The packets in flight of one flow, by number: which are acknowledged, and which are lost.
  *
  * Knows numbers, times and sizes; carries fragments without looking into them.
- * Source: RFC 9002 §6.1 (packet threshold, time threshold), RFC 8985 (RACK).
+ * Reordering: a packet that was declared lost and is acknowledged after all widens the time that
+ * later packets are given, and ends the counting of packets, until losses have been real for long.
+ * Source: RFC 9002 §6.1 (packet threshold, time threshold), RFC 8985 §6.2 (reordering window).
  */
 #ifndef FLOW_LEDGER_H
 #define FLOW_LEDGER_H
@@ -17,8 +19,10 @@
 enum ledger_limit {
     FRAGMENTS_MAX = 8, /* MESSAGE frames in a packet */
     PACKET_THRESHOLD = 3,
-    TIME_THRESHOLD_NUMERATOR = 9,
-    TIME_THRESHOLD_DENOMINATOR = 8
+    TIME_THRESHOLD_SHIFT = 3,  /* an eighth of a round trip ... */
+    REORDER_STEP_SHIFT = 2,    /* ... and a quarter more at each proof of reordering */
+    REORDER_MEMORY_LOSSES = 16, /* real losses after which reordering is forgotten */
+    LOST_MEMORY = 16           /* packets declared lost whose acknowledgement would be noticed */
 };
 
 enum sent_flags {
@@ -38,6 +42,11 @@ struct sent_packet {
     struct fragment fragments[FRAGMENTS_MAX];
 };
 
+struct lost_packet {
+    uint64_t number; /* UINT64_MAX: none */
+    uint64_t sent_ns;
+};
+
 struct ledger {
     uint64_t next_number;
     uint64_t largest_acked; /* valid once has_acked */
@@ -47,6 +56,10 @@ struct ledger {
     uint32_t oldest, newest;
     uint32_t count;
     bool has_acked;
+    uint8_t lost_next;       /* in lost_memory */
+    uint16_t real_losses;    /* since reordering was last seen */
+    uint64_t reorder_ns;     /* extra time that packets are given; 0: no reordering seen */
+    struct lost_packet lost_memory[LOST_MEMORY];
 };
 
 void ledger_init(struct ledger *ledger, uint64_t first_number);
@@ -60,6 +73,11 @@ void ledger_add(struct ledger *ledger, struct store *store, uint32_t sent);
  * Errors: *is_violation when the frame names numbers that were never sent. */
 uint32_t ledger_acked(struct ledger *ledger, struct store *store, const struct ack_frame *ack,
                       bool *is_violation);
+
+/* Looks for packets in the frame that were declared lost; returns how many. They make the ledger
+ * more patient. */
+uint32_t ledger_spurious(struct ledger *ledger, const struct ack_frame *ack,
+                         const struct rtt *rtt, uint64_t now_ns);
 
 /* Takes out what counts as lost at `now_ns`: a chain as above. Sets loss_ns. */
 uint32_t ledger_lost(struct ledger *ledger, struct store *store, const struct rtt *rtt,

@@ -9,8 +9,9 @@
 enum swift_constant {
     BETA_256 = 205,            /* 0.8: weight of the excess delay */
     DECREASE_MAX_256 = 128,    /* 0.5: largest cut for delay or loss */
-    TIMEOUTS_BEFORE_RESET = 3, /* then the window falls to one packet */
-    LOSS_PACKETS_MIN = 4,      /* losses alone never push the window below this */
+    TIMEOUTS_BEFORE_RESET = 3,  /* then the window falls to one packet */
+    LOSS_PACKETS_MIN = 4,       /* losses alone never push the window below this */
+    LOSS_DECREASE_MIN_256 = 16, /* 1/16: cut for a lone loss; twice the share lost for more */
     RACK_TARGET_NS = 25000,    /* queueing admitted above the smallest round trip */
     CLOUD_TARGET_NS = 500000,  /* hosts of a cloud are noisier than their network */
     SCALING_RANGE_NS = 100000 /* added for flows with small windows */
@@ -102,17 +103,26 @@ static void acked(struct congestion *congestion, const struct congestion_ack *ac
     clamp(congestion);
 }
 
-static void decrease_for_loss(struct congestion *congestion, uint64_t now_ns) {
+static void decrease_for_loss(struct congestion *congestion, uint64_t now_ns, uint64_t cut_256) {
     if (congestion->window > packets(congestion, LOSS_PACKETS_MIN)) {
-        decrease(congestion, now_ns, DECREASE_MAX_256);
+        congestion->prior_window = congestion->window;
+        decrease(congestion, now_ns, cut_256);
     }
 }
 
-static void lost(struct congestion *congestion, uint64_t now_ns, uint64_t sent_ns,
-                 uint64_t srtt_ns) {
-    congestion->is_slow_start = false;
-    if (sent_ns >= congestion->reduced_ns && now_ns >= congestion->reduced_ns + srtt_ns) {
-        decrease_for_loss(congestion, now_ns);
+/* Delay has told of a queue before it overflows, so a loss is most often noise: it costs as much
+ * as it says. Few lost packets cost little; a burst of them halves the window, as in the paper. */
+static void lost(struct congestion *congestion, const struct congestion_loss *loss) {
+    bool is_old = loss->sent_ns < congestion->reduced_ns ||
+                  loss->now_ns < congestion->reduced_ns + loss->srtt_ns;
+    if (!is_old) {
+        uint64_t cut_256 =
+            2 * (loss->lost_bytes << (8 + WINDOW_FRACTION_BITS)) / congestion->window;
+        if (cut_256 >= DECREASE_MAX_256) {
+            congestion->is_slow_start = false;
+        }
+        decrease_for_loss(congestion, loss->now_ns,
+                          cut_256 > LOSS_DECREASE_MIN_256 ? cut_256 : LOSS_DECREASE_MIN_256);
     }
     clamp(congestion);
 }
@@ -120,7 +130,7 @@ static void lost(struct congestion *congestion, uint64_t now_ns, uint64_t sent_n
 static void timed_out(struct congestion *congestion, uint64_t now_ns) {
     congestion->is_slow_start = false;
     if (++congestion->timeouts_in_row < TIMEOUTS_BEFORE_RESET) {
-        decrease_for_loss(congestion, now_ns);
+        decrease_for_loss(congestion, now_ns, DECREASE_MAX_256);
     } else if (congestion->window > packets(congestion, 1)) {
         congestion->timeouts_in_row = 0;
         congestion->window = packets(congestion, 1);
