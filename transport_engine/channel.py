@@ -1,0 +1,152 @@
+"""The application's end of a channel: packed records in, records out, and a doorbell.
+
+Knows the layout of a record as the native module reports it; not what records mean.
+Source: docs/channel.md
+"""
+
+import struct
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias
+
+from transport_engine._native import ffi, lib
+from transport_engine.errors import ChannelCorruptError, EngineGoneError, error_of
+
+RecordTuple: TypeAlias = tuple[int, ...]
+"""The fields of a `struct te_record`, in the order of `FIELDS`."""
+
+_CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
+
+
+def _record_struct() -> struct.Struct:
+    """The format of `struct te_record`; its fields are unsigned and lie without gaps."""
+    layout = ffi.typeof("struct te_record").fields
+    record = struct.Struct("=" + "".join(_CODES[ffi.sizeof(field.type)] for _, field in layout))
+    if record.size != ffi.sizeof("struct te_record"):
+        raise AssertionError("struct te_record has gaps")
+    return record
+
+
+RECORD: Final = _record_struct()
+FIELDS: Final[tuple[str, ...]] = tuple(name for name, _ in ffi.typeof("struct te_record").fields)
+
+READABLE: Final[int] = lib.TE_WAKE_READABLE
+WRITABLE: Final[int] = lib.TE_WAKE_WRITABLE
+
+_SIZE: Final = FIELDS.index("size_bytes")
+_HEADS_MAX: Final = 64
+_PAYLOAD_BYTES: Final[int] = 4 * lib.TE_RECORD_PAYLOAD_MAX
+
+
+class Channel:
+    """One process's rings to and from an engine.
+
+    Owner: takes over both descriptors, also when it fails. Thread: one.
+    Errors: ChannelCorruptError and NoEngineError when it is made; every method EngineGoneError once
+    the channel is closed.
+    """
+
+    __slots__ = ("_channel", "_heads", "_heads_bytes", "_payload", "_payload_bytes")
+
+    def __init__(self, memory_fd: int, doorbell_fd: int) -> None:
+        made = ffi.new("struct te_channel **")
+        why = ffi.new("char[]", lib.TE_WHY_BYTES)
+        self._channel: Any = None
+        code = lib.te_channel_open(memory_fd, doorbell_fd, made, why)
+        if code != 0:
+            raise error_of(code, ffi.string(why).decode())
+        self._channel = made[0]
+        self._heads = ffi.new("struct te_record[]", _HEADS_MAX)
+        self._heads_bytes = ffi.buffer(self._heads)
+        self._payload = ffi.new("uint8_t[]", _PAYLOAD_BYTES)
+        self._payload_bytes = ffi.buffer(self._payload)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._channel is None else f"fd={self.fileno()}"
+        return f"<Channel {state}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._channel is None
+
+    def fileno(self) -> int:
+        """Becomes readable when the engine rings, and when it is gone."""
+        fd: int = lib.te_channel_fd(self._open())
+        return fd
+
+    def send(self, records: bytes | bytearray | memoryview) -> int:
+        """Offers packed whole records, each padded; returns the bytes taken, 0 when full.
+
+        Errors: ValueError for a record that breaks the rules; ChannelCorruptError.
+        """
+        view = ffi.from_buffer("uint8_t[]", records)
+        taken: int = lib.te_channel_send(self._open(), view, len(view))
+        if taken < 0:
+            if taken == lib.TE_E_INVALID:
+                raise ValueError("not whole, valid records in order (docs/channel.md §2)")
+            raise ChannelCorruptError("the engine moved a ring's position where none can be")
+        return taken
+
+    def receive(self) -> list[tuple[RecordTuple, bytes]]:
+        """The records that arrived, at most a burst of them.
+
+        Errors: ChannelCorruptError.
+        """
+        heads, payload = self._heads, self._payload
+        count: int = lib.te_channel_receive(
+            self._open(), heads, _HEADS_MAX, payload, _PAYLOAD_BYTES
+        )
+        if count <= 0:
+            if count < 0:
+                raise ChannelCorruptError("the engine wrote a record that breaks the rules")
+            return []
+        payload_bytes = self._payload_bytes
+        received: list[tuple[RecordTuple, bytes]] = []
+        at = 0
+        for head in RECORD.iter_unpack(self._heads_bytes[: count * RECORD.size]):
+            end = at + head[_SIZE]
+            received.append((head, payload_bytes[at:end]))
+            at = end
+        return received
+
+    def ring(self) -> None:
+        """Wakes the engine if it sleeps; once after a burst of sends, and of receives."""
+        lib.te_channel_ring(self._open())
+
+    def arm(self, wake: int) -> int:
+        """Prepares to sleep for READABLE, WRITABLE or both; returns those that are true already.
+
+        Sleep on `fileno` only if it returns 0.
+        """
+        ready: int = lib.te_channel_arm(self._open(), wake)
+        return ready
+
+    def awake(self) -> None:
+        """Empties the doorbell after `fileno` became readable.
+
+        Errors: EngineGoneError.
+        """
+        if lib.te_channel_awake(self._open()) != 0:
+            raise EngineGoneError("the engine closed this channel: it stopped, or was killed")
+
+    def close(self) -> None:
+        """Unmaps the rings; the engine then ends the flows. A second call does nothing."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            lib.te_channel_close(channel)
+
+    def _open(self) -> Any:
+        if self._channel is None:
+            raise EngineGoneError("this channel was closed")
+        return self._channel

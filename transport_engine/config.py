@@ -1,0 +1,212 @@
+"""What an engine may be told, as pydantic models and as TOML, with a sentence for every mistake.
+
+Defaults that are not written here are the engine's own (te_engine_config_init); so are the last
+checks. Does not open anything.
+"""
+
+import os
+import tomllib
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from transport_engine._native import ffi, lib
+from transport_engine.endpoint import PORT_MAX, Endpoint, packed_address
+from transport_engine.errors import ConfigError
+from transport_engine.mistakes import sentences
+
+IPAddress: TypeAlias = IPv4Address | IPv6Address
+Seconds: TypeAlias = Annotated[float, Field(ge=0.001, le=3600)]
+Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+
+_NS: Final = 1_000_000_000
+_PPM: Final = 1_000_000
+_PROFILES: Final = {"rack": 0, "cloud": 1}
+_STRICT: Final = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limits(BaseModel):
+    """Bounds on what an engine holds; None: the engine's default."""
+
+    model_config = _STRICT
+
+    channels_max: Annotated[int, Field(ge=1, le=lib.TE_CHANNELS_MAX)] | None = None
+    flows_max: Annotated[int, Field(ge=1, le=lib.TE_FLOWS_MAX)] | None = None
+    message_bytes_max: Annotated[int, Field(ge=1024, le=lib.TE_MESSAGE_BYTES_MAX)] | None = None
+    credit_bytes: Annotated[int, Field(ge=1024, le=(1 << 32) - 1)] | None = None
+    pool_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 40)] | None = None
+    handshake_timeout_seconds: Seconds | None = None
+    keep_alive_seconds: Seconds | None = None
+    dead_seconds: Seconds | None = None
+    spin_seconds: Annotated[float, Field(ge=0, le=3600)] | None = None
+
+
+class Faults(BaseModel):
+    """What the engine does to datagrams that arrive, for tests: fractions from 0 to 1."""
+
+    model_config = _STRICT
+
+    loss: Fraction = 0.0
+    duplicate: Fraction = 0.0
+    corrupt: Fraction = 0.0
+    reorder: Fraction = 0.0
+    reorder_seconds: Annotated[float, Field(ge=0, le=10)] = 0.001
+    seed: Annotated[int, Field(ge=0, le=(1 << 63) - 1)] = 1
+
+
+class EngineConfig(BaseModel):
+    """All that an engine needs to open.
+
+    `netif` is for the driver to read; with dpdk, EAL arguments separated by spaces.
+    """
+
+    model_config = _STRICT
+
+    driver: Literal["udp", "dpdk", "loopback"] = "udp"
+    netif: str = ""
+    address: IPAddress = IPv4Address("127.0.0.1")
+    port: Annotated[int, Field(ge=0, le=PORT_MAX)] = 0
+    gateway: IPAddress | None = None
+    prefix_bits: Annotated[int, Field(ge=0, le=128)] | None = None
+    mtu_bytes: Annotated[int, Field(ge=1280, le=9216)] | None = None
+    congestion: Literal["swift", "fixed"] | None = None
+    profile: Literal["rack", "cloud"] | None = None
+    security: Literal["none"] | None = None
+    limits: Limits = Limits()
+    faults: Faults = Faults()
+
+    @model_validator(mode="after")
+    def _says_that_nothing_is_encrypted(self) -> Self:
+        inside = self.driver == "loopback" or self.address.is_loopback
+        if self.security is None and not inside:
+            raise ValueError(
+                f"address is {self.address}, which other machines can reach, and the wire is not "
+                'encrypted yet: write security = "none" to accept that whoever sits on the '
+                "path can read and forge calls, or use a loopback address"
+            )
+        return self
+
+    def into_c(self) -> tuple[Any, list[Any]]:
+        """A `struct te_engine_config`, and the strings that it points to.
+
+        Owner: keep both until the engine is closed.
+        """
+        config = ffi.new("struct te_engine_config *")
+        lib.te_engine_config_init(config)
+        strings = [ffi.new("char[]", self.driver.encode()), ffi.new("char[]", self.netif.encode())]
+        config.driver, config.netif = strings
+        if self.congestion is not None:
+            strings.append(ffi.new("char[]", self.congestion.encode()))
+            config.congestion = strings[-1]
+        if self.profile is not None:
+            config.profile = _PROFILES[self.profile]
+        if self.mtu_bytes is not None:
+            config.mtu_bytes = self.mtu_bytes
+        if self.prefix_bits is not None:
+            config.prefix_bits = self.prefix_bits
+        if self.gateway is not None:
+            ffi.memmove(config.gateway, packed_address(self.gateway), lib.TE_ADDRESS_BYTES)
+        Endpoint(self.address, self.port).into_c(config.local)
+        _limits_into_c(self.limits, config)
+        _faults_into_c(self.faults, config.fault)
+        return config, strings
+
+
+class ControlConfig(BaseModel):
+    """How a sidecar is reached, by whom, and for how much.
+
+    The engine's own user and root are always allowed.
+    """
+
+    model_config = _STRICT
+
+    socket: Path | None = None
+    allow_uids: tuple[Annotated[int, Field(ge=0, le=(1 << 32) - 2)], ...] = ()
+    connections_per_uid_max: Annotated[int, Field(ge=1, le=lib.TE_CHANNELS_MAX)] = 256
+    ring_bytes_max: Annotated[int, Field(ge=lib.TE_RING_BYTES_MIN, le=lib.TE_RING_BYTES_MAX)] = (
+        16 << 20
+    )
+    messages_per_second_max: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
+    drain_seconds: Annotated[float, Field(ge=0, le=60)] = 2.0
+
+
+class SidecarConfig(BaseModel):
+    """A sidecar's file: [engine], [engine.limits], [engine.faults], [control]."""
+
+    model_config = _STRICT
+
+    engine: EngineConfig = EngineConfig(port=lib.TE_PORT_DEFAULT)
+    control: ControlConfig = ControlConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _calls_from_the_known_port(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("engine"), dict):
+            return data | {"engine": {"port": lib.TE_PORT_DEFAULT} | data["engine"]}
+        return data
+
+
+def _limits_into_c(limits: Limits, config: Any) -> None:
+    for name, value in limits:
+        if value is None:
+            continue
+        if name.endswith("_seconds"):
+            setattr(config, name.removesuffix("seconds") + "ns", round(value * _NS))
+        else:
+            setattr(config, name, value)
+    if limits.message_bytes_max is not None and limits.credit_bytes is None:
+        config.credit_bytes = max(config.credit_bytes, limits.message_bytes_max)
+
+
+def _faults_into_c(faults: Faults, fault: Any) -> None:
+    for name in ("loss", "duplicate", "corrupt", "reorder"):
+        setattr(fault, f"{name}_ppm", round(getattr(faults, name) * _PPM))
+    fault.reorder_ns = round(faults.reorder_seconds * _NS)
+    fault.seed = faults.seed
+
+
+def user_socket_path() -> Path:
+    """Where a sidecar of this user listens, unless told otherwise."""
+    if os.geteuid() == 0:
+        return system_socket_path()
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    folder = Path(runtime, "machnet") if runtime else Path(f"/tmp/machnet-{os.geteuid()}")  # noqa: S108 -- its owner is checked
+    return folder / "engine.sock"
+
+
+def system_socket_path() -> Path:
+    """Where root's sidecar listens."""
+    return Path("/run/machnet/engine.sock")
+
+
+def default_socket_path() -> Path:
+    """$MRPC_SOCKET, else this user's."""
+    chosen = os.environ.get("MRPC_SOCKET")
+    return Path(chosen) if chosen else user_socket_path()
+
+
+def load(path: Path) -> SidecarConfig:
+    """Reads a sidecar's TOML file.
+
+    Errors: ConfigError, one line for each mistake: file, key, value, what is allowed.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    return parse(data, str(path))
+
+
+def parse(data: dict[str, Any], source: str) -> SidecarConfig:
+    """Checks what a TOML file said; `source` names it in errors.
+
+    Errors: ConfigError.
+    """
+    try:
+        return SidecarConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(sentences(error, SidecarConfig, source)) from None

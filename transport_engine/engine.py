@@ -1,0 +1,270 @@
+"""One engine in this process: opened, commanded, and polled by a loop or run in a thread.
+
+A thin skin over te_engine_*. Does not know sockets, applications' rights or records.
+
+Thread: commands come from one thread. While `start` has the engine run in its own thread, that is
+the only other one; else whoever commands it polls it too.
+"""
+
+import random
+import select
+import threading
+import time
+from types import TracebackType
+from typing import Any, Final, Self
+
+from transport_engine._native import ffi, lib
+from transport_engine.channel import Channel
+from transport_engine.config import EngineConfig
+from transport_engine.endpoint import Endpoint
+from transport_engine.errors import PortInUseError, TransportError, error_of
+from transport_engine.stats import Stats, stats_of
+
+RING_BYTES: Final = 1 << 20
+COMMAND_SECONDS_MAX: Final = 5.0
+FREE_PORT_FIRST: Final = 49152  # the dynamic ports of RFC 6335 §6
+FREE_PORT_LAST: Final = 65535
+FREE_PORT_TRIES_MAX: Final = 64
+
+
+class Engine:
+    """An engine, open until `close`.
+
+    Errors: ConfigError, NoEngineError, PortInUseError, NoRoomError when it is made.
+    """
+
+    def __init__(self, config: EngineConfig) -> None:
+        self.config = config
+        self._engine: Any = None
+        self._thread: threading.Thread | None = None
+        self._is_driven = False  # by te_engine_run, in whatever thread
+        self._unanswered: Any = None  # a command that took too long; its memory stays
+        self._token = 0
+        self._c_config, self._strings = config.into_c()
+        made = ffi.new("struct te_engine **")
+        why = ffi.new("char[]", lib.TE_WHY_BYTES)
+        code = lib.te_engine_open(self._c_config, made, why)
+        if code != 0:
+            raise error_of(code, ffi.string(why).decode())
+        self._engine = made[0]
+
+    def __repr__(self) -> str:
+        state = "closed" if self._engine is None else "running" if self._is_driven else "polled"
+        return f"<Engine {self.config.driver} {state}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- driving it --
+
+    def poll(self) -> int:
+        """Moves one burst; returns the records and datagrams moved."""
+        moved: int = lib.te_engine_poll(self._open())
+        return moved
+
+    def arm(self) -> int:
+        """Prepares to sleep on `fileno`; returns for how many nanoseconds at most, 0: poll now."""
+        wait_ns: int = lib.te_engine_arm(self._open())
+        return wait_ns
+
+    def fileno(self) -> int:
+        """Becomes readable when there is something to poll for."""
+        fd: int = lib.te_engine_fd(self._open())
+        return fd
+
+    @property
+    def wakes(self) -> bool:
+        """Whether a datagram makes `fileno` readable; else the netif wants polling."""
+        return bool(lib.te_engine_wakes(self._open()))
+
+    def run(self) -> None:
+        """Polls, spins and sleeps until `stop`, without the GIL."""
+        engine = self._open()
+        self._is_driven = True
+        try:
+            lib.te_engine_run(engine)
+        finally:
+            self._is_driven = False
+
+    def start(self) -> None:
+        """Runs the engine in a thread of its own."""
+        if self._is_driven:
+            raise RuntimeError("this engine runs already")
+        self._is_driven = True  # before a command can poll beside the thread
+        self._thread = threading.Thread(target=self.run, name="transport-engine", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends `run`; waits for the thread that `start` made."""
+        lib.te_engine_stop(self._open())
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def close(self) -> None:
+        """Tells peers and applications, then frees everything. A second call does nothing."""
+        if self._engine is None:
+            return
+        if self._thread is not None:
+            self.stop()
+        engine, self._engine = self._engine, None
+        lib.te_engine_close(engine)
+
+    # -- what it is told --
+
+    @property
+    def driver(self) -> str:
+        """The netif driver's name."""
+        return self.config.driver
+
+    @property
+    def local(self) -> Endpoint:
+        """Where the netif is bound: the address of listeners, and the port that calls come from."""
+        endpoint = ffi.new("struct te_endpoint *")
+        lib.te_engine_local(self._open(), endpoint)
+        return Endpoint.from_c(endpoint)
+
+    def attach(self, ring_bytes: int = RING_BYTES) -> tuple[int, Channel]:
+        """Makes a channel for this process; returns its index and the application's end.
+
+        Errors: ConfigError (ring_bytes), NoRoomError.
+        """
+        index, memory_fd, doorbell_fd = self.attach_descriptors(ring_bytes)
+        try:
+            return index, Channel(memory_fd, doorbell_fd)
+        except TransportError:
+            self.detach(index)
+            raise
+
+    def attach_descriptors(self, ring_bytes: int = RING_BYTES) -> tuple[int, int, int]:
+        """Makes a channel for another process; returns its index and the two descriptors.
+
+        Owner: the descriptors are the caller's.
+        """
+        done = self._command(lib.TE_ATTACH, f"no channel of {ring_bytes} bytes", ring_bytes)
+        return done.value, done.memory_fd, done.doorbell_fd
+
+    def detach(self, channel: int) -> None:
+        """Ends a channel's flows and listeners and frees it."""
+        self._command(lib.TE_DETACH, f"channel {channel} cannot be detached", channel=channel)
+
+    def listen(self, channel: int, port: int) -> int:
+        """Accepts flows to a port, 0: a free one; returns it.
+
+        Errors: PortInUseError, NoRoomError.
+        """
+        if port != 0:
+            return self._listen(channel, port)
+        for free in random.sample(range(FREE_PORT_FIRST, FREE_PORT_LAST), FREE_PORT_TRIES_MAX):
+            try:
+                return self._listen(channel, free)
+            except PortInUseError:
+                continue
+        raise PortInUseError(f"{FREE_PORT_TRIES_MAX} ports taken at random are all in use")
+
+    def unlisten(self, channel: int, port: int) -> None:
+        """Accepts no more flows to a port; those that are open stay."""
+        what = f"port {port} has no listener of this channel"
+        self._command(lib.TE_UNLISTEN, what, channel=channel, endpoint=self._at(port))
+
+    def connect(self, channel: int, remote: Endpoint, token: int) -> None:
+        """Starts to open a flow; the answer is a record in the channel that carries the token.
+
+        Errors: ConfigError (an endpoint without a port), NoRoomError, EngineGoneError (it drains).
+        """
+        what = f"no flow to {remote}"
+        self._command(lib.TE_CONNECT, what, channel=channel, endpoint=remote, token=token)
+
+    def stats(self) -> Stats:
+        """The counters now."""
+        stats = ffi.new("struct te_stats *")
+        self._command(lib.TE_STATS, "no statistics", stats=stats)
+        return stats_of(stats)
+
+    def drain(self) -> None:
+        """Refuses new flows, and closes each once its messages are delivered."""
+        self._command(lib.TE_DRAIN, "the engine cannot drain")
+
+    # -- commands --
+
+    def _open(self) -> Any:
+        if self._engine is None:
+            raise RuntimeError("this engine is closed")
+        return self._engine
+
+    def _at(self, port: int) -> Endpoint:
+        return Endpoint(self.local.address, port)
+
+    def _listen(self, channel: int, port: int) -> int:
+        what = f"port {port} of {self.local.address} cannot be listened on"
+        done = self._command(lib.TE_LISTEN, what, channel=channel, endpoint=self._at(port))
+        bound: int = done.value
+        return bound
+
+    def _command(
+        self,
+        op: int,
+        what: str,
+        ring_bytes: int = 0,
+        *,
+        channel: int = 0,
+        endpoint: Endpoint | None = None,
+        token: int | None = None,
+        stats: Any = ffi.NULL,
+    ) -> Any:
+        """Posts one command and waits for its completion; `what` opens the sentence of an error."""
+        self._token += 1
+        command = ffi.new("struct te_command *")
+        command.op = op
+        command.channel = channel
+        command.token = self._token if token is None else token
+        command.ring_bytes = ring_bytes
+        command.stats = stats
+        if endpoint is not None:
+            endpoint.into_c(command.endpoint)
+        if self._unanswered is not None:
+            raise TransportError(f"{what}: the engine hangs")
+        code = lib.te_engine_command(self._open(), command)
+        if code != 0:
+            raise error_of(code, f"{what}: the engine takes no commands now")
+        done = self._completion()
+        if done is None:
+            self._unanswered = (command, stats)
+            raise TransportError(f"{what}: no answer from the engine in {COMMAND_SECONDS_MAX} s")
+        if done.error != 0:
+            raise error_of(done.error, f"{what}: {_REASONS.get(done.error, 'it failed')}")
+        return done
+
+    def _completion(self) -> Any:
+        """The completion of the one command under way; None if it takes too long."""
+        done = ffi.new("struct te_completion *")
+        deadline = time.monotonic() + COMMAND_SECONDS_MAX
+        while lib.te_engine_completion(self._open(), done) != 0:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            if self._is_driven:
+                wait = select.poll()
+                wait.register(lib.te_engine_completion_fd(self._engine), select.POLLIN)
+                wait.poll(left * 1e3)
+            else:
+                lib.te_engine_poll(self._engine)
+        return done
+
+
+_REASONS: Final[dict[int, str]] = {
+    lib.TE_E_INVALID: "a value is out of its range",
+    lib.TE_E_NO_MEMORY: "a table or a pool of the engine is full; raise its limits",
+    lib.TE_E_CLOSED: "the engine is shutting down",
+    lib.TE_E_IN_USE: "it is in use",
+    lib.TE_E_SYSTEM: "the operating system refused",
+    lib.TE_E_UNKNOWN: "there is no such channel or listener",
+}

@@ -1,0 +1,62 @@
+"""What can go wrong between an application and its engine, sorted by who must react.
+
+Each error's text is a sentence that says what to do. Knows nothing of calls.
+"""
+
+from typing import Final
+
+from transport_engine._native import ffi, lib
+
+
+class TransportError(Exception):
+    """An engine, or the way to it, failed."""
+
+
+class ConfigError(TransportError):
+    """A configuration is wrong: the sentence names file, key, value and what is allowed."""
+
+
+class NoEngineError(TransportError):
+    """There is no engine to attach to, or one could not be started."""
+
+
+class EngineGoneError(TransportError):
+    """The engine that this application was attached to is gone, and its flows with it."""
+
+
+class PortInUseError(TransportError):
+    """Somebody listens on that port already."""
+
+
+class ForbiddenError(TransportError):
+    """The engine's policy does not let this process do that."""
+
+
+class NoRoomError(TransportError):
+    """A table or a memory pool of the engine is full."""
+
+
+class ChannelCorruptError(TransportError):
+    """Shared memory holds what no honest side writes: a bug, or an attack."""
+
+
+_CLASSES: Final[dict[int, type[TransportError]]] = {
+    lib.TE_E_INVALID: ConfigError,
+    lib.TE_E_NO_MEMORY: NoRoomError,
+    lib.TE_E_CLOSED: EngineGoneError,
+    lib.TE_E_IN_USE: PortInUseError,
+    lib.TE_E_NO_DRIVER: NoEngineError,
+    lib.TE_E_SYSTEM: NoEngineError,
+    lib.TE_E_CORRUPT: ChannelCorruptError,
+}
+
+
+def error_name(code: int) -> str:
+    """The name of a negative enum te_error."""
+    name: bytes = ffi.string(lib.te_error_name(code))
+    return name.decode()
+
+
+def error_of(code: int, sentence: str) -> TransportError:
+    """The exception for a negative enum te_error."""
+    return _CLASSES.get(code, TransportError)(sentence or error_name(code))

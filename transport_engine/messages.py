@@ -1,0 +1,133 @@
+"""What an application and a sidecar say to each other on the control socket.
+
+One msgpack map for each message of a SOCK_SEQPACKET socket: requests carry `op` and an `id`, which
+the answer repeats beside `result` or `error`. Knows bytes and shapes, no sockets.
+Source: docs/channel.md §6
+"""
+
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import msgpack
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from transport_engine import errors
+from transport_engine._native import lib
+from transport_engine.endpoint import PORT_MAX, Endpoint
+from transport_engine.errors import TransportError
+
+MESSAGE_BYTES_MAX: Final = 4096
+VERSION: Final = 1
+
+_ID_MAX: Final = (1 << 64) - 1
+Identifier: TypeAlias = Annotated[int, Field(ge=0, le=_ID_MAX)]
+Port: TypeAlias = Annotated[int, Field(ge=0, le=PORT_MAX)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    id: Identifier
+
+
+class Attach(_Request):
+    """Asks for a channel; the answer brings two descriptors."""
+
+    op: Literal["attach"] = "attach"
+    version: int = VERSION
+    ring_bytes: Annotated[int, Field(ge=lib.TE_RING_BYTES_MIN, le=lib.TE_RING_BYTES_MAX)]
+
+
+class Listen(_Request):
+    """Asks for the flows to a port, 0: a free one."""
+
+    op: Literal["listen"] = "listen"
+    port: Port
+
+
+class Unlisten(_Request):
+    """Gives a port back."""
+
+    op: Literal["unlisten"] = "unlisten"
+    port: Port
+
+
+class Connect(_Request):
+    """Asks for a flow; `remote` is an endpoint as text."""
+
+    op: Literal["connect"] = "connect"
+    remote: Annotated[str, Field(max_length=64)]
+    token: Identifier
+
+
+class Stats(_Request):
+    """Asks for the engine's counters."""
+
+    op: Literal["stats"] = "stats"
+
+
+class Detach(_Request):
+    """Gives the channel back; closing the socket does the same."""
+
+    op: Literal["detach"] = "detach"
+
+
+Request: TypeAlias = Attach | Listen | Unlisten | Connect | Stats | Detach
+_REQUESTS: Final[TypeAdapter[Request]] = TypeAdapter(Annotated[Request, Field(discriminator="op")])
+
+
+class BadMessageError(Exception):
+    """Bytes that are no request."""
+
+
+def pack(message: dict[str, Any]) -> bytes:
+    """One message as bytes."""
+    packed: bytes = msgpack.packb(message)
+    return packed
+
+
+def pack_request(request: Request) -> bytes:
+    """One request as bytes."""
+    return pack(request.model_dump())
+
+
+def unpack(data: bytes) -> Any:
+    """One message; any bytes give a value or BadMessageError."""
+    try:
+        return msgpack.unpackb(data, strict_map_key=True)
+    except (ValueError, msgpack.UnpackException, RecursionError) as error:
+        raise BadMessageError(f"not a msgpack map: {error}") from error
+
+
+def unpack_request(data: bytes) -> Request:
+    """One request; any bytes give one or BadMessageError."""
+    try:
+        return _REQUESTS.validate_python(unpack(data))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadMessageError(f"{where}: {first['msg']}") from error
+
+
+def endpoint_of(request: Connect) -> Endpoint:
+    """The remote end of a connect.
+
+    Errors: BadMessageError.
+    """
+    try:
+        return Endpoint.parse(request.remote)
+    except ValueError as error:
+        raise BadMessageError(str(error)) from error
+
+
+def pack_error(request_id: int, error: TransportError) -> bytes:
+    """The answer to a request that failed."""
+    what = {"name": type(error).__name__, "sentence": str(error)[:1024]}
+    return pack({"id": request_id, "error": what})
+
+
+def error_from(answer: dict[str, Any]) -> TransportError:
+    """The error that an answer carries, as the class that it was there."""
+    what = answer["error"]
+    found = getattr(errors, str(what["name"]), TransportError)
+    is_ours = isinstance(found, type) and issubclass(found, TransportError)
+    return (found if is_ours else TransportError)(str(what["sentence"]))

@@ -1,0 +1,106 @@
+"""Says what is wrong in a configuration: file, key, value and what is allowed.
+
+Works from a pydantic model's errors and its JSON schema; knows no key by name.
+"""
+
+import difflib
+from typing import Any, Final, TypeAlias
+
+from pydantic import BaseModel, ValidationError
+
+Schema: TypeAlias = dict[str, Any]
+
+_VALUE_CHARACTERS_MAX: Final = 60
+_KINDS: Final = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
+_FORMATS: Final = {
+    "ipv4": "an IPv4 address",
+    "ipv6": "an IPv6 address",
+    "path": "a path",
+}
+
+
+def sentences(error: ValidationError, model: type[BaseModel], source: str) -> str:
+    """One line for each mistake; `source` opens it."""
+    whole = model.model_json_schema()
+    lines: dict[str, None] = {}  # a union reports a mistake for each of its members
+    for detail in error.errors(include_url=False):
+        lines[f"{source}: {_sentence(detail, whole)}"] = None
+    return "\n".join(lines)
+
+
+def _sentence(detail: Any, whole: Schema) -> str:
+    keys, schema, siblings = _follow(detail["loc"], whole)
+    key = ".".join(keys)
+    if detail["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(keys[-1], siblings, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(siblings)}"
+        return f"{key} is not a key; {hint}"
+    if detail["type"] == "value_error" and "properties" in schema:
+        return f"{key}.{detail['ctx']['error']}" if key else str(detail["ctx"]["error"])
+    return f"{key} is {_toml(detail['input'])}; allowed is {allowed(schema, whole)}"
+
+
+def _follow(location: tuple[int | str, ...], whole: Schema) -> tuple[list[str], Schema, list[str]]:
+    """The keys of a location, the schema there, and the keys beside it.
+
+    What pydantic appends for members of unions is no key, and ends the walk.
+    """
+    keys: list[str] = []
+    schema = whole
+    siblings: list[str] = []
+    for part in location:
+        if isinstance(part, int):
+            keys[-1] += f"[{part}]"
+            schema = schema.get("items", {})
+            continue
+        if "properties" not in schema:
+            break
+        keys.append(part)
+        siblings = list(schema["properties"])
+        schema = _resolved(schema["properties"].get(part, {}), whole)
+    return keys, schema, siblings
+
+
+def _resolved(schema: Schema, whole: Schema) -> Schema:
+    reference: str | None = schema.get("$ref")
+    if reference is None:
+        return schema
+    resolved: Schema = whole["$defs"][reference.rpartition("/")[2]]
+    return resolved
+
+
+def allowed(schema: Schema, whole: Schema) -> str:
+    """What a schema lets through, in words."""
+    schema = _resolved(schema, whole)
+    if "anyOf" in schema:
+        members = [member for member in schema["anyOf"] if member.get("type") != "null"]
+        return " or ".join(allowed(member, whole) for member in members)
+    if "const" in schema:
+        return _toml(schema["const"])
+    if "enum" in schema:
+        return " or ".join(_toml(choice) for choice in schema["enum"])
+    if "format" in schema:
+        name: str = schema["format"]
+        return _FORMATS.get(name, name)
+    words = _KINDS.get(schema.get("type", ""), "a string")
+    if "minimum" in schema and "maximum" in schema:
+        words += f" from {schema['minimum']} to {schema['maximum']}"
+    if "items" in schema:
+        words += f", each {allowed(schema['items'], whole)}"
+    return words
+
+
+def _toml(value: Any) -> str:
+    """A value as it stands in a TOML file, cut if it is long."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    if len(text) > _VALUE_CHARACTERS_MAX:
+        return text[: _VALUE_CHARACTERS_MAX - 3] + "..."
+    return text

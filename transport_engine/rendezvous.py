@@ -1,0 +1,140 @@
+"""The place where a sidecar is found: a UNIX socket, a lock beside it, and their folder.
+
+One lock holder at a time; what a dead one left is cleaned up by the next. Knows no messages.
+"""
+
+import contextlib
+import fcntl
+import os
+import socket
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from transport_engine.errors import ConfigError, NoEngineError
+
+BACKLOG: Final = 128
+_FOLDER_MODE: Final = 0o750
+_SOCKET_MODE: Final = 0o660
+_LOCK_TRIES_MAX: Final = 16
+_PID_BYTES_MAX: Final = 32
+
+
+class Rendezvous:
+    """A listening SOCK_SEQPACKET socket at `path`, until it is closed.
+
+    Errors: NoEngineError if another process is there; ConfigError for a path that cannot be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock_path = path.with_name(path.name + ".lock")
+        _check_folder(path.parent)
+        self._lock_fd = self._locked()
+        try:
+            _remove_stale(path)
+            self.socket = self._listening()
+        except BaseException:
+            self._unlock()
+            raise
+
+    def __repr__(self) -> str:
+        return f"<Rendezvous {self.path}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Removes the socket and the lock. A second call does nothing."""
+        if self._lock_fd >= 0:
+            with contextlib.suppress(FileNotFoundError):
+                self.path.unlink()
+            self.socket.close()
+            self._unlock()
+
+    def _locked(self) -> int:
+        """Takes the lock; a holder that ends unlinks its file, which then locks nobody out."""
+        for _ in range(_LOCK_TRIES_MAX):
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            try:
+                lock_fd = os.open(self._lock_path, flags, 0o600)
+            except OSError as error:
+                raise ConfigError(f"{self._lock_path} cannot be made: {error.strerror}") from error
+            try:
+                fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(lock_fd, _PID_BYTES_MAX, 0).decode("ascii", "replace").strip()
+                os.close(lock_fd)
+                raise NoEngineError(
+                    f"an engine is there already: process {holder or 'unknown'} serves {self.path}"
+                ) from None
+            if _is_at(lock_fd, self._lock_path):
+                os.truncate(lock_fd, 0)
+                os.pwrite(lock_fd, f"{os.getpid()}\n".encode(), 0)
+                return lock_fd
+            os.close(lock_fd)
+        raise NoEngineError(f"{self._lock_path} changes hands all the time")
+
+    def _unlock(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._lock_path.unlink()
+        os.close(self._lock_fd)
+        self._lock_fd = -1
+
+    def _listening(self) -> socket.socket:
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        try:
+            listening.setblocking(False)
+            listening.bind(str(self.path))
+            self.path.chmod(_SOCKET_MODE)
+            listening.listen(BACKLOG)
+        except OSError as error:
+            listening.close()
+            raise ConfigError(f"{self.path} cannot be bound: {error}") from error
+        return listening
+
+
+def _check_folder(folder: Path) -> None:
+    """Makes the folder; refuses one in which somebody else could replace the socket."""
+    try:
+        if not folder.exists():
+            folder.mkdir(mode=_FOLDER_MODE, parents=True)
+            folder.chmod(_FOLDER_MODE)  # whatever the umask
+        status = folder.stat()
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be made: {error.strerror}") from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise ConfigError(f"{folder} is not a folder")
+    is_sticky = bool(status.st_mode & stat.S_ISVTX)
+    if status.st_uid not in (0, os.geteuid()) or (status.st_mode & 0o002 and not is_sticky):
+        raise ConfigError(
+            f"{folder} belongs to user {status.st_uid} with mode {status.st_mode & 0o7777:o}: "
+            "others could put a socket of theirs there; choose a folder of your own"
+        )
+
+
+def _remove_stale(path: Path) -> None:
+    """Removes the socket of a dead engine; the lock says that it is dead."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(status.st_mode):
+        raise ConfigError(f"{path} exists and is not a socket; choose another path")
+    path.unlink()
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False

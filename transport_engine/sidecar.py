@@ -1,0 +1,70 @@
+"""A process that runs one engine for many applications.
+
+The control plane has the main thread, the engine a thread of its own. A signal lets the flows end,
+then stops; a second one does not wait. Nothing is left behind.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from typing import Final
+
+from transport_engine.config import SidecarConfig, default_socket_path
+from transport_engine.control import ControlServer
+from transport_engine.engine import Engine
+from transport_engine.policy import Policy
+from transport_engine.rendezvous import Rendezvous
+
+DRAIN_PAUSE_SECONDS: Final = 0.01
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+log = logging.getLogger("transport_engine.sidecar")
+
+
+def run_sidecar(config: SidecarConfig, on_ready: Callable[[str], None]) -> None:
+    """Serves until a signal; `on_ready` gets a sentence that says where, once it does.
+
+    Errors: TransportError when it cannot start.
+    """
+    path = config.control.socket or default_socket_path()
+    with Rendezvous(path) as place, Engine(config.engine) as engine:
+        engine.start()
+        server = ControlServer(engine, Policy.of(config.control), place.socket)
+        sentence = f"engine on {engine.local} ({engine.driver}), applications attach at {path}"
+        asyncio.run(_serve(engine, server, config, lambda: on_ready(sentence)))
+
+
+async def _serve(
+    engine: Engine, server: ControlServer, config: SidecarConfig, on_ready: Callable[[], None]
+) -> None:
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    asked_twice = asyncio.Event()
+
+    def on_signal() -> None:
+        (asked_twice if asked.is_set() else asked).set()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        server.start()
+        on_ready()
+        await asked.wait()
+        server.refuse()
+        await _drain(engine, config.control.drain_seconds, asked_twice)
+    finally:
+        server.close()
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+async def _drain(engine: Engine, seconds: float, asked_twice: asyncio.Event) -> None:
+    """Lets the flows end, for a bounded time."""
+    engine.drain()
+    tries = round(seconds / DRAIN_PAUSE_SECONDS)
+    for _ in range(tries):
+        if asked_twice.is_set() or engine.stats()["flows_open"] == 0:
+            return
+        await asyncio.sleep(DRAIN_PAUSE_SECONDS)
+    log.warning("%d flows did not end in %s s", engine.stats()["flows_open"], seconds)
