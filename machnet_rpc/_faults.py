@@ -91,11 +91,9 @@ def _rebuilt(kind: type[Exception], data: object) -> Exception | None:
         if isinstance(data, dict):
             hints = typing.get_type_hints(kind)
             return kind(**{name: ValueCodec(hints[name]).load(data[name]) for name in data})
-        if isinstance(data, list):
-            return kind(*data)
+        return kind(*data) if isinstance(data, list) else None
     except (TypeError, ValueError, KeyError):  # the peer's contract declares other fields
         return None
-    return None
 
 
 def _placed(error: Exception, method: str, peer: str) -> Exception:

@@ -35,11 +35,16 @@ class DescribedService:
 
 @service(NAME)
 class ReflectionContract:
-    """What `mrpc ls` and `mrpc call` ask."""
+    """What `mrpc ls`, `mrpc call` and `mrpc ping` ask."""
 
     @rpc(idempotent=True)
     async def services(self) -> list[DescribedService]:
         """All services of this server, itself included."""
+        raise NotImplementedError
+
+    @rpc(idempotent=True)
+    async def ping(self, data: bytes) -> bytes:
+        """The same bytes, for `mrpc ping`."""
         raise NotImplementedError
 
 
@@ -52,6 +57,10 @@ class Reflection(ReflectionContract):
     @rpc
     async def services(self) -> list[DescribedService]:
         return self.description
+
+    @rpc
+    async def ping(self, data: bytes) -> bytes:
+        return data
 
 
 def describe(contracts: Sequence[Contract]) -> list[DescribedService]:

@@ -5,40 +5,29 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Final
 
+import pydantic
+
 from machnet_rpc._protocol.records import Head
 from machnet_rpc._transports.base import Transport
 from transport_engine.config import EngineConfig
 from transport_engine.endpoint import Endpoint
-from transport_engine.engine import Engine
+from transport_engine.errors import ConfigError
+from transport_engine.inline import open_inline
 
 POLL_NS: Final = 200_000  # between polls of a netif that cannot wake a sleeper
-_ROUTE_PORT: Final = 9  # any port does: nothing is sent to it
+_ANY_PORT: Final = 9  # nothing is sent to it
 
 
 class InlineLink:
     """A link that owns its engine; the pump's turns are the engine's polls."""
 
     def __init__(self, config: EngineConfig, skipped: tuple[tuple[str, str], ...] = ()) -> None:
-        self._engine = Engine(config)
-        try:
-            self._channel_index, self._channel = self._engine.attach()
-        except BaseException:
-            self._engine.close()
-            raise
+        self._attachment = open_inline(config)
+        self._engine = self._attachment.engine
+        self._channel = self._attachment.channel
         driver = config.driver
         self.transport = Transport(f"inline+{driver}", driver, driver == "dpdk", skipped)
-        self.address = str(self._engine.local.address)
-
-    @classmethod
-    def towards(
-        cls, host: str, *, is_local: bool, skipped: tuple[tuple[str, str], ...]
-    ) -> "InlineLink":
-        """An engine over UDP, bound to `host`, or to the address from which `host` is reached.
-
-        Errors: TransportError.
-        """
-        local = host if is_local else source_towards(host)
-        return cls(EngineConfig(driver="udp", local=Endpoint(ip_address(local), 0)), skipped)
+        self.address = str(self._attachment.local.address)
 
     def filenos(self) -> Sequence[int]:
         return (self._engine.fileno(),)
@@ -55,7 +44,7 @@ class InlineLink:
     def ring(self) -> None:
         """The engine does not sleep while the pump turns."""
 
-    def arm(self, wake: int) -> int:  # noqa: ARG002 (room in the ring comes by polling)
+    def arm(self, wake: int) -> int:
         sleep_ns = self._engine.arm()
         return sleep_ns if self._engine.wakes else min(sleep_ns, POLL_NS)
 
@@ -63,20 +52,38 @@ class InlineLink:
         """Polling quiets the engine's descriptor."""
 
     async def listen(self, port: int) -> int:
-        return self._engine.listen(self._channel_index, port)
+        return await self._attachment.listen(port)
 
     async def connect(self, address: str, token: int) -> None:
-        self._engine.connect(self._channel_index, Endpoint.parse(address), token)
+        await self._attachment.connect(Endpoint.parse(address), token)
 
     async def close(self) -> None:
-        self._channel.close()
-        self._engine.close()
+        await self._attachment.close()
+
+
+def udp_towards(host: str, *, is_local: bool) -> EngineConfig:
+    """An engine over UDP, bound to `host` itself or to the address from which it is reached.
+
+    Errors: ConfigError for an address that other machines reach, because nothing is encrypted yet.
+    """
+    local = host if is_local else source_towards(host)
+    try:
+        return EngineConfig(driver="udp", address=ip_address(local))
+    except pydantic.ValidationError as error:
+        raise ConfigError(
+            f"{local} can be reached by other machines, and calls are not encrypted yet: accept "
+            f'that with via=EngineConfig(address="{local}", security="none"), or run a sidecar '
+            "whose configuration does"
+        ) from error
 
 
 def source_towards(host: str) -> str:
-    """The local address from which the kernel would send to `host`; sends nothing."""
+    """The local address from which the kernel would send to `host`; sends nothing.
+
+    Errors: OSError where there is no route.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect((host, _ROUTE_PORT))
+        probe.connect((host, _ANY_PORT))
         source: str = probe.getsockname()[0]
     return source

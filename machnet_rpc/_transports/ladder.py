@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from machnet_rpc._transports.base import Link
-from machnet_rpc._transports.inline import InlineLink
+from machnet_rpc._transports.inline import InlineLink, udp_towards
 from machnet_rpc._transports.memory import MemoryNetwork
 from machnet_rpc._transports.sidecar import SidecarLink
 from transport_engine.config import EngineConfig
@@ -57,4 +57,4 @@ async def _link(host: str, reach: Reach, *, is_local: bool) -> Link:
         return await SidecarLink.attach(None)
     except NoEngineError as error:
         skipped = (("sidecar", str(error)),)
-    return InlineLink.towards(host, is_local=is_local, skipped=skipped)
+    return InlineLink(udp_towards(host, is_local=is_local), skipped)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from machnet_rpc._protocol.records import Head
 from machnet_rpc._transports.base import FOREVER_NS, Transport
-from transport_engine import Endpoint, Sidecar, attach
+from transport_engine.attach import SidecarAttachment, attach
+from transport_engine.endpoint import Endpoint
 
 
 class SidecarLink:
     """A link whose engine runs on a core of its own."""
 
-    def __init__(self, attachment: Sidecar) -> None:
+    def __init__(self, attachment: SidecarAttachment) -> None:
         self._attachment = attachment
         self._channel = attachment.channel
         driver = attachment.driver
@@ -24,7 +25,7 @@ class SidecarLink:
 
         Errors: NoEngineError where none answers.
         """
-        return cls(await (attach() if path is None else attach(path)))
+        return cls(await attach(path))
 
     def filenos(self) -> Sequence[int]:
         return (self._channel.fileno(),)

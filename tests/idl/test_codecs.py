@@ -1,5 +1,6 @@
 """Any value of a supported type comes back equal; any bytes give a value or a CodecError."""
 
+import contextlib
 import dataclasses
 import datetime as dt
 from decimal import Decimal
@@ -147,10 +148,8 @@ def test_any_bytes_give_a_value_or_a_codec_error(
     @given(wild)
     def decode(payload: bytes) -> None:
         for attempt in (arguments.decode, result.decode):
-            try:
+            with contextlib.suppress(CodecError):
                 attempt(payload)
-            except CodecError as error:
-                assert str(error)
 
     decode()
 

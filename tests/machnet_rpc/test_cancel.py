@@ -18,15 +18,7 @@ from machnet_rpc import (
 )
 from tests.machnet_rpc.conftest import ADDRESS
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
-
-
-async def until(condition: object) -> None:
-    assert callable(condition)
-    for _ in range(10_000):
-        if condition():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("it never came true")
+from tests.machnet_rpc.waiting import until
 
 
 async def test_cancelling_a_call_cancels_its_handler(client: Client, book: LedgerBook) -> None:
@@ -40,12 +32,8 @@ async def test_cancelling_a_call_cancels_its_handler(client: Client, book: Ledge
 
 async def test_a_deadline_cancels_the_handler(client: Client, book: LedgerBook) -> None:
     with pytest.raises(DeadlineExceeded):
-        await client.using(timeout=None).stub(Ledger).sleep.using(timeout=0.03)(9)
-    for _ in range(100):
-        await asyncio.sleep(0.001)
-        if book.journal == ["start", "cancelled"]:
-            return
-    raise AssertionError(book.journal)
+        await client.stub(Ledger).sleep.using(timeout=0.03)(9)
+    await until(lambda: book.journal == ["start", "cancelled"])
 
 
 async def test_a_contracts_own_timeout_holds(network: MemoryNetwork, server: Server) -> None:

@@ -30,6 +30,7 @@ from machnet_rpc import (
 from machnet_rpc._transports.memory import MemoryLink
 from tests.machnet_rpc.conftest import ADDRESS
 from tests.machnet_rpc.ledger import Entry, Frozen, Ledger, LedgerBook, Overdrawn
+from tests.machnet_rpc.waiting import until
 
 Call = Callable[[Client], Any]
 BIG = b"x" * ((16 << 20) + 1)
@@ -63,7 +64,7 @@ TRUTH: list[tuple[str, Call, type[RpcError], str, str, str]] = [
     ),
     (
         "wrong here",
-        lambda c: c.stub(Ledger).balance("a", 5),
+        lambda c: c.stub(Ledger).balance("a", 5),  # type: ignore[arg-type]
         InvalidArgument,
         "no",
         "encoding",
@@ -133,12 +134,13 @@ async def test_a_name_without_a_method(client: Client, wrong: str) -> None:
 
 async def test_wrong_arity_is_a_type_error_as_for_any_function(client: Client) -> None:
     ledger: Any = client.stub(Ledger)
-    for call, words in (
+    calls: list[tuple[Callable[[], Any], str]] = [
         (lambda: ledger.balance(), "needs its argument 'account'"),
         (lambda: ledger.balance("a", "b", "c"), "takes 2 arguments, not 3"),
         (lambda: ledger.balance("a", account="b"), "got 'account' twice"),
         (lambda: ledger.echo(dat=b""), "has no argument 'dat'"),
-    ):
+    ]
+    for call, words in calls:
         with pytest.raises(TypeError, match=words):
             await call()
 
@@ -171,8 +173,7 @@ async def test_a_dead_server_ends_calls_and_a_restarted_one_is_used(
     async with connect(ADDRESS, via=network) as client:
         async with serve(book, ADDRESS, via=network, grace=0) as server:
             pending = asyncio.ensure_future(client.stub(Ledger).sleep.using(timeout=5)(5))
-            while "start" not in book.journal:
-                await asyncio.sleep(0)
+            await until(lambda: book.journal)
             die(server)
             with pytest.raises(Unavailable, match="stopped answering") as caught:
                 await pending
@@ -190,18 +191,17 @@ async def test_a_server_comes_back_when_its_engine_does(
         die(server)
         connection = client._keeper.connection
         assert connection is not None
-        while not connection.is_closed:
-            await asyncio.sleep(0)
+        await until(lambda: connection.is_closed)
         assert await client.stub(Ledger).echo(b"2") == b"2"
 
 
-async def test_a_client_attaches_anew_when_its_engine_died(client: Client) -> None:
+async def test_a_client_attaches_anew_when_its_engine_died(
+    client: Client, book: LedgerBook
+) -> None:
     ledger = client.stub(Ledger)
     assert await ledger.echo(b"1") == b"1"
     pending = asyncio.ensure_future(ledger.sleep.using(timeout=5)(5))
-    while not client._keeper.connection or not client._keeper.connection.outgoing:
-        await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await until(lambda: book.journal)
     assert client._keeper.pump is not None
     link = client._keeper.pump.link
     assert isinstance(link, MemoryLink)
@@ -230,8 +230,7 @@ async def test_calls_beyond_the_limits_are_refused(network: MemoryNetwork) -> No
             await ledger.echo(b"x" * 51)
         assert caught.value.executed == "yes"
         slow = [asyncio.ensure_future(ledger.sleep.using(timeout=9)(9)) for _ in range(2)]
-        while server.handlers_running < 2:
-            await asyncio.sleep(0)
+        await until(lambda: server.handlers_running == 2)
         with pytest.raises(ResourceExhausted, match="which is the limit") as caught:
             await ledger.echo(b"")
         assert caught.value.executed == "no"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = '''
+PROGRAM = """
 from typing import assert_type
 
 from machnet_rpc import Client, connect, rpc, serve, service
@@ -82,7 +82,7 @@ async def use(client: Client) -> None:
     text: str = await gateway.place(Order())  # wrong
     await gateway.plaice(Order())  # wrong
     connect("127.0.0.1:1", require="speed")  # wrong
-'''.lstrip()
+""".lstrip()
 
 WRONG = {number for number, line in enumerate(PROGRAM.splitlines(), 1) if "# wrong" in line}
 ROOT = Path(__file__).parents[2]

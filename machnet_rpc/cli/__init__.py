@@ -1,0 +1,75 @@
+"""The command line `mrpc`: serve, call, look, measure, and run engines.
+
+Exit status: 0 done; 1 a call failed, or the doctor found something wrong; 2 the command line, an
+address or a contract is wrong; 3 there is no engine, or it failed; 130 interrupted.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
+
+import uvloop
+
+from machnet_rpc.cli import call, engine, ls, ping, serve
+from machnet_rpc.cli.arguments import UsageError
+from machnet_rpc.errors import AddressError, ContractError, RpcError
+from transport_engine.errors import ConfigError, TransportError
+
+COMMANDS: Final = (serve, call, ls, ping, engine)
+DESCRIPTION: Final = "Typed remote calls between Python programs, past the kernel."
+EPILOG: Final = """\
+try it:
+  mrpc serve shop:Shop --listen 127.0.0.1:7000        run a service
+  mrpc ls 127.0.0.1:7000                              see what it offers
+  mrpc call 127.0.0.1:7000 shop/price '"apple"'       call it
+  mrpc ping 127.0.0.1:7000                            see how fast it is
+  mrpc doctor                                         see what would make it faster
+
+exit status: 0 done, 1 the call failed, 2 wrong usage, 3 no engine, 130 interrupted
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        ran: int | Coroutine[Any, Any, int] = arguments.run(arguments)
+        if isinstance(ran, int):
+            return ran
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(ran)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 1
+    except RpcError as error:
+        return _failed(arguments, 1, str(error), error.as_dict())
+    except (UsageError, AddressError, ContractError, ConfigError) as error:
+        return _failed(arguments, 2, str(error), {"message": str(error)})
+    except (TransportError, OSError) as error:
+        return _failed(arguments, 3, str(error), {"message": str(error)})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mrpc",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add(commands)
+    return parser
+
+
+def _failed(
+    arguments: argparse.Namespace, status: int, sentence: str, facts: dict[str, str]
+) -> int:
+    print(f"mrpc: {sentence}", file=sys.stderr)
+    if arguments.json:
+        print(json.dumps({"error": facts}))
+    return status

@@ -1,0 +1,95 @@
+"""Arguments that several commands share, and how they become clients and text."""
+
+import argparse
+import base64
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias
+
+from machnet_rpc.client import Client, connect
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+"""What `add_subparsers` returns; argparse has no public name for it."""
+Run: TypeAlias = Callable[[argparse.Namespace], int | Coroutine[Any, Any, int]]
+
+
+class UsageError(Exception):
+    """The command line asks for what makes no sense; the sentence says what would."""
+
+
+def add_command(commands: Commands, name: str, run: Run, summary: str) -> argparse.ArgumentParser:
+    """A command that `run` runs, with the options that all have."""
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON value")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_way(parser: argparse.ArgumentParser) -> None:
+    """The options that choose how packets travel."""
+    parser.add_argument(
+        "--engine", metavar="SOCKET", help="attach to the sidecar behind this socket"
+    )
+    parser.add_argument("--require", choices=["bypass"], help="fail unless packets pass the kernel")
+
+
+def add_target(parser: argparse.ArgumentParser) -> None:
+    """The server to call, and for how long."""
+    parser.add_argument("address", metavar="ADDR", help="host:port of the server")
+    parser.add_argument(
+        "--timeout",
+        type=seconds,
+        default=5.0,
+        metavar="SECONDS",
+        help="for each call (default: %(default)s)",
+    )
+    add_way(parser)
+
+
+def client_of(arguments: argparse.Namespace) -> Client:
+    """The client that the arguments of `add_target` describe; it does not wait for a server."""
+    return connect(
+        arguments.address,
+        via=arguments.engine,
+        require=arguments.require,
+        timeout=arguments.timeout,
+        wait=False,
+    )
+
+
+def seconds(text: str) -> float:
+    """A positive number of seconds, for argparse."""
+    value = float(text)
+    if not 0 < value < 1e9:
+        raise ValueError(text)
+    return value
+
+
+def shown(value: object, *, compact: bool = False) -> str:
+    """A value as JSON; bytes as text if they are, else as {"base64": ...}."""
+    return json.dumps(
+        _jsonable(value), indent=None if compact else 2, ensure_ascii=False, default=str
+    )
+
+
+def _jsonable(value: Any) -> Any:
+    match value:
+        case bytes():
+            try:
+                return value.decode()
+            except UnicodeDecodeError:
+                return {"base64": base64.b64encode(value).decode()}
+        case dict():
+            return {
+                key if isinstance(key, str) else str(_jsonable(key)): _jsonable(each)
+                for key, each in value.items()
+            }
+        case list() | tuple():
+            return [_jsonable(each) for each in value]
+        case _:
+            return value

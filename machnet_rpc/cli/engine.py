@@ -1,0 +1,40 @@
+"""`mrpc engine`: run a sidecar, to which the applications of this machine attach."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+from machnet_rpc.cli.arguments import Commands, add_command
+from transport_engine.config import SidecarConfig, load
+from transport_engine.sidecar import run_sidecar
+
+EPILOG = """\
+Without --config it sends UDP through the kernel, on loopback only. With a configuration
+([engine] driver = "dpdk") packets pass the kernel; `mrpc doctor` says what this machine lacks for
+that. Applications find the socket by themselves, or by MRPC_SOCKET.
+"""
+
+
+def add(commands: Commands) -> None:
+    """Declares the command."""
+    parser = add_command(commands, "engine", run, "run a sidecar for this machine's applications")
+    parser.epilog = EPILOG
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML; see docs/operations.md")
+    parser.add_argument("--socket", type=Path, metavar="PATH", help="where applications attach")
+    parser.add_argument("--verbose", action="store_true", help="log attaching and detaching")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; returns its exit status. The engine has an event loop of its own."""
+    logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING)
+    config = load(arguments.config) if arguments.config else SidecarConfig()
+    if arguments.socket is not None:
+        control = config.control.model_copy(update={"socket": arguments.socket})
+        config = config.model_copy(update={"control": control})
+
+    def on_ready(sentence: str) -> None:
+        print(json.dumps({"ready": sentence}) if arguments.json else f"ready: {sentence}", flush=True)
+
+    run_sidecar(config, on_ready)
+    return 0

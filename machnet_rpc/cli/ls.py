@@ -1,0 +1,45 @@
+"""`mrpc ls`: what a server offers, with types."""
+
+import argparse
+import dataclasses
+
+from machnet_rpc.cli.arguments import Commands, add_command, add_target, client_of, shown
+from machnet_rpc.reflection import NAME, DescribedMethod, ReflectionContract
+
+
+def add(commands: Commands) -> None:
+    """Declares the command."""
+    parser = add_command(commands, "ls", run, "list the services and methods of a server")
+    add_target(parser)
+    parser.add_argument("--schema", action="store_true", help="show the JSON Schema of each type")
+    parser.add_argument("--all", action="store_true", help="show built-in services too")
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; returns its exit status."""
+    async with client_of(arguments) as client:
+        services = await client.stub(ReflectionContract).services()
+    if not arguments.all:
+        services = [service for service in services if service.name != NAME]
+    if arguments.json:
+        print(shown([dataclasses.asdict(service) for service in services]))
+        return 0
+    for service in services:
+        print(f"{service.name} (version {service.version})")
+        for method in service.methods:
+            print(f"  {service.name}/{method.name}{method.signature}{_remarks(method)}")
+            if arguments.schema:
+                _print_schemas(method)
+    return 0
+
+
+def _remarks(method: DescribedMethod) -> str:
+    remarks = [f"timeout {method.timeout:g} s"]
+    if method.idempotent:
+        remarks.append("idempotent")
+    return f"   # {', '.join(remarks)}"
+
+
+def _print_schemas(method: DescribedMethod) -> None:
+    for name, schema in (*method.arguments.items(), ("->", method.result)):
+        print(f"      {name}: {shown(schema, compact=True)}")

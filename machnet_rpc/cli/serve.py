@@ -1,0 +1,113 @@
+"""`mrpc serve`: run services that a module defines, until interrupted."""
+
+import argparse
+import asyncio
+import importlib
+import inspect
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from machnet_rpc.cli.arguments import Commands, UsageError, add_command, add_way, seconds
+from machnet_rpc.errors import ContractError
+from machnet_rpc.server import GRACE_SECONDS, Server
+
+LISTEN = "127.0.0.1:7000"
+EPILOG = """\
+TARGET is module:name, where name is a Server, an implementation (an object or its class), a list
+of them, or a function (async or not) that returns one of these. The current directory is searched
+first, as by `python -m`.
+"""
+
+
+def add(commands: Commands) -> None:
+    """Declares the command."""
+    parser = add_command(commands, "serve", run, "run a service")
+    parser.epilog = EPILOG
+    parser.add_argument("target", metavar="TARGET", help="module:name of what to serve")
+    parser.add_argument(
+        "--listen", default=LISTEN, metavar="ADDR", help="host:port (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--grace",
+        type=seconds,
+        default=GRACE_SECONDS,
+        metavar="SECONDS",
+        help="for calls under way when it ends (default: %(default)s)",
+    )
+    add_way(parser)
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; returns its exit status."""
+    server = await server_of(arguments.target)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    await server.listen(arguments.listen, via=arguments.engine, require=arguments.require)
+    try:
+        _say_ready(server, as_json=arguments.json)
+        await ended.wait()
+        if not arguments.json:
+            print(f"closing: {server.handlers_running} calls under way", file=sys.stderr)
+    finally:
+        await server.close(arguments.grace)
+    return 0
+
+
+async def server_of(target: str) -> Server:
+    """The server that "module:name" stands for.
+
+    Errors: UsageError, ContractError.
+    """
+    found = _named(target)
+    if inspect.isclass(found) or inspect.isroutine(found):
+        try:
+            found = found()
+        except TypeError as error:
+            raise UsageError(f"{target} cannot be called without arguments: {error}") from error
+    if inspect.isawaitable(found):
+        found = await found
+    if isinstance(found, Server):
+        return found
+    try:
+        return Server(*found) if isinstance(found, list | tuple) else Server(found)
+    except ContractError as error:
+        raise ContractError(f"{target}: {error}") from error
+
+
+def _named(target: str) -> Any:
+    module_name, colon, name = target.partition(":")
+    if not (colon and module_name and name):
+        raise UsageError(f"{target!r} names nothing: write module:name, as in shop:Shop")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # it is there, but imports what is not
+        raise UsageError(f"there is no module {error.name} in {here} or on the path") from error
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise UsageError(f"module {module_name} has no {name}")
+        found = getattr(found, part)
+    return found
+
+
+def _say_ready(server: Server, *, as_json: bool) -> None:
+    names = [contract.name for contract in server.contracts]
+    if as_json:
+        facts = {
+            "address": server.address,
+            "services": names,
+            "transport": str(server.transport),
+        }
+        print(json.dumps(facts), flush=True)
+    else:
+        print(f"serving {', '.join(names[:-1])} at {server.address} by {server.transport}")
+        print("stop it with Ctrl-C", flush=True)

@@ -1,0 +1,198 @@
+"""Every command against a server in memory: what it prints, and its exit status."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from machnet_rpc import ContractError, MemoryNetwork, RpcError, Server
+from machnet_rpc import cli as mrpc
+from machnet_rpc.cli.arguments import UsageError
+from machnet_rpc.cli.histogram import Latencies, bars
+from machnet_rpc.cli.serve import server_of
+from tests.machnet_rpc.conftest import ADDRESS
+
+Capture = pytest.CaptureFixture[str]
+
+
+async def run(network: MemoryNetwork, *argv: str) -> int:
+    arguments = mrpc._parser().parse_args(argv)
+    arguments.engine = network
+    status: int = await arguments.run(arguments)
+    return status
+
+
+@pytest.fixture(autouse=True)
+def _served(server: Server) -> None:
+    """A ledger listens at ADDRESS."""
+
+
+async def test_call(network: MemoryNetwork, capsys: Capture) -> None:
+    entry = '{"account": "a", "amount": "1.5"}'
+    assert await run(network, "call", ADDRESS, "ledger/post", entry) == 0
+    assert json.loads(capsys.readouterr().out) == {"account": "a", "amount": "1.5"}
+    assert await run(network, "call", ADDRESS, "ledger/balance", '{"account": "b"}') == 0
+    assert capsys.readouterr().out == "null\n"
+    assert await run(network, "call", ADDRESS, "ledger/nothing", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["result"], facts["transport"]) == (None, "memory")
+    assert 0 < facts["seconds"] < 5
+
+
+async def test_call_with_raw_bytes(network: MemoryNetwork, capsys: Capture) -> None:
+    for written, shown in (('"text"', "text"), ('{"base64": "/w=="}', {"base64": "/w=="})):
+        assert await run(network, "call", ADDRESS, "ledger/echo", written, "--json") == 0
+        assert json.loads(capsys.readouterr().out)["result"] == shown
+    with pytest.raises(UsageError, match="takes raw bytes"):
+        await run(network, "call", ADDRESS, "ledger/echo", "5")
+    with pytest.raises(UsageError, match="base64 is malformed"):
+        await run(network, "call", ADDRESS, "ledger/echo", '{"base64": "x"}')
+
+
+@pytest.mark.parametrize(
+    ("method", "request_json", "kind", "words"),
+    [
+        ("ledger/nope", "1", RpcError, "has no such method; it has balance"),
+        ("nope/nope", "1", RpcError, "no such service here; there is ledger"),
+        ("ledger", "1", ContractError, "service/method"),
+        ("ledger/post", "{", UsageError, "not JSON"),
+        ("ledger/post", '{"account": 5}', RpcError, "account: Input should be a valid string"),
+    ],
+)
+async def test_wrong_calls_get_a_sentence(
+    network: MemoryNetwork, method: str, request_json: str, kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind, match=words):
+        await run(network, "call", ADDRESS, method, request_json)
+
+
+async def test_ls(network: MemoryNetwork, capsys: Capture) -> None:
+    assert await run(network, "ls", ADDRESS) == 0
+    out = capsys.readouterr().out
+    assert "ledger (version 3)" in out
+    assert "  ledger/post(entry: Entry) -> Balance   # timeout 10 s" in out
+    assert "ledger/sleep(seconds: float) -> str   # timeout 0.05 s" in out
+    assert "mrpc.reflection" not in out
+    assert await run(network, "ls", ADDRESS, "--schema", "--all") == 0
+    out = capsys.readouterr().out
+    assert "mrpc.reflection/services() -> list[" in out
+    assert '"title": "Entry"' in out
+    assert await run(network, "ls", ADDRESS, "--json") == 0
+    (ledger,) = json.loads(capsys.readouterr().out)
+    assert (ledger["name"], len(ledger["methods"])) == ("ledger", 7)
+
+
+async def test_ping(network: MemoryNetwork, capsys: Capture) -> None:
+    assert await run(network, "ping", ADDRESS, "--count", "50", "--interval", "0") == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^50 pings of 64 bytes to 127\.0\.0\.1:7000 by memory$", out, re.MULTILINE)
+    assert "█" in out
+    assert re.search(r"p99\.9 [\d.]+ µs", out)
+    assert await run(network, "ping", ADDRESS, "--count", "5", "--interval", "0", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["count"], facts["lost"]) == (5, 0)
+    assert facts["min"] <= facts["p50"] <= facts["p99.9"] <= facts["max"]
+    with pytest.raises(UsageError, match="--count from 1"):
+        await run(network, "ping", ADDRESS, "--count", "0")
+
+
+MODULE = """
+from tests.machnet_rpc.ledger import LedgerBook
+from machnet_rpc import Server
+
+book = LedgerBook()
+several = [book]
+server = Server(book)
+number = 5
+
+def made():
+    return LedgerBook()
+
+async def made_slowly():
+    return [LedgerBook()]
+
+def needs(x):
+    return x
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    name = f"shop_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"{name}.py").write_text(MODULE)
+    (tmp_path / f"{name}_broken.py").write_text("import no_such_module_at_all\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return name
+
+
+async def test_what_serve_takes(module: str) -> None:
+    for name in ("book", "several", "server", "made", "made_slowly", "LedgerBook"):
+        server = await server_of(f"{module}:{name}")
+        assert [contract.name for contract in server.contracts] == ["ledger", "mrpc.reflection"]
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "words"),
+    [
+        ("{}", UsageError, "write module:name"),
+        ("{}:nope", UsageError, "has no nope"),
+        ("{}x:book", UsageError, "there is no module"),
+        ("{}_broken:book", ModuleNotFoundError, "no_such_module_at_all"),
+        ("{}:number", ContractError, "int is no service"),
+        ("{}:needs", UsageError, "cannot be called without arguments"),
+    ],
+)
+async def test_what_serve_does_not_take(
+    module: str, target: str, kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind, match=words):
+        await server_of(target.format(module))
+
+
+def test_help_names_every_command(capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        mrpc.main(["--help"])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    for command in ("serve", "call", "ls", "ping", "engine", "doctor"):
+        assert re.search(rf"^    {command} ", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "words"),
+    [
+        (["ls", "nowhere"], 2, "'nowhere' is not an address"),
+        (["serve", "nothing"], 2, "write module:name"),
+        (["serve", "json:loads", "--json"], 2, "cannot be called"),
+    ],
+)
+def test_errors_go_to_stderr_with_a_status(
+    argv: list[str], status: int, words: str, capsys: Capture
+) -> None:
+    assert mrpc.main(argv) == status
+    said = capsys.readouterr()
+    assert said.err.startswith("mrpc: ")
+    assert words in said.err
+    assert bool(said.out) == ("--json" in argv)
+
+
+def test_percentiles_are_samples_that_were_seen() -> None:
+    latencies = Latencies([1e-6 * n for n in range(1, 1001)])
+    assert latencies.summary() == {
+        "min": 1.0,
+        "max": 1000.0,
+        "p50": 500.0,
+        "p90": 900.0,
+        "p99": 990.0,
+        "p99.9": 999.0,
+    }
+    assert Latencies([5e-6]).summary()["p99.9"] == 5.0
+
+
+@pytest.mark.parametrize("samples", [[1e-6], [1e-6] * 9, [1e-6, 1e-3, 1.0], [0.0, 1e-6]])
+def test_bars_count_every_sample_once(samples: list[float]) -> None:
+    lines = bars(Latencies(samples))
+    assert sum(int(line.rsplit(" ", 1)[1]) for line in lines) == len(samples)
+    assert any("█" * 40 in line for line in lines)

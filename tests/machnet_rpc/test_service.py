@@ -1,0 +1,133 @@
+"""Contracts and implementations that are wrong are found when a server or stub is built."""
+
+from typing import Any
+
+import pytest
+
+from machnet_rpc import ContractError, MemoryNetwork, Server, connect, rpc, serve, service
+from machnet_rpc.service import method_id, resolve
+from machnet_rpc.testing import local
+from tests.machnet_rpc.ledger import Ledger, LedgerBook
+from transport_engine.errors import PortInUseError
+
+
+class Missing(Ledger):
+    pass
+
+
+class Changed(LedgerBook):
+    async def echo(self, data: str) -> bytes:  # type: ignore[override]
+        return data.encode()
+
+
+class NotAsync(LedgerBook):
+    def nothing(self) -> None:  # type: ignore[override]
+        pass
+
+
+class Plain:
+    pass
+
+
+@service("empty")
+class Empty:
+    pass
+
+
+class EmptyDesk(Empty):
+    pass
+
+
+@service("untyped")
+class Untyped:
+    @rpc
+    async def method(self, it) -> None:  # type: ignore[no-untyped-def]
+        raise NotImplementedError
+
+
+class UntypedDesk(Untyped):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("implementation", "words"),
+    [
+        (Missing(), "Missing: post is missing; balance is missing"),
+        (Changed(), "ledger/echo: data is str, not bytes"),
+        (NotAsync(), "ledger/nothing must be an `async def`"),
+        (Plain(), "Plain is no service: decorate its contract"),
+        (EmptyDesk(), "Empty has no method"),
+        (UntypedDesk(), "untyped/method: argument it has no type"),
+        (Ledger(), "Ledger is a contract: serve what implements it"),
+        (LedgerBook, r"pass an instance, LedgerBook\(\)"),
+    ],
+)
+def test_a_server_is_not_built_on_what_is_wrong(implementation: object, words: str) -> None:
+    with pytest.raises(ContractError, match=words):
+        Server(implementation)
+
+
+def test_the_same_service_twice() -> None:
+    with pytest.raises(ContractError, match="have one method id"):
+        Server(LedgerBook(), LedgerBook())
+
+
+def test_nothing_to_serve() -> None:
+    with pytest.raises(ContractError, match="at least one"):
+        Server()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: service(""), "cannot name a service"),
+        (lambda: service("a/b"), "cannot name a service"),
+        (lambda: rpc(timeout=0), "more than 0 seconds"),
+        (lambda: rpc(lane=256), "from 0 to 255"),
+    ],
+)
+def test_wrong_declarations(make: Any, words: str) -> None:
+    with pytest.raises(ContractError, match=words):
+        make()
+
+
+def test_method_ids_are_hashes_of_service_and_method() -> None:
+    found = resolve(Ledger).methods["echo"].method_id
+    assert found == method_id("ledger", "echo")
+    assert found >> 32 == method_id("ledger", "post") >> 32
+    assert found & 0xFFFFFFFF == method_id("other", "echo") & 0xFFFFFFFF
+    assert method_id("", "") == 0xE3B0C442_E3B0C442  # the first bytes of SHA-256 of nothing
+
+
+async def test_a_stub_of_no_service(network: MemoryNetwork) -> None:
+    async with connect("127.0.0.1:1", via=network) as client:
+        with pytest.raises(ContractError, match="Plain is no service"):
+            client.stub(Plain)
+
+
+async def test_a_port_in_use(network: MemoryNetwork) -> None:
+    async with serve(LedgerBook(), "127.0.0.1:5", via=network):
+        with pytest.raises(PortInUseError, match="port 5"):
+            async with serve(LedgerBook(), "127.0.0.1:5", via=network):
+                pass
+
+
+@pytest.mark.parametrize("wrong", ["", "7000", ":7000", "h:x", "h:65536", "::1:7000", "h:-1"])
+async def test_addresses_that_are_none(wrong: str) -> None:
+    with pytest.raises(ValueError, match="is not an address"):
+        connect(wrong)
+
+
+async def test_a_host_that_does_not_exist(network: MemoryNetwork) -> None:
+    with pytest.raises(ValueError, match="has no address"):
+        async with connect("no-such-host.invalid:7000", via=network):
+            pass
+
+
+async def test_implementations_are_plain_objects_too() -> None:
+    assert await LedgerBook().echo(b"direct") == b"direct"
+
+
+async def test_the_testing_kit() -> None:
+    async with local(LedgerBook()) as client:
+        assert await client.stub(Ledger).echo(b"1") == b"1"
