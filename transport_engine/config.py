@@ -19,6 +19,7 @@ from transport_engine.mistakes import sentences
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 Seconds: TypeAlias = Annotated[float, Field(ge=0.001, le=3600)]
+Port: TypeAlias = Annotated[int, Field(ge=0, le=PORT_MAX)]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
 _NS: Final = 1_000_000_000
@@ -67,7 +68,7 @@ class EngineConfig(BaseModel):
     driver: Literal["udp", "dpdk", "loopback"] = "udp"
     netif: str = ""
     address: IPAddress = IPv4Address("127.0.0.1")
-    port: Annotated[int, Field(ge=0, le=PORT_MAX)] = 0
+    port: Port = 0
     gateway: IPAddress | None = None
     prefix_bits: Annotated[int, Field(ge=0, le=128)] | None = None
     mtu_bytes: Annotated[int, Field(ge=1280, le=9216)] | None = None
@@ -114,6 +115,12 @@ class EngineConfig(BaseModel):
         return config, strings
 
 
+class SidecarEngineConfig(EngineConfig):
+    """An engine that calls from the port that peers and firewalls know."""
+
+    port: Port = lib.TE_PORT_DEFAULT
+
+
 class ControlConfig(BaseModel):
     """How a sidecar is reached, by whom, and for how much.
 
@@ -137,15 +144,8 @@ class SidecarConfig(BaseModel):
 
     model_config = _STRICT
 
-    engine: EngineConfig = EngineConfig(port=lib.TE_PORT_DEFAULT)
+    engine: SidecarEngineConfig = SidecarEngineConfig()
     control: ControlConfig = ControlConfig()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _calls_from_the_known_port(cls, data: Any) -> Any:
-        if isinstance(data, dict) and isinstance(data.get("engine"), dict):
-            return data | {"engine": {"port": lib.TE_PORT_DEFAULT} | data["engine"]}
-        return data
 
 
 def _limits_into_c(limits: Limits, config: Any) -> None:

@@ -257,17 +257,17 @@ class ControlServer:
             case messages.Detach():
                 session.detach()
                 return {}, []
-        if session.channel is None:
-            raise BadMessageError(f"{request.op} before attach")
-        match request:
+            case _ if session.channel is None:
+                raise BadMessageError(f"{request.op} before attach")
             case messages.Listen(port=port):
                 return {"port": self._listen(session, session.channel, port)}, []
             case messages.Unlisten(port=port):
                 self.engine.unlisten(session.channel, port)
                 session.ports.discard(port)
+                return {}, []
             case messages.Connect(token=token):
                 self.engine.connect(session.channel, messages.endpoint_of(request), token)
-        return {}, []
+                return {}, []
 
     def _attach(
         self, session: Session, request: messages.Attach
