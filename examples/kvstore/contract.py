@@ -7,7 +7,7 @@ from examples.kvstore.store import (
     StoreFullError,
     ValueTooLargeError,
 )
-from machnet_rpc.service import rpc, service
+from machnet_rpc import rpc, service
 
 PORT = 7100
 

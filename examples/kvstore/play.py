@@ -20,7 +20,7 @@ from examples.kvstore.workload import (
     with_new_field,
 )
 from examples.load import LoadResult, Meter, run_load
-from machnet_rpc.errors import RpcError
+from machnet_rpc import RpcError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

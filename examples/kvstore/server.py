@@ -2,7 +2,7 @@
 
 from examples.kvstore.contract import KeyValue
 from examples.kvstore.store import KeyMissingError, Page, Store
-from machnet_rpc.service import rpc
+from machnet_rpc import rpc
 
 
 class KeyValueServer(KeyValue):

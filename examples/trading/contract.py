@@ -22,7 +22,7 @@ from examples.trading.orders import (
     SessionState,
     Snapshot,
 )
-from machnet_rpc.service import rpc, service
+from machnet_rpc import rpc, service
 
 PORT = 7200
 COMMANDS = 1  # the lane of all that changes the book

@@ -11,7 +11,7 @@ from examples.trading.orders import (
     SessionState,
     Snapshot,
 )
-from machnet_rpc.service import rpc
+from machnet_rpc import rpc
 
 
 class OrderGateway(Gateway):

@@ -22,7 +22,7 @@ from examples.trading.orders import (
     ReplaceOrder,
     What,
 )
-from machnet_rpc.errors import RpcError
+from machnet_rpc import RpcError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator

@@ -10,8 +10,8 @@ from examples.kvstore.play import play_trace, play_workload
 from examples.kvstore.server import KeyValueServer
 from examples.kvstore.store import Limits, Store
 from examples.kvstore.workload import BUILT_IN
-from machnet_rpc.errors import Unavailable
-from machnet_rpc.service import rpc
+from machnet_rpc import Unavailable
+from machnet_rpc import rpc
 
 
 class Busy(KeyValueServer):

@@ -15,8 +15,8 @@ from examples.trading.ladder import Side
 from examples.trading.lobster import Kind, Message, read
 from examples.trading.orders import Answer, CancelOrder, NewOrder
 from examples.trading.play import NotAnsweredError, SessionInUseError, play
-from machnet_rpc.errors import Unavailable
-from machnet_rpc.service import rpc
+from machnet_rpc import Unavailable
+from machnet_rpc import rpc
 
 
 def flow(orders: int) -> list[Message]:

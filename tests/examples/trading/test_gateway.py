@@ -1,0 +1,96 @@
+"""The order gateway over calls: every method, every error, resending, and part of the real hour."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+
+from examples.data import LOBSTER_HOUR, data_directory, find
+from examples.trading.contract import Gateway
+from examples.trading.desk import (
+    Desk,
+    DeskError,
+    DeskLimits,
+    IdAheadError,
+    IdForgottenError,
+    IdReusedError,
+    ReportsGoneError,
+    TooManySessionsError,
+)
+from examples.trading.gateway import OrderGateway
+from examples.trading.ladder import Side
+from examples.trading.lobster import read
+from examples.trading.orders import (
+    CancelOrder,
+    NewOrder,
+    PriceLevel,
+    Report,
+    ReplaceOrder,
+    SessionState,
+    Snapshot,
+    What,
+)
+from examples.trading.play import play
+from machnet_rpc import MemoryNetwork, connect, serve
+
+ADDRESS = "127.0.0.1:7200"
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Gateway]:
+    network = MemoryNetwork()
+    desk = Desk(DeskLimits(sessions_max=2, answers_max=64, reports_max=500))
+    async with (
+        serve(OrderGateway(desk), ADDRESS, via=network),
+        connect(ADDRESS, via=network) as client,
+    ):
+        yield client.stub(Gateway)
+
+
+async def test_every_method(gateway: Gateway) -> None:
+    assert await gateway.session("s") == SessionState(1, 0)
+    placed = await gateway.place(NewOrder("s", 1, Side.SELL, 101, 5))
+    assert placed.reports == [Report(1, 1, What.ACCEPTED, 101, 5, 5)]
+    replaced = await gateway.replace(ReplaceOrder("s", 2, 1, 100, 7))
+    assert replaced.reports == [Report(2, 1, What.REPLACED, 100, 7, 7)]
+    canceled = await gateway.cancel(CancelOrder("s", 3, 1, 2))
+    assert canceled.reports == [Report(3, 1, What.CANCELED, None, 2, 5, "requested")]
+    bought = await gateway.place(NewOrder("t", 1, Side.BUY, None, 3))
+    assert bought.reports[1:] == [Report(2, 1, What.FILLED, 100, 3, 0)]
+    assert (await gateway.reports("s", 3, 10)).reports == [Report(4, 1, What.FILLED, 100, 3, 2)]
+    assert await gateway.snapshot(10) == Snapshot(4, [], [PriceLevel(100, [2])])
+    assert await gateway.session("s") == SessionState(4, 4)
+
+
+async def test_every_error_arrives_as_what_it_is(gateway: Gateway) -> None:
+    order = NewOrder("s", 1, Side.SELL, 101, 5)
+    first = await gateway.place(order)
+    assert await gateway.place(order) == first
+    with pytest.raises(IdReusedError, match="id 1 was another command"):
+        await gateway.place(replace(order, size=4))
+    with pytest.raises(IdAheadError, match="2 comes next"):
+        await gateway.place(replace(order, id=3))
+    for number in range(2, 600):
+        await gateway.cancel(CancelOrder("s", number, 0))
+    with pytest.raises(IdForgottenError):
+        await gateway.place(order)
+    with pytest.raises(ReportsGoneError, match="ask for those after 99"):
+        await gateway.reports("s", 0, 1)
+    await gateway.place(NewOrder("t", 1, Side.SELL, 101, 5))
+    with pytest.raises(TooManySessionsError):
+        await gateway.place(NewOrder("u", 1, Side.SELL, 101, 5))
+    with pytest.raises(DeskError):
+        await gateway.place(NewOrder("", 1, Side.SELL, 101, 5))
+
+
+async def test_part_of_the_real_hour(gateway: Gateway) -> None:
+    path = find(LOBSTER_HOUR)
+    if path is None:
+        pytest.skip(f"no real order flow: {data_directory() / LOBSTER_HOUR} is absent")
+    played = await play(gateway, islice(read(path), 10_000), session="s", window=32)
+    assert played.is_right
+    assert played.sent_again == 0
+    assert played.fills > 500
