@@ -236,6 +236,8 @@ struct te_stats {
     uint64_t packets_lost; /* declared so by loss detection */
     uint64_t packets_spurious; /* declared lost, and acknowledged after all */
     uint64_t packets_duplicate;
+    uint64_t packets_marked; /* received with the ECN mark CE */
+    uint64_t rebinds;        /* peers that went on from another address or port */
     uint64_t probes;
     uint64_t timeouts;
     uint64_t messages_sent;

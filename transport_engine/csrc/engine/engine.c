@@ -124,11 +124,21 @@ static void reset(struct engine *engine, const struct netif_datagram *datagram,
     engine->stats.resets_sent++;
 }
 
-static bool is_from_peer(const struct flow *flow, const struct netif_datagram *datagram,
+/* Both ids are random: who knows them has seen the flow's packets. A peer behind a NAT may go on
+ * from another address; the flow follows it. */
+static bool is_from_peer(struct flow *flow, const struct netif_datagram *datagram,
                          const struct packet *packet) {
-    bool is_known = flow->state == FLOW_CONNECTING || packet->source_id == flow->remote_id;
-    return is_known && flow->remote.port == datagram->remote.port &&
-           memcmp(flow->remote.address, datagram->remote.address, TE_ADDRESS_BYTES) == 0;
+    bool is_same_place =
+        flow->remote.port == datagram->remote.port &&
+        memcmp(flow->remote.address, datagram->remote.address, TE_ADDRESS_BYTES) == 0;
+    if (flow->state == FLOW_CONNECTING || packet->source_id != flow->remote_id) {
+        return flow->state == FLOW_CONNECTING && is_same_place;
+    }
+    if (!is_same_place && flow_may_rebind(flow, packet)) {
+        flow_rebind(flow, &datagram->remote);
+        return true;
+    }
+    return is_same_place;
 }
 
 static void receive(struct engine *engine, const struct netif_datagram *datagram) {
@@ -139,6 +149,7 @@ static void receive(struct engine *engine, const struct netif_datagram *datagram
         engine->stats.datagrams_dropped_bad++;
         return;
     }
+    packet.ecn = datagram->ecn;
     if (packet.type == PACKET_INIT) {
         listener_receive(engine, datagram, &packet);
         return;
@@ -410,6 +421,8 @@ void engine_fill_stats(const struct engine *engine, struct te_stats *stats) {
     stats->packets_lost = counters->packets_lost;
     stats->packets_spurious = counters->packets_spurious;
     stats->packets_duplicate = counters->packets_duplicate;
+    stats->packets_marked = counters->packets_marked;
+    stats->rebinds = counters->rebinds;
     stats->probes = counters->probes;
     stats->timeouts = counters->timeouts;
     stats->pool_blocks = engine->store.blocks.capacity;

@@ -20,6 +20,7 @@ struct congestion_ack {
     uint64_t rtt_min_ns;
     uint64_t srtt_ns;
     uint32_t acked_bytes;
+    uint16_t marked_packets; /* newly reported with the ECN mark CE */
     bool is_limited; /* the window, not the application, limited what was in flight */
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 enum flow_constant {
+    ECN_CE = 3,    /* RFC 3168 §5 */
     ACK_EVERY = 2, /* RFC 9000 §13.2.2 */
     PROBE_BACKOFF_MAX = 6,
     PROBE_WAIT_MAX_NS = 200000000,
@@ -238,11 +239,11 @@ static void update_pace(struct flow *flow) {
                    flow->congestion.packet_bytes, flow->congestion.is_slow_start);
 }
 
-static void tell_congestion(struct flow *flow, uint64_t acked_bytes, uint64_t ack_delay_ns,
-                            uint64_t now_ns) {
+static void tell_congestion(struct flow *flow, uint64_t acked_bytes,
+                            const struct ack_frame *frame, uint64_t now_ns) {
     uint64_t rtt_ns = flow->rtt.latest_ns;
-    if (rtt_ns >= flow->rtt.min_ns + ack_delay_ns) {
-        rtt_ns -= ack_delay_ns;
+    if (rtt_ns >= flow->rtt.min_ns + frame->delay_ns) {
+        rtt_ns -= frame->delay_ns;
     }
     struct congestion_ack ack = {
         .now_ns = now_ns,
@@ -252,6 +253,11 @@ static void tell_congestion(struct flow *flow, uint64_t acked_bytes, uint64_t ac
         .acked_bytes = (uint32_t)min_u64(acked_bytes, UINT32_MAX),
         .is_limited = flow->is_limited,
     };
+    uint16_t marked = (uint16_t)(frame->marked_count - flow->marked_reported);
+    if (marked <= INT16_MAX) { /* else the frame is older than the last one that counted */
+        ack.marked_packets = marked;
+        flow->marked_reported = frame->marked_count;
+    }
     flow->congestion.ops->acked(&flow->congestion, &ack);
 }
 
@@ -285,7 +291,7 @@ static void receive_ack(struct flow *flow, struct store *store, const struct ack
     if (flow->state == FLOW_CLOSED) {
         return;
     }
-    tell_congestion(flow, acked_bytes, ack->delay_ns, now_ns);
+    tell_congestion(flow, acked_bytes, ack, now_ns);
     detect_losses(flow, store, now_ns);
     update_pace(flow);
     if (flow->state == FLOW_CLOSING && flow->out.message_count == 0 && !flow->close_sent) {
@@ -393,6 +399,10 @@ static void receive_data(struct flow *flow, struct store *store, const struct pa
         close_reason = frame.type == FRAME_CLOSE ? frame.close_reason : close_reason;
     }
     note_received(flow, packet->number, asks_ack, now_ns);
+    if (packet->ecn == ECN_CE) {
+        flow->marked_received++;
+        flow->config->counters->packets_marked++;
+    }
     if (close_reason != TE_R_NONE) {
         receive_close(flow, close_reason);
         flow->ack_due_ns = now_ns;
@@ -413,6 +423,17 @@ void flow_receive(struct flow *flow, struct store *store, const struct packet *p
                (flow->state == FLOW_OPEN || flow->state == FLOW_CLOSING)) {
         receive_data(flow, store, packet, now_ns);
     }
+}
+
+bool flow_may_rebind(const struct flow *flow, const struct packet *packet) {
+    return flow->state == FLOW_OPEN && packet->type == PACKET_DATA && flow->sack.count > 0 &&
+           packet->number > flow->sack.ranges[0].last &&
+           packet->number < flow->sack.floor + NUMBERS_AHEAD_MAX;
+}
+
+void flow_rebind(struct flow *flow, const struct te_endpoint *remote) {
+    flow->remote = *remote;
+    flow->config->counters->rebinds++;
 }
 
 /* ---- time ---- */

@@ -38,6 +38,8 @@ struct flow_counters {
     uint64_t packets_lost;
     uint64_t packets_spurious; /* declared lost, and acknowledged after all */
     uint64_t packets_duplicate;
+    uint64_t packets_marked; /* received with the ECN mark CE */
+    uint64_t rebinds;        /* a peer went on from another address or port */
     uint64_t packets_no_memory;
     uint64_t probes;
     uint64_t timeouts;
@@ -70,6 +72,8 @@ struct flow {
     uint8_t probes_due;
     uint8_t probe_count; /* in a row without an acknowledgement */
     uint8_t hello_count;
+    uint16_t marked_received;  /* packets with the ECN mark CE, mod 2^16 */
+    uint16_t marked_reported;  /* the same of ours, as the peer last said */
     uint16_t doubtful_losses; /* behind the last reduction, and not yet proven wrong */
 
     uint64_t local_id;
@@ -117,6 +121,11 @@ void flow_fini(struct flow *flow, struct store *store);
  * borne: it changes the flow, ends it with TE_R_PROTOCOL, or is dropped. */
 void flow_receive(struct flow *flow, struct store *store, const struct packet *packet,
                   uint64_t now_ns);
+
+/* Whether the packet, whose ids are the flow's, may come from an address that is not: it is newer
+ * than all before it. Then the peer was given another address or port, and answers go there. */
+bool flow_may_rebind(const struct flow *flow, const struct packet *packet);
+void flow_rebind(struct flow *flow, const struct te_endpoint *remote);
 
 /* Writes the next datagram that may go now. Shape: `out` has config->packet_bytes.
  * Returns its size; 0: nothing now. */

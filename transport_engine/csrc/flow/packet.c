@@ -55,6 +55,7 @@ static bool parse_ack(const uint8_t *bytes, size_t left_bytes, size_t *used, str
     if (left_bytes < *used) {
         return false;
     }
+    ack->marked_count = load_u16(bytes + 2);
     ack->delay_ns = load_u64(bytes + 4);
     uint64_t last = load_u64(bytes + 12);
     uint64_t length = load_u32(bytes + 20);
@@ -134,7 +135,7 @@ bool frame_parse(const uint8_t *bytes, size_t size_bytes, size_t *offset, struct
 size_t frame_write_ack(uint8_t *out, const struct ack_frame *ack) {
     out[0] = FRAME_ACK;
     out[1] = (uint8_t)ack->count;
-    store_u16(out + 2, 0);
+    store_u16(out + 2, ack->marked_count);
     store_u64(out + 4, ack->delay_ns);
     store_u64(out + 12, ack->ranges[0].last);
     store_u32(out + 20, (uint32_t)(ack->ranges[0].last - ack->ranges[0].first));

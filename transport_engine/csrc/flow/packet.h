@@ -58,6 +58,7 @@ struct packet {
     uint32_t body_bytes;
     uint8_t version;
     uint8_t type; /* enum packet_type */
+    uint8_t ecn;  /* the ECN bits of the IP header, set by the caller after parsing; 3: CE */
 };
 
 /* What INIT and ACCEPT say of their sender. */
@@ -74,6 +75,7 @@ struct ack_range {
 
 struct ack_frame {
     uint64_t delay_ns; /* from receiving the largest number to sending this */
+    uint16_t marked_count; /* packets received with the ECN mark CE, mod 2^16 */
     uint32_t count;
     struct ack_range ranges[ACK_RANGES_MAX]; /* descending, disjoint, with gaps */
 };

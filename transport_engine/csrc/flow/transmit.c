@@ -56,6 +56,7 @@ static void add_ack(struct flow *flow, struct draft *draft, uint64_t now_ns) {
         return;
     }
     ack.delay_ns = now_ns - flow->largest_received_ns;
+    ack.marked_count = flow->marked_received;
     draft->size_bytes += frame_write_ack(draft->out + draft->size_bytes, &ack);
     draft->record.flags |= SENT_ACK;
     draft->record.acked_number = ack.ranges[0].last;
@@ -188,8 +189,13 @@ size_t flow_transmit(struct flow *flow, struct store *store, uint64_t now_ns, ui
     if (draft.size_bytes == PACKET_HEADER_BYTES) {
         return 0;
     }
-    struct packet packet = {flow->remote_id, flow->local_id, flow->ledger.next_number++, NULL, 0,
-                            PACKET_VERSION, PACKET_DATA};
+    struct packet packet = {
+        .destination_id = flow->remote_id,
+        .source_id = flow->local_id,
+        .number = flow->ledger.next_number++,
+        .version = PACKET_VERSION,
+        .type = PACKET_DATA,
+    };
     packet_write_header(out, &packet);
     return packet_seal(out, draft.size_bytes);
 }

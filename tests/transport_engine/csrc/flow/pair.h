@@ -23,6 +23,7 @@ struct in_flight {
 struct pair {
     struct flow flows[2];
     bool has_server;
+    bool is_marking; /* the link sets the ECN mark on every packet */
     struct flow_config config;
     struct flow_counters counters;
     struct store store;
@@ -126,6 +127,7 @@ static void pair_arrive(struct pair *pair, struct in_flight *packet) {
     if (!packet_parse(packet->bytes, packet->size_bytes, &parsed)) {
         return;
     }
+    parsed.ecn = pair->is_marking ? 3 : 0;
     if (packet->to == SERVER && !pair->has_server) {
         if (parsed.type == PACKET_INIT) {
             struct flow_birth birth = pair_birth(pair, 2, 1);

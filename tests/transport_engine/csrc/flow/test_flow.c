@@ -227,6 +227,54 @@ static void idle_flow_stays_open(void **state) {
     pair_close(pair);
 }
 
+static void only_newer_packets_move_a_peer(void **state) {
+    (void)state;
+    struct pair *pair = pair_open(1);
+    pair_establish(pair);
+    exchange(pair, 5, 100, 0);
+    const struct flow *server = &pair->flows[SERVER];
+    struct packet packet = {.type = PACKET_DATA, .number = server->sack.ranges[0].last};
+    assert_false(flow_may_rebind(server, &packet)); /* seen: somebody may have replayed it */
+    packet.number++;
+    assert_true(flow_may_rebind(server, &packet));
+    packet.type = PACKET_RESET;
+    assert_false(flow_may_rebind(server, &packet));
+    struct te_endpoint elsewhere = {{9}, 9, 0};
+    flow_rebind(&pair->flows[SERVER], &elsewhere);
+    assert_int_equal(server->remote.port, 9);
+    assert_int_equal(pair->counters.rebinds, 1);
+    pair_close(pair);
+}
+
+static void ecn_marks_are_reported(void **state) {
+    (void)state;
+    struct pair *pair = pair_open(1);
+    pair_establish(pair);
+    pair->is_marking = true;
+    exchange(pair, 50, 1000, 0);
+    assert_true(pair->counters.packets_marked > 0);
+    pair->is_marking = false;
+    exchange(pair, 10, 1000, 0);
+    assert_int_equal(pair->flows[CLIENT].marked_reported, pair->flows[SERVER].marked_received);
+    pair_close(pair);
+}
+
+/* Late packets are taken for lost at first; then the flow learns how late they may be. */
+static void reordering_is_learnt(void **state) {
+    (void)state;
+    struct pair *pair = pair_open(1);
+    pair_establish(pair);
+    exchange(pair, 50, 1000, 0);
+    pair->jitter_ns = pair->delay_ns / 2;
+    exchange(pair, 200, 3000, 0);
+    uint64_t spurious = pair->counters.packets_spurious;
+    uint64_t packets = pair->packets;
+    assert_true(spurious > 0);
+    exchange(pair, 3000, 3000, 0);
+    assert_true((pair->counters.packets_spurious - spurious) * 500 < pair->packets - packets);
+    pair_close(pair);
+}
+
 static void reset_ends_the_flow(void **state) {
     (void)state;
     struct pair *pair = pair_open(1);
@@ -283,6 +331,9 @@ int main(void) {
         cmocka_unit_test(close_delivers_what_was_sent),
         cmocka_unit_test(silent_peer_counts_as_dead),
         cmocka_unit_test(idle_flow_stays_open),
+        cmocka_unit_test(only_newer_packets_move_a_peer),
+        cmocka_unit_test(ecn_marks_are_reported),
+        cmocka_unit_test(reordering_is_learnt),
         cmocka_unit_test(reset_ends_the_flow),
         cmocka_unit_test(exhausted_memory_loses_nothing),
     };
