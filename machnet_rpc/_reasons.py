@@ -4,6 +4,8 @@ from typing import Final
 
 from transport_engine._native import lib
 
+NO_ANSWER: Final[int] = lib.TE_R_NO_ANSWER
+
 _REASONS: Final[dict[int, tuple[str, str]]] = {
     lib.TE_R_CLOSED: ("this side closed the flow", ""),
     lib.TE_R_PEER_CLOSED: ("the peer closed the flow, or its process ended", "Try again."),
@@ -11,7 +13,7 @@ _REASONS: Final[dict[int, tuple[str, str]]] = {
         "nobody listens on that port",
         "Start the server, or check the address.",
     ),
-    lib.TE_R_NO_ANSWER: (
+    NO_ANSWER: (
         "the handshake was never answered",
         "Check the address, the route and the firewall (UDP), and that an engine runs there.",
     ),

@@ -47,7 +47,7 @@ class FlowKeeper:
         self._reach = reach
         self._attempt: asyncio.Task[Connection] | None = None
         self._failures = 0
-        self._last_failure: tuple[str, str] = ("no attempt was made", "")
+        self._last_failure = _reasons.sentence(_reasons.NO_ANSWER)
         self._is_closed = False
 
     async def attach(self) -> Pump:

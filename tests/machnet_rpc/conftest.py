@@ -1,13 +1,18 @@
-"""Every test of calls runs on both event loops, and over every way that this machine has."""
+"""Every test of calls runs on both event loops, and over every way to the network."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 import uvloop
 
 from machnet_rpc import Client, MemoryNetwork, Server, connect, serve
+from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.ledger import LedgerBook
+from transport_engine.config import EngineConfig
 
 ADDRESS = "127.0.0.1:7000"
 
@@ -21,18 +26,51 @@ def network() -> MemoryNetwork:
     return MemoryNetwork()
 
 
+@pytest.fixture(scope="session")
+def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The socket of a sidecar over UDP on loopback, which runs until the tests end."""
+    path = tmp_path_factory.mktemp("sidecar") / "engine.sock"
+    argv = [sys.executable, "-m", "machnet_rpc.cli", "engine", "--socket", str(path)]
+    config = path.with_name("engine.toml")
+    config.write_text('[engine]\nport = 0\n')
+    argv += ["--config", str(config)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("ready: ")
+            yield path
+        finally:
+            process.terminate()
+            assert process.wait(timeout=10) == 0
+
+
+@pytest.fixture(params=["memory", "inline", "sidecar"])
+def via(request: pytest.FixtureRequest, network: MemoryNetwork) -> Via:
+    if request.param == "memory":
+        return network
+    if request.param == "inline":
+        return EngineConfig()
+    socket: Path = request.getfixturevalue("sidecar")
+    return socket
+
+
+only_memory = pytest.mark.parametrize("via", ["memory"], indirect=True)
+"""For tests that reach into the network, or that a real one could not run."""
+
+
 @pytest.fixture
 def book() -> LedgerBook:
     return LedgerBook()
 
 
 @pytest.fixture
-async def server(network: MemoryNetwork, book: LedgerBook) -> AsyncIterator[Server]:
-    async with serve(book, ADDRESS, via=network, grace=0.2) as server:
+async def server(via: Via, network: MemoryNetwork, book: LedgerBook) -> AsyncIterator[Server]:
+    address = ADDRESS if via is network else "127.0.0.1:0"
+    async with serve(book, address, via=via, grace=0.2) as server:
         yield server
 
 
 @pytest.fixture
-async def client(network: MemoryNetwork, server: Server) -> AsyncIterator[Client]:
-    async with connect(server.address, via=network, timeout=5.0) as client:
+async def client(via: Via, server: Server) -> AsyncIterator[Client]:
+    async with connect(server.address, via=via, timeout=5.0) as client:
         yield client

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from machnet_rpc import Client, MemoryNetwork, Server, connect, current_call, rpc, serve, service
+from tests.machnet_rpc.conftest import only_memory
 from tests.machnet_rpc.ledger import Balance, Entry, Ledger, LedgerBook
 
 
@@ -115,6 +116,7 @@ async def test_options_of_client_and_method_merge(client: Client) -> None:
     assert remaining <= 0.5
 
 
+@only_memory
 async def test_reprs_tell_the_state(client: Client, server: Server) -> None:
     await client.call("ledger/nothing")
     assert repr(server) == "<Server of ledger, mrpc.reflection at 127.0.0.1:7000>"

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -9,14 +10,13 @@ from machnet_rpc import (
     Cancelled,
     Client,
     DeadlineExceeded,
-    MemoryNetwork,
     RpcError,
     Server,
     Unavailable,
     connect,
     serve,
 )
-from tests.machnet_rpc.conftest import ADDRESS
+from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
 from tests.machnet_rpc.waiting import until
 
@@ -36,8 +36,8 @@ async def test_a_deadline_cancels_the_handler(client: Client, book: LedgerBook) 
     await until(lambda: book.journal == ["start", "cancelled"])
 
 
-async def test_a_contracts_own_timeout_holds(network: MemoryNetwork, server: Server) -> None:
-    async with connect(server.address, via=network) as client:
+async def test_a_contracts_own_timeout_holds(via: Via, server: Server) -> None:
+    async with connect(server.address, via=via) as client:
         with pytest.raises(DeadlineExceeded):
             await client.stub(Ledger).sleep(9)
 
@@ -83,10 +83,11 @@ async def test_cancelling_at_any_point_leaves_nothing(
     assert await ledger.echo(b"still") == b"still"
 
 
-async def test_closing_lets_calls_under_way_end(network: MemoryNetwork) -> None:
+async def test_closing_lets_calls_under_way_end(via: Via) -> None:
     book = LedgerBook()
-    async with connect(ADDRESS, via=network) as client:
-        async with serve(book, ADDRESS, via=network, grace=5):
+    async with AsyncExitStack() as stack:
+        async with serve(book, "127.0.0.1:0", via=via, grace=5) as server:
+            client = await stack.enter_async_context(connect(server.address, via=via))
             call = asyncio.ensure_future(client.stub(Ledger).sleep.using(timeout=5)(0.05))
             await until(lambda: book.journal == ["start"])
         assert (await call).startswith("127.0.0.1")
@@ -95,10 +96,11 @@ async def test_closing_lets_calls_under_way_end(network: MemoryNetwork) -> None:
         assert caught.value.executed == "no"
 
 
-async def test_closing_cancels_what_outlasts_the_grace(network: MemoryNetwork) -> None:
+async def test_closing_cancels_what_outlasts_the_grace(via: Via) -> None:
     book = LedgerBook()
-    async with connect(ADDRESS, via=network) as client:
-        async with serve(book, ADDRESS, via=network, grace=0.01):
+    async with AsyncExitStack() as stack:
+        async with serve(book, "127.0.0.1:0", via=via, grace=0.01) as server:
+            client = await stack.enter_async_context(connect(server.address, via=via))
             call = asyncio.ensure_future(client.stub(Ledger).sleep.using(timeout=5)(5))
             await until(lambda: book.journal == ["start"])
         with pytest.raises(Cancelled, match="shuts down") as caught:
@@ -107,8 +109,8 @@ async def test_closing_cancels_what_outlasts_the_grace(network: MemoryNetwork) -
         assert book.journal == ["start", "cancelled"]
 
 
-async def test_closing_the_client_ends_its_calls(network: MemoryNetwork, server: Server) -> None:
-    async with connect(server.address, via=network) as client:
+async def test_closing_the_client_ends_its_calls(via: Via, server: Server) -> None:
+    async with connect(server.address, via=via) as client:
         call = asyncio.ensure_future(client.stub(Ledger).sleep.using(timeout=5)(5))
         await asyncio.sleep(0.01)
     with pytest.raises(Unavailable):

@@ -23,6 +23,11 @@ async def run(network: MemoryNetwork, *argv: str) -> int:
     return status
 
 
+@pytest.fixture
+def via(network: MemoryNetwork) -> MemoryNetwork:
+    return network
+
+
 @pytest.fixture(autouse=True)
 def _served(server: Server) -> None:
     """A ledger listens at ADDRESS."""

@@ -28,7 +28,7 @@ from machnet_rpc import (
     serve,
 )
 from machnet_rpc._transports.memory import MemoryLink
-from tests.machnet_rpc.conftest import ADDRESS
+from tests.machnet_rpc.conftest import ADDRESS, only_memory
 from tests.machnet_rpc.ledger import Entry, Frozen, Ledger, LedgerBook, Overdrawn
 from tests.machnet_rpc.waiting import until
 
@@ -101,7 +101,7 @@ async def test_what_an_error_says(
     assert type(error) is kind
     assert (error.executed, error.stage) == (executed, stage)
     assert words in str(error)
-    assert error.peer == ADDRESS
+    assert error.peer == client.address
     assert "/" in error.method
     assert error.code.name in str(error)
     assert error.as_dict()["executed"] == executed
@@ -183,6 +183,7 @@ async def test_a_dead_server_ends_calls_and_a_restarted_one_is_used(
             assert await client.stub(Ledger).echo(b"again") == b"again"
 
 
+@only_memory
 async def test_a_server_comes_back_when_its_engine_does(
     server: Server, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -195,6 +196,7 @@ async def test_a_server_comes_back_when_its_engine_does(
         assert await client.stub(Ledger).echo(b"2") == b"2"
 
 
+@only_memory
 async def test_a_client_attaches_anew_when_its_engine_died(
     client: Client, book: LedgerBook
 ) -> None:
