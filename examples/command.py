@@ -17,7 +17,6 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from examples.data import DataMissingError
 from machnet_rpc import ContractError, RpcError, serve
 from transport_engine.errors import TransportError
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 WINDOW_MAX = 4096
+MENDABLE: tuple[type[Exception], ...] = (RpcError, ContractError, TransportError, OSError)
 
 
 def whole_number(least: int, most: int = 2**53) -> Any:
@@ -92,13 +92,16 @@ def show(title: str, result: dict[str, Any], *, as_json: bool) -> None:
     Console().print(table)
 
 
-def run(main: Coroutine[Any, Any, int]) -> int:
-    """Run a command; what the user can mend is a sentence and exit status 1."""
+def run(main: Coroutine[Any, Any, int], expected: tuple[type[Exception], ...]) -> int:
+    """Run a command; what the user can mend is a sentence and exit status 1.
+
+    `expected` are exceptions of its own that are such sentences.
+    """
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(main)
     except KeyboardInterrupt:
         return 130
-    except (RpcError, ContractError, TransportError, DataMissingError, OSError) as error:
+    except MENDABLE + expected as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

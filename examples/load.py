@@ -158,7 +158,7 @@ async def run_load(
 def progress_bar() -> Progress:
     """The bar that all loads show, on the terminal's error stream if there is one."""
     return Progress(
-        TextColumn("{task.description:<28}"),
+        TextColumn("{task.description:<32}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

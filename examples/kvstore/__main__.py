@@ -7,6 +7,8 @@ import sys
 from itertools import islice
 from pathlib import Path
 
+from zstandard import ZstdError
+
 from examples.command import (
     add_client_arguments,
     add_transport_arguments,
@@ -17,15 +19,23 @@ from examples.command import (
 )
 from examples.data import OLTP_TRACE, YCSB_WORKLOADS, DataMissingError, find, named_or_found
 from examples.kvstore.contract import PORT, KeyValue
-from examples.kvstore.play import Played, play_trace, play_workload
+from examples.kvstore.play import Played, StoreNotEmptyError, play_trace, play_workload
 from examples.kvstore.server import KeyValueServer
-from examples.kvstore.store import Limits, Store
-from examples.kvstore.trace import accesses
-from examples.kvstore.workload import BUILT_IN, Workload, read_workload
+from examples.kvstore.store import Limits, Store, StoreError
+from examples.kvstore.trace import TraceError, accesses
+from examples.kvstore.workload import BUILT_IN, Workload, WorkloadError, read_workload
 from examples.load import progress_bar
 from machnet_rpc import connect
 
 TRACE_ACCESSES = 914_145
+EXPECTED = (
+    DataMissingError,
+    StoreError,
+    StoreNotEmptyError,
+    TraceError,
+    WorkloadError,
+    ZstdError,
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -115,7 +125,7 @@ def told(title: str, played: Played, transport: str, arguments: argparse.Namespa
 def main() -> int:
     arguments = parser().parse_args()
     command = {"serve": serve_store, "load": load_store, "trace": play_accesses}
-    return run(command[arguments.command](arguments))
+    return run(command[arguments.command](arguments), EXPECTED)
 
 
 if __name__ == "__main__":

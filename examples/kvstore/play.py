@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     Progress = Callable[[int], None]
 
 SCAN_ITEMS = 200
+FIRST_KEY = b"\0"
+
+
+class StoreNotEmptyError(Exception):
+    """The store holds items that this client did not write, so it cannot check answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ class Player:
         """
         readings = {key: self.oracle.read_begins(key) for key in self.oracle.known_keys()}
         items = 0
-        start: bytes | None = b"\0"
+        start: bytes | None = FIRST_KEY
         while start is not None:
             page = await self._store.scan(start, SCAN_ITEMS)
             for key, value in page.items:
@@ -106,8 +111,10 @@ async def play_workload(
 ) -> Played:
     """Load the records, play the operations, check all.
 
-    Errors: RpcError if the records cannot be loaded or checked; those in between are counted.
+    Errors: StoreNotEmptyError; RpcError if the records cannot be loaded or checked (those in
+    between are counted).
     """
+    await _check_empty(store)
     random = Random(seed)
     player = Player(store)
 
@@ -147,8 +154,10 @@ async def play_trace(
 ) -> Played:
     """Get every page, put those that are missing, check all.
 
-    Errors: RpcError if the store cannot be checked at the end; those before are counted.
+    Errors: StoreNotEmptyError; RpcError if the store cannot be checked at the end (those before
+    are counted).
     """
+    await _check_empty(store)
     player = Player(store)
 
     async def access(page: int) -> None:
@@ -157,3 +166,8 @@ async def play_trace(
 
     load = await run_load(iter(pages), access, window=window, meter=player.meter, progress=progress)
     return await player.played(load)
+
+
+async def _check_empty(store: KeyValue) -> None:
+    if (await store.scan(FIRST_KEY, 1)).items:
+        raise StoreNotEmptyError("the store is not empty; start a new one, as every load checks it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -15,15 +16,17 @@ from examples.command import (
     show,
     whole_number,
 )
-from examples.data import LOBSTER_HOUR, named_or_found
+from examples.data import LOBSTER_HOUR, DataMissingError, named_or_found
 from examples.load import progress_bar
 from examples.trading.contract import PORT, Gateway
 from examples.trading.gateway import OrderGateway
-from examples.trading.lobster import read
-from examples.trading.play import Played, play
+from examples.trading.lobster import FormatError, Message, read
+from examples.trading.play import NotAnsweredError, Played, SessionInUseError, play
+from examples.trading.synthetic import messages
 from machnet_rpc import connect
 
 HOUR_MESSAGES = 91_997
+EXPECTED = (DataMissingError, FormatError, NotAnsweredError, SessionInUseError)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,7 +37,11 @@ def parser() -> argparse.ArgumentParser:
     serving.add_argument("--listen", default=f"127.0.0.1:{PORT}", help="host:port")
     add_transport_arguments(serving)
     playing = commands.add_parser("play", help="play recorded order flow against it")
-    playing.add_argument("--messages", type=Path, help="a message file of LOBSTER")
+    source = playing.add_mutually_exclusive_group()
+    source.add_argument("--messages", type=Path, help="a message file of LOBSTER")
+    source.add_argument(
+        "--synthetic", action="store_true", help="made-up order flow, the same every time"
+    )
     playing.add_argument("--count", type=whole_number(0), default=HOUR_MESSAGES)
     playing.add_argument("--session", default="player", help="the session's name")
     add_client_arguments(playing, f"127.0.0.1:{PORT}")
@@ -45,14 +52,22 @@ async def serve_gateway(arguments: argparse.Namespace) -> int:
     return await serve_until_signal(OrderGateway(), arguments)
 
 
-async def play_messages(arguments: argparse.Namespace) -> int:
+def chosen_messages(arguments: argparse.Namespace) -> tuple[str, Iterator[Message]]:
+    """What to play, and its name."""
+    if arguments.synthetic:
+        return "synthetic order flow", messages(arguments.count, seed=1)
     path = named_or_found(arguments.messages, LOBSTER_HOUR)
+    return f"order flow: {path.name.partition('_2')[0]}", islice(read(path), arguments.count)
+
+
+async def play_messages(arguments: argparse.Namespace) -> int:
+    name, flow = chosen_messages(arguments)
     async with connect(arguments.server, via=arguments.engine, require=arguments.require) as client:
         with progress_bar() as bar:
-            task = bar.add_task("exchange: AAPL order flow", total=arguments.count)
+            task = bar.add_task(f"exchange: {name}", total=arguments.count)
             played = await play(
                 client.stub(Gateway),
-                islice(read(path), arguments.count),
+                flow,
                 session=arguments.session,
                 window=arguments.window,
                 progress=lambda done: bar.advance(task, done),
@@ -81,7 +96,7 @@ def told(played: Played, transport: str, arguments: argparse.Namespace) -> int:
 def main() -> int:
     arguments = parser().parse_args()
     command = {"serve": serve_gateway, "play": play_messages}
-    return run(command[arguments.command](arguments))
+    return run(command[arguments.command](arguments), EXPECTED)
 
 
 if __name__ == "__main__":

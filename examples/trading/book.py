@@ -42,6 +42,13 @@ class Book:
     def __contains__(self, order_id: int) -> bool:
         return order_id in self._orders
 
+    def order(self, order_id: int) -> Order:
+        """A resting order; look, do not change.
+
+        Errors: KeyError.
+        """
+        return self._orders[order_id]
+
     def limit(
         self, order_id: int, side: Side, price_ticks: int, size: int, *, immediate: bool = False
     ) -> list[Event]:

@@ -6,12 +6,11 @@ import asyncio
 
 import pytest
 
-from examples.kvstore.play import play_trace, play_workload
+from examples.kvstore.play import StoreNotEmptyError, play_trace, play_workload
 from examples.kvstore.server import KeyValueServer
 from examples.kvstore.store import Limits, Store
 from examples.kvstore.workload import BUILT_IN
-from machnet_rpc import Unavailable
-from machnet_rpc import rpc
+from machnet_rpc import Unavailable, rpc
 
 
 class Busy(KeyValueServer):
@@ -97,10 +96,21 @@ def test_trace_puts_what_is_missing() -> None:
     assert played.missed >= 4
 
 
-def test_a_store_that_held_something_before_is_noticed() -> None:
+def test_a_store_that_held_something_before_is_refused() -> None:
     store = Store()
-    store.put(b"stranger", b"!")
-    played = asyncio.run(play_trace(KeyValueServer(store), [1], value_bytes=8, window=1))
+    store.put(b"\0", b"!")
+    with pytest.raises(StoreNotEmptyError, match="start a new one"):
+        asyncio.run(play_trace(KeyValueServer(store), [1], value_bytes=8, window=1))
+
+
+def test_what_nobody_wrote_is_found() -> None:
+    class Haunted(KeyValueServer):
+        @rpc
+        async def put(self, key: bytes, value: bytes) -> bool:
+            self.store.put(b"ghost", value)
+            return self.store.put(key, value)
+
+    played = asyncio.run(play_trace(Haunted(), [1], value_bytes=8, window=1))
     assert played.wrong == 1
 
 

@@ -15,8 +15,7 @@ from examples.trading.ladder import Side
 from examples.trading.lobster import Kind, Message, read
 from examples.trading.orders import Answer, CancelOrder, NewOrder
 from examples.trading.play import NotAnsweredError, SessionInUseError, play
-from machnet_rpc import Unavailable
-from machnet_rpc import rpc
+from machnet_rpc import Unavailable, rpc
 
 
 def flow(orders: int) -> list[Message]:
