@@ -72,7 +72,7 @@ class EngineConfig(BaseModel):
     gateway: IPAddress | None = None
     prefix_bits: Annotated[int, Field(ge=0, le=128)] | None = None
     mtu_bytes: Annotated[int, Field(ge=1280, le=9216)] | None = None
-    congestion: Literal["swift", "fixed"] | None = None
+    congestion: Literal["swift", "cubic", "fixed"] | None = None
     profile: Literal["rack", "cloud"] | None = None
     security: Literal["none"] | None = None
     limits: Limits = Limits()

@@ -170,7 +170,7 @@ struct te_fault {
 struct te_engine_config {
     const char *driver;   /* "udp", "dpdk", "loopback" */
     const char *netif;    /* driver arguments; dpdk: EAL arguments, separated by spaces */
-    const char *congestion; /* "swift", "fixed" */
+    const char *congestion; /* "swift", "cubic", "fixed" */
     struct te_endpoint local; /* address; port 0: a free one (udp) */
     uint8_t gateway[16];      /* dpdk: next hop off-link; all zero: none */
     uint8_t prefix_bits;      /* dpdk: of the local network, counted in the address family */

@@ -4,7 +4,8 @@
 #include <stddef.h>
 
 
-static const struct congestion_ops *const algorithms[] = {&congestion_swift, &congestion_fixed};
+static const struct congestion_ops *const algorithms[] = {&congestion_swift, &congestion_cubic,
+                                                      &congestion_fixed};
 
 static bool is_equal(const char *a, const char *b) {
     while (*a != '\0' && *a == *b) {

@@ -42,6 +42,19 @@ struct congestion_ops {
     void (*timed_out)(struct congestion *congestion, uint64_t now_ns);
 };
 
+/* What CUBIC remembers; windows as in struct congestion. */
+struct cubic {
+    uint64_t window_max; /* before the last reduction */
+    uint64_t origin;     /* where the cubic's plateau lies */
+    uint64_t friendly;   /* what TCP Reno would have */
+    uint64_t epoch_ns;   /* when growth began; 0: with the next acknowledgement */
+    uint64_t k_ms;       /* from there to the plateau */
+    uint64_t round_end_ns;
+    uint64_t round_min_ns, last_min_ns, css_baseline_ns;
+    uint32_t round_samples;
+    uint8_t css_rounds; /* of conservative slow start; 0: not in it */
+};
+
 struct congestion {
     const struct congestion_ops *ops;
     uint64_t window; /* bytes, with WINDOW_FRACTION_BITS of fraction; may be below one packet */
@@ -50,6 +63,7 @@ struct congestion {
     bool is_slow_start;
     uint8_t timeouts_in_row;
     uint64_t reduced_ns; /* of the last reduction */
+    struct cubic cubic;
     uint64_t prior_window; /* before the last reduction for losses; 0: nothing to undo */
 };
 
@@ -68,6 +82,7 @@ static inline uint64_t congestion_window_bytes(const struct congestion *congesti
     return congestion->window >> WINDOW_FRACTION_BITS;
 }
 
+extern const struct congestion_ops congestion_cubic;
 extern const struct congestion_ops congestion_fixed;
 extern const struct congestion_ops congestion_swift;
 
