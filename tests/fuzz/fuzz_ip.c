@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
+#include "ip/checksum.h"
 #include "ip/host.h"
 
 enum { INPUT_BYTES_MAX = 4096, POLLS_MAX = 2 * HOST_WAITING_MAX };
 
-enum choice { IPV6_HOST = 1, CHECKED = 2, OUR_MAC = 4, OUR_TYPE = 8, OUR_ADDRESS = 16, ARP = 32 };
+enum choice { IPV6_HOST = 1, CHECKED = 2, OUR_MAC = 4, OUR_TYPE = 8, OUR_ADDRESS = 16, ARP = 32, SEALED = 64 };
 
 static const uint8_t ipv4_address[16] = {[10] = 0xff, [11] = 0xff, 10, 0, 0, 1};
 static const uint8_t ipv6_address[16] = {0xfd, [15] = 1};
@@ -50,6 +52,12 @@ static void put_right(const struct host *host, uint8_t choice, uint8_t *frame, s
         put(frame, size_bytes, choice & ARP ? 38 : 30, ipv4_address + 12, 4);
     } else if (choice & OUR_ADDRESS) {
         put(frame, size_bytes, 38, ipv6_address, 16);
+    }
+    size_t header_bytes = size_bytes > 14 ? (size_t)(frame[14] & 15) * 4 : 0;
+    if (choice & SEALED && header_bytes >= 20 && 14 + header_bytes <= size_bytes) {
+        store_u16(frame + 24, 0);
+        uint64_t sum = checksum_add(0, frame + 14, header_bytes);
+        store_u16(frame + 24, (uint16_t)~checksum_fold(sum));
     }
 }
 

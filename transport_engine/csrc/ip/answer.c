@@ -51,7 +51,7 @@ static uint8_t *open_reply(struct host *host, const struct ethernet *ethernet,
     ethernet_write(out, ethernet->source, host->config.mac,
                    host->ipv4 ? ETHERNET_IPV4 : ETHERNET_IPV6);
     if (host->ipv4) {
-        ipv4_write(out + ETHERNET_HEADER_BYTES, ip, false);
+        ipv4_write(out + ETHERNET_HEADER_BYTES, ip);
     } else {
         ipv6_write(out + ETHERNET_HEADER_BYTES, ip);
     }
@@ -74,7 +74,8 @@ static enum verdict answer_echo(struct host *host, const struct ethernet *ethern
                                 const struct ip_header *ip) {
     if (mac_is_group(ethernet->destination) || mac_is_group(ethernet->source) ||
         !address_equal(ip->destination, host->config.address) || address_is_any(ip->source) ||
-        ip->payload_bytes > ECHO_BYTES_MAX) {
+        ip->payload_bytes > ECHO_BYTES_MAX ||
+        IPV6_HEADER_BYTES + ip->payload_bytes > host->config.mtu_bytes) {
         return VERDICT_UNSUPPORTED;
     }
     struct ip_header reply = header_to(host, ip->source, ip->payload_bytes, IP_HOPS);

@@ -84,7 +84,7 @@ static enum verdict receive_ip(struct host *host, uint64_t now_ns, const struct 
     struct ip_header ip;
     bool ipv4 = ethernet->type == ETHERNET_IPV4;
     enum verdict verdict =
-        ipv4 ? ipv4_parse(ethernet->payload, ethernet->payload_bytes, checked, &ip)
+        ipv4 ? ipv4_parse(ethernet->payload, ethernet->payload_bytes, &ip)
              : ipv6_parse(ethernet->payload, ethernet->payload_bytes, &ip);
     if (verdict != VERDICT_OK) {
         return verdict;
@@ -169,7 +169,7 @@ static size_t write_datagram(const struct host *host, const struct netif_datagra
     memcpy(ip.destination, datagram->remote.address, ADDRESS_BYTES);
     size_t at = ETHERNET_HEADER_BYTES;
     if (host->ipv4) {
-        ipv4_write(out + at, &ip, offload);
+        ipv4_write(out + at, &ip);
         at += IPV4_HEADER_BYTES;
     } else {
         ipv6_write(out + at, &ip);

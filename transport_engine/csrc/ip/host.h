@@ -28,7 +28,7 @@ struct host_config {
     uint8_t gateway[16];  /* all zero: none */
     uint8_t prefix_bits;  /* of the local network, in the address's family */
     uint32_t mtu_bytes;   /* largest IP packet to send */
-    bool offload;         /* the network card fills in the checksums of what host_send writes */
+    bool offload;         /* the network card completes the UDP checksums of what host_send writes */
 };
 
 struct host_counts {
@@ -61,7 +61,7 @@ struct host {
 struct host_frame {
     uint8_t *bytes;
     size_t size_bytes;
-    bool checked; /* the network card has verified the checksums, or vouches for the bytes */
+    bool checked; /* the network card has verified the UDP checksum, or vouches for the bytes */
 };
 
 void host_init(struct host *host, const struct host_config *config);

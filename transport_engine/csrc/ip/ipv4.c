@@ -9,7 +9,7 @@
 
 enum ipv4_flag { IPV4_DONT_FRAGMENT = 0x4000, IPV4_FRAGMENT_MASK = 0x3fff /* more, or offset */ };
 
-enum verdict ipv4_parse(uint8_t *bytes, size_t size_bytes, bool checked, struct ip_header *ip) {
+enum verdict ipv4_parse(uint8_t *bytes, size_t size_bytes, struct ip_header *ip) {
     if (size_bytes < IPV4_HEADER_BYTES || bytes[0] >> 4 != 4) {
         return VERDICT_MALFORMED;
     }
@@ -19,7 +19,7 @@ enum verdict ipv4_parse(uint8_t *bytes, size_t size_bytes, bool checked, struct 
         total_bytes > size_bytes) {
         return VERDICT_MALFORMED;
     }
-    if (!checked && checksum_fold(checksum_add(0, bytes, header_bytes)) != CHECKSUM_RIGHT) {
+    if (checksum_fold(checksum_add(0, bytes, header_bytes)) != CHECKSUM_RIGHT) {
         return VERDICT_CHECKSUM;
     }
     address_from_ipv4(ip->source, bytes + 12);
@@ -32,7 +32,7 @@ enum verdict ipv4_parse(uint8_t *bytes, size_t size_bytes, bool checked, struct 
     return (load_be16(bytes + 6) & IPV4_FRAGMENT_MASK) != 0 ? VERDICT_FRAGMENT : VERDICT_OK;
 }
 
-void ipv4_write(uint8_t out[IPV4_HEADER_BYTES], const struct ip_header *ip, bool offload) {
+void ipv4_write(uint8_t out[IPV4_HEADER_BYTES], const struct ip_header *ip) {
     memset(out, 0, IPV4_HEADER_BYTES);
     out[0] = 4 << 4 | IPV4_HEADER_BYTES / 4;
     out[1] = ip->ecn;
@@ -42,7 +42,5 @@ void ipv4_write(uint8_t out[IPV4_HEADER_BYTES], const struct ip_header *ip, bool
     out[9] = ip->protocol;
     memcpy(out + 12, ip->source + ADDRESS_IPV4_OFFSET, ADDRESS_IPV4_BYTES);
     memcpy(out + 16, ip->destination + ADDRESS_IPV4_OFFSET, ADDRESS_IPV4_BYTES);
-    if (!offload) {
-        store_u16(out + 10, (uint16_t)~checksum_fold(checksum_add(0, out, IPV4_HEADER_BYTES)));
-    }
+    store_u16(out + 10, (uint16_t)~checksum_fold(checksum_add(0, out, IPV4_HEADER_BYTES)));
 }

@@ -112,7 +112,9 @@ static void fault_unlisten(struct netif *netif, uint16_t port) {
 
 static bool fault_arm(struct netif *netif) {
     struct netif *inner = ((struct fault *)netif)->inner;
-    return inner->ops->arm(inner);
+    bool waits = inner->ops->arm(inner);
+    netif->caps = inner->caps; /* a driver may lose and regain the power to wake */
+    return waits;
 }
 
 static uint64_t fault_next_ns(const struct netif *netif) {

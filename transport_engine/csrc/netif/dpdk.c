@@ -1,0 +1,329 @@
+/* Packet I/O past the kernel, through any DPDK ethdev.
+ *
+ * An ip host between the port's frames and the engine's datagrams; one queue each way. The EAL is
+ * the process's, so a process has one such netif in its life.
+ */
+#include "netif/netif.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include "ip/host.h"
+#include "netif/dpdk_eal.h"
+#include "netif/dpdk_port.h"
+
+enum dpdk_limit { DPDK_MTU_BYTES_MIN = 576, DPDK_OWN_FRAMES_MAX = 64 /* in one go */ };
+
+struct dpdk {
+    struct netif netif;
+    struct dpdk_port port;
+    struct rte_mbuf *held[TE_BURST_MAX]; /* the engine may look at them until the next rx_burst */
+    int held_count;
+    struct rte_mbuf *early[TE_BURST_MAX]; /* came while we went to sleep */
+    int early_count;
+    bool armed;
+    uint64_t bad;
+    struct host host;
+};
+
+/* ---- frames of the host's own ---- */
+
+static bool send_frame(struct dpdk *dpdk, struct rte_mbuf *mbuf, size_t size_bytes) {
+    mbuf->data_len = (uint16_t)size_bytes;
+    mbuf->pkt_len = (uint32_t)size_bytes;
+    if (rte_eth_tx_burst(dpdk->port.id, 0, &mbuf, 1) == 1) {
+        return true;
+    }
+    rte_pktmbuf_free(mbuf);
+    return false;
+}
+
+/* Sends questions, answers, and what waited for a neighbour; what does not fit now is lost, and
+ * was lost on a wire as well. */
+static void send_own_frames(struct dpdk *dpdk, uint64_t now_ns) {
+    for (int i = 0; i < DPDK_OWN_FRAMES_MAX; i++) {
+        if (dpdk->host.waiting_count == 0 && now_ns < host_next_ns(&dpdk->host)) {
+            return;
+        }
+        struct rte_mbuf *mbuf = rte_pktmbuf_alloc(dpdk->port.pool);
+        if (mbuf == NULL) {
+            return;
+        }
+        size_t size_bytes = host_poll(&dpdk->host, now_ns, rte_pktmbuf_mtod(mbuf, uint8_t *));
+        if (size_bytes == 0) {
+            rte_pktmbuf_free(mbuf);
+            return;
+        }
+        send_frame(dpdk, mbuf, size_bytes);
+    }
+}
+
+/* ---- receive ---- */
+
+static void disarm(struct dpdk *dpdk) {
+    uint64_t ignored;
+    int fd = rte_eth_dev_rx_intr_ctl_q_get_fd(dpdk->port.id, 0);
+    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+    rte_eth_dev_rx_intr_disable(dpdk->port.id, 0);
+    /* The descriptor may be a driver's blocking one: read only what is there. */
+    if (fd >= 0 && poll(&pollfd, 1, 0) == 1 && read(fd, &ignored, sizeof ignored) < 0) {
+        dpdk->port.interrupts = false; /* it cannot be emptied: go on without it */
+    }
+    dpdk->armed = false;
+}
+
+static int take_frames(struct dpdk *dpdk, struct rte_mbuf **mbufs, int count) {
+    if (dpdk->early_count == 0) {
+        return rte_eth_rx_burst(dpdk->port.id, 0, mbufs, (uint16_t)count);
+    }
+    int taken = dpdk->early_count < count ? dpdk->early_count : count;
+    dpdk->early_count -= taken;
+    memcpy(mbufs, dpdk->early, (size_t)taken * sizeof *mbufs);
+    memmove(dpdk->early, dpdk->early + taken, (size_t)dpdk->early_count * sizeof *mbufs);
+    return taken;
+}
+
+/* NONE means: not verified, but from a virtual device that vouches for the bytes. */
+static bool is_checked(const struct rte_mbuf *mbuf) {
+    uint64_t l4 = mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+    return l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD || l4 == RTE_MBUF_F_RX_L4_CKSUM_NONE;
+}
+
+static bool receive_frame(struct dpdk *dpdk, uint64_t now_ns, struct rte_mbuf *mbuf,
+                          struct netif_datagram *datagram) {
+    if (mbuf->nb_segs > 1 && rte_pktmbuf_linearize(mbuf) != 0) {
+        dpdk->bad++;
+        return false;
+    }
+    struct host_frame frame = {rte_pktmbuf_mtod(mbuf, uint8_t *), mbuf->data_len,
+                               is_checked(mbuf)};
+    return host_receive(&dpdk->host, now_ns, &frame, datagram);
+}
+
+static int dpdk_rx_burst(struct netif *netif, uint64_t now_ns, struct netif_datagram *datagrams,
+                         int count) {
+    struct dpdk *dpdk = (struct dpdk *)netif;
+    int filled = 0;
+    if (dpdk->armed) {
+        disarm(dpdk);
+    }
+    rte_pktmbuf_free_bulk(dpdk->held, (unsigned)dpdk->held_count);
+    dpdk->held_count = take_frames(dpdk, dpdk->held, count);
+    for (int i = 0; i < dpdk->held_count; i++) {
+        filled += receive_frame(dpdk, now_ns, dpdk->held[i], &datagrams[filled]);
+    }
+    send_own_frames(dpdk, now_ns);
+    return filled;
+}
+
+/* ---- transmit ---- */
+
+static void ask_offload(const struct dpdk *dpdk, struct rte_mbuf *mbuf) {
+    if (!dpdk->port.offloads_udp) {
+        return;
+    }
+    mbuf->l2_len = ETHERNET_HEADER_BYTES;
+    mbuf->l3_len = dpdk->host.ipv4 ? 20 : 40;
+    mbuf->ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM |
+                      (dpdk->host.ipv4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6);
+}
+
+/* Writes the frames of datagrams into mbufs; `origin` says which datagram each frame is of.
+ * Returns the frames. */
+static int write_frames(struct dpdk *dpdk, uint64_t now_ns, const struct netif_datagram *datagrams,
+                        int count, struct rte_mbuf **mbufs, int *origin) {
+    int frames = 0;
+    for (int i = 0; i < count; i++) {
+        struct rte_mbuf *mbuf = mbufs[frames];
+        size_t size_bytes = host_send(&dpdk->host, now_ns, &datagrams[i],
+                                      rte_pktmbuf_mtod(mbuf, uint8_t *));
+        if (size_bytes != 0) {
+            mbuf->data_len = (uint16_t)size_bytes;
+            mbuf->pkt_len = (uint32_t)size_bytes;
+            ask_offload(dpdk, mbuf);
+            origin[frames++] = i;
+        }
+    }
+    return frames;
+}
+
+static bool link_is_down(const struct dpdk *dpdk) {
+    struct rte_eth_link link;
+    return rte_eth_link_get_nowait(dpdk->port.id, &link) == 0 &&
+           link.link_status == RTE_ETH_LINK_DOWN;
+}
+
+static int dpdk_tx_burst(struct netif *netif, uint64_t now_ns,
+                         const struct netif_datagram *datagrams, int count) {
+    struct dpdk *dpdk = (struct dpdk *)netif;
+    struct rte_mbuf *mbufs[TE_BURST_MAX];
+    int origin[TE_BURST_MAX];
+    if (rte_pktmbuf_alloc_bulk(dpdk->port.pool, mbufs, (unsigned)count) != 0) {
+        return 0;
+    }
+    int frames = write_frames(dpdk, now_ns, datagrams, count, mbufs, origin);
+    int sent = rte_eth_tx_burst(dpdk->port.id, 0, mbufs, (uint16_t)frames);
+    rte_pktmbuf_free_bulk(mbufs + sent, (unsigned)(count - sent));
+    send_own_frames(dpdk, now_ns);
+    /* Into a port without a link everything goes and nothing arrives, as with any cable. */
+    return sent == frames || link_is_down(dpdk) ? count : origin[sent];
+}
+
+/* ---- the rest of the interface ---- */
+
+static int dpdk_listen(struct netif *netif, uint16_t port) {
+    struct dpdk *dpdk = (struct dpdk *)netif;
+    if (port == netif->local.port) {
+        return TE_OK;
+    }
+    return host_listen(&dpdk->host, port) ? TE_OK : TE_E_IN_USE;
+}
+
+static void dpdk_unlisten(struct netif *netif, uint16_t port) {
+    if (port != netif->local.port) {
+        host_unlisten(&((struct dpdk *)netif)->host, port);
+    }
+}
+
+/* Watches the queue's descriptor, which changes whenever a virtual device's peer comes anew; one
+ * that is closed leaves the epoll set by itself. A driver that has none while its link is up will
+ * never have one. */
+static bool watch_queue(struct dpdk *dpdk) {
+    struct epoll_event event = {.events = EPOLLIN};
+    if (!dpdk->port.interrupts || link_is_down(dpdk) ||
+        rte_eth_dev_rx_intr_enable(dpdk->port.id, 0) != 0) {
+        return false;
+    }
+    int fd = rte_eth_dev_rx_intr_ctl_q_get_fd(dpdk->port.id, 0);
+    dpdk->port.interrupts = fd >= 0;
+    return fd >= 0 && (epoll_ctl(dpdk->netif.fd, EPOLL_CTL_ADD, fd, &event) == 0 ||
+                       errno == EEXIST);
+}
+
+/* Without interrupts, or before a peer is there to give them, there is no NETIF_WAKES. */
+static bool dpdk_arm(struct netif *netif) {
+    struct dpdk *dpdk = (struct dpdk *)netif;
+    dpdk->armed = watch_queue(dpdk);
+    netif->caps = dpdk->armed ? NETIF_NO_LOOP | NETIF_WAKES : NETIF_NO_LOOP;
+    if (dpdk->early_count == 0) {
+        dpdk->early_count = rte_eth_rx_burst(dpdk->port.id, 0, dpdk->early, TE_BURST_MAX);
+    }
+    return dpdk->early_count > 0;
+}
+
+static uint64_t dpdk_next_ns(const struct netif *netif) {
+    return host_next_ns(&((const struct dpdk *)netif)->host);
+}
+
+static void dpdk_add_stats(const struct netif *netif, struct te_stats *stats) {
+    const struct dpdk *dpdk = (const struct dpdk *)netif;
+    const struct host_counts *counts = &dpdk->host.counts;
+    stats->datagrams_dropped_bad += dpdk->bad + counts->bad + counts->fragments;
+    stats->datagrams_dropped_unknown += counts->foreign;
+}
+
+static void dpdk_close(struct netif *netif) {
+    struct dpdk *dpdk = (struct dpdk *)netif;
+    rte_pktmbuf_free_bulk(dpdk->held, (unsigned)dpdk->held_count);
+    rte_pktmbuf_free_bulk(dpdk->early, (unsigned)dpdk->early_count);
+    dpdk_port_close(&dpdk->port);
+    dpdk_eal_stop();
+    close(netif->fd);
+    free(dpdk);
+}
+
+static const struct netif_ops dpdk_ops = {
+    .name = "dpdk",
+    .rx_burst = dpdk_rx_burst,
+    .tx_burst = dpdk_tx_burst,
+    .listen = dpdk_listen,
+    .unlisten = dpdk_unlisten,
+    .arm = dpdk_arm,
+    .next_ns = dpdk_next_ns,
+    .add_stats = dpdk_add_stats,
+    .close = dpdk_close,
+};
+
+static void init_host(struct dpdk *dpdk, const struct te_engine_config *config) {
+    struct host_config host = {
+        .prefix_bits = config->prefix_bits,
+        .mtu_bytes = dpdk->netif.mtu_bytes,
+        .offload = dpdk->port.offloads_udp,
+    };
+    memcpy(host.mac, dpdk->port.mac, sizeof host.mac);
+    memcpy(host.address, config->local.address, sizeof host.address);
+    memcpy(host.gateway, config->gateway, sizeof host.gateway);
+    host_init(&dpdk->host, &host);
+    host_listen(&dpdk->host, dpdk->netif.local.port);
+}
+
+static int check_config(const struct te_engine_config *config, char *why) {
+    bool ipv4 = address_is_ipv4(config->local.address);
+    if (address_is_any(config->local.address)) {
+        snprintf(why, TE_WHY_BYTES, "dpdk needs the address that its port will have as local");
+        return TE_E_INVALID;
+    }
+    if (config->mtu_bytes < DPDK_MTU_BYTES_MIN || config->mtu_bytes > NETIF_DATAGRAM_BYTES_MAX) {
+        snprintf(why, TE_WHY_BYTES, "mtu_bytes is %u; it may be %d to %d", config->mtu_bytes,
+                 DPDK_MTU_BYTES_MIN, NETIF_DATAGRAM_BYTES_MAX);
+        return TE_E_INVALID;
+    }
+    if (config->prefix_bits > (ipv4 ? 32 : 128)) {
+        snprintf(why, TE_WHY_BYTES, "prefix_bits is %u; it may be 0 to %d", config->prefix_bits,
+                 ipv4 ? 32 : 128);
+        return TE_E_INVALID;
+    }
+    return TE_OK;
+}
+
+/* Returns the netif with what no device is needed for; NULL with a sentence. */
+static struct dpdk *allocate(const struct te_engine_config *config, char *why) {
+    struct dpdk *dpdk = calloc(1, sizeof *dpdk);
+    int fd = dpdk == NULL ? -1 : epoll_create1(EPOLL_CLOEXEC);
+    if (fd < 0) {
+        snprintf(why, TE_WHY_BYTES, "no memory or no descriptor for the dpdk driver");
+        free(dpdk);
+        return NULL;
+    }
+    dpdk->netif = (struct netif){
+        .ops = &dpdk_ops, .local = config->local, .caps = NETIF_NO_LOOP, .fd = fd};
+    if (dpdk->netif.local.port == 0) {
+        dpdk->netif.local.port = TE_PORT_DEFAULT;
+    }
+    return dpdk;
+}
+
+int netif_dpdk_open(const struct te_engine_config *config, struct netif **netif, char *why) {
+    int error = check_config(config, why);
+    if (error != TE_OK) {
+        return error;
+    }
+    struct dpdk *dpdk = allocate(config, why);
+    if (dpdk == NULL) {
+        return TE_E_NO_MEMORY;
+    }
+    error = dpdk_eal_start(config->netif, why);
+    if (error == TE_OK) {
+        error = dpdk_port_open(&dpdk->port, config->mtu_bytes, why);
+        if (error != TE_OK) {
+            dpdk_eal_stop();
+        }
+    }
+    if (error != TE_OK) {
+        close(dpdk->netif.fd);
+        free(dpdk);
+        return error;
+    }
+    dpdk->netif.mtu_bytes = dpdk->port.mtu_bytes;
+    init_host(dpdk, config);
+    *netif = &dpdk->netif;
+    return TE_OK;
+}

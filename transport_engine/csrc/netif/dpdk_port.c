@@ -1,0 +1,147 @@
+/* Setting up an ethdev port. Every feature is a wish: the least common network card will do. */
+#include "netif/dpdk_port.h"
+
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_log.h>
+#include <rte_mbuf.h>
+
+#include "netif/sockaddr.h"
+#include "transport_engine.h"
+
+enum port_limit {
+    PORT_DESCRIPTORS = 1024,
+    PORT_MBUFS = 8191,
+    PORT_MBUFS_CACHED = 256,
+    PORT_HEADER_BYTES = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN
+};
+
+static uint32_t smaller(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+static int find_port(struct dpdk_port *port, char *why) {
+    uint64_t id = rte_eth_find_next_owned_by(0, RTE_ETH_DEV_NO_OWNER);
+    if (id < RTE_MAX_ETHPORTS) {
+        port->id = (uint16_t)id;
+        return TE_OK;
+    }
+    snprintf(why, TE_WHY_BYTES,
+             "DPDK found no port: name one in the driver's arguments, --vdev=net_... or -a <PCI "
+             "address> of a card bound to vfio-pci (dpdk-devbind.py --status lists them)");
+    return TE_E_INVALID;
+}
+
+/* A port on top of a kernel interface keeps that interface's MTU: it is the machine's. */
+static uint32_t usable_mtu_bytes(const struct rte_eth_dev_info *info, uint32_t wanted_bytes) {
+    char name[IF_NAMESIZE];
+    uint32_t mtu_bytes = wanted_bytes;
+    if (info->max_mtu >= info->min_mtu && info->max_mtu > 0) {
+        mtu_bytes = smaller(mtu_bytes, info->max_mtu);
+    }
+    if (info->if_index != 0 && if_indextoname(info->if_index, name) != NULL) {
+        mtu_bytes = smaller(mtu_bytes, interface_mtu_bytes_by_name(name));
+    }
+    return mtu_bytes;
+}
+
+static int create_pool(struct dpdk_port *port, char *why) {
+    uint32_t room_bytes = port->mtu_bytes + PORT_HEADER_BYTES;
+    if (room_bytes < RTE_MBUF_DEFAULT_DATAROOM) {
+        room_bytes = RTE_MBUF_DEFAULT_DATAROOM;
+    }
+    char name[RTE_MEMPOOL_NAMESIZE];
+    snprintf(name, sizeof name, "netif_%u", port->id);
+    port->pool = rte_pktmbuf_pool_create(name, PORT_MBUFS, PORT_MBUFS_CACHED, 0,
+                                         (uint16_t)(room_bytes + RTE_PKTMBUF_HEADROOM),
+                                         rte_eth_dev_socket_id(port->id));
+    if (port->pool != NULL) {
+        return TE_OK;
+    }
+    snprintf(why, TE_WHY_BYTES,
+             "DPDK has no %u MB for packets (%s): sysctl -w vm.nr_hugepages=512 (as root)",
+             (PORT_MBUFS * room_bytes >> 20) + 1, rte_strerror(rte_errno));
+    return TE_E_NO_MEMORY;
+}
+
+static int configure(struct dpdk_port *port, const struct rte_eth_dev_info *info) {
+    struct rte_eth_conf conf;
+    memset(&conf, 0, sizeof conf);
+    conf.rxmode.mtu = port->mtu_bytes;
+    conf.rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+    conf.txmode.offloads = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+    conf.intr_conf.rxq = port->interrupts;
+    port->offloads_udp = conf.txmode.offloads != 0;
+    return rte_eth_dev_configure(port->id, 1, 1, &conf);
+}
+
+static int start_queues(struct dpdk_port *port) {
+    uint16_t rx_descriptors = PORT_DESCRIPTORS;
+    uint16_t tx_descriptors = PORT_DESCRIPTORS;
+    unsigned node = (unsigned)rte_eth_dev_socket_id(port->id); /* -1, of any node, stays so */
+    int result = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &rx_descriptors, &tx_descriptors);
+    if (result == 0) {
+        result = rte_eth_rx_queue_setup(port->id, 0, rx_descriptors, node, NULL, port->pool);
+    }
+    if (result == 0) {
+        result = rte_eth_tx_queue_setup(port->id, 0, tx_descriptors, node, NULL);
+    }
+    return result == 0 ? rte_eth_dev_start(port->id) : result;
+}
+
+/* With receive interrupts if the driver has them, else without. */
+static int start(struct dpdk_port *port, const struct rte_eth_dev_info *info, char *why) {
+    int result = -1;
+    for (int with = 1; with >= 0 && result != 0; with--) {
+        port->interrupts = with == 1;
+        result = configure(port, info);
+        result = result == 0 ? start_queues(port) : result;
+        if (result != 0) {
+            rte_eth_dev_stop(port->id);
+        }
+    }
+    if (result != 0) {
+        snprintf(why, TE_WHY_BYTES, "the DPDK driver %s does not start its port: %s",
+                 info->driver_name, rte_strerror(-result));
+        return TE_E_SYSTEM;
+    }
+    /* Neighbours are asked for by multicast. */
+    rte_eth_allmulticast_enable(port->id);
+    /* From here on an error is an answer: whether a driver has interrupts is asked by trying. */
+    rte_log_set_level_pattern("lib.ethdev", RTE_LOG_CRIT);
+    return TE_OK;
+}
+
+int dpdk_port_open(struct dpdk_port *port, uint32_t mtu_bytes, char *why) {
+    struct rte_eth_dev_info info;
+    struct rte_ether_addr mac;
+    *port = (struct dpdk_port){0};
+    int error = find_port(port, why);
+    if (error != TE_OK) {
+        return error;
+    }
+    if (rte_eth_dev_info_get(port->id, &info) != 0 || rte_eth_macaddr_get(port->id, &mac) != 0) {
+        snprintf(why, TE_WHY_BYTES, "DPDK's port %u does not say what it can", port->id);
+        return TE_E_SYSTEM;
+    }
+    memcpy(port->mac, mac.addr_bytes, sizeof port->mac);
+    port->mtu_bytes = usable_mtu_bytes(&info, mtu_bytes);
+    error = create_pool(port, why);
+    if (error == TE_OK) {
+        error = start(port, &info, why);
+    }
+    if (error != TE_OK) {
+        dpdk_port_close(port);
+    }
+    return error;
+}
+
+void dpdk_port_close(struct dpdk_port *port) {
+    rte_eth_dev_stop(port->id);
+    rte_eth_dev_close(port->id);
+    rte_mempool_free(port->pool);
+}
