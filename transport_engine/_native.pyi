@@ -1,7 +1,5 @@
-"""The extension that ffi_build.py makes: `lib` holds what transport_engine.h declares.
-
-Both are untyped: a C struct's fields are attributes that no stub of cffi knows.
-"""
+# The extension that ffi_build.py makes: `lib` holds what transport_engine.h declares. Both are
+# untyped, because a C struct's fields are attributes that no stub of cffi knows.
 
 from typing import Any
 
