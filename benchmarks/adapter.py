@@ -26,7 +26,7 @@ class MachnetRpc(AsyncPeer):  # type: ignore[misc]
     transports = ("tcp", "shm")
 
     def __init__(self, spec: Any) -> None:
-        super().__init__(spec)  # pyright: ignore[reportUnknownMemberType]
+        super().__init__(spec)
         self._rung = SharedSidecar() if spec.transport == "shm" else Inline()
         self._place = Place(spec.port, Path(spec.path).parent, spec.host)
         self._pids: list[int] = []
