@@ -10,10 +10,10 @@ import importlib
 import re
 import typing
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgpack
 import pydantic
@@ -24,6 +24,7 @@ from idl.schema import MethodSchema, Parameter, SchemaError, spelled
 BIG_INT: Final = 1  # the msgpack extension for integers beyond 64 bits: big-endian, signed
 PROBLEMS_MAX: Final = 3  # that one sentence lists
 SCALARS: Final = (int, str, float, bool)
+_msgpack: Final[Any] = msgpack  # it comes without types
 _EXPECTED: Final = re.compile(r"UnexpectedValue\((.*)\)")  # pydantic's words for a wrong field
 
 
@@ -37,7 +38,7 @@ def pack(value: object) -> bytes:
     Errors: CodecError.
     """
     try:
-        packed: bytes = msgpack.packb(value, default=_plain)
+        packed: bytes = _msgpack.packb(value, default=_plain)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise CodecError(f"{type(value).__name__} cannot be sent: {error}") from error
     return packed
@@ -49,7 +50,9 @@ def unpack(payload: bytes | memoryview, *, use_list: bool = True) -> Any:
     Errors: CodecError for any bytes that are not one msgpack value.
     """
     try:
-        return msgpack.unpackb(payload, strict_map_key=False, use_list=use_list, ext_hook=_extended)
+        return _msgpack.unpackb(
+            payload, strict_map_key=False, use_list=use_list, ext_hook=_extended
+        )
     except Exception as error:
         raise CodecError(f"the payload is not msgpack: {_said(error)}") from error
 
@@ -156,7 +159,9 @@ class RawCodec:
         if type(value) is bytes:
             return value
         if isinstance(value, bytes | bytearray | memoryview):
-            return bytes(value)  # what the caller may change or release later is copied
+            return bytes(
+                cast(bytes, value)
+            )  # what the caller may change or release later is copied
         raise CodecError(f"must be bytes, not {_shown(value)}")
 
     def decode(self, payload: bytes) -> bytes | memoryview:
@@ -238,10 +243,11 @@ class ArgumentsCodec:
                 raise CodecError(f"{self._lone_name}: {error}") from error
         if not self._by_name:
             return (), {}
-        plain = unpack(payload, use_list=False) if payload else {}
+        plain: Any = unpack(payload, use_list=False) if payload else {}
         if not isinstance(plain, dict):
             raise CodecError(f"the arguments must be a map by name, not {_shown(plain)}")
-        return (), self._loaded(plain)
+        by_name: dict[Any, Any] = plain
+        return (), self._loaded(by_name)
 
     def _loaded(self, plain: dict[Any, Any]) -> dict[str, Any]:
         arguments: dict[str, Any] = {}
@@ -320,7 +326,7 @@ def _plain(value: object) -> object:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, AbstractSet | deque):
-        return list(value)
+        return list(cast(Iterable[object], value))
     if isinstance(value, pydantic.BaseModel):
         return value.model_dump(by_alias=True, round_trip=True)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

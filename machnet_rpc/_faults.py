@@ -72,10 +72,10 @@ def decode(
 
 
 def _data_of(error: Exception) -> object:
-    if not dataclasses.is_dataclass(error):
+    fields: dict[str, dataclasses.Field[Any]] = getattr(error, "__dataclass_fields__", {})
+    if not fields:
         return list(error.args)
-    fields = dataclasses.fields(error)
-    return {field.name: getattr(error, field.name) for field in fields if field.init}
+    return {name: getattr(error, name) for name, field in fields.items() if field.init}
 
 
 def _fields(payload: bytes) -> dict[Any, Any]:
@@ -83,15 +83,20 @@ def _fields(payload: bytes) -> dict[Any, Any]:
         fields = unpack(payload)
     except CodecError:
         return {}
-    return fields if isinstance(fields, dict) else {}
+    found: dict[Any, Any] = fields if isinstance(fields, dict) else {}
+    return found
 
 
-def _rebuilt(kind: type[Exception], data: object) -> Exception | None:
+def _rebuilt(kind: type[Exception], data: Any) -> Exception | None:
     try:
         if isinstance(data, dict):
             hints = typing.get_type_hints(kind)
-            return kind(**{name: ValueCodec(hints[name]).load(data[name]) for name in data})
-        return kind(*data) if isinstance(data, list) else None
+            fields: dict[str, Any] = data
+            return kind(
+                **{name: ValueCodec(hints[name]).load(value) for name, value in fields.items()}
+            )
+        arguments: list[Any] = data
+        return kind(*arguments)
     except (TypeError, ValueError, KeyError):  # the peer's contract declares other fields
         return None
 

@@ -30,6 +30,7 @@ from machnet_rpc.errors import (
     Unavailable,
 )
 from machnet_rpc.service import (
+    AS_DECLARED,
     TIMEOUT,
     CallOptions,
     Method,
@@ -105,7 +106,7 @@ class Client:
         """
         if isinstance(method, str):
             return await self._call_by_name(method, *args, **kwargs)
-        return await self.invoke(method, args, kwargs, self._options)
+        return await self.invoke(method, args, kwargs, AS_DECLARED)
 
     async def invoke(
         self,
@@ -115,6 +116,7 @@ class Client:
         options: CallOptions,
     ) -> Any:
         """What `call` and stubs do: encode, exchange, decode."""
+        options = self._options if options is AS_DECLARED else _merged(options, self._options)
         binding = self._bindings.get(method) or self._binding_of(method)
         try:
             payload = binding.arguments.encode(args, kwargs)
@@ -279,8 +281,7 @@ class _Stub:
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> Any:
-        merged = _merged(options, self._client._options)  # noqa: SLF001
-        return self._client.invoke(method, args, kwargs, merged)
+        return self._client.invoke(method, args, kwargs, options)
 
 
 def connect(

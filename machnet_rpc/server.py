@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from idl import SchemaError, differences
 from machnet_rpc._aio.dispatch import Dispatcher, Limits, Route
@@ -186,18 +186,24 @@ async def serve(
     via: Via = None,
     require: Require = None,
     grace: float = GRACE_SECONDS,
-) -> AsyncIterator[Server]:
+) -> AsyncGenerator[Server, None]:
     """Serves one implementation, or a list of them, at "host:port" while the block runs.
 
     Errors: ContractError, AddressError, TransportError.
     """
-    several = implementations if isinstance(implementations, list | tuple) else [implementations]
-    server = Server(*several, limits=limits)
+    server = Server(*several(implementations), limits=limits)
     await server.listen(address, via=via, require=require)
     try:
         yield server
     finally:
         await server.close(grace)
+
+
+def several(implementations: object | Sequence[object]) -> Sequence[object]:
+    """A list or tuple as it is, anything else as the only one."""
+    if isinstance(implementations, list | tuple):
+        return cast(Sequence[object], implementations)
+    return [implementations]
 
 
 def _departures(contract: Contract, declaring: type, kind: type, name: str) -> list[str]:

@@ -63,7 +63,7 @@ class CallOptions:
     wait: bool | None = None
 
 
-_AS_DECLARED: Final = CallOptions()
+AS_DECLARED: Final = CallOptions()
 
 
 class BoundMethod(Generic[P, R_co]):
@@ -72,7 +72,7 @@ class BoundMethod(Generic[P, R_co]):
     __slots__ = ("_method", "_options", "_stub")
 
     def __init__(
-        self, method: "Method[P, R_co]", stub: StubLike, options: CallOptions = _AS_DECLARED
+        self, method: "Method[P, R_co]", stub: StubLike, options: CallOptions = AS_DECLARED
     ) -> None:
         self._method = method
         self._stub = stub
@@ -189,7 +189,11 @@ def rpc(
     options = MethodOptions(timeout, idempotent, lane, tuple(errors))
     if function is not None:
         return Method(function, options)
-    return lambda function: Method(function, options)
+
+    def mark(function: Callable[..., Any]) -> Method[..., Any]:
+        return Method(function, options)
+
+    return mark
 
 
 @dataclass(frozen=True, slots=True, eq=False)

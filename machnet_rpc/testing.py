@@ -4,7 +4,7 @@ async with local(Shop()) as client:
     assert await client.stub(ShopContract).price("apple") == 3
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from machnet_rpc._aio.dispatch import Limits
@@ -18,7 +18,7 @@ __all__ = ["MemoryNetwork", "local"]
 @asynccontextmanager
 async def local(
     implementations: object | Sequence[object], *, limits: Limits | None = None
-) -> AsyncIterator[Client]:
+) -> AsyncGenerator[Client, None]:
     """A client of the given implementations, served in this event loop through memory.
 
     Everything but the engine is what runs in production. Errors: ContractError.

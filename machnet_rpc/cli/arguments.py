@@ -4,11 +4,11 @@ import argparse
 import base64
 import json
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from machnet_rpc.client import Client, connect
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 """What `add_subparsers` returns; argparse has no public name for it."""
 Run: TypeAlias = Callable[[argparse.Namespace], int | Coroutine[Any, Any, int]]
 
@@ -78,18 +78,17 @@ def shown(value: object, *, compact: bool = False) -> str:
 
 
 def _jsonable(value: Any) -> Any:
-    match value:
-        case bytes():
-            try:
-                return value.decode()
-            except UnicodeDecodeError:
-                return {"base64": base64.b64encode(value).decode()}
-        case dict():
-            return {
-                key if isinstance(key, str) else str(_jsonable(key)): _jsonable(each)
-                for key, each in value.items()
-            }
-        case list() | tuple():
-            return [_jsonable(each) for each in value]
-        case _:
-            return value
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        items: dict[Any, Any] = value
+        return {
+            key if isinstance(key, str) else str(_jsonable(key)): _jsonable(each)
+            for key, each in items.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_jsonable(each) for each in cast(list[Any], value)]
+    return value

@@ -61,10 +61,10 @@ async def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _request(text: str | None) -> Any:
-    if text is None:
+def _request(argument: str | None) -> Any:
+    if argument is None:
         return ...
-    text = sys.stdin.read() if text == "-" else text
+    text = sys.stdin.read() if argument == "-" else argument
     try:
         return json.loads(text)
     except ValueError as error:

@@ -34,7 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
         config = config.model_copy(update={"control": control})
 
     def on_ready(sentence: str) -> None:
-        print(json.dumps({"ready": sentence}) if arguments.json else f"ready: {sentence}", flush=True)
+        print(
+            json.dumps({"ready": sentence}) if arguments.json else f"ready: {sentence}", flush=True
+        )
 
     run_sidecar(config, on_ready)
     return 0

@@ -12,7 +12,7 @@ from typing import Any
 
 from machnet_rpc.cli.arguments import Commands, UsageError, add_command, add_way, seconds
 from machnet_rpc.errors import ContractError
-from machnet_rpc.server import GRACE_SECONDS, Server
+from machnet_rpc.server import GRACE_SECONDS, Server, several
 
 LISTEN = "127.0.0.1:7000"
 EPILOG = """\
@@ -74,7 +74,7 @@ async def server_of(target: str) -> Server:
     if isinstance(found, Server):
         return found
     try:
-        return Server(*found) if isinstance(found, list | tuple) else Server(found)
+        return Server(*several(found))
     except ContractError as error:
         raise ContractError(f"{target}: {error}") from error
 

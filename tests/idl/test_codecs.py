@@ -59,14 +59,12 @@ ints = st.integers()
 floats = st.floats(allow_nan=False)
 points = st.builds(Point, ints, floats, st.none() | st.datetimes())
 models = st.builds(
-    lambda name, size, points, colour, extra: Model(
-        name=name, sizeBytes=size, points=points, colour=colour, extra=extra
-    ),
-    st.text(),
-    ints,
-    st.lists(points, max_size=3),
-    st.sampled_from(Colour),
-    st.dictionaries(st.text(), st.binary(), max_size=3),
+    Model,
+    name=st.text(),
+    sizeBytes=ints,
+    points=st.lists(points, max_size=3),
+    colour=st.sampled_from(Colour),
+    extra=st.dictionaries(st.text(), st.binary(), max_size=3),
 )
 decimals = st.decimals(allow_nan=False, allow_infinity=False)
 structs = st.builds(

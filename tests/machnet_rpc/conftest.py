@@ -32,7 +32,7 @@ def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("sidecar") / "engine.sock"
     argv = [sys.executable, "-m", "machnet_rpc.cli", "engine", "--socket", str(path)]
     config = path.with_name("engine.toml")
-    config.write_text('[engine]\nport = 0\n')
+    config.write_text("[engine]\nport = 0\n")
     argv += ["--config", str(config)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -92,7 +92,7 @@ async def test_closing_lets_calls_under_way_end(via: Via) -> None:
             await until(lambda: book.journal == ["start"])
         assert (await call).startswith("127.0.0.1")
         with pytest.raises(Unavailable) as caught:
-            await client.using(wait=False).stub(Ledger).nothing()
+            await client.using(timeout=0.3).stub(Ledger).nothing()
         assert caught.value.executed == "no"
 
 
