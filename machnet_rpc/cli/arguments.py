@@ -4,13 +4,19 @@ import argparse
 import base64
 import json
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 from machnet_rpc.client import Client, connect
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-"""What `add_subparsers` returns; argparse has no public name for it."""
 Run: TypeAlias = Callable[[argparse.Namespace], int | Coroutine[Any, Any, int]]
+
+
+class Commands(Protocol):
+    """What `ArgumentParser.add_subparsers` returns, for which argparse has no public name."""
+
+    def add_parser(self, name: str, **options: Any) -> argparse.ArgumentParser:
+        """Declares a command."""
+        ...
 
 
 class UsageError(Exception):
