@@ -1,0 +1,173 @@
+"""The doctor on machines made up in a folder, and on this one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from transport_engine.doctor import (
+    CAPABILITIES,
+    Finding,
+    Machine,
+    best_rung,
+    check_capabilities,
+    check_cards,
+    check_drivers,
+    check_governor,
+    check_hugepages,
+    check_kernel,
+    check_memlock,
+    check_open_files,
+    check_processors,
+    examine,
+    parse_kernel,
+    rungs,
+)
+
+ALL_CAPABILITIES = sum(1 << bit for bit in CAPABILITIES.values())
+PMDS = ("net_vhost", "net_virtio", "net_memif", "net_af_xdp", "net_af_packet")
+
+
+def write(root: Path, path: str, text: str) -> None:
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+def machine(
+    root: Path,
+    *,
+    is_root: bool = True,
+    drivers: str = "udp loopback dpdk",
+    kernel: tuple[int, int] = (6, 1),
+    capabilities: int = ALL_CAPABILITIES,
+    pmds: tuple[str, ...] = PMDS,
+    hugepages: int = 0,
+    memlock_bytes: int | None = None,
+    open_files: int | None = 4096,
+) -> Machine:
+    write(root, "proc/self/status", f"Name:\tx\nCapEff:\t{capabilities:016x}\nCapBnd:\t0\n")
+    write(root, "sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", f"{hugepages}\n")
+    write(root, "sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages", "0\n")
+    for pmd in pmds:
+        write(root, f"usr/lib/x86_64-linux-gnu/dpdk/pmds-23.0/librte_{pmd}.so.23", "")
+    return Machine(root, is_root, frozenset(drivers.split()), kernel, memlock_bytes, open_files)
+
+
+def test_hugepages_missing_come_with_the_command(tmp_path: Path) -> None:
+    finding = check_hugepages(machine(tmp_path, hugepages=3))
+    assert finding.level == "missing"
+    assert finding.sentence.startswith("6 MB")
+    assert finding.command == "sysctl -w vm.nr_hugepages=512"
+
+
+def test_hugepages_of_all_sizes_count_and_the_mount_is_named(tmp_path: Path) -> None:
+    here = machine(tmp_path, hugepages=1)
+    write(tmp_path, "sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages", "1\n")
+    write(tmp_path, "proc/mounts", "proc /proc proc rw 0 0\nnone /mnt/huge hugetlbfs rw 0 0\n")
+    finding = check_hugepages(here)
+    assert finding.level == "ok"
+    assert "1026 MB" in finding.sentence
+    assert "/mnt/huge" in finding.sentence
+
+
+def test_a_machine_without_sysfs_has_nothing_and_breaks_nothing(tmp_path: Path) -> None:
+    here = Machine(tmp_path / "nowhere", False, frozenset({"udp"}), (0, 0), 0, 0)
+    levels = {finding.name: finding.level for finding in examine(here)}
+    assert levels["hugepages"] == "missing"
+    assert levels["capabilities"] == "warn"
+    assert best_rung(here).name == "udp"
+
+
+@pytest.mark.parametrize(
+    ("changes", "best"),
+    [
+        ({"hugepages": 512}, "virtio"),
+        ({"hugepages": 0}, "virtio"),  # root can reserve them
+        ({"pmds": ("net_memif",)}, "memif"),
+        ({"pmds": ("net_vhost", "net_af_xdp")}, "af_xdp"),
+        ({"pmds": ("net_af_xdp", "net_af_packet"), "kernel": (4, 19)}, "af_packet"),
+        ({"is_root": False}, "af_packet"),
+        ({"is_root": False, "capabilities": 0}, "udp"),
+        ({"is_root": False, "capabilities": 0, "hugepages": 512}, "virtio"),
+        ({"drivers": "udp loopback"}, "udp"),
+    ],
+)
+def test_best_rung(tmp_path: Path, changes: dict[str, object], best: str) -> None:
+    here = machine(tmp_path, **changes)  # type: ignore[arg-type]
+    assert best_rung(here).name == best
+    assert all(rung.why for rung in rungs(here))
+
+
+def test_build_without_dpdk_says_how_to_get_it(tmp_path: Path) -> None:
+    finding = check_drivers(machine(tmp_path, drivers="udp loopback"))
+    assert finding.level == "missing"
+    assert "libdpdk-dev" in (finding.command or "")
+
+
+def test_lacking_capabilities_are_named(tmp_path: Path) -> None:
+    without_raw = ALL_CAPABILITIES & ~(1 << CAPABILITIES["CAP_NET_RAW"])
+    finding = check_capabilities(machine(tmp_path, capabilities=without_raw))
+    assert "CAP_NET_RAW" in finding.sentence
+    assert "CAP_NET_ADMIN" not in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("finding_of", "level"),
+    [
+        (lambda root: check_memlock(machine(root, capabilities=0, memlock_bytes=65536)), "warn"),
+        (lambda root: check_memlock(machine(root, memlock_bytes=65536)), "ok"),
+        (lambda root: check_open_files(machine(root, open_files=256)), "warn"),
+        (lambda root: check_open_files(machine(root, open_files=None)), "ok"),
+        (lambda root: check_kernel(machine(root, kernel=(4, 19))), "warn"),
+        (lambda root: check_kernel(machine(root, kernel=(5, 4))), "ok"),
+        (lambda root: check_processors(machine(root)), "warn"),
+    ],
+)
+def test_limits(tmp_path: Path, finding_of: Callable[[Path], Finding], level: str) -> None:
+    assert finding_of(tmp_path).level == level
+
+
+def test_two_processors_are_enough(tmp_path: Path) -> None:
+    for name in ("cpu0", "cpu1", "cpufreq"):
+        (tmp_path / "sys/devices/system/cpu" / name).mkdir(parents=True)
+    finding = check_processors(machine(tmp_path))
+    assert (finding.level, finding.sentence) == ("ok", "2 processors")
+
+
+def test_saving_governor_is_named(tmp_path: Path) -> None:
+    here = machine(tmp_path)
+    assert check_governor(here).level == "ok"
+    write(tmp_path, "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n")
+    assert "powersave" in check_governor(here).sentence
+
+
+@pytest.mark.parametrize(
+    ("driver", "words"),
+    [("vfio-pci", "ready"), ("mlx5_core", "beside the kernel"), ("ena", "give it away")],
+)
+def test_cards_and_who_drives_them(tmp_path: Path, driver: str, words: str) -> None:
+    device = tmp_path / "sys/bus/pci/devices/0000:00:05.0"
+    write(tmp_path, "sys/bus/pci/devices/0000:00:05.0/class", "0x020000\n")
+    write(tmp_path, "sys/bus/pci/devices/0000:00:06.0/class", "0x010000\n")  # a disk
+    (tmp_path / driver).mkdir()
+    (device / "driver").symlink_to(tmp_path / driver)
+    (finding,) = check_cards(machine(tmp_path))
+    assert finding.name == "card 0000:00:05.0"
+    assert words in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("release", "version"),
+    [("6.1.0-13-amd64", (6, 1)), ("5.4", (5, 4)), ("generic", (0, 0)), ("", (0, 0))],
+)
+def test_kernel_release(release: str, version: tuple[int, int]) -> None:
+    assert parse_kernel(release) == version
+
+
+def test_this_machine_can_at_least_speak_udp() -> None:
+    here = Machine.here()
+    names = [finding.name for finding in examine(here)]
+    assert len(names) == len(set(names))
+    assert "udp" in here.drivers
+    assert rungs(here)[-1].possible

@@ -1,0 +1,85 @@
+"""Hugepages for a while: in a made-up pool, and as root in the kernel's own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from transport_engine.errors import NoRoomError
+from transport_engine.hugepages import POOL, free_megabytes, hugepages, mounted
+
+root_only = pytest.mark.skipif(os.geteuid() != 0 or not POOL.exists(), reason="needs root")
+
+
+def made_up_pool(folder: Path, total: int, free: int) -> Path:
+    (folder / "nr_hugepages").write_text(f"{total}\n")
+    (folder / "free_hugepages").write_text(f"{free}\n")
+    return folder
+
+
+def total(pool: Path) -> int:
+    return int((pool / "nr_hugepages").read_text())
+
+
+def test_only_what_is_missing_is_added_and_exactly_that_taken_back(tmp_path: Path) -> None:
+    pool = made_up_pool(tmp_path, 100, 30)
+    with hugepages(99, pool) as added:
+        assert added == 20  # 99 MB are 50 pages
+        assert total(pool) == 120
+        (pool / "nr_hugepages").write_text("130")  # somebody else adds ten
+    assert total(pool) == 110
+
+
+def test_enough_that_are_free_are_left_alone(tmp_path: Path) -> None:
+    pool = made_up_pool(tmp_path, 100, 100)
+    (pool / "nr_hugepages").chmod(0o400)
+    with hugepages(200, pool) as added:
+        assert added == 0
+    assert total(pool) == 100
+
+
+def test_taken_back_when_the_body_fails(tmp_path: Path) -> None:
+    pool = made_up_pool(tmp_path, 0, 0)
+    with pytest.raises(ZeroDivisionError), hugepages(2, pool):
+        raise ZeroDivisionError
+    assert total(pool) == 0
+
+
+def test_no_pool_is_said(tmp_path: Path) -> None:
+    assert free_megabytes(tmp_path) == 0
+    with pytest.raises(NoRoomError, match="as root: sysctl"), hugepages(2, tmp_path):
+        pass
+
+
+@root_only
+def test_more_than_the_machine_has_is_refused_and_nothing_kept() -> None:
+    before = total(POOL)
+    with pytest.raises(NoRoomError, match="at boot"), hugepages(1 << 24):
+        pass
+    assert total(POOL) == before
+
+
+@root_only
+def test_the_kernels_pool_is_as_before_afterwards() -> None:
+    before = total(POOL)
+    with hugepages(free_megabytes() + 8) as added:
+        assert added == 4
+        assert total(POOL) == before + 4
+    assert total(POOL) == before
+
+
+@root_only
+def test_private_mount_holds_pages_and_goes_away() -> None:
+    script = (
+        "import mmap, sys\n"
+        "with open(sys.argv[1], 'w+b') as file:\n"
+        "    file.truncate(2 << 20)\n"
+        "    mmap.mmap(file.fileno(), 2 << 20)[0] = 7\n"
+    )
+    with hugepages(8), mounted() as folder:
+        subprocess.run([sys.executable, "-c", script, folder / "page"], check=True, timeout=10)
+        assert str(folder) in Path("/proc/mounts").read_text()
+    assert not folder.exists()
+    assert str(folder) not in Path("/proc/mounts").read_text()
