@@ -1,6 +1,7 @@
 """An application's way to a sidecar: the control socket, and the channel that comes through it."""
 
 import asyncio
+import contextlib
 import itertools
 import os
 import socket
@@ -75,7 +76,9 @@ class ControlClient:
         answer: asyncio.Future[tuple[dict[str, Any], list[int]]] = self._loop.create_future()
         self._waiting[request.id] = answer
         try:
-            self._connection.send(messages.pack_request(request))
+            # Where the engine closed the connection, its last words still wait to be read.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self._connection.send(messages.pack_request(request))
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
                 return await answer
         except OSError as error:  # also TimeoutError
@@ -90,12 +93,7 @@ class ControlClient:
     def _on_readable(self) -> None:
         descriptors: list[int] = []
         try:
-            data, descriptors, _, _ = socket.recv_fds(
-                self._connection,
-                messages.MESSAGE_BYTES_MAX,
-                _DESCRIPTORS,
-                socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT,
-            )
+            data, descriptors = self._receive()
             if not data:
                 self._end(EngineGoneError(f"the engine at {self._path} closed the connection"))
                 return
@@ -108,6 +106,15 @@ class ControlClient:
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
+
+    def _receive(self) -> tuple[bytes, list[int]]:
+        flags = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
+        arguments = (self._connection, messages.MESSAGE_BYTES_MAX, _DESCRIPTORS, flags)
+        try:
+            data, descriptors, _, _ = socket.recv_fds(*arguments)
+        except ConnectionResetError:  # told once, before what was sent ahead of the reset
+            data, descriptors, _, _ = socket.recv_fds(*arguments)
+        return data, descriptors
 
     def _deliver(self, answer: dict[str, Any], descriptors: list[int]) -> bool:
         """Hands an answer to who waits for it; False where nobody took the descriptors."""

@@ -96,6 +96,7 @@ class Engine:
 
     def start(self) -> None:
         """Runs the engine in a thread of its own."""
+        self._open()
         if self._is_driven:
             raise RuntimeError("this engine runs already")
         self._is_driven = True  # before a command can poll beside the thread

@@ -1,0 +1,411 @@
+"""The control plane with a real engine in a thread, and applications good, bad and dead."""
+
+import asyncio
+import gc
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+
+from tests.transport_engine.records import field, packed
+from transport_engine import (
+    Endpoint,
+    Engine,
+    EngineConfig,
+    EngineGoneError,
+    ForbiddenError,
+    Limits,
+    NoEngineError,
+    NoRoomError,
+    PortInUseError,
+    SidecarAttachment,
+    attach,
+    messages,
+    read_stats,
+)
+from transport_engine._native import lib
+from transport_engine.channel import READABLE
+from transport_engine.config import ControlConfig
+from transport_engine.control import PORTS_PER_APPLICATION_MAX, Bucket, ControlServer
+from transport_engine.policy import Peer, Policy
+from transport_engine.rendezvous import Rendezvous
+
+SECONDS_MAX = 5.0
+CHANNELS_MAX = 4
+RING_BYTES = lib.TE_RING_BYTES_MIN
+POLICY = Policy.of(ControlConfig())
+
+
+class Sidecar:
+    """Engine, control plane and socket, for one test."""
+
+    def __init__(self, path: Path, policy: Policy = POLICY) -> None:
+        self.path = path
+        limits = Limits(
+            channels_max=CHANNELS_MAX,
+            flows_max=16,
+            pool_bytes=16 << 20,
+            handshake_timeout_seconds=0.1,
+        )
+        self.engine = Engine(EngineConfig(limits=limits))
+        self.engine.start()
+        self.place = Rendezvous(path)
+        self.server = ControlServer(self.engine, policy, self.place.socket)
+        self.server.start()
+
+    def close(self) -> None:
+        self.server.close()
+        self.place.close()
+        self.engine.close()
+
+    async def application(self) -> SidecarAttachment:
+        return await attach(self.path, RING_BYTES)
+
+    def raw(self) -> socket.socket:
+        """An application that says what it likes."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection.connect(str(self.path))
+        connection.setblocking(False)
+        return connection
+
+
+@pytest.fixture
+async def sidecar(tmp_path: Path) -> AsyncIterator[Sidecar]:
+    before = descriptors()
+    opened = Sidecar(tmp_path / "engine.sock")
+    yield opened
+    opened.close()
+    gc.collect()
+    assert descriptors() <= before, "descriptors were left open"
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+async def until(claim: Callable[[], bool]) -> None:
+    """Lets the loop run until it is so; bounded."""
+    deadline = time.monotonic() + SECONDS_MAX
+    while not claim():
+        assert time.monotonic() < deadline, "it never came true"
+        await asyncio.sleep(0.001)
+
+
+async def records(attachment: SidecarAttachment, count: int) -> list[tuple[tuple[int, ...], bytes]]:
+    """Sleeps on the doorbell until that many records came."""
+    found: list[tuple[tuple[int, ...], bytes]] = []
+    loop = asyncio.get_running_loop()
+    channel = attachment.channel
+    while len(found) < count:
+        found += channel.receive()
+        channel.ring()
+        if len(found) >= count or channel.arm(READABLE) != 0:
+            continue
+        rang = asyncio.Event()
+        loop.add_reader(channel.fileno(), rang.set)
+        async with asyncio.timeout(SECONDS_MAX):
+            await rang.wait()
+        loop.remove_reader(channel.fileno())
+        channel.awake()
+    return found
+
+
+async def heard(connection: socket.socket) -> Any:
+    """The next answer on a raw connection; None where it was closed."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(SECONDS_MAX):
+        data = await loop.sock_recv(connection, messages.MESSAGE_BYTES_MAX)
+    return msgpack.unpackb(data) if data else None
+
+
+async def test_two_applications_talk(sidecar: Sidecar) -> None:
+    server, client = await sidecar.application(), await sidecar.application()
+    assert server.driver == "udp"
+    port = await server.listen(0)
+    await client.connect(Endpoint(client.local.address, port), token=1 << 63)
+    ((opened, _),) = await records(client, 1)
+    ((accepted, _),) = await records(server, 1)
+    assert field(opened, "kind") == lib.TE_FLOW_OPENED
+    assert field(opened, "call_id") == 1 << 63
+    assert field(accepted, "kind") == lib.TE_FLOW_ACCEPTED
+    client.channel.send(packed(b"hello", flow=field(opened, "flow")))
+    client.channel.ring()
+    ((head, payload),) = await records(server, 1)
+    assert (payload, field(head, "flow")) == (b"hello", field(accepted, "flow"))
+    await client.close()
+    ((closed, _),) = await records(server, 1)
+    assert field(closed, "kind") == lib.TE_FLOW_CLOSED
+    assert field(closed, "status") == lib.TE_R_PEER_CLOSED
+    await server.close()
+
+
+async def test_connect_that_nobody_answers_ends_in_a_record(sidecar: Sidecar) -> None:
+    client = await sidecar.application()
+    port = await client.listen(0)
+    await client.unlisten(port)
+    await client.connect(Endpoint(client.local.address, port), token=3)
+    ((head, _),) = await records(client, 1)
+    assert field(head, "kind") == lib.TE_FLOW_CLOSED
+    assert field(head, "call_id") == 3
+    await client.close()
+
+
+async def test_port_has_one_listener_and_is_free_after_its_death(sidecar: Sidecar) -> None:
+    first, second = await sidecar.application(), await sidecar.application()
+    port = await first.listen(0)
+    with pytest.raises(PortInUseError, match=f"port {port} of 127.0.0.1"):
+        await second.listen(port)
+    await first.close()
+    await until(lambda: sidecar.engine.stats()["channels_open"] == 1)
+    assert await second.listen(port) == port
+    await second.close()
+
+
+async def test_death_frees_everything(sidecar: Sidecar) -> None:
+    for _ in range(3 * CHANNELS_MAX):
+        application = await sidecar.application()
+        await application.listen(0)
+        await application.close()
+        await until(lambda: sidecar.engine.stats()["channels_open"] == 0)
+    stats = sidecar.engine.stats()
+    assert (stats["channels_open"], stats["listeners_open"], stats["flows_open"]) == (0, 0, 0)
+
+
+async def test_full_table_is_a_sentence(sidecar: Sidecar) -> None:
+    applications = [await sidecar.application() for _ in range(CHANNELS_MAX)]
+    with pytest.raises(NoRoomError, match="raise its limits"):
+        await sidecar.application()
+    await applications[0].close()
+    await until(lambda: sidecar.engine.stats()["channels_open"] == CHANNELS_MAX - 1)
+    applications[0] = await sidecar.application()
+    for application in applications:
+        await application.close()
+
+
+async def test_detach_and_attach_again_on_one_connection(sidecar: Sidecar) -> None:
+    connection = sidecar.raw()
+    for number in range(1, 4):
+        attaching = messages.Attach(id=number, ring_bytes=RING_BYTES)
+        connection.send(messages.pack_request(attaching))
+        assert (await heard(connection))["id"] == number
+        assert sidecar.engine.stats()["channels_open"] == 1
+        connection.send(messages.pack_request(messages.Detach(id=number)))
+        assert (await heard(connection))["result"] == {}
+        assert sidecar.engine.stats()["channels_open"] == 0
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xc1",
+        b"x" * (messages.MESSAGE_BYTES_MAX + 1),
+        messages.pack({"op": "listen", "id": 1, "port": -1}),
+        messages.pack_request(messages.Listen(id=1, port=7000)),
+        messages.pack_request(messages.Connect(id=1, remote="127.0.0.1:1", token=0)),
+    ],
+    ids=["garbage", "too-long", "bad-port", "listen-before-attach", "connect-before-attach"],
+)
+async def test_bad_message_closes_its_connection_only(sidecar: Sidecar, data: bytes) -> None:
+    good, bad = await sidecar.application(), sidecar.raw()
+    bad.send(data)
+    answer = await heard(bad)
+    assert answer["error"]["name"] == "ConfigError"
+    assert await heard(bad) is None
+    assert await good.listen(0) > 0
+    bad.close()
+    await good.close()
+
+
+async def test_second_attach_is_refused(sidecar: Sidecar) -> None:
+    connection = sidecar.raw()
+    attaching = messages.pack_request(messages.Attach(id=1, ring_bytes=RING_BYTES))
+    connection.send(attaching)
+    assert "result" in await heard(connection)
+    connection.send(attaching)
+    assert "attached already" in (await heard(connection))["error"]["sentence"]
+    assert await heard(connection) is None
+    connection.close()
+    await until(lambda: sidecar.engine.stats()["channels_open"] == 0)
+
+
+async def test_other_version_is_told_so(sidecar: Sidecar) -> None:
+    connection = sidecar.raw()
+    connection.send(messages.pack_request(messages.Attach(id=1, version=2, ring_bytes=RING_BYTES)))
+    assert "install the same release" in (await heard(connection))["error"]["sentence"]
+    connection.close()
+
+
+async def test_descriptors_that_an_application_passes_are_dropped(sidecar: Sidecar) -> None:
+    connection = sidecar.raw()
+    counts: set[int] = set()
+    for number in range(20):
+        request = messages.pack_request(messages.Stats(id=number))
+        socket.send_fds(connection, [request], [0, 1, 2])
+        assert (await heard(connection))["id"] == number
+        counts.add(descriptors())
+    assert len(counts) == 1
+    connection.close()
+
+
+async def test_rings_larger_than_allowed(tmp_path: Path) -> None:
+    sidecar = Sidecar(tmp_path / "e.sock", replace(POLICY, ring_bytes_max=RING_BYTES))
+    with pytest.raises(ForbiddenError, match=r"control\.ring_bytes_max"):
+        await attach(sidecar.path, 2 * RING_BYTES)
+    sidecar.close()
+
+
+async def test_user_who_is_not_allowed(tmp_path: Path) -> None:
+    sidecar = Sidecar(tmp_path / "e.sock", replace(POLICY, uids=frozenset((12345,))))
+    with pytest.raises(ForbiddenError, match=f"user {os.geteuid()} may not use this engine"):
+        await sidecar.application()
+    sidecar.close()
+
+
+async def test_connections_of_one_user_are_bounded(tmp_path: Path) -> None:
+    sidecar = Sidecar(tmp_path / "e.sock", replace(POLICY, connections_per_uid_max=2))
+    connections = [sidecar.raw(), sidecar.raw()]
+    with pytest.raises(NoRoomError, match="connections_per_uid_max"):
+        await sidecar.application()
+    connections.pop().close()
+    await asyncio.sleep(0.01)
+    await (await sidecar.application()).close()
+    connections.pop().close()
+    sidecar.close()
+
+
+async def test_ports_of_one_application_are_bounded(sidecar: Sidecar) -> None:
+    application = await sidecar.application()
+    for _ in range(PORTS_PER_APPLICATION_MAX):
+        await application.listen(0)
+    with pytest.raises(NoRoomError, match="ports at most"):
+        await application.listen(0)
+    await application.close()
+
+
+async def test_application_that_reads_no_answers_is_dropped(tmp_path: Path) -> None:
+    sidecar = Sidecar(tmp_path / "e.sock", replace(POLICY, messages_per_second_max=1_000_000))
+    connection = sidecar.raw()
+    request = messages.pack_request(messages.Stats(id=1))
+
+    def is_dropped() -> bool:
+        try:
+            connection.send(request)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return False
+
+    await until(is_dropped)
+    connection.close()
+    sidecar.close()
+
+
+async def test_too_many_messages_wait_and_do_not_fail(tmp_path: Path) -> None:
+    sidecar = Sidecar(tmp_path / "e.sock", replace(POLICY, messages_per_second_max=50))
+    application = await sidecar.application()
+    started = time.monotonic()
+    for _ in range(60):
+        await application.stats()
+    assert time.monotonic() - started > 0.1
+    await application.close()
+    sidecar.close()
+
+
+def test_bucket() -> None:
+    bucket = Bucket(10, now=0.0)
+    assert [bucket.take(0.0) for _ in range(10)] == [0.0] * 10
+    assert bucket.take(0.0) == pytest.approx(0.1)
+    assert bucket.take(0.05) == pytest.approx(0.05)
+    assert bucket.take(0.1) == 0.0
+    assert [bucket.take(100.0) for _ in range(10)] == [0.0] * 10
+    assert bucket.take(100.0) > 0.0
+
+
+async def test_stats_without_a_channel(sidecar: Sidecar) -> None:
+    stats = await read_stats(sidecar.path)
+    assert stats["channels_open"] == 0
+    assert stats["now_ns"] > 0
+
+
+async def test_refused_engine_serves_those_who_are_there(sidecar: Sidecar) -> None:
+    application = await sidecar.application()
+    sidecar.server.refuse()
+    assert await application.listen(0) > 0
+    await application.close()
+
+
+async def test_engine_that_stops_is_noticed(sidecar: Sidecar) -> None:
+    application = await sidecar.application()
+    sidecar.server.close()
+    with pytest.raises(EngineGoneError):
+        await application.listen(0)
+    await until(lambda: _is_gone(application))
+    await application.close()
+
+
+def _is_gone(application: SidecarAttachment) -> bool:
+    try:
+        application.channel.awake()
+    except EngineGoneError:
+        return True
+    return False
+
+
+async def test_nobody_there_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(NoEngineError, match=r"No such file.*`mrpc engine` starts one"):
+        await attach(tmp_path / "absent.sock")
+    dead = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    dead.bind(str(tmp_path / "dead.sock"))
+    dead.close()
+    with pytest.raises(NoEngineError, match="Connection refused"):
+        await attach(tmp_path / "dead.sock")
+
+
+async def test_engine_that_talks_nonsense(tmp_path: Path) -> None:
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listening.bind(str(tmp_path / "odd.sock"))
+    listening.listen(8)
+    listening.setblocking(False)
+    loop = asyncio.get_running_loop()
+    for answer in (b"\xc1", messages.pack({}), messages.pack({"id": "x"}), b"\x05"):
+        attaching = asyncio.ensure_future(attach(tmp_path / "odd.sock"))
+        connection, _ = await loop.sock_accept(listening)
+        connection.send(answer)
+        connection.close()
+        with pytest.raises(EngineGoneError, match=r"nonsense|closed the connection"):
+            await attaching
+    listening.close()
+
+
+async def test_answer_without_descriptors(tmp_path: Path) -> None:
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listening.bind(str(tmp_path / "odd.sock"))
+    listening.listen(8)
+    listening.setblocking(False)
+    attaching = asyncio.ensure_future(attach(tmp_path / "odd.sock"))
+    connection, _ = await asyncio.get_running_loop().sock_accept(listening)
+    connection.send(messages.pack({"id": 1, "result": {"local": "127.0.0.1:1", "driver": "udp"}}))
+    with pytest.raises(EngineGoneError, match="lacks the channel's descriptors"):
+        await attaching
+    connection.close()
+    listening.close()
+
+
+def test_peer_is_who_the_kernel_says() -> None:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    assert Peer.of(near) == Peer(os.getpid(), os.geteuid(), os.getegid())
+    near.close()
+    far.close()
+
+
+def test_default_policy_lets_in_root_and_the_own_user() -> None:
+    allowed = {uid for uid in (0, 1, 1000, os.geteuid()) if POLICY.allows(Peer(1, uid, uid))}
+    assert allowed == {0, os.geteuid()}
