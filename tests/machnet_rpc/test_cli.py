@@ -9,9 +9,11 @@ import pytest
 from machnet_rpc import ContractError, MemoryNetwork, RpcError, Server
 from machnet_rpc import cli as mrpc
 from machnet_rpc.cli.arguments import UsageError
+from machnet_rpc.cli.doctor import table
 from machnet_rpc.cli.histogram import Latencies, bars
 from machnet_rpc.cli.serve import server_of
 from tests.machnet_rpc.conftest import ADDRESS
+from transport_engine.doctor import Finding
 
 Capture = pytest.CaptureFixture[str]
 
@@ -181,6 +183,24 @@ def test_errors_go_to_stderr_with_a_status(
     assert said.err.startswith("mrpc: ")
     assert words in said.err
     assert bool(said.out) == ("--json" in argv)
+
+
+def test_doctor(capsys: Capture) -> None:
+    status = mrpc.main(["doctor", "--json"])
+    findings = json.loads(capsys.readouterr().out)
+    assert status == int(any(finding["level"] == "missing" for finding in findings))
+    assert mrpc.main(["doctor"]) == status
+    out = capsys.readouterr().out
+    assert all(f" {finding['name']} " in out for finding in findings)
+
+
+def test_the_doctors_table_names_what_mends() -> None:
+    lines = table([Finding("a", "ok", "fine"), Finding("long", "missing", "x " * 60, "do this")])
+    assert lines[0] == "✓ a     fine"
+    assert lines[1].startswith("✗ long  x x")
+    assert lines[2].startswith("        x")
+    assert lines[3] == "        → do this"
+    assert all(len(line) <= 96 for line in lines)
 
 
 def test_percentiles_are_samples_that_were_seen() -> None:
