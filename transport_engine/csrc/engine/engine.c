@@ -98,6 +98,9 @@ void engine_free_flow(struct engine *engine, struct engine_flow *flow) {
     if (flow->tenant != NO_ITEM) {
         tenant_disown(engine, flow);
     }
+    if (flow->flow.is_server) {
+        listener_forget_flow(engine, flow->flow.local.port);
+    }
     timers_set(&engine->timers, flow->slot, UINT64_MAX);
     flow_table_remove(&engine->table, flow->slot);
     flow_fini(&flow->flow, &engine->store);

@@ -81,7 +81,8 @@ struct tenant {
 };
 
 struct listener {
-    uint32_t tenant;
+    uint32_t tenant; /* NO_ITEM: closed, and kept for the flows that it accepted */
+    uint32_t flow_count; /* accepted and not yet over: they send from this port */
     uint16_t port; /* 0: free */
 };
 

@@ -2,6 +2,7 @@
 #include "engine/listener.h"
 
 #include "base/bytes.h"
+#include "base/check.h"
 
 enum { TOKEN_LIFE_NS_SHIFT = 33 /* a token is good for this and the next 8.6 s */ };
 
@@ -18,25 +19,42 @@ int listener_add(struct engine *engine, uint32_t tenant, uint16_t port) {
     if (port == 0) {
         return TE_E_INVALID;
     }
-    if (find(engine, port) != NULL) {
+    struct listener *listener = find(engine, port);
+    if (listener != NULL && listener->tenant != NO_ITEM) {
         return TE_E_IN_USE;
     }
-    struct listener *listener = find(engine, 0);
     if (listener == NULL) {
-        return TE_E_NO_MEMORY;
+        listener = find(engine, 0);
+        int error = listener == NULL ? TE_E_NO_MEMORY
+                                     : engine->netif->ops->listen(engine->netif, port);
+        if (error != TE_OK) {
+            return error;
+        }
+        *listener = (struct listener){NO_ITEM, 0, port};
     }
-    int error = engine->netif->ops->listen(engine->netif, port);
-    if (error == TE_OK) {
-        *listener = (struct listener){tenant, port};
-        engine->stats.listeners_open++;
+    listener->tenant = tenant;
+    engine->stats.listeners_open++;
+    return TE_OK;
+}
+
+static void free_unused(struct engine *engine, struct listener *listener) {
+    if (listener->tenant == NO_ITEM && listener->flow_count == 0) {
+        engine->netif->ops->unlisten(engine->netif, listener->port);
+        *listener = (struct listener){0, 0, 0};
     }
-    return error;
 }
 
 static void remove_one(struct engine *engine, struct listener *listener) {
-    engine->netif->ops->unlisten(engine->netif, listener->port);
-    *listener = (struct listener){0, 0};
+    listener->tenant = NO_ITEM;
     engine->stats.listeners_open--;
+    free_unused(engine, listener);
+}
+
+void listener_forget_flow(struct engine *engine, uint16_t port) {
+    struct listener *listener = find(engine, port);
+    te_check(listener != NULL && listener->flow_count > 0);
+    listener->flow_count--;
+    free_unused(engine, listener);
 }
 
 int listener_remove(struct engine *engine, uint32_t tenant, uint16_t port) {
@@ -105,8 +123,8 @@ static void refuse(struct engine *engine, const struct netif_datagram *datagram,
 }
 
 static void accept_flow(struct engine *engine, const struct netif_datagram *datagram,
-                        const struct packet *init, uint32_t tenant) {
-    struct engine_flow *flow = engine_open_flow(engine, tenant);
+                        const struct packet *init, struct listener *listener) {
+    struct engine_flow *flow = engine_open_flow(engine, listener->tenant);
     if (flow == NULL) {
         refuse(engine, datagram, init, TE_R_NO_RESOURCES);
         return;
@@ -115,6 +133,7 @@ static void accept_flow(struct engine *engine, const struct netif_datagram *data
     engine_random_birth(engine, flow, &datagram->local, &datagram->remote, &birth);
     flow_accept(&flow->flow, &engine->flow_config, &birth, init, engine->now_ns);
     engine_enter_flow(engine, flow);
+    listener->flow_count++;
     engine->stats.handshakes_completed++;
     engine_touch(engine, flow);
     engine_notify(engine, flow);
@@ -139,13 +158,13 @@ void listener_receive(struct engine *engine, const struct netif_datagram *datagr
         engine_touch(engine, (struct engine_flow *)known);
         return;
     }
-    const struct listener *listener =
+    struct listener *listener =
         datagram->local.port == 0 ? NULL : find(engine, datagram->local.port);
-    if (listener == NULL || engine->is_draining) {
+    if (listener == NULL || listener->tenant == NO_ITEM || engine->is_draining) {
         refuse(engine, datagram, init,
                engine->is_draining ? TE_R_ENGINE_STOPPED : TE_R_REFUSED);
     } else if (has_good_token(engine, datagram, init)) {
-        accept_flow(engine, datagram, init, listener->tenant);
+        accept_flow(engine, datagram, init, listener);
     } else {
         uint8_t token[TOKEN_BYTES];
         struct packet packet = {.destination_id = init->source_id, .version = PACKET_VERSION,

@@ -13,6 +13,9 @@ int listener_add(struct engine *engine, uint32_t tenant, uint16_t port);
 int listener_remove(struct engine *engine, uint32_t tenant, uint16_t port);
 void listener_remove_all(struct engine *engine, uint32_t tenant);
 
+/* A flow that was accepted at `port` is over. */
+void listener_forget_flow(struct engine *engine, uint16_t port);
+
 /* Answers an INIT: by a retry, a refusal, or a new flow. */
 void listener_receive(struct engine *engine, const struct netif_datagram *datagram,
                       const struct packet *init);
