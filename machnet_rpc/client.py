@@ -14,7 +14,6 @@ from machnet_rpc import _faults, _reasons
 from machnet_rpc._aio.flows import FlowKeeper, NoFlow
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.events import Cause, Event, Failed, Refused, Replied
-from machnet_rpc._protocol.records import MESSAGE_BYTES_MAX
 from machnet_rpc._transports.address import split
 from machnet_rpc._transports.base import Transport
 from machnet_rpc._transports.ladder import Reach, Require, Via
@@ -196,8 +195,6 @@ class Client:
             deadline_ns = current.deadline_ns
         if deadline_ns <= now_ns:
             raise self._unsent(DeadlineExceeded("no time is left for the call"), name)
-        if len(payload) > MESSAGE_BYTES_MAX:
-            raise self._unsent(_too_large(len(payload)), name)
         keeper = self._keeper
         connection, pump = keeper.connection, keeper.pump
         if connection is None or not connection.is_usable or pump is None or pump.outbox.full:
@@ -206,6 +203,8 @@ class Client:
             assert connection is not None
             assert pump is not None
             now_ns = time.monotonic_ns()
+        if len(payload) > connection.message_bytes_max:
+            raise self._unsent(_too_large(len(payload), connection.message_bytes_max), name)
         call = OutgoingCall(number, deadline_ns, asyncio.get_running_loop().create_future())
         connection.call(call, payload, now_ns, declared.lane)
         pump.schedule()
@@ -324,10 +323,10 @@ def _plain_payload(request: object) -> bytes:
     return pack(request)
 
 
-def _too_large(size: int) -> RpcError:
+def _too_large(size: int, size_max: int) -> RpcError:
     return ResourceExhausted(
-        f"the arguments are {size} bytes, and a message has at most {MESSAGE_BYTES_MAX}",
-        next_step="Send less at once.",
+        f"the arguments are {size} bytes, and the peer takes at most {size_max} in a message",
+        next_step="Send less at once, or raise message_bytes_max in the engines' limits.",
     )
 
 

@@ -30,7 +30,7 @@ R_co = TypeVar("R_co", covariant=True)
 C = TypeVar("C")
 
 TIMEOUT: Final = 10.0  # seconds, where neither the method nor the caller says otherwise
-LANES: Final = 256
+LANES: Final = 16  # docs/wire.md
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,11 +173,12 @@ class Dispatcher:
             log.error("%s returned what its contract does not allow: %s", binding.full_name, error)
             self._fail(call, binding, Internal(f"the handler's result is wrong: {error}"))
             return
-        if len(payload) > self._limits.reply_bytes:
+        size_max = min(self._limits.reply_bytes, connection.message_bytes_max)
+        if len(payload) > size_max:
             too_large = ResourceExhausted(
-                f"the result is {len(payload)} bytes, and the server sends "
-                f"{self._limits.reply_bytes}",
-                next_step="Ask for less at once, or raise Limits.reply_bytes.",
+                f"the result is {len(payload)} bytes, and at most {size_max} can be sent",
+                next_step="Ask for less at once, or raise Limits.reply_bytes and the engines' "
+                "message_bytes_max.",
             )
             self._fail(call, binding, too_large)
             return

@@ -19,7 +19,7 @@ from machnet_rpc._protocol.deadlines import Deadlines
 from machnet_rpc._protocol.events import Event
 from machnet_rpc._protocol.outbox import Outbox
 from machnet_rpc._protocol.records import CALL_ID, FLOW, KIND, STATUS, Head, Joiner
-from machnet_rpc._transports.base import FOREVER_NS, READABLE, WRITABLE, Link, remote_of
+from machnet_rpc._transports.base import FOREVER_NS, READABLE, WRITABLE, FlowEnds, Link
 from transport_engine._native import lib
 from transport_engine.errors import TransportError
 
@@ -205,7 +205,10 @@ class Pump:
             if connection is not None:
                 self._end(connection, head[STATUS])
             return
-        connection = Connection(flow, remote_of(payload), self.outbox, self.deadlines)
+        ends = FlowEnds.read(payload)
+        connection = Connection(
+            flow, ends.remote, self.outbox, self.deadlines, ends.message_bytes_max
+        )
         self.connections[flow] = connection
         if kind == records.FLOW_ACCEPTED:
             self._owner.on_accepted(connection)

@@ -19,7 +19,7 @@ NO_DEADLINE_NS: Final = (1 << 63) - 1
 
 
 class Connection:
-    """One open flow's call table.
+    """One open flow's call table; payloads must not exceed its `message_bytes_max`.
 
     Shape: opened by the shell when the engine says FLOW_OPENED or FLOW_ACCEPTED; ends by `closed`.
     Owner: the outbox and the deadlines are shared by all the connections of a channel.
@@ -34,6 +34,7 @@ class Connection:
         "_outgoing",
         "_ticket",
         "flow",
+        "message_bytes_max",
         "peer",
         "peer_leaves",
         "records_ignored",
@@ -45,9 +46,11 @@ class Connection:
         peer: str,
         outbox: Outbox,
         deadlines: Deadlines[OutgoingCall | IncomingCall],
+        message_bytes_max: int = records.MESSAGE_BYTES_MAX,
     ) -> None:
         self.flow = flow
         self.peer = peer
+        self.message_bytes_max = message_bytes_max  # longest payload that the peer takes
         self.peer_leaves = False  # the peer asked for no new calls
         self.records_ignored = 0
         self._outbox = outbox

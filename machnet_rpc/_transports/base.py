@@ -5,14 +5,14 @@ Knows records as bytes. Does not know calls, services or what a pump does with t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from machnet_rpc._protocol.records import Head
 from transport_engine._native import ffi
 from transport_engine.channel import READABLE, WRITABLE
 from transport_engine.endpoint import Endpoint
 
-__all__ = ["FOREVER_NS", "READABLE", "WRITABLE", "Link", "Transport", "remote_of"]
+__all__ = ["FOREVER_NS", "READABLE", "WRITABLE", "FlowEnds", "Link", "Transport"]
 
 FOREVER_NS: Final = 1 << 62
 
@@ -90,6 +90,14 @@ class Link(Protocol):
     async def close(self) -> None: ...
 
 
-def remote_of(ends: bytes) -> str:
-    """The remote "host:port" in a `struct te_flow_ends`."""
-    return str(Endpoint.from_c(ffi.from_buffer("struct te_flow_ends *", ends).remote))
+class FlowEnds(NamedTuple):
+    """What the engine says about a flow when it opens."""
+
+    remote: str  # "host:port"
+    message_bytes_max: int
+
+    @classmethod
+    def read(cls, payload: bytes) -> "FlowEnds":
+        """Reads a `struct te_flow_ends`."""
+        ends = ffi.from_buffer("struct te_flow_ends *", payload)
+        return cls(str(Endpoint.from_c(ends.remote)), ends.message_bytes_max)

@@ -214,4 +214,5 @@ def _ends(local: str, remote: str) -> bytes:
     ends = ffi.new("struct te_flow_ends *")
     Endpoint.parse(local).into_c(ends.local)
     Endpoint.parse(remote).into_c(ends.remote)
+    ends.message_bytes_max = records.MESSAGE_BYTES_MAX
     return bytes(ffi.buffer(ends))

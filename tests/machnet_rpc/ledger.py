@@ -51,6 +51,10 @@ class Ledger:
     async def echo(self, data: bytes) -> bytes:
         raise NotImplementedError
 
+    @rpc(lane=15)
+    async def repeat(self, data: bytes, times: int) -> bytes:
+        raise NotImplementedError
+
     @rpc
     async def nothing(self) -> None:
         raise NotImplementedError
@@ -91,6 +95,11 @@ class LedgerBook(Ledger):
     @rpc
     async def echo(self, data: bytes) -> bytes:
         return data
+
+    @rpc
+    async def repeat(self, data: bytes, times: int) -> bytes:
+        self.journal.append(data[:8].decode())
+        return data * times
 
     @rpc
     async def nothing(self) -> None:

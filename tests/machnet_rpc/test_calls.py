@@ -1,6 +1,7 @@
 """Calls that succeed: arguments and results, typed, by descriptor and by name."""
 
 import asyncio
+import random
 from decimal import Decimal
 
 import pytest
@@ -49,6 +50,20 @@ async def test_many_calls_at_once_each_get_their_own_answer(client: Client) -> N
     ledger = client.stub(Ledger)
     sent = [i.to_bytes(4, "big") * (i % 300) for i in range(2000)]
     assert await asyncio.gather(*(ledger.echo(data) for data in sent)) == sent
+
+
+async def test_calls_of_a_lane_are_delivered_in_order(client: Client, book: LedgerBook) -> None:
+    ledger = client.stub(Ledger)
+    pick = random.Random(1)
+    labels = [f"{number:08}" for number in range(300)]
+    sizes = [pick.choice([0, 10, 5_000, 100_000]) for _ in labels]
+    await asyncio.gather(
+        *(
+            ledger.repeat(label.encode() + bytes(size), 0)
+            for label, size in zip(labels, sizes, strict=True)
+        )
+    )
+    assert book.journal == labels
 
 
 async def test_more_than_the_rings_and_the_outbox_hold(client: Client) -> None:

@@ -87,7 +87,7 @@ async def test_ls(network: MemoryNetwork, capsys: Capture) -> None:
     assert '"title": "Entry"' in out
     assert await run(network, "ls", ADDRESS, "--json") == 0
     (ledger,) = json.loads(capsys.readouterr().out)
-    assert (ledger["name"], len(ledger["methods"])) == ("ledger", 7)
+    assert (ledger["name"], len(ledger["methods"])) == ("ledger", 8)
 
 
 async def test_ping(network: MemoryNetwork, capsys: Capture) -> None:

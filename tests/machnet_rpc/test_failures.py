@@ -27,13 +27,16 @@ from machnet_rpc import (
     connect,
     serve,
 )
+from machnet_rpc._protocol.records import MESSAGE_BYTES_MAX
 from machnet_rpc._transports.memory import MemoryLink
 from tests.machnet_rpc.conftest import ADDRESS, only_memory
 from tests.machnet_rpc.ledger import Entry, Frozen, Ledger, LedgerBook, Overdrawn
 from tests.machnet_rpc.waiting import until
+from transport_engine.config import EngineConfig
+from transport_engine.config import Limits as EngineLimits
 
 Call = Callable[[Client], Any]
-BIG = b"x" * ((16 << 20) + 1)
+BIG = b"x" * (MESSAGE_BYTES_MAX + 1)
 
 TRUTH: list[tuple[str, Call, type[RpcError], str, str, str]] = [
     ("service", lambda c: c.call("nope/x", 1), Unimplemented, "no", "replied", "no such service"),
@@ -70,7 +73,7 @@ TRUTH: list[tuple[str, Call, type[RpcError], str, str, str]] = [
         "encoding",
         "currency: must be str, not int 5",
     ),
-    ("too large", lambda c: c.stub(Ledger).echo(BIG), ResourceExhausted, "no", "encoding", "16777"),
+    ("large", lambda c: c.stub(Ledger).echo(BIG), ResourceExhausted, "no", "encoding", "16773121"),
     ("handler", lambda c: c.stub(Ledger).fail("not found"), NotFound, "yes", "replied", "no such"),
     ("bug", lambda c: c.stub(Ledger).fail("undeclared"), RpcError, "yes", "replied", "Undeclared"),
     (
@@ -228,7 +231,7 @@ async def test_calls_beyond_the_limits_are_refused(network: MemoryNetwork) -> No
         with pytest.raises(ResourceExhausted, match="the server takes 100") as caught:
             await ledger.echo(b"x" * 101)
         assert caught.value.executed == "no"
-        with pytest.raises(ResourceExhausted, match="the server sends 50") as caught:
+        with pytest.raises(ResourceExhausted, match="at most 50 can be sent") as caught:
             await ledger.echo(b"x" * 51)
         assert caught.value.executed == "yes"
         slow = [asyncio.ensure_future(ledger.sleep.using(timeout=9)(9)) for _ in range(2)]
@@ -239,3 +242,23 @@ async def test_calls_beyond_the_limits_are_refused(network: MemoryNetwork) -> No
         for call in slow:
             call.cancel()
         await asyncio.gather(*slow, return_exceptions=True)
+
+
+async def test_each_side_keeps_to_what_the_other_takes() -> None:
+    small = EngineConfig(limits=EngineLimits(message_bytes_max=100_000))
+    data = b"x" * 40_000
+    for server_via, client_via, executed in (
+        (small, EngineConfig(), "no"),
+        (EngineConfig(), small, "yes"),
+    ):
+        async with (
+            serve(LedgerBook(), "127.0.0.1:0", via=server_via) as server,
+            connect(server.address, via=client_via) as client,
+        ):
+            ledger = client.stub(Ledger)
+            assert await ledger.repeat(data, 2) == data * 2
+            too_large = ledger.echo(data * 3) if executed == "no" else ledger.repeat(data, 3)
+            with pytest.raises(ResourceExhausted, match="at most") as caught:
+                await too_large
+            assert caught.value.executed == executed
+            assert await ledger.repeat(data, 2) == data * 2

@@ -86,7 +86,7 @@ def test_nothing_to_serve() -> None:
         (lambda: service(""), "cannot name a service"),
         (lambda: service("a/b"), "cannot name a service"),
         (lambda: rpc(timeout=0), "more than 0 seconds"),
-        (lambda: rpc(lane=256), "from 0 to 255"),
+        (lambda: rpc(lane=16), "from 0 to 15"),
     ],
 )
 def test_wrong_declarations(make: Any, words: str) -> None:
