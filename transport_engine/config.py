@@ -172,7 +172,9 @@ def user_socket_path() -> Path:
     if os.geteuid() == 0:
         return system_socket_path()
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(runtime, "machnet") if runtime else Path(f"/tmp/machnet-{os.geteuid()}")  # noqa: S108 -- its owner is checked
+    # Whoever binds there checks that the folder is its own; whoever connects, whom it meets.
+    public = Path(f"/tmp/machnet-{os.geteuid()}")  # noqa: S108
+    folder = Path(runtime, "machnet") if runtime else public
     return folder / "engine.sock"
 
 

@@ -21,7 +21,6 @@ from transport_engine import (
     EngineGoneError,
     ForbiddenError,
     Limits,
-    NoEngineError,
     NoRoomError,
     PortInUseError,
     SidecarAttachment,
@@ -357,46 +356,6 @@ def _is_gone(application: SidecarAttachment) -> bool:
     except EngineGoneError:
         return True
     return False
-
-
-async def test_nobody_there_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(NoEngineError, match=r"No such file.*`mrpc engine` starts one"):
-        await attach(tmp_path / "absent.sock")
-    dead = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    dead.bind(str(tmp_path / "dead.sock"))
-    dead.close()
-    with pytest.raises(NoEngineError, match="Connection refused"):
-        await attach(tmp_path / "dead.sock")
-
-
-async def test_engine_that_talks_nonsense(tmp_path: Path) -> None:
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listening.bind(str(tmp_path / "odd.sock"))
-    listening.listen(8)
-    listening.setblocking(False)
-    loop = asyncio.get_running_loop()
-    for answer in (b"\xc1", messages.pack({}), messages.pack({"id": "x"}), b"\x05"):
-        attaching = asyncio.ensure_future(attach(tmp_path / "odd.sock"))
-        connection, _ = await loop.sock_accept(listening)
-        connection.send(answer)
-        connection.close()
-        with pytest.raises(EngineGoneError, match=r"nonsense|closed the connection"):
-            await attaching
-    listening.close()
-
-
-async def test_answer_without_descriptors(tmp_path: Path) -> None:
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listening.bind(str(tmp_path / "odd.sock"))
-    listening.listen(8)
-    listening.setblocking(False)
-    attaching = asyncio.ensure_future(attach(tmp_path / "odd.sock"))
-    connection, _ = await asyncio.get_running_loop().sock_accept(listening)
-    connection.send(messages.pack({"id": 1, "result": {"local": "127.0.0.1:1", "driver": "udp"}}))
-    with pytest.raises(EngineGoneError, match="lacks the channel's descriptors"):
-        await attaching
-    connection.close()
-    listening.close()
 
 
 def test_peer_is_who_the_kernel_says() -> None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ drain_seconds = 1.0
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+def started(folder: Path) -> Generator[tuple[subprocess.Popen[str], Path]]:
     """A sidecar that has said that it is ready."""
     path = folder / "run" / "engine.sock"
     config = folder / "engine.toml"

@@ -28,7 +28,7 @@ void end_fini(struct end *end);
 void end_ring(struct end *end);
 
 /* Publishes and rings, then prepares to sleep for `wakes` (enum te_wake). Returns those that are
- * true already, and then nothing is armed; a broken ring counts as true, so that it is looked at. */
+ * true already, and then nothing is armed. A broken ring counts as true, so that it is seen. */
 uint32_t end_arm(struct end *end, uint32_t wakes);
 
 #endif

@@ -16,7 +16,8 @@ uint64_t mapping_total_bytes(uint64_t ring_bytes) {
 }
 
 /* Reserves the addresses first, so that neither half can land on memory of somebody else. */
-static uint8_t *map_twice(int memory_fd, uint64_t offset_bytes, uint64_t ring_bytes, int protection) {
+static uint8_t *map_twice(int memory_fd, uint64_t offset_bytes, uint64_t ring_bytes,
+                          int protection) {
     uint8_t *bytes = mmap(NULL, 2 * ring_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (bytes == MAP_FAILED) {
         return NULL;
