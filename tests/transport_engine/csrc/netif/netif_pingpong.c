@@ -159,8 +159,11 @@ static void send_due(struct run *run) {
         run->resent += late;
         run->sent_ns[slot] = now_ns;
         datagrams[count] = (struct netif_datagram){
-            run->netif->local, run->remote, bytes[count],
-            fill(run->number[slot], run->size_bytes, bytes[count]), 0};
+            .local = run->netif->local,
+            .remote = run->remote,
+            .bytes = bytes[count],
+            .size_bytes = fill(run->number[slot], run->size_bytes, bytes[count]),
+        };
         count++;
     }
     send_all(run, datagrams, count);

@@ -30,6 +30,12 @@ static struct netif *open_at(struct te_endpoint local) {
     return open_or_fail(&config);
 }
 
+static struct netif_datagram datagram_of(const struct netif *netif, struct te_endpoint remote,
+                                         uint8_t *bytes, uint32_t size_bytes) {
+    return (struct netif_datagram){
+        .local = netif->local, .remote = remote, .bytes = bytes, .size_bytes = size_bytes};
+}
+
 static void test_free_port_is_found_and_reported(void **state) {
     (void)state;
     struct netif *netif = open_at(ipv4_endpoint(1, 0));
@@ -123,7 +129,8 @@ static void test_ecn_bits_travel(void **state) {
     (void)state;
     struct netif *netif = open_at(ipv4_endpoint(1, 0));
     uint8_t byte = 'x';
-    struct netif_datagram sent = {netif->local, netif->local, &byte, 1, 2};
+    struct netif_datagram sent = datagram_of(netif, netif->local, &byte, 1);
+    sent.ecn = 2;
     struct netif_datagram datagrams[TE_BURST_MAX];
     assert_int_equal(netif->ops->tx_burst(netif, 0, &sent, 1), 1);
     receive_one(netif, datagrams);
@@ -138,7 +145,7 @@ static void test_full_burst_arrives_in_order(void **state) {
     struct netif_datagram datagrams[TE_BURST_MAX];
     for (int i = 0; i < TE_BURST_MAX; i++) {
         bytes[i] = (uint8_t)i;
-        datagrams[i] = (struct netif_datagram){netif->local, netif->local, &bytes[i], 1, 0};
+        datagrams[i] = datagram_of(netif, netif->local, &bytes[i], 1);
     }
     assert_int_equal(netif->ops->tx_burst(netif, 0, datagrams, TE_BURST_MAX), TE_BURST_MAX);
     wait_readable(netif);
@@ -185,13 +192,14 @@ static void test_undeliverable_datagrams_are_lost_and_the_next_is_sent(void **st
     struct te_endpoint off_link = ipv4_endpoint(1, 9);
     off_link.address[12] = 198; /* from 127.0.0.1 there is no way out */
     struct netif_datagram datagrams[TE_BURST_MAX] = {
-        {netif->local, nobody, large, 1, 0},
-        {netif->local, ipv6, large, 1, 0},
-        {netif->local, off_link, large, 1, 0},
-        {netif->local, netif->local, large, sizeof large, 0},
-        {ipv4_endpoint(1, 2), netif->local, large, 1, 0}, /* from a port that is not ours */
-        {netif->local, netif->local, (uint8_t *)"good", 4, 0},
+        datagram_of(netif, nobody, large, 1),
+        datagram_of(netif, ipv6, large, 1),
+        datagram_of(netif, off_link, large, 1),
+        datagram_of(netif, netif->local, large, sizeof large),
+        datagram_of(netif, netif->local, large, 1),
+        datagram_of(netif, netif->local, (uint8_t *)"good", 4),
     };
+    datagrams[4].local.port = 2; /* not a port of ours */
     assert_int_equal(netif->ops->tx_burst(netif, 0, datagrams, 6), 6);
     receive_one(netif, datagrams);
     assert_holds(&datagrams[0], "good");
@@ -203,8 +211,8 @@ static void test_truncated_datagram_is_dropped_and_counted(void **state) {
     struct netif *netif = open_at(ipv4_endpoint(1, 0));
     static uint8_t large[NETIF_DATAGRAM_BYTES_MAX + 1];
     struct netif_datagram datagrams[TE_BURST_MAX] = {
-        {netif->local, netif->local, large, sizeof large, 0},
-        {netif->local, netif->local, (uint8_t *)"good", 4, 0},
+        datagram_of(netif, netif->local, large, sizeof large),
+        datagram_of(netif, netif->local, (uint8_t *)"good", 4),
     };
     assert_int_equal(netif->ops->tx_burst(netif, 0, datagrams, 2), 2);
     receive_one(netif, datagrams);
