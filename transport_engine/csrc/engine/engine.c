@@ -153,6 +153,7 @@ static void receive(struct engine *engine, const struct netif_datagram *datagram
         return;
     }
     packet.ecn = datagram->ecn;
+    packet.waited_ns = datagram->waited_ns;
     if (packet.type == PACKET_INIT) {
         listener_receive(engine, datagram, &packet);
         return;

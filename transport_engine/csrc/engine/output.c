@@ -55,6 +55,15 @@ void output_commit(struct output *output, const struct te_endpoint *local,
     output->burst_count++;
 }
 
+static struct netif_datagram as_datagram(struct output_buffer *buffer) {
+    return (struct netif_datagram){
+        .local = buffer->local,
+        .remote = buffer->remote,
+        .bytes = buffer->bytes,
+        .size_bytes = buffer->size_bytes,
+    };
+}
+
 void output_flush(struct output *output, uint64_t now_ns) {
     struct netif_datagram datagrams[TE_BURST_MAX];
     if (output->burst_count == 0) {
@@ -62,8 +71,7 @@ void output_flush(struct output *output, uint64_t now_ns) {
     }
     for (uint32_t i = 0; i < output->burst_count; i++) {
         struct output_buffer *buffer = &output->burst[i];
-        datagrams[i] = (struct netif_datagram){buffer->local, buffer->remote, buffer->bytes,
-                                               buffer->size_bytes, 0};
+        datagrams[i] = as_datagram(buffer);
     }
     int taken = output->netif->ops->tx_burst(output->netif, now_ns, datagrams,
                                              (int)output->burst_count);
@@ -86,8 +94,7 @@ bool output_take_loop(struct output *output, struct netif_datagram *datagram) {
     struct output_buffer *buffer = &output->loop[output->loop_head];
     output->loop_head = (output->loop_head + 1) % OUTPUT_LOOP_MAX;
     output->loop_count--;
-    *datagram = (struct netif_datagram){buffer->local, buffer->remote, buffer->bytes,
-                                        buffer->size_bytes, 0};
+    *datagram = as_datagram(buffer);
     return true;
 }
 

@@ -16,7 +16,7 @@ enum profile { PROFILE_RACK = 0, PROFILE_CLOUD = 1 };
 
 struct congestion_ack {
     uint64_t now_ns;
-    uint64_t rtt_ns;     /* latest sample, less the peer's own delay */
+    uint64_t rtt_ns;     /* latest sample of the path, without what the hosts held it */
     uint64_t rtt_min_ns;
     uint64_t srtt_ns;
     uint32_t acked_bytes;

@@ -130,9 +130,9 @@ static void fail(struct flow *flow, struct store *store, uint64_t now_ns) {
 
 /* ---- handshake ---- */
 
-static void sample_handshake(struct flow *flow, uint64_t now_ns) {
+static void sample_handshake(struct flow *flow, const struct packet *packet, uint64_t now_ns) {
     if (flow->hello_count == 1) { /* only one copy was out: the sample is unambiguous */
-        rtt_update(&flow->rtt, now_ns - flow->hello_sent_ns, 0);
+        rtt_update(&flow->rtt, now_ns - flow->hello_sent_ns, packet->waited_ns, 0);
     }
 }
 
@@ -143,7 +143,7 @@ static void receive_connecting(struct flow *flow, const struct packet *packet, u
         if (packet->body_bytes >= TOKEN_BYTES &&
             memcmp(flow->token, packet->body, TOKEN_BYTES) != 0) {
             memcpy(flow->token, packet->body, TOKEN_BYTES);
-            sample_handshake(flow, now_ns);
+            sample_handshake(flow, packet, now_ns);
             flow->hello_count = 0;
             flow->hello_due = true;
             flow->hello_next_ns = now_ns;
@@ -154,7 +154,7 @@ static void receive_connecting(struct flow *flow, const struct packet *packet, u
             parameters_parse(packet->body, packet->body_bytes, &peer)) {
             flow->remote_id = packet->source_id;
             flow->hello_due = false;
-            sample_handshake(flow, now_ns);
+            sample_handshake(flow, packet, now_ns);
             open_streams(flow, &peer, packet->number);
             flow->last_heard_ns = now_ns;
             flow->ping_due = true; /* gives the peer its first sample, too */
@@ -241,14 +241,10 @@ static void update_pace(struct flow *flow) {
 
 static void tell_congestion(struct flow *flow, uint64_t acked_bytes,
                             const struct ack_frame *frame, uint64_t now_ns) {
-    uint64_t rtt_ns = flow->rtt.latest_ns;
-    if (rtt_ns >= flow->rtt.min_ns + frame->delay_ns) {
-        rtt_ns -= frame->delay_ns;
-    }
     struct congestion_ack ack = {
         .now_ns = now_ns,
-        .rtt_ns = rtt_ns,
-        .rtt_min_ns = flow->rtt.min_ns,
+        .rtt_ns = flow->rtt.path_ns,
+        .rtt_min_ns = flow->rtt.path_min_ns,
         .srtt_ns = flow->rtt.srtt_ns,
         .acked_bytes = (uint32_t)min_u64(acked_bytes, UINT32_MAX),
         .is_limited = flow->is_limited,
@@ -262,7 +258,7 @@ static void tell_congestion(struct flow *flow, uint64_t acked_bytes,
 }
 
 static void receive_ack(struct flow *flow, struct store *store, const struct ack_frame *ack,
-                        uint64_t now_ns) {
+                        uint64_t waited_ns, uint64_t now_ns) {
     bool is_violation = false;
     uint32_t index = ledger_acked(&flow->ledger, store, ack, &is_violation);
     uint64_t acked_bytes = 0;
@@ -279,7 +275,8 @@ static void receive_ack(struct flow *flow, struct store *store, const struct ack
         uint32_t next = packet->next;
         acked_bytes += packet->size_bytes;
         if (packet->number == ack->ranges[0].last) {
-            rtt_update(&flow->rtt, now_ns - packet->sent_ns, ack->delay_ns);
+            rtt_update(&flow->rtt, now_ns - packet->sent_ns, ack->delay_ns + waited_ns,
+                       flow->config->ack_delay_ns);
         }
         on_acked(flow, store, packet);
         pool_give(&store->sent, index);
@@ -320,10 +317,11 @@ static void receive_close(struct flow *flow, uint16_t reason) {
 enum frames_verdict { FRAMES_DONE, FRAMES_NO_MEMORY };
 
 static enum frames_verdict receive_frame(struct flow *flow, struct store *store,
-                                         const struct frame *frame, uint64_t now_ns) {
+                                         const struct frame *frame, uint64_t waited_ns,
+                                         uint64_t now_ns) {
     switch (frame->type) {
     case FRAME_ACK:
-        receive_ack(flow, store, &frame->ack, now_ns);
+        receive_ack(flow, store, &frame->ack, waited_ns, now_ns);
         break;
     case FRAME_MESSAGE:
         switch (reassembly_receive(&flow->in, store, &frame->message)) {
@@ -346,12 +344,14 @@ static enum frames_verdict receive_frame(struct flow *flow, struct store *store,
     return FRAMES_DONE;
 }
 
-static void note_received(struct flow *flow, uint64_t number, bool asks_ack, uint64_t now_ns) {
+static void note_received(struct flow *flow, const struct packet *packet, bool asks_ack,
+                          uint64_t now_ns) {
+    uint64_t number = packet->number;
     bool is_newest = flow->sack.count == 0 || number > flow->sack.ranges[0].last;
     bool is_next = flow->sack.count == 0 || number == flow->sack.ranges[0].last + 1;
     sack_add(&flow->sack, number);
     if (is_newest) {
-        flow->largest_received_ns = now_ns;
+        flow->largest_received_ns = now_ns - packet->waited_ns;
     }
     if (!asks_ack) {
         return;
@@ -390,7 +390,7 @@ static void receive_data(struct flow *flow, struct store *store, const struct pa
             fail(flow, store, now_ns);
             return;
         }
-        if (receive_frame(flow, store, &frame, now_ns) == FRAMES_NO_MEMORY) {
+        if (receive_frame(flow, store, &frame, packet->waited_ns, now_ns) == FRAMES_NO_MEMORY) {
             flow->config->counters->packets_no_memory++;
             repeat_ack(flow, now_ns); /* we are alive, if short of memory */
             return;
@@ -398,7 +398,7 @@ static void receive_data(struct flow *flow, struct store *store, const struct pa
         asks_ack |= frame.type != FRAME_ACK && frame.type != FRAME_PADDING;
         close_reason = frame.type == FRAME_CLOSE ? frame.close_reason : close_reason;
     }
-    note_received(flow, packet->number, asks_ack, now_ns);
+    note_received(flow, packet, asks_ack, now_ns);
     if (packet->ecn == ECN_CE) {
         flow->marked_received++;
         flow->config->counters->packets_marked++;

@@ -58,6 +58,7 @@ struct packet {
     uint32_t body_bytes;
     uint8_t version;
     uint8_t type; /* enum packet_type */
+    uint64_t waited_ns; /* in this host, before it was read; set by the caller */
     uint8_t ecn;  /* the ECN bits of the IP header, set by the caller after parsing; 3: CE */
 };
 

@@ -1,5 +1,7 @@
 /* Round-trip time: smoothed, its variation, its minimum, and the timeouts that follow from them.
  *
+ * Two views of one sample: all that passed until the acknowledgement (for timeouts), and the path
+ * alone, without the time for which either host held a packet (for congestion control).
  * Units: nanoseconds. Knows samples only.
  * Source: RFC 9002 §5 (estimator), RFC 6298 §2 (RTO).
  */
@@ -16,16 +18,27 @@ struct rtt {
     uint64_t rttvar_ns;
     uint64_t min_ns;
     uint64_t latest_ns;
+    uint64_t path_ns;     /* latest */
+    uint64_t path_min_ns;
     bool has_sample;
 };
 
 static inline void rtt_init(struct rtt *rtt) {
     *rtt = (struct rtt){.srtt_ns = RTT_INITIAL_NS, .rttvar_ns = RTT_INITIAL_NS / 2,
-                        .min_ns = UINT64_MAX, .latest_ns = RTT_INITIAL_NS};
+                        .min_ns = UINT64_MAX, .latest_ns = RTT_INITIAL_NS,
+                        .path_ns = RTT_INITIAL_NS, .path_min_ns = UINT64_MAX};
 }
 
-static inline void rtt_update(struct rtt *rtt, uint64_t sample_ns, uint64_t ack_delay_ns) {
+/* `held_ns` is what either host says of its own delay. Timeouts believe `promised_ns` of it, as a
+ * host may be slow again; the path is the rest. */
+static inline void rtt_update(struct rtt *rtt, uint64_t sample_ns, uint64_t held_ns,
+                              uint64_t promised_ns) {
+    uint64_t ack_delay_ns = held_ns < promised_ns ? held_ns : promised_ns;
     rtt->latest_ns = sample_ns;
+    rtt->path_ns = held_ns < sample_ns ? sample_ns - held_ns : sample_ns;
+    if (rtt->path_ns < rtt->path_min_ns) {
+        rtt->path_min_ns = rtt->path_ns;
+    }
     if (sample_ns < rtt->min_ns) {
         rtt->min_ns = sample_ns;
     }

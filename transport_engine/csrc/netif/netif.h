@@ -23,6 +23,7 @@ struct netif_datagram {
     uint8_t *bytes;
     uint32_t size_bytes;
     uint8_t ecn; /* the two ECN bits of the IP header, where the driver can see or set them */
+    uint64_t waited_ns; /* received: in this host, before rx_burst; 0 where the driver cannot know */
 };
 
 enum netif_caps {

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ip/address.h"
@@ -24,6 +25,7 @@ enum udp_limit {
     UDP_SOCKETS_MAX = 256,
     UDP_READY_MAX = 16, /* sockets that one rx_burst reads */
     UDP_CONTROL_BYTES = 128,
+    UDP_WAIT_MAX_NS = 1000000000,
     UDP_MTU_BYTES_MIN = 576 /* RFC 791 §3.1: what every host takes */
 };
 
@@ -45,6 +47,7 @@ struct udp {
     struct udp_socket sockets[UDP_SOCKETS_MAX]; /* [0] is the main one */
     int sockets_used;                           /* those behind were never open */
     int sockets_open;
+    uint64_t burst_ns; /* the kernel's clock at this rx_burst */
     int family;
     bool wildcard;
     bool blocked; /* the last tx_burst was cut short by a full socket */
@@ -70,10 +73,29 @@ static void prepare_receive(struct udp *udp, int slot) {
     };
 }
 
-static void read_control(struct msghdr *header, struct netif_datagram *datagram) {
+/* The kernel stamps datagrams by its real-time clock; ours runs by another, so only the difference
+ * is of use. */
+static uint64_t kernel_ns(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_REALTIME, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static uint64_t waited_ns(const struct cmsghdr *stamp, uint64_t burst_ns) {
+    struct timespec time;
+    memcpy(&time, CMSG_DATA(stamp), sizeof time);
+    uint64_t arrived_ns = (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+    uint64_t waited = burst_ns > arrived_ns ? burst_ns - arrived_ns : 0;
+    return waited < UDP_WAIT_MAX_NS ? waited : 0; /* more: somebody has set the clock */
+}
+
+static void read_control(struct msghdr *header, struct netif_datagram *datagram,
+                         uint64_t burst_ns) {
     for (struct cmsghdr *each = CMSG_FIRSTHDR(header); each != NULL;
          each = CMSG_NXTHDR(header, each)) {
-        if (each->cmsg_level == IPPROTO_IP && each->cmsg_type == IP_PKTINFO) {
+        if (each->cmsg_level == SOL_SOCKET && each->cmsg_type == SCM_TIMESTAMPNS) {
+            datagram->waited_ns = waited_ns(each, burst_ns);
+        } else if (each->cmsg_level == IPPROTO_IP && each->cmsg_type == IP_PKTINFO) {
             struct in_pktinfo info;
             memcpy(&info, CMSG_DATA(each), sizeof info);
             address_from_ipv4(datagram->local.address, (const uint8_t *)&info.ipi_addr);
@@ -97,6 +119,7 @@ static int receive_from(struct udp *udp, const struct udp_socket *from, int slot
                         struct netif_datagram *datagrams, int *filled) {
     struct mmsghdr *messages = &udp->rx.messages[slot];
     int received = recvmmsg(from->fd, messages, (unsigned)slots, MSG_DONTWAIT, NULL);
+    udp->burst_ns = received > 0 ? kernel_ns() : udp->burst_ns;
     for (int i = 0; i < received; i++) {
         struct msghdr *header = &messages[i].msg_hdr;
         if ((header->msg_flags & MSG_TRUNC) != 0) {
@@ -110,7 +133,7 @@ static int receive_from(struct udp *udp, const struct udp_socket *from, int slot
             };
             datagram->local.port = from->port;
             sockaddr_read(header->msg_name, &datagram->remote);
-            read_control(header, datagram);
+            read_control(header, datagram, udp->burst_ns);
         }
         prepare_receive(udp, slot + i);
     }

@@ -44,6 +44,7 @@ static void set_buffers(int fd) {
  * PROBE sets "don't fragment" and takes no forged ICMP's word for the size of the path. */
 static void set_options(int fd, int family, bool wildcard) {
     set_buffers(fd);
+    set_int(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
     set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
     set_int(fd, IPPROTO_IP, IP_RECVTOS, 1);
     if (family == AF_INET6) {
