@@ -105,6 +105,7 @@ class Pump:
     async def room(self) -> None:
         """Returns when the outbox is not full any more, or the pump is closed."""
         self.outbox.sweep()
+        self._give_room()
         while self.outbox.full and not self._is_closed:
             waiter: asyncio.Future[None] = self._loop.create_future()
             self._waiting_for_room.append(waiter)
@@ -187,11 +188,12 @@ class Pump:
         return len(arrived)
 
     def _expire(self) -> None:
-        for call in self.deadlines.expire(time.monotonic_ns()):
+        expired = self.deadlines.expire(time.monotonic_ns())
+        for call in expired:
             connection: Connection = call.connection
             self._owner.on_event(connection.expire(call))
-            if self._waiting_for_room:
-                self.outbox.sweep()
+        if expired and self._waiting_for_room:
+            self.outbox.sweep()
 
     def _on_flow(self, head: Head, payload: bytes) -> None:
         kind, flow = head[KIND], head[FLOW]

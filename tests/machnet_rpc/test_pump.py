@@ -1,0 +1,161 @@
+"""The pump sleeps when there is nothing to do, and wakes for each reason that there can be."""
+
+import asyncio
+import time
+
+import pytest
+
+from machnet_rpc import MemoryNetwork
+from machnet_rpc._aio.pump import FlowRefused, Pump
+from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._protocol.connection import Connection
+from machnet_rpc._protocol.events import Cause, Event, Failed
+from machnet_rpc._protocol.records import REQUEST, pack
+from machnet_rpc._transports.memory import MemoryLink
+from tests.machnet_rpc.waiting import until
+from transport_engine.errors import TransportError
+
+SECOND_NS = 1_000_000_000
+
+
+class Owner:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.accepted: list[Connection] = []
+        self.lost: list[TransportError] = []
+
+    def on_event(self, event: Event) -> None:
+        self.events.append(event)
+
+    def on_accepted(self, connection: Connection) -> None:
+        self.accepted.append(connection)
+
+    def on_link_lost(self, error: TransportError) -> None:
+        self.lost.append(error)
+
+
+class Rig:
+    """A pump, and a bare link at the other end that does only what a test makes it do."""
+
+    def __init__(self, network: MemoryNetwork) -> None:
+        self.owner = Owner()
+        self.peer = network.attach("127.0.0.1")
+        self.link = network.attach("127.0.0.1")
+        self.pump = Pump(self.link, self.owner)
+
+    async def open(self) -> Connection:
+        await self.peer.listen(7)
+        return await self.pump.open("127.0.0.1:7")
+
+    async def asleep(self) -> None:
+        await until(lambda: not self.pump._is_scheduled)
+
+    async def close(self) -> None:
+        await self.peer.close()
+        await self.pump.close()
+
+
+def call(timeout_ns: int = 60 * SECOND_NS) -> OutgoingCall:
+    return OutgoingCall(1, time.monotonic_ns() + timeout_ns, None)
+
+
+async def test_it_sleeps_and_wakes_for_what_arrives(network: MemoryNetwork) -> None:
+    rig = Rig(network)
+    await rig.open()
+    await rig.asleep()
+    (flow,) = rig.peer.flows
+    rig.peer.send(pack(REQUEST, flow, 1, b"wake up"))
+    await until(lambda: rig.owner.events)
+    await rig.asleep()
+    await rig.close()
+
+
+async def test_it_wakes_when_a_full_ring_has_room(network: MemoryNetwork) -> None:
+    rig = Rig(network)
+    connection = await rig.open()
+    for _ in range(60):
+        connection.call(call(), bytes(60_000), time.monotonic_ns())
+    rig.pump.schedule()
+    await rig.asleep()
+    assert rig.pump.outbox
+    arrived = 0
+    while rig.pump.outbox:
+        arrived += len(rig.peer.receive())
+        await asyncio.sleep(0.001)
+        await rig.asleep()
+    arrived += len(rig.peer.receive())
+    assert arrived == 61  # and the notice of the flow
+    await rig.close()
+
+
+async def test_it_wakes_for_a_deadline(network: MemoryNetwork) -> None:
+    rig = Rig(network)
+    connection = await rig.open()
+    late, later = call(SECOND_NS // 50), call(SECOND_NS // 25)
+    for each in (later, late):
+        connection.call(each, b"", time.monotonic_ns())
+    rig.pump.schedule()
+    await rig.asleep()
+    await until(lambda: len(rig.owner.events) == 2)
+    assert [event.call for event in rig.owner.events] == [late, later]
+    assert time.monotonic_ns() >= later.deadline_ns
+    for event in rig.owner.events:
+        assert isinstance(event, Failed)
+        assert event.cause is Cause.DEADLINE
+    await rig.close()
+
+
+async def test_it_waits_for_room_only_while_it_is_full(network: MemoryNetwork) -> None:
+    rig = Rig(network)
+    connection = await rig.open()
+    await rig.pump.room()
+    calls = [call() for _ in range(200)]
+    for each in calls:
+        connection.call(each, bytes(60_000), time.monotonic_ns())
+    assert rig.pump.outbox.full
+    waiting = asyncio.ensure_future(rig.pump.room())
+    rig.pump.schedule()
+    await rig.asleep()
+    assert not waiting.done()
+    for each in calls[100:]:
+        connection.cancel(each)
+    second = asyncio.ensure_future(rig.pump.room())
+    done, _ = await asyncio.wait([waiting, second], timeout=1)
+    assert len(done) == 2
+    await rig.close()
+
+
+async def test_a_refused_flow(network: MemoryNetwork) -> None:
+    rig = Rig(network)
+    with pytest.raises(FlowRefused):
+        await rig.pump.open("127.0.0.1:8")
+    await rig.close()
+
+
+async def test_the_death_of_the_link_ends_everything(network: MemoryNetwork) -> None:
+    rig = Rig(network)
+    connection = await rig.open()
+    await rig.asleep()
+    pending = call()
+    connection.call(pending, b"", time.monotonic_ns())
+    rig.link.die()
+    await until(lambda: rig.owner.lost)
+    (failed,) = rig.owner.events
+    assert isinstance(failed, Failed)
+    assert (failed.call, failed.executed) == (pending, "no")
+    assert rig.pump.is_dead
+    assert connection.is_closed
+    with pytest.raises(TransportError):
+        await rig.pump.open("127.0.0.1:7")
+    await rig.close()
+
+
+async def test_records_for_no_flow_are_nobodys(network: MemoryNetwork) -> None:
+    rig = Rig(network)
+    await rig.open()
+    head = (1, 0, 0, 999, 0, 0, 0, REQUEST, 3, 0, 0, 0, 0, 0)
+    assert isinstance(rig.link, MemoryLink)
+    rig.link.put(head)
+    await rig.asleep()
+    assert rig.owner.events == []
+    await rig.close()
