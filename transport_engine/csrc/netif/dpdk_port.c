@@ -17,7 +17,8 @@ enum port_limit {
     PORT_DESCRIPTORS = 1024,
     PORT_MBUFS = 8191,
     PORT_MBUFS_CACHED = 256,
-    PORT_HEADER_BYTES = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN
+    PORT_HEADER_BYTES = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN,
+    PORT_SPARE_BYTES = 64 /* in a buffer, for VLAN tags and virtio's header */
 };
 
 static uint32_t smaller(uint32_t a, uint32_t b) {
@@ -43,6 +44,9 @@ static uint32_t usable_mtu_bytes(const struct rte_eth_dev_info *info, uint32_t w
     if (info->max_mtu >= info->min_mtu && info->max_mtu > 0) {
         mtu_bytes = smaller(mtu_bytes, info->max_mtu);
     }
+    if (info->max_rx_pktlen > PORT_HEADER_BYTES) { /* some drivers tell the truth only here */
+        mtu_bytes = smaller(mtu_bytes, info->max_rx_pktlen - PORT_HEADER_BYTES);
+    }
     if (info->if_index != 0 && if_indextoname(info->if_index, name) != NULL) {
         mtu_bytes = smaller(mtu_bytes, interface_mtu_bytes_by_name(name));
     }
@@ -50,7 +54,7 @@ static uint32_t usable_mtu_bytes(const struct rte_eth_dev_info *info, uint32_t w
 }
 
 static int create_pool(struct dpdk_port *port, char *why) {
-    uint32_t room_bytes = port->mtu_bytes + PORT_HEADER_BYTES;
+    uint32_t room_bytes = port->mtu_bytes + PORT_HEADER_BYTES + PORT_SPARE_BYTES;
     if (room_bytes < RTE_MBUF_DEFAULT_DATAROOM) {
         room_bytes = RTE_MBUF_DEFAULT_DATAROOM;
     }
