@@ -83,7 +83,7 @@ static int configure(struct dpdk_port *port, const struct rte_eth_dev_info *info
     return rte_eth_dev_configure(port->id, 1, 1, &conf);
 }
 
-static int start_queues(struct dpdk_port *port) {
+static int set_up_queues(struct dpdk_port *port) {
     uint16_t rx_descriptors = PORT_DESCRIPTORS;
     uint16_t tx_descriptors = PORT_DESCRIPTORS;
     unsigned node = (unsigned)rte_eth_dev_socket_id(port->id); /* -1, of any node, stays so */
@@ -94,20 +94,32 @@ static int start_queues(struct dpdk_port *port) {
     if (result == 0) {
         result = rte_eth_tx_queue_setup(port->id, 0, tx_descriptors, node, NULL);
     }
-    return result == 0 ? rte_eth_dev_start(port->id) : result;
+    return result;
 }
 
-/* With receive interrupts if the driver has them, else without. */
-static int start(struct dpdk_port *port, const struct rte_eth_dev_info *info, char *why) {
-    int result = -1;
-    for (int with = 1; with >= 0 && result != 0; with--) {
-        port->interrupts = with == 1;
-        result = configure(port, info);
-        result = result == 0 ? start_queues(port) : result;
+/* With receive interrupts if the driver has them, else without. What fails for another reason is
+ * not tried again: drivers leave interrupts registered that a second configuration forgets. */
+static int configure_and_start(struct dpdk_port *port, const struct rte_eth_dev_info *info) {
+    port->interrupts = true;
+    int result = configure(port, info);
+    if (result == 0) {
+        result = set_up_queues(port);
         if (result != 0) {
-            rte_eth_dev_stop(port->id);
+            return result;
         }
+        result = rte_eth_dev_start(port->id);
     }
+    if (result != 0) {
+        port->interrupts = false;
+        result = configure(port, info);
+        result = result == 0 ? set_up_queues(port) : result;
+        result = result == 0 ? rte_eth_dev_start(port->id) : result;
+    }
+    return result;
+}
+
+static int start(struct dpdk_port *port, const struct rte_eth_dev_info *info, char *why) {
+    int result = configure_and_start(port, info);
     if (result != 0) {
         snprintf(why, TE_WHY_BYTES, "the DPDK driver %s does not start its port: %s",
                  info->driver_name, rte_strerror(-result));
