@@ -176,20 +176,31 @@ static void receive(struct engine *engine, const struct netif_datagram *datagram
     engine_notify(engine, flow);
 }
 
+/* A netif without stamps may have had the datagram ever since it was last asked: time for which
+ * this host was busy or asleep, and the path is not to blame. */
+static void receive_burst(struct engine *engine, struct netif_datagram *datagrams, int count) {
+    bool has_stamps = engine->netif->caps & NETIF_STAMPS;
+    for (int i = 0; i < count; i++) {
+        if (!has_stamps) {
+            datagrams[i].waited_ns = engine->now_ns - engine->received_ns;
+        }
+        receive(engine, &datagrams[i]);
+    }
+}
+
 static int receive_all(struct engine *engine) {
     struct netif_datagram datagrams[TE_BURST_MAX];
     int total = 0;
     for (int burst = 0; burst < RX_BURSTS_MAX; burst++) {
         int count = engine->netif->ops->rx_burst(engine->netif, engine->now_ns, datagrams,
                                                  TE_BURST_MAX);
-        for (int i = 0; i < count; i++) {
-            receive(engine, &datagrams[i]);
-        }
+        receive_burst(engine, datagrams, count);
         total += count;
         if (count < TE_BURST_MAX) {
             break;
         }
     }
+    engine->received_ns = engine->now_ns;
     uint32_t looped = engine->output.loop_count;
     for (; looped > 0 && output_take_loop(&engine->output, &datagrams[0]); looped--) {
         receive(engine, &datagrams[0]);
@@ -369,6 +380,7 @@ int engine_init(struct engine *engine, const struct te_engine_config *config,
         .world = *world,
         .netif = netif,
         .now_ns = now_ns,
+        .received_ns = now_ns,
         .flows_max = config->flows_max,
         .tenants_max = config->channels_max,
         .ready_first = NO_ITEM,

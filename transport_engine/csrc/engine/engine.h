@@ -100,6 +100,7 @@ struct engine {
     struct output output;
     struct te_stats stats;
     uint64_t now_ns;
+    uint64_t received_ns; /* when the netif was last asked for datagrams */
     uint32_t flows_max;
     uint32_t tenants_max;
     uint32_t tenant_count; /* places in use or free below the highest in use */

@@ -11,6 +11,7 @@ enum swift_constant {
     DECREASE_MAX_256 = 128,    /* 0.5: largest cut for delay or loss */
     TIMEOUTS_BEFORE_RESET = 3,  /* then the window falls to one packet */
     LOSS_PACKETS_MIN = 4,       /* losses alone never push the window below this */
+    CLOUD_PACKETS_MIN = 10,     /* what any TCP may send at once (RFC 6928): hosts are noisier */
     LOSS_DECREASE_MIN_256 = 16, /* 1/16: cut for a lone loss; twice the share lost for more */
     RACK_TARGET_NS = 25000,    /* queueing admitted above the smallest round trip */
     CLOUD_TARGET_NS = 500000,  /* hosts of a cloud are noisier than their network */
@@ -25,7 +26,7 @@ static uint64_t packets(const struct congestion *congestion, uint32_t count) {
  * leads there: a lost packet says little of how long the queue is. */
 static uint64_t window_min(const struct congestion *congestion) {
     return congestion->profile == PROFILE_RACK ? packets(congestion, 1) / 100
-                                               : packets(congestion, 2);
+                                               : packets(congestion, CLOUD_PACKETS_MIN);
 }
 
 static uint64_t window_max(void) {

@@ -11,17 +11,17 @@
 #include <string.h>
 
 #include <rte_eal.h>
-#include <rte_errno.h>
 #include <rte_log.h>
 
 #include "netif/arguments.h"
 #include "transport_engine.h"
 
-enum eal_limit { PATH_BYTES_MAX = 320 };
+enum eal_limit { PATH_BYTES_MAX = 320, LAST_WORDS_BYTES = 128 };
 
 static const char hugepages_folder[] = "/sys/kernel/mm/hugepages";
 
 static bool started; /* in this process, ever */
+static char last_words[LAST_WORDS_BYTES];
 
 static bool have_any(const struct arguments *arguments, const char *const *options) {
     for (; *options != NULL; options++) {
@@ -110,17 +110,13 @@ static bool hugepages_are_free(void) {
 }
 
 /* The last line that says something, without the name of the library in front. */
-static void explain(char *log, char *why) {
-    static const char *const none = "no word from it";
-    const char *last = none;
+static void keep_last_words(char *log) {
+    const char *last = "it does not say why";
     for (char *line = strtok(log, "\n"); line != NULL; line = strtok(NULL, "\n")) {
         const char *text = strncmp(line, "EAL: ", 5) == 0 ? line + 5 : line;
         last = *text == 0 ? last : text;
     }
-    if (last == none && rte_errno != 0) {
-        last = rte_strerror(rte_errno);
-    }
-    snprintf(why, TE_WHY_BYTES, "DPDK did not start: %.200s", last);
+    snprintf(last_words, sizeof last_words, "%s", last);
 }
 
 /* Runs rte_eal_init with its log kept from the terminal. */
@@ -139,10 +135,11 @@ static int init(struct arguments *arguments, char *why) {
     if (stream != NULL) {
         fclose(stream);
     }
-    if (result < 0) {
-        explain(log == NULL ? (char[]){""} : log, why);
-    }
+    keep_last_words(log == NULL ? (char[]){""} : log);
     free(log);
+    if (result < 0) {
+        snprintf(why, TE_WHY_BYTES, "DPDK did not start: %s", last_words);
+    }
     return result < 0 ? TE_E_SYSTEM : TE_OK;
 }
 
@@ -168,6 +165,10 @@ int dpdk_eal_start(const char *line, char *why) {
     error = init(&all, why);
     started = error == TE_OK;
     return error;
+}
+
+const char *dpdk_eal_last_words(void) {
+    return last_words;
 }
 
 void dpdk_eal_stop(void) {

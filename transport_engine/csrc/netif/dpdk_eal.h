@@ -7,6 +7,9 @@
  * Errors: TE_E_INVALID, TE_E_NO_MEMORY (hugepages), TE_E_IN_USE (started before), TE_E_SYSTEM. */
 int dpdk_eal_start(const char *line, char *why);
 
+/* The last thing that it logged while it started: why a device is missing, if one is. */
+const char *dpdk_eal_last_words(void);
+
 /* Ends it, and removes what it made. It cannot be started again in this process. */
 void dpdk_eal_stop(void);
 

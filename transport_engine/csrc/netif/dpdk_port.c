@@ -10,6 +10,7 @@
 #include <rte_log.h>
 #include <rte_mbuf.h>
 
+#include "netif/dpdk_eal.h"
 #include "netif/sockaddr.h"
 #include "transport_engine.h"
 
@@ -32,8 +33,9 @@ static int find_port(struct dpdk_port *port, char *why) {
         return TE_OK;
     }
     snprintf(why, TE_WHY_BYTES,
-             "DPDK found no port: name one in the driver's arguments, --vdev=net_... or -a <PCI "
-             "address> of a card bound to vfio-pci (dpdk-devbind.py --status lists them)");
+             "DPDK found no port (%.100s): name a --vdev=net_... that works, or -a <PCI address> "
+             "of a card bound to vfio-pci (dpdk-devbind.py --status)",
+             dpdk_eal_last_words());
     return TE_E_INVALID;
 }
 

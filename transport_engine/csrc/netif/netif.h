@@ -27,8 +27,9 @@ struct netif_datagram {
 };
 
 enum netif_caps {
-    NETIF_WAKES = 1,  /* netif->fd becomes readable when a datagram arrives */
-    NETIF_NO_LOOP = 2 /* datagrams to local.address do not come back: the engine loops them */
+    NETIF_WAKES = 1,   /* netif->fd becomes readable when a datagram arrives */
+    NETIF_NO_LOOP = 2, /* datagrams to local.address do not come back: the engine loops them */
+    NETIF_STAMPS = 4   /* received datagrams say how long they waited */
 };
 
 struct netif;

@@ -393,7 +393,7 @@ int netif_udp_open(const struct te_engine_config *config, struct netif **netif, 
         .local = config->local,
         .mtu_bytes =
             smaller(config->mtu_bytes, interface_mtu_bytes(config->local.address)),
-        .caps = NETIF_WAKES,
+        .caps = NETIF_WAKES | NETIF_STAMPS,
         .fd = epoll_create1(EPOLL_CLOEXEC),
     };
     udp->family = address_is_ipv4(config->local.address) ? AF_INET : AF_INET6;
