@@ -17,14 +17,20 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from machnet_rpc import ContractError, RpcError, serve
+from machnet_rpc import AddressError, ContractError, RpcError, serve
 from transport_engine.errors import TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 WINDOW_MAX = 4096
-MENDABLE: tuple[type[Exception], ...] = (RpcError, ContractError, TransportError, OSError)
+MENDABLE: tuple[type[Exception], ...] = (
+    AddressError,
+    ContractError,
+    OSError,
+    RpcError,
+    TransportError,
+)
 
 
 def whole_number(least: int, most: int = 2**53) -> Any:

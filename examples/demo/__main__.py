@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--wire", choices=list(WIRES), help="this wire and no other")
     made.add_argument("--window", type=whole_number(1, 1024), default=32, help="calls under way")
     made.add_argument("--messages", type=whole_number(1), default=91_997, help="of order flow")
-    made.add_argument("--accesses", type=whole_number(1), default=200_000, help="to the store")
+    made.add_argument("--accesses", type=whole_number(1), default=400_000, help="to the store")
     return made
 
 
@@ -103,20 +103,37 @@ def verdict(result: dict[str, Any]) -> str:
     )
 
 
+def play_all(
+    arguments: argparse.Namespace, console: Console, stack: ExitStack, directory: Path
+) -> list[tuple[Load, dict[str, Any], Cost]]:
+    """Bring everything up, and run all clients; leaving `stack` takes it down.
+
+    Errors: NoWireError, ChildError, TransportError.
+    """
+    with console.status("starting two engines, a key–value store and an order gateway"):
+        site = bring_up(stack, directory, arguments.wire)
+    console.print(f"[bold]wire[/bold]  {site.wire.title}: {site.why}")
+    for reason in site.reasons:
+        console.print(f"      {reason}", style="dim")
+    children = stack.enter_context(Children(directory))
+    return [(load, *run(children, site, load)) for load in loads(arguments, site)]
+
+
 def demonstrate(arguments: argparse.Namespace, console: Console) -> bool:
     """The whole demo; whether all was right."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mrpc-demo-")))
-        with console.status("starting two engines, a key–value store and an order gateway"):
-            site = bring_up(stack, directory, arguments.wire)
-        console.print(f"[bold]wire[/bold]  {site.wire.title}: {site.why}")
-        for reason in site.reasons:
-            console.print(f"      {reason}", style="dim")
-        children = stack.enter_context(Children(directory))
-        outcomes = [(load, *run(children, site, load)) for load in loads(arguments, site)]
+        stack.callback(signal.signal, signal.SIGINT, signal.default_int_handler)
+        stack.callback(signal.signal, signal.SIGTERM, terminate)
+        try:
+            outcomes = play_all(arguments, console, stack, directory)
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C must not stop stopping
+                signal.signal(number, signal.SIG_IGN)
     for load, result, spent in outcomes:
         console.print()
-        console.print(table(load.title, result, spent, verdict(result)))
+        title = f"{load.title} ({arguments.window} calls under way)"
+        console.print(table(title, result, spent, verdict(result)))
     return all(result["is_right"] for _, result, _ in outcomes)
 
 

@@ -84,11 +84,11 @@ def memif_wire(directory: Path) -> Wire:
 
 def af_packet_wire(directory: Path) -> Wire:
     """Packet sockets on the two ends of VETH; no hugepages."""
-    common = f"--no-huge --no-shconf -m {PLAIN_MIB} --vdev=net_af_packet0,iface="
+    eal = f"--no-huge --no-shconf -m {PLAIN_MIB} --vdev=net_af_packet0,iface="
     return Wire(
         "DPDK, net_af_packet on a veth pair",
-        _dpdk_host(directory, "servers", SERVERS_ADDRESS, common + VETH[0]),
-        _dpdk_host(directory, "clients", CLIENTS_ADDRESS, common + VETH[1]),
+        _dpdk_host(directory, "servers", SERVERS_ADDRESS, eal + VETH[0]),
+        _dpdk_host(directory, "clients", CLIENTS_ADDRESS, eal + VETH[1]),
     )
 
 

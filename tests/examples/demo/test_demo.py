@@ -114,6 +114,8 @@ def test_signals_leave_nothing_behind(tmp_path: Path, number: int, status: int) 
     with started(tmp_path, *LONG) as demo:
         wait_for_client(tmp_path)
         demo.send_signal(number)
+        time.sleep(0.1)
+        demo.send_signal(number)  # an impatient user changes nothing
         demo.communicate(timeout=60)
     assert demo.returncode == status
     assert leftovers(tmp_path) == []

@@ -1,0 +1,94 @@
+"""The command lines: bad input gets a sentence; a service and its load meet as a user has them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from examples.kvstore import __main__ as kvstore
+from examples.trading import __main__ as trading
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(
+    main: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *argv: str
+) -> tuple[int, str]:
+    monkeypatch.setattr(sys, "argv", ["program", *argv])
+    assert callable(main)
+    try:
+        status = main()
+    except SystemExit as left:
+        status = left.code
+    assert isinstance(status, int)
+    return status, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "says"),
+    [
+        (["load", "--workload", "nope"], 1, "nope is neither one of a, b, c, f nor a file"),
+        (["load", "--window", "0"], 2, "0 is not within 1 to 4096"),
+        (["load", "--window", "many"], 2, "invalid whole number value: 'many'"),
+        (["trace", "--trace", "/none.zst"], 1, "/none.zst is absent"),
+        (["load", "--server", "nowhere"], 1, "'nowhere' is not an address"),
+        (["load", "--engine", "/none.sock"], 1, "/none.sock"),
+        (["serve", "--engine", "/none.sock"], 1, "no sidecar answers"),
+    ],
+)
+def test_bad_input_of_the_store(
+    argv: list[str],
+    status: int,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found, errors = run(kvstore.main, monkeypatch, capsys, *argv)
+    assert says in errors
+    assert found == status
+
+
+def test_bad_input_of_the_exchange(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, errors = run(trading.main, monkeypatch, capsys, "play", "--messages", str(tmp_path))
+    assert (found, "is absent" in errors) == (1, True)
+    found, errors = run(trading.main, monkeypatch, capsys, "play", "--messages", "a", "--synthetic")
+    assert (found, "not allowed with" in errors) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("module", "port", "load"),
+    [
+        ("examples.kvstore", 17100, ["load", "--workload", "f", "--operations", "500"]),
+        ("examples.trading", 17200, ["play", "--synthetic", "--count", "500"]),
+    ],
+)
+def test_a_service_and_its_load(module: str, port: int, load: list[str]) -> None:
+    program = [sys.executable, "-m", module]
+    address = f"127.0.0.1:{port}"
+    with subprocess.Popen(
+        [*program, "serve", "--listen", address], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            assert json.loads(server.stdout.readline())["address"] == address
+            client = [*program, *load, "--json", "--server", address]
+            first = subprocess.run(
+                client, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+            )
+            assert first.returncode == 0, first.stderr
+            assert json.loads(first.stdout)["is_right"]
+            second = subprocess.run(
+                client, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+            )
+            assert second.returncode == 1
+            assert "start a new one" in second.stderr
+        finally:
+            server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=30) == 0
