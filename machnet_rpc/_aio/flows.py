@@ -108,6 +108,8 @@ class FlowKeeper:
         done, _ = await asyncio.wait([attempt], timeout=_seconds_until(deadline_ns))
         if not done:
             raise NoFlow(*self._last_failure, is_late=True)
+        if attempt.cancelled():
+            return  # the client was closed meanwhile
         try:
             attempt.result()
         except FlowRefused as error:

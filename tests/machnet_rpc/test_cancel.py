@@ -10,6 +10,7 @@ from machnet_rpc import (
     Cancelled,
     Client,
     DeadlineExceeded,
+    MemoryNetwork,
     RpcError,
     Server,
     Unavailable,
@@ -109,14 +110,27 @@ async def test_closing_cancels_what_outlasts_the_grace(via: Via) -> None:
         assert book.journal == ["start", "cancelled"]
 
 
-async def test_closing_the_client_ends_its_calls(via: Via, server: Server) -> None:
+async def test_closing_the_client_ends_its_calls(
+    via: Via, server: Server, book: LedgerBook
+) -> None:
     async with connect(server.address, via=via) as client:
         call = asyncio.ensure_future(client.stub(Ledger).sleep.using(timeout=5)(5))
-        await asyncio.sleep(0.01)
+        await until(lambda: book.journal)
     with pytest.raises(Unavailable):
         await call
     with pytest.raises(Unavailable, match="the client is closed"):
         await client.call("ledger/nothing")
+
+
+async def test_closing_the_client_ends_calls_that_wait_for_a_flow(
+    network: MemoryNetwork,
+) -> None:
+    async with connect("127.0.0.1:1", via=network) as client:
+        call = asyncio.ensure_future(client.call("ledger/nothing"))
+        await asyncio.sleep(0.01)
+    with pytest.raises(Unavailable, match="the client is closed") as caught:
+        await call
+    assert caught.value.executed == "no"
 
 
 async def test_no_time_left_is_said_before_anything_is_sent(
