@@ -12,7 +12,15 @@
 
 enum { INPUT_BYTES_MAX = 4096, POLLS_MAX = 2 * HOST_WAITING_MAX };
 
-enum choice { IPV6_HOST = 1, CHECKED = 2, OUR_MAC = 4, OUR_TYPE = 8, OUR_ADDRESS = 16, ARP = 32, SEALED = 64 };
+enum choice {
+    IPV6_HOST = 1,
+    CHECKED = 2,
+    OUR_MAC = 4,
+    OUR_TYPE = 8,
+    OUR_ADDRESS = 16,
+    ARP = 32,
+    SEALED = 64
+};
 
 static const uint8_t ipv4_address[16] = {[10] = 0xff, [11] = 0xff, 10, 0, 0, 1};
 static const uint8_t ipv6_address[16] = {0xfd, [15] = 1};

@@ -12,7 +12,7 @@
 
 #include "ip/ip_header.h"
 
-enum checksum_value { CHECKSUM_RIGHT = 0xffff /* the fold over data with a right checksum in it */ };
+enum checksum_value { CHECKSUM_RIGHT = 0xffff /* the fold over data that holds its checksum */ };
 
 /* Adds `size_bytes` to a sum. Only the last piece of the data may be of an odd size. */
 uint64_t checksum_add(uint64_t sum, const uint8_t *bytes, size_t size_bytes);

@@ -28,7 +28,7 @@ struct host_config {
     uint8_t gateway[16];  /* all zero: none */
     uint8_t prefix_bits;  /* of the local network, in the address's family */
     uint32_t mtu_bytes;   /* largest IP packet to send */
-    bool offload;         /* the network card completes the UDP checksums of what host_send writes */
+    bool offload;         /* the card completes the UDP checksums of what host_send writes */
 };
 
 struct host_counts {
@@ -70,7 +70,7 @@ void host_init(struct host *host, const struct host_config *config);
 bool host_listen(struct host *host, uint16_t port);
 void host_unlisten(struct host *host, uint16_t port);
 
-/* Returns true if the frame carried a datagram for an open port; `*datagram` then points into it. */
+/* True if the frame carried a datagram for an open port; `*datagram` then points into it. */
 bool host_receive(struct host *host, uint64_t now_ns, const struct host_frame *frame,
                   struct netif_datagram *datagram);
 

@@ -14,18 +14,16 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ip/address.h"
 #include "netif/sockaddr.h"
+#include "netif/udp_control.h"
 #include "netif/udp_socket.h"
 
 enum udp_limit {
     UDP_SOCKETS_MAX = 256,
     UDP_READY_MAX = 16, /* sockets that one rx_burst reads */
-    UDP_CONTROL_BYTES = 128,
-    UDP_WAIT_MAX_NS = 1000000000,
     UDP_MTU_BYTES_MIN = 576 /* RFC 791 §3.1: what every host takes */
 };
 
@@ -73,53 +71,13 @@ static void prepare_receive(struct udp *udp, int slot) {
     };
 }
 
-/* The kernel stamps datagrams by its real-time clock; ours runs by another, so only the difference
- * is of use. */
-static uint64_t kernel_ns(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_REALTIME, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
-static uint64_t waited_ns(const struct cmsghdr *stamp, uint64_t burst_ns) {
-    struct timespec time;
-    memcpy(&time, CMSG_DATA(stamp), sizeof time);
-    uint64_t arrived_ns = (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-    uint64_t waited = burst_ns > arrived_ns ? burst_ns - arrived_ns : 0;
-    return waited < UDP_WAIT_MAX_NS ? waited : 0; /* more: somebody has set the clock */
-}
-
-static void read_control(struct msghdr *header, struct netif_datagram *datagram,
-                         uint64_t burst_ns) {
-    for (struct cmsghdr *each = CMSG_FIRSTHDR(header); each != NULL;
-         each = CMSG_NXTHDR(header, each)) {
-        if (each->cmsg_level == SOL_SOCKET && each->cmsg_type == SCM_TIMESTAMPNS) {
-            datagram->waited_ns = waited_ns(each, burst_ns);
-        } else if (each->cmsg_level == IPPROTO_IP && each->cmsg_type == IP_PKTINFO) {
-            struct in_pktinfo info;
-            memcpy(&info, CMSG_DATA(each), sizeof info);
-            address_from_ipv4(datagram->local.address, (const uint8_t *)&info.ipi_addr);
-        } else if (each->cmsg_level == IPPROTO_IPV6 && each->cmsg_type == IPV6_PKTINFO) {
-            struct in6_pktinfo info;
-            memcpy(&info, CMSG_DATA(each), sizeof info);
-            memcpy(datagram->local.address, &info.ipi6_addr, ADDRESS_BYTES);
-        } else if (each->cmsg_level == IPPROTO_IP && each->cmsg_type == IP_TOS) {
-            datagram->ecn = *CMSG_DATA(each) & 3;
-        } else if (each->cmsg_level == IPPROTO_IPV6 && each->cmsg_type == IPV6_TCLASS) {
-            int traffic_class;
-            memcpy(&traffic_class, CMSG_DATA(each), sizeof traffic_class);
-            datagram->ecn = (uint8_t)(traffic_class & 3);
-        }
-    }
-}
-
 /* Fills slots from `slot` on. Returns the slots used; `*filled` grows by the datagrams that came
  * whole. */
 static int receive_from(struct udp *udp, const struct udp_socket *from, int slot, int slots,
                         struct netif_datagram *datagrams, int *filled) {
     struct mmsghdr *messages = &udp->rx.messages[slot];
     int received = recvmmsg(from->fd, messages, (unsigned)slots, MSG_DONTWAIT, NULL);
-    udp->burst_ns = received > 0 ? kernel_ns() : udp->burst_ns;
+    udp->burst_ns = received > 0 ? udp_control_now_ns() : udp->burst_ns;
     for (int i = 0; i < received; i++) {
         struct msghdr *header = &messages[i].msg_hdr;
         if ((header->msg_flags & MSG_TRUNC) != 0) {
@@ -133,7 +91,7 @@ static int receive_from(struct udp *udp, const struct udp_socket *from, int slot
             };
             datagram->local.port = from->port;
             sockaddr_read(header->msg_name, &datagram->remote);
-            read_control(header, datagram, udp->burst_ns);
+            udp_control_read(header, udp->burst_ns, datagram);
         }
         prepare_receive(udp, slot + i);
     }
@@ -162,38 +120,6 @@ static int udp_rx_burst(struct netif *netif, uint64_t now_ns, struct netif_datag
 
 /* ---- transmit ---- */
 
-static void add_control(struct msghdr *header, int level, int type, const void *value,
-                        size_t size_bytes) {
-    struct cmsghdr *control =
-        (struct cmsghdr *)((uint8_t *)header->msg_control + header->msg_controllen);
-    *control = (struct cmsghdr){
-        .cmsg_len = CMSG_LEN(size_bytes), .cmsg_level = level, .cmsg_type = type};
-    memcpy(CMSG_DATA(control), value, size_bytes);
-    header->msg_controllen += CMSG_SPACE(size_bytes);
-}
-
-static void write_control(const struct udp *udp, struct msghdr *header,
-                          const struct netif_datagram *datagram) {
-    if (udp->wildcard && !address_is_any(datagram->local.address)) {
-        if (udp->family == AF_INET) {
-            struct in_pktinfo info = {0};
-            memcpy(&info.ipi_spec_dst, datagram->local.address + ADDRESS_IPV4_OFFSET,
-                   ADDRESS_IPV4_BYTES);
-            add_control(header, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
-        } else {
-            struct in6_pktinfo info = {0};
-            memcpy(&info.ipi6_addr, datagram->local.address, ADDRESS_BYTES);
-            add_control(header, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
-        }
-    }
-    if (datagram->ecn != 0) {
-        int ecn = datagram->ecn;
-        bool ipv4 = address_is_ipv4(datagram->remote.address);
-        add_control(header, ipv4 ? IPPROTO_IP : IPPROTO_IPV6, ipv4 ? IP_TOS : IPV6_TCLASS, &ecn,
-                    sizeof ecn);
-    }
-}
-
 /* Returns false if this socket's family cannot express the destination. */
 static bool prepare_send(struct udp *udp, int slot, const struct netif_datagram *datagram) {
     struct udp_burst *burst = &udp->tx;
@@ -207,7 +133,7 @@ static bool prepare_send(struct udp *udp, int slot, const struct netif_datagram 
         .msg_iovlen = 1,
         .msg_control = burst->control[slot],
     };
-    write_control(udp, header, datagram);
+    udp_control_write(header, udp->family, udp->wildcard, datagram);
     if (header->msg_controllen == 0) {
         header->msg_control = NULL;
     }
