@@ -21,7 +21,7 @@ static uint64_t waited_ns(const struct cmsghdr *stamp, uint64_t burst_ns) {
     memcpy(&time, CMSG_DATA(stamp), sizeof time);
     uint64_t arrived_ns = (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
     uint64_t waited = burst_ns > arrived_ns ? burst_ns - arrived_ns : 0;
-    return waited < UDP_WAIT_MAX_NS ? waited : 0; /* more: somebody has set the clock */
+    return waited < WAIT_MAX_NS ? waited : 0; /* more: somebody has set the clock */
 }
 
 void udp_control_read(struct msghdr *header, uint64_t burst_ns, struct netif_datagram *datagram) {
