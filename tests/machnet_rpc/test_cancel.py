@@ -32,13 +32,15 @@ async def test_cancelling_a_call_cancels_its_handler(client: Client, book: Ledge
 
 
 async def test_a_deadline_cancels_the_handler(client: Client, book: LedgerBook) -> None:
+    await client.stub(Ledger).echo(b"the flow is open")
     with pytest.raises(DeadlineExceeded):
-        await client.stub(Ledger).sleep.using(timeout=0.03)(9)
+        await client.stub(Ledger).sleep.using(timeout=0.3)(9)
     await until(lambda: book.journal == ["start", "cancelled"])
 
 
 async def test_a_contracts_own_timeout_holds(via: Via, server: Server) -> None:
     async with connect(server.address, via=via) as client:
+        await client.stub(Ledger).echo(b"the flow is open")
         with pytest.raises(DeadlineExceeded):
             await client.stub(Ledger).sleep(9)
 

@@ -85,7 +85,7 @@ TRUTH: list[tuple[str, Call, type[RpcError], str, str, str]] = [
         "must be int, not str 'text'",
     ),
     ("itself", lambda c: c.stub(Ledger).fail("cancelled"), Cancelled, "maybe", "replied", "by its"),
-    ("slow", lambda c: c.stub(Ledger).sleep.using(timeout=0.02)(9), DeadlineExceeded, "maybe",
+    ("slow", lambda c: c.stub(Ledger).sleep.using(timeout=0.2)(9), DeadlineExceeded, "maybe",
      "sent", "no answer"),
 ]  # fmt: skip
 
@@ -98,6 +98,7 @@ TRUTH: list[tuple[str, Call, type[RpcError], str, str, str]] = [
 async def test_what_an_error_says(
     client: Client, call: Call, kind: type[RpcError], executed: str, stage: str, words: str
 ) -> None:
+    await client.stub(Ledger).echo(b"the flow is open")
     with pytest.raises(RpcError) as caught:
         await call(client)
     error = caught.value
