@@ -1,7 +1,7 @@
-"""Writes the C source of `transport_engine._native` from the public C header.
+"""Writes the C source of `transport_engine._native` from the public C headers.
 
-Runs at build time only, and alone: meson calls it with the header and the file to write. What
-cffi learns is the header's text between its two markers, so there is no second copy of any layout.
+Runs at build time only, and alone: meson calls it with the headers and the file to write. What
+cffi learns is each header's text between its two markers, so there is no second copy of any layout.
 """
 
 import sys
@@ -24,13 +24,15 @@ def definitions(header: str) -> str:
     return header.partition(BEGIN)[2].partition(END)[0]
 
 
-def write_source(header_path: Path, source_path: Path) -> None:
-    """Generates the extension's source for the header at `header_path`."""
+def write_source(headers: list[Path], source_path: Path) -> None:
+    """Generates the extension's source for the headers, in their order."""
     builder = cffi.FFI()
-    builder.cdef(definitions(header_path.read_text(encoding="utf-8")))
-    builder.set_source("transport_engine._native", f'#include "{header_path.name}"')
+    for header in headers:
+        builder.cdef(definitions(header.read_text(encoding="utf-8")))
+    includes = "\n".join(f'#include "{header.name}"' for header in headers)
+    builder.set_source("transport_engine._native", includes)
     builder.emit_c_code(str(source_path))
 
 
 if __name__ == "__main__":
-    write_source(Path(sys.argv[1]), Path(sys.argv[2]))
+    write_source([Path(name) for name in sys.argv[1:-1]], Path(sys.argv[-1]))
