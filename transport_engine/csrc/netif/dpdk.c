@@ -6,7 +6,6 @@
 #include "netif/netif.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,14 +68,9 @@ static void send_own_frames(struct dpdk *dpdk, uint64_t now_ns) {
 /* ---- receive ---- */
 
 static void disarm(struct dpdk *dpdk) {
-    uint64_t ignored;
-    int fd = rte_eth_dev_rx_intr_ctl_q_get_fd(dpdk->port.id, 0);
-    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+    struct epoll_event ignored;
     rte_eth_dev_rx_intr_disable(dpdk->port.id, 0);
-    /* The descriptor may be a driver's blocking one: read only what is there. */
-    if (fd >= 0 && poll(&pollfd, 1, 0) == 1 && read(fd, &ignored, sizeof ignored) < 0) {
-        dpdk->port.interrupts = false; /* it cannot be emptied: go on without it */
-    }
+    epoll_wait(dpdk->netif.fd, &ignored, 1, 0);
     dpdk->armed = false;
 }
 
@@ -193,11 +187,12 @@ static void dpdk_unlisten(struct netif *netif, uint16_t port) {
     }
 }
 
-/* Watches the queue's descriptor, which changes whenever a virtual device's peer comes anew; one
- * that is closed leaves the epoll set by itself. A driver that has none while its link is up will
- * never have one. */
+/* Watches for edges: what the queue's descriptor is differs between drivers (an eventfd, or an
+ * epoll set of one), and so does who empties it, but each interrupt is an event of its own. The
+ * descriptor changes whenever a virtual device's peer comes anew; one that is closed leaves the
+ * epoll set by itself. A driver that has none while its link is up will never have one. */
 static bool watch_queue(struct dpdk *dpdk) {
-    struct epoll_event event = {.events = EPOLLIN};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
     if (!dpdk->port.interrupts || link_is_down(dpdk) ||
         rte_eth_dev_rx_intr_enable(dpdk->port.id, 0) != 0) {
         return false;
