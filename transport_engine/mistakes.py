@@ -37,6 +37,10 @@ def sentences(error: ValidationError, model: type[BaseModel], source: str) -> st
 def _sentence(detail: Any, whole: Schema) -> str:
     keys, schema, siblings = _follow(detail["loc"], whole)
     key = ".".join(keys)
+    if detail["type"] == "json_invalid":
+        return str(detail["msg"])
+    if detail["type"] == "missing":
+        return f"{key} is missing; allowed is {allowed(schema, whole)}"
     if detail["type"] == "extra_forbidden":
         near = difflib.get_close_matches(keys[-1], siblings, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(siblings)}"
@@ -49,15 +53,30 @@ def _sentence(detail: Any, whole: Schema) -> str:
 def _follow(location: tuple[int | str, ...], whole: Schema) -> tuple[list[str], Schema, list[str]]:
     """The keys of a location, the schema there, and the keys beside it.
 
-    What pydantic appends for members of unions is no key, and ends the walk.
+    The member of a union that a value says it is, is no key. What pydantic appends for members of
+    other unions is none either, and ends the walk.
     """
     keys: list[str] = []
     schema = whole
     siblings: list[str] = []
     for part in location:
+        schema = _only_choice(schema, whole)
         if isinstance(part, int):
             keys[-1] += f"[{part}]"
-            schema = schema.get("items", {})
+            places = schema.get("prefixItems", [])
+            item = places[part] if part < len(places) else schema.get("items", {})
+            schema = _resolved(item, whole)
+            continue
+        if "discriminator" in schema:
+            schema = _resolved({"$ref": schema["discriminator"]["mapping"][part]}, whole)
+            continue
+        if part == "[key]":
+            schema = {"pattern": next(iter(schema["patternProperties"]))}
+            break
+        if "patternProperties" in schema:
+            keys.append(part)
+            if "[key]" not in location:
+                schema = _resolved(next(iter(schema["patternProperties"].values())), whole)
             continue
         if "properties" not in schema:
             break
@@ -75,9 +94,18 @@ def _resolved(schema: Schema, whole: Schema) -> Schema:
     return resolved
 
 
+def _only_choice(schema: Schema, whole: Schema) -> Schema:
+    """What an optional value is if it is there; any other schema as it is."""
+    members = [member for member in schema.get("anyOf", []) if member.get("type") != "null"]
+    return _resolved(members[0], whole) if len(members) == 1 else schema
+
+
 def allowed(schema: Schema, whole: Schema) -> str:
     """What a schema lets through, in words."""
     schema = _resolved(schema, whole)
+    if "discriminator" in schema:
+        names = " or ".join(_toml(name) for name in schema["discriminator"]["mapping"])
+        return f"an object whose {schema['discriminator']['propertyName']} is {names}"
     if "anyOf" in schema:
         members = [member for member in schema["anyOf"] if member.get("type") != "null"]
         return " or ".join(allowed(member, whole) for member in members)
@@ -89,8 +117,16 @@ def allowed(schema: Schema, whole: Schema) -> str:
         name: str = schema["format"]
         return _FORMATS.get(name, name)
     words = _KINDS.get(schema.get("type", ""), "a string")
-    if "minimum" in schema and "maximum" in schema:
-        words += f" from {schema['minimum']} to {schema['maximum']}"
+    low = schema.get("minimum", schema.get("exclusiveMinimum"))
+    high = schema.get("maximum", schema.get("exclusiveMaximum"))
+    if low is not None:
+        words += f" {'from' if 'minimum' in schema else 'above'} {low}"
+    if high is not None:
+        words += f" {'to' if 'maximum' in schema else 'and below'} {high}"
+    if "minItems" in schema:
+        words += f" of at least {schema['minItems']}"
+    if "pattern" in schema:
+        words += f" that matches {schema['pattern']}"
     if "items" in schema:
         words += f", each {allowed(schema['items'], whole)}"
     return words

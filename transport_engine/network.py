@@ -256,17 +256,10 @@ class Built:
         match work:
             case model.Messages():
                 own = self._messages(work, pairs, first)
-            case model.Calls() | model.Bulk():
-                is_calls = isinstance(work, model.Calls)
-                own = {
-                    "kind": lib.TE_SIM_CLOSED,
-                    "window": work.window,
-                    "count": work.count,
-                    "request_bytes": work.request_bytes if is_calls else work.message_bytes,
-                    "reply_bytes": work.reply_bytes if is_calls else 0,
-                    "lane": work.lane,
-                    "priority": work.priority,
-                }
+            case model.Calls():
+                own = _closed(work, work.request_bytes, work.reply_bytes)
+            case model.Bulk():
+                own = _closed(work, work.message_bytes, 0)
             case model.Poisson():
                 own = self._poisson(work, pairs)
             case model.Incast():
@@ -365,6 +358,18 @@ class Built:
                 kind = lib.TE_SIM_NODE_STALL if is_stall else lib.TE_SIM_NODE_CRASH
                 return [_event(at, kind, incident.node, max(1, ns(incident.for_us)))]
         return [_event(at, kind, link, value) for link in self._targets(incident.link)]
+
+
+def _closed(work: model.Calls | model.Bulk, request_bytes: int, reply_bytes: int) -> dict[str, Any]:
+    return {
+        "kind": lib.TE_SIM_CLOSED,
+        "window": work.window,
+        "count": work.count,
+        "request_bytes": request_bytes,
+        "reply_bytes": reply_bytes,
+        "lane": work.lane,
+        "priority": work.priority,
+    }
 
 
 def _event(at_ns: int, kind: int, target: int, value: int) -> dict[str, Any]:

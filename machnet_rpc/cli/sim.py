@@ -1,0 +1,74 @@
+"""`mrpc sim`: a scenario in, a verdict out; whole networks in virtual time under one seed.
+
+The schema of scenarios, the answer and the trace are described in docs/simulator.md.
+"""
+
+import argparse
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from machnet_rpc.cli.arguments import Commands
+from transport_engine import scenario, simulator
+from transport_engine.errors import ConfigError
+
+EPILOG = """\
+exit status: 0 the verdict is pass, 1 a promise was broken, 2 the scenario is wrong
+"""
+
+
+def add(commands: Commands) -> None:
+    """Declares the command."""
+    summary = "run a network scenario in virtual time"
+    parser = commands.add_parser("sim", help=summary, description=f"{summary.capitalize()}.")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    running = actions.add_parser(
+        "run",
+        help="run a scenario; print its answer as JSON",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    running.add_argument("scenario", metavar="SCENARIO.json", help="the scenario; - for stdin")
+    running.add_argument("--seed", type=_seed, help="in place of the scenario's own")
+    running.add_argument(
+        "--trace", metavar="FILE", type=Path, help="write a line of JSON for each packet"
+    )
+    running.set_defaults(run=run, json=False)
+    showing = actions.add_parser("schema", help="print the JSON Schema of scenarios")
+    showing.set_defaults(run=show_schema, json=False)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs a scenario; returns the exit status."""
+    source = "/dev/stdin" if arguments.scenario == "-" else arguments.scenario
+    loaded = simulator.load(source)
+    with contextlib.ExitStack() as stack:
+        trace = None
+        if arguments.trace is not None:
+            trace = _writer(arguments.trace, stack)
+        answer = simulator.run(loaded, arguments.seed, trace)
+    print(json.dumps(answer, indent=2))
+    return 0 if answer["verdict"] == "pass" else 1
+
+
+def show_schema(arguments: argparse.Namespace) -> int:
+    """Prints what a scenario may say."""
+    print(json.dumps(scenario.schema(), indent=2))
+    return 0
+
+
+def _writer(path: Path, stack: contextlib.ExitStack) -> Callable[[dict[str, Any]], None]:
+    try:
+        file = stack.enter_context(path.open("w", encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"--trace {path}: {error.strerror}") from error
+    return lambda line: print(json.dumps(line), file=file)
+
+
+def _seed(text: str) -> int:
+    seed = int(text, 0)
+    if not 0 <= seed < 1 << 64:
+        raise argparse.ArgumentTypeError("a seed is from 0 to 2^64 - 1")
+    return seed
