@@ -20,7 +20,7 @@ ATTEMPTS_MAX = 3
 
 
 async def until_answered(stub: Any) -> None:
-    """A call that is not idempotent is never sent twice, so the first one may find the flow dead."""
+    """The first call may find the flow dead: one that is not idempotent is never sent twice."""
     for _ in range(ATTEMPTS_MAX):
         with suppress(Unavailable):
             assert await stub.echo.using(timeout=20.0)(b"after") == b"after"
