@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if answer["verdict"] == "pass" else 1
 
 
-def show_schema(arguments: argparse.Namespace) -> int:
+def show_schema(_: argparse.Namespace) -> int:
     """Prints what a scenario may say."""
     print(json.dumps(scenario.schema(), indent=2))
     return 0

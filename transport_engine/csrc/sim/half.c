@@ -136,13 +136,32 @@ void half_connect(struct world *world, uint32_t index) {
     }
 }
 
-/* A late INIT of a client that is gone opens a flow on which nothing will ever be said. */
+/* Whether an INIT is a late one, of a client that is gone or has been answered: it opens a flow on
+ * which nothing will ever be said. */
+static bool is_late(const struct half *client) {
+    return client == NULL || client->session->halves[1] != NO_ITEM ||
+           (client->session->is_gone[1] && client->flow.state != FLOW_CONNECTING);
+}
+
+/* The server died before its client heard of it: what it had said is void. */
+static void renew(struct world *world, struct session *session) {
+    struct stream *back = &session->streams[BACK];
+    struct content_source source = back->source;
+    source.epoch = ++world->flows[session->of_flow].epoch;
+    messages_session_gone(world, session);
+    stream_fini(back);
+    stream_init(back, &source);
+    session->is_gone[1] = false;
+}
+
 void half_accept(struct world *world, uint32_t index, const struct packet *init) {
     struct sim_flow *flow = &world->flows[index];
     struct half *client = half_find(world, init->source_id);
-    bool is_stale = client == NULL || client->session->halves[1] != NO_ITEM ||
-                    client->session->is_gone[1];
+    bool is_stale = is_late(client);
     struct session *session = is_stale ? open_session(world, index, 0) : client->session;
+    if (!is_stale && session->is_gone[1]) {
+        renew(world, session);
+    }
     struct half *half = session == NULL ? NULL : open(world, index, false, session);
     if (half == NULL) {
         return;
@@ -313,10 +332,8 @@ static bool serve(struct world *world, struct half *half) {
     return has_sent;
 }
 
-void half_receive(struct world *world, struct half *half, const struct packet *packet,
-                 bool is_marked) {
+void half_receive(struct world *world, struct half *half, const struct packet *packet) {
     bool was_connecting = half->flow.state == FLOW_CONNECTING;
-    (void)is_marked;
     half->heard_ns = packet->type == PACKET_DATA ? world->now_ns : half->heard_ns;
     flow_receive(&half->flow, &half_node(world, half)->store, packet, world->now_ns);
     note_state(world, half, was_connecting);

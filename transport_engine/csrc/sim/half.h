@@ -18,8 +18,7 @@ struct node *half_node(const struct world *world, const struct half *half);
 void half_connect(struct world *world, uint32_t flow);
 /* Opens the answering half after an INIT whose token was good. */
 void half_accept(struct world *world, uint32_t flow, const struct packet *init);
-void half_receive(struct world *world, struct half *half, const struct packet *packet,
-                 bool is_marked);
+void half_receive(struct world *world, struct half *half, const struct packet *packet);
 void half_timer(struct world *world, uint32_t index);
 /* Lets it look for something to do at this instant, after what happens now. */
 void half_wake(struct world *world, struct half *half);

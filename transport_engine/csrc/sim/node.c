@@ -8,6 +8,7 @@
 #include "sim/half.h"
 #include "sim/route.h"
 
+enum { ECN_ECT = 2, ECN_CE = 3 /* RFC 3168 §5 */ };
 enum { TOKEN_LIFE_NS_SHIFT = 33, TOKEN_OFFSET = 16 /* behind the parameters, docs/wire.md §4 */ };
 
 static const uint64_t digest_prime = UINT64_C(0x100000001B3); /* FNV-1a, 64 bits */
@@ -93,7 +94,7 @@ static void knock(struct world *world, struct node *node, const struct sim_packe
     const struct sim_flow *flow = &world->flows[question->flow];
     struct half *known = half_find_server(world, question->flow, init->source_id);
     if (known != NULL) {
-        half_receive(world, known, init, question->is_marked);
+        half_receive(world, known, init);
     } else if (!world->config->settings[flow->model->settings].retry ||
                has_good_token(world, node, init)) {
         half_accept(world, question->flow, init);
@@ -128,7 +129,7 @@ static void dispatch(struct world *world, struct node *node, const struct sim_pa
     if (!is_here) {
         reset(world, arrived, packet);
     } else if (is_peer) {
-        half_receive(world, half, packet, arrived->is_marked);
+        half_receive(world, half, packet);
     } else {
         world->totals.packets_unknown++;
     }
@@ -156,6 +157,7 @@ static void take(struct world *world, struct node *node, uint32_t index) {
                                                      .message = UINT64_MAX,
                                                      .detail = packet.number});
         }
+        packet.ecn = arrived->is_marked ? ECN_CE : ECN_ECT;
         dispatch(world, node, arrived, &packet);
     } else {
         world->totals.packets_refused++;
