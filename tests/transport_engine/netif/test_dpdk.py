@@ -112,6 +112,13 @@ def test_without_hugepages_over_veth() -> None:
             ping(Side("udp", "", RIGHT["ipv4"], namespace=right), server, COUNT)
 
 
+def test_processes_without_hugepages_do_not_run_into_each_other() -> None:
+    first = Side("dpdk", "--no-huge -m 64 --vdev=net_null0", "10.99.0.1")
+    second = replace(first, address="10.99.0.2")
+    with echoing(first), echoing(second):
+        pass  # both opened, and end by themselves
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -32,12 +32,13 @@ static bool have_any(const struct arguments *arguments, const char *const *optio
     return false;
 }
 
-/* One lcore on the processor where we are; memory that leaves no file behind, in one descriptor a
- * segment, as virtio_user needs it; no PCI devices taken unless they are named. */
+/* One lcore on the processor where we are; memory that leaves no file behind and that other DPDK
+ * processes do not run into, in one descriptor a segment, as virtio_user needs it; no PCI devices
+ * taken unless they are named. */
 static bool add_defaults(struct arguments *all, const struct arguments *given) {
     static const char *const lcores[] = {"-l", "-c", "--lcores", "-s", NULL};
-    static const char *const memory[] = {"--in-memory", "--file-prefix", "--no-huge",
-                                         "--huge-unlink", "--legacy-mem", NULL};
+    static const char *const memory[] = {"--in-memory",   "--file-prefix", "--no-shconf",
+                                         "--huge-unlink", "--legacy-mem",  NULL};
     static const char *const devices[] = {"-a", "--allow", "-b", "--block", NULL};
     char lcore[32];
     int processor = sched_getcpu();
@@ -48,7 +49,8 @@ static bool add_defaults(struct arguments *all, const struct arguments *given) {
         fits = fits && arguments_add(all, lcore);
     }
     if (!have_any(given, memory)) {
-        fits = fits && arguments_add(all, "--in-memory");
+        bool huge = !arguments_have(given, "--no-huge"); /* which does not go with --in-memory */
+        fits = fits && arguments_add(all, huge ? "--in-memory" : "--no-shconf");
     }
     if (!arguments_have(given, "--no-huge") && !arguments_have(given, "--legacy-mem") &&
         !arguments_have(given, "--single-file-segments")) {
