@@ -50,7 +50,9 @@ static void answer(struct world *world, const struct sim_packet *question,
     packet->flow = question->flow;
     packet->is_forward = !question->is_forward;
     packet_write_header(packet->bytes, header);
-    memcpy(packet->bytes + PACKET_HEADER_BYTES, body, body_bytes);
+    if (body_bytes > 0) {
+        memcpy(packet->bytes + PACKET_HEADER_BYTES, body, body_bytes);
+    }
     packet->size_bytes = (uint32_t)packet_seal(packet->bytes, PACKET_HEADER_BYTES + body_bytes);
     route_send(world, index);
 }

@@ -1,0 +1,124 @@
+"""The simulator built otherwise: by another compiler, with other flags, or with a bug planted.
+
+Each build is a shared library of the pure layers and the simulator alone, in a folder of the
+caller's. It speaks through the same headers as the extension, in whose place it is put, in a
+process of its own.
+"""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cffi
+
+from tests.sim import swarm
+from transport_engine import network, simulator
+from transport_engine.ffi_build import definitions
+
+ROOT = Path(__file__).resolve().parents[2]
+CSRC = ROOT / "transport_engine/csrc"
+LAYERS = ("base", "flow", "sim")
+HEADERS = ("transport_engine.h", "transport_sim.h")
+CHECK_HOOK = """\
+#include <stdlib.h>
+#include "base/check.h"
+_Noreturn void te_check_failed(const char *claim, const char *file, int line) {
+    (void)claim, (void)file, (void)line;
+    abort();
+}
+const char *te_error_name(int error);
+const char *te_error_name(int error) { (void)error; return "error"; }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One bug: a place in a source file, and what stands there instead."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """A compiler and its flags; objects are kept in a folder and used again."""
+
+    folder: Path
+    compiler: str = "gcc"
+    flags: tuple[str, ...] = ("-O1",)
+
+    def library(self, mutation: Mutation | None = None) -> Path:
+        """A library with or without a bug."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        objects = [self._object(source, mutation) for source in self._sources()]
+        hook = self.folder / "hook.c"
+        hook.write_text(CHECK_HOOK, encoding="utf-8")
+        target = self.folder / f"{mutation.name if mutation else 'right'}.so"
+        self._run(["-shared", "-o", str(target), str(hook), *map(str, objects)])
+        return target
+
+    def _sources(self) -> list[Path]:
+        return sorted(path for layer in LAYERS for path in (CSRC / layer).glob("*.c"))
+
+    def _object(self, source: Path, mutation: Mutation | None) -> Path:
+        name = source.relative_to(CSRC).as_posix()
+        target = self.folder / name.replace("/", "_").replace(".c", ".o")
+        if mutation is not None and mutation.file == name:
+            text = source.read_text(encoding="utf-8")
+            assert text.count(mutation.right) == 1, f"{name} has changed: {mutation.name}"
+            source = self.folder / f"{mutation.name}.c"
+            source.write_text(text.replace(mutation.right, mutation.wrong), encoding="utf-8")
+            target = self.folder / f"{mutation.name}.o"
+        elif target.exists():
+            return target
+        self._run(["-c", str(source), "-o", str(target)])
+        return target
+
+    def _run(self, arguments: list[str]) -> None:
+        argv = [self.compiler, "-std=c11", "-fPIC", *self.flags, f"-I{CSRC}", *arguments]
+        done = subprocess.run(argv, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def swarm_with(library: Path, seeds: range) -> list[dict[str, Any]]:
+    """The answers of swarm seeds from a process that uses that library, up to the first failure.
+
+    A broken assertion ends the process, and counts as a failure, too.
+    """
+    argv = [sys.executable, "-m", "tests.sim.variants", str(library)]
+    argv += [str(seeds.start), str(seeds.stop)]
+    done = subprocess.run(argv, check=False, capture_output=True, cwd=ROOT, text=True)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    if done.returncode != 0:
+        answers.append({"verdict": "fail", "violations": [{"kind": done.stderr}]})
+    return answers
+
+
+def _open(library: Path) -> None:
+    """Puts a library in the extension's place."""
+    ffi = cffi.FFI()
+    for header in HEADERS:
+        ffi.cdef(definitions((CSRC / header).read_text(encoding="utf-8")))
+    lib = ffi.dlopen(str(library))
+    for module in (simulator, network):
+        setattr(module, "ffi", ffi)
+        setattr(module, "lib", lib)
+
+
+def _main(library: Path, seeds: range) -> None:
+    _open(library)
+    for seed in seeds:
+        answer = simulator.run(swarm.scenario(seed))
+        kept = {key: answer[key] for key in ("seed", "verdict", "digest", "violations")}
+        print(json.dumps(kept), flush=True)
+        if answer["verdict"] != "pass":
+            return
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]), range(int(sys.argv[2]), int(sys.argv[3])))
