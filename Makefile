@@ -14,6 +14,7 @@ PYTHON ?= $(shell for python in python3 /usr/bin/python3; do \
 	2>/dev/null && exit; done; echo python3)
 DPDK ?= auto
 TIME ?= 60
+SEEDS ?= 500
 ARGS ?=
 
 BIN := .venv/bin
@@ -67,6 +68,10 @@ bench: build ## Compare with grpc.aio and plain streams; takes minutes
 .PHONY: fuzz
 fuzz: setup build ## Fuzz the parsers for TIME seconds each
 	@$(BIN)/python -m tests.fuzz.run --seconds $(TIME)
+
+.PHONY: sim
+sim: setup build ## What the transport reaches in virtual time, and SEEDS random networks
+	@$(BIN)/python -m tests.sim.report --seeds $(SEEDS) $(ARGS)
 
 .PHONY: clean
 clean: ## Remove everything that was made here

@@ -10,6 +10,9 @@ from benchmarks.sidecars import EngineToml, dpdk_missing, running
 from machnet_rpc import Client, MemoryNetwork, connect, rpc, serve, service
 from machnet_rpc._transports.ladder import Via
 from transport_engine.config import EngineConfig
+from transport_engine.hugepages import hugepages
+
+HUGE_MIB = 512  # for two engines
 
 
 @service("echo")
@@ -162,5 +165,11 @@ class SidecarsDpdk(SidecarsUdp):
     )
 
     def missing(self) -> str | None:
-        """Root and hugepages, and an engine built with DPDK."""
+        """Root, and an engine built with DPDK."""
         return dpdk_missing()
+
+    @contextlib.contextmanager
+    def beside(self, place: Place) -> Generator[list[int]]:
+        """Both sidecars, and hugepages for as long as they run."""
+        with hugepages(HUGE_MIB), super().beside(place) as pids:
+            yield pids

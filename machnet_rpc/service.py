@@ -23,6 +23,7 @@ from typing import (
 
 from idl import ArgumentsCodec, MethodSchema, ResultCodec, SchemaError, method_schema
 from machnet_rpc.errors import ContractError
+from transport_engine._native import lib
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,7 +31,7 @@ R_co = TypeVar("R_co", covariant=True)
 C = TypeVar("C")
 
 TIMEOUT: Final = 10.0  # seconds, where neither the method nor the caller says otherwise
-LANES: Final = 16  # docs/wire.md
+LANES: Final[int] = lib.TE_LANES
 
 
 @dataclass(frozen=True, slots=True)

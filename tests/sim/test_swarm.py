@@ -1,4 +1,4 @@
-"""500 random networks: nothing is lost, doubled, reordered or stuck, and all of it twice the same."""
+"""500 random networks: nothing is lost, doubled, reordered or stuck, and it is the same twice."""
 
 import pytest
 

@@ -105,9 +105,8 @@ def _open(library: Path) -> None:
     for header in HEADERS:
         ffi.cdef(definitions((CSRC / header).read_text(encoding="utf-8")))
     lib = ffi.dlopen(str(library))
-    for module in (simulator, network):
-        setattr(module, "ffi", ffi)
-        setattr(module, "lib", lib)
+    simulator.ffi = network.ffi = ffi
+    simulator.lib = network.lib = lib
 
 
 def _main(library: Path, seeds: range) -> None:

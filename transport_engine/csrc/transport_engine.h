@@ -26,6 +26,7 @@ enum te_limit {
     TE_RING_BYTES_MAX = 1 << 30,
     TE_MESSAGE_BYTES_MAX = (16 << 20) - 4096,
     TE_CHANNELS_MAX = 1024,
+    TE_LANES = 16, /* of a flow, 0 included */
     TE_FLOWS_MAX = 1 << 20,
     TE_BURST_MAX = 32, /* datagrams that one netif call moves */
     TE_CALL_HEADER_BYTES = 32
@@ -194,7 +195,7 @@ enum te_command_op {
     TE_DETACH = 2, /* in: channel */
     TE_LISTEN = 3, /* in: channel, endpoint (port; address all zero). out: value = bound port */
     TE_UNLISTEN = 4, /* in: channel, endpoint */
-    TE_CONNECT = 5, /* in: channel, endpoint, token. The answer is a record: TE_FLOW_OPENED/CLOSED */
+    TE_CONNECT = 5, /* in: channel, endpoint, token. A record answers: TE_FLOW_OPENED/CLOSED */
     TE_STATS = 6,   /* out: *stats */
     TE_DRAIN = 7    /* no new flows; closes all flows once their messages are delivered */
 };

@@ -68,7 +68,8 @@ int config_check(const struct te_engine_config *config, char *why) {
         }
     }
     if (congestion_find(config->congestion) == NULL) {
-        snprintf(why, TE_WHY_BYTES, "congestion is \"%.32s\", allowed are \"swift\", \"cubic\" and \"fixed\"",
+        snprintf(why, TE_WHY_BYTES,
+                 "congestion is \"%.32s\", allowed are \"swift\", \"cubic\" and \"fixed\"",
                  config->congestion);
         return TE_E_INVALID;
     }

@@ -1,8 +1,8 @@
 /* The sending side of messages: which segment goes next, and which were acknowledged or lost.
  *
  * Knows messages and segments. Does not know packets, time or congestion.
- * Order: within a lane, first come; else priority, then the shortest remaining message among the first few (SRPT, as in Homa:
- * Montazeri et al., SIGCOMM 2018), then first come.
+ * Order: within a lane, first come; else priority, then the shortest remaining message among the
+ * first few (SRPT, as in Homa: Montazeri et al., SIGCOMM 2018), then first come.
  */
 #ifndef FLOW_MESSAGES_H
 #define FLOW_MESSAGES_H

@@ -43,7 +43,8 @@ size_t packet_seal(uint8_t *out, size_t size_bytes) {
     return size_bytes + PACKET_TRAILER_BYTES;
 }
 
-static bool parse_ack(const uint8_t *bytes, size_t left_bytes, size_t *used, struct ack_frame *ack) {
+static bool parse_ack(const uint8_t *bytes, size_t left_bytes, size_t *used,
+                      struct ack_frame *ack) {
     if (left_bytes < ACK_HEADER_BYTES) {
         return false;
     }

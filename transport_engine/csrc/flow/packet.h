@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "transport_engine.h"
+
 enum packet_limit {
     PACKET_VERSION = 1,
     PACKET_HEADER_BYTES = 28,
@@ -28,7 +30,7 @@ enum packet_limit {
     SEGMENT_BYTES_MIN = 1024,
     CREDIT_UNIT_BYTES = 4096, /* a message costs its bytes rounded up to this */
     MESSAGE_WINDOW = 1024,    /* message ids under way in one direction of a flow */
-    LANES = 16
+    LANES = TE_LANES
 };
 
 enum packet_type {

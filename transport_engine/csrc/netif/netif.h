@@ -23,7 +23,7 @@ struct netif_datagram {
     uint8_t *bytes;
     uint32_t size_bytes;
     uint8_t ecn; /* the two ECN bits of the IP header, where the driver can see or set them */
-    uint64_t waited_ns; /* received: in this host, before rx_burst; 0 where the driver cannot know */
+    uint64_t waited_ns; /* received: in this host, before rx_burst; 0: the driver cannot know */
 };
 
 enum netif_caps {
@@ -37,11 +37,13 @@ struct netif;
 struct netif_ops {
     const char *name;
     /* Returns the datagrams received, at most `count` <= TE_BURST_MAX; never blocks. */
-    int (*rx_burst)(struct netif *netif, uint64_t now_ns, struct netif_datagram *datagrams, int count);
+    int (*rx_burst)(struct netif *netif, uint64_t now_ns, struct netif_datagram *datagrams,
+                    int count);
     /* Returns how many of the first datagrams were taken; the rest could not be sent now. */
     int (*tx_burst)(struct netif *netif, uint64_t now_ns, const struct netif_datagram *datagrams,
                     int count);
-    /* Receive datagrams for this local port too. TE_OK, TE_E_IN_USE, TE_E_NO_MEMORY, TE_E_SYSTEM. */
+    /* Receives datagrams for this local port too. Errors: TE_E_IN_USE, TE_E_NO_MEMORY,
+     * TE_E_SYSTEM. */
     int (*listen)(struct netif *netif, uint16_t port);
     void (*unlisten)(struct netif *netif, uint16_t port);
     /* With NETIF_WAKES: makes the next arrival signal netif->fd. Returns true if datagrams may be

@@ -2,7 +2,8 @@
 #define _GNU_SOURCE
 #include "channel_fixture.h"
 
-enum { FULL_RECORDS_IN_RING = 1 /* of PIECE bytes: two headers more than fill the smallest ring */ };
+/* Of PIECE bytes: two headers more than fill the smallest ring. */
+enum { FULL_RECORDS_IN_RING = 1 };
 
 static void test_records_reach_the_engine(void **state) {
     struct both *both = *state;
