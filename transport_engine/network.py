@@ -247,7 +247,7 @@ class Built:
         }
 
     def _one_work(self, work: model.Workload, pairs: list[Edge], first: int) -> dict[str, Any]:
-        common = {
+        whole = {
             "start_ns": ns(work.start_us),
             "stop_ns": NEVER if work.stop_us is None else ns(work.stop_us),
             "class_bytes": self._keep("uint32_t[]", sorted(set(work.classes_bytes))),
@@ -270,7 +270,7 @@ class Built:
                     "request_bytes": work.message_bytes,
                     "priority": work.priority,
                 }
-        return common | own
+        return whole | own
 
     def _messages(self, work: model.Messages, pairs: list[Edge], first: int) -> dict[str, Any]:
         places = {pair: first + place for place, pair in enumerate(pairs)}

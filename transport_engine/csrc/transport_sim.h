@@ -2,7 +2,7 @@
  * became of it.
  *
  * Everything is handed over at te_sim_open as arrays that name each other by index;
- * transport_engine/simulator.py builds them from a scenario. The same flow code runs as in an engine.
+ * transport_engine/network.py builds them from a scenario. The flow code is that of an engine.
  * Units: nanoseconds of virtual time, bytes, bits per second, parts per million.
  */
 #ifndef TRANSPORT_SIM_H
@@ -288,7 +288,7 @@ struct te_sim_trace_line {
     uint8_t direction;   /* enum te_sim_direction */
     uint8_t type;        /* of the packet, docs/wire.md */
     uint8_t continues;   /* 1: another message of the packet before */
-    uint8_t reason;      /* DROP: 1 lost, 2 queue full, 3 policed, 4 black-out, 5 corrupted, 6 node */
+    uint8_t reason; /* DROP: 1 lost, 2 queue full, 3 policed, 4 black-out, 5 corrupted, 6 node */
 };
 
 struct te_sim;

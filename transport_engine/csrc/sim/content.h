@@ -1,4 +1,4 @@
-/* What messages say: every byte follows from who sends which message, so that nothing needs keeping.
+/* What messages say: every byte follows from who sends which message, so nothing needs keeping.
  *
  * The first eight bytes are the message's name; all others follow from the name and their place.
  * Shape: written and compared in pieces that begin at a multiple of eight.

@@ -1,7 +1,7 @@
 /* Which bytes of a direction went out before, under which number, and which have arrived.
  *
- * What the network knows and the flow does not: so retransmissions are counted from outside, and one
- * is called spurious when the network has delivered the same bytes already.
+ * What the network knows and the flow does not: so retransmissions are counted from outside, and
+ * one is called spurious when the network has delivered the same bytes already.
  * Shape: the last MESSAGE_WINDOW message ids; a flow has no others under way.
  */
 #ifndef SIM_COPIES_H

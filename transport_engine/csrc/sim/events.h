@@ -1,6 +1,7 @@
 /* What will happen next: a heap of events in order of time, then of their making.
  *
- * Knows times and numbers only. Shape: four children to a node, for short paths and few cache lines.
+ * Knows times and numbers only.
+ * Shape: four children to a node, for short paths and few cache lines.
  */
 #ifndef SIM_EVENTS_H
 #define SIM_EVENTS_H

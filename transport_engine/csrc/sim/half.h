@@ -1,6 +1,7 @@
-/* The halves of flows: opened, fed, asked for packets and messages, buried. Nothing else calls flow.h.
+/* The halves of flows: opened, fed, asked for packets and messages, buried.
  *
- * Plays the part of the engine between netif and applications. A local id is its index under
+ * Plays the part of the engine between netif and applications; nothing else calls flow.h.
+ * A local id is its index under
  * random bits.
  */
 #ifndef SIM_HALF_H

@@ -3,8 +3,8 @@
  * Everything about a packet is decided when it enters; nothing happens in between. Draws come from
  * the link's own stream, so that one link's faults are the same whatever other links there are.
  * Does not know packets' contents, nodes or events.
- * Source: E. N. Gilbert, "Capacity of a Burst-Noise Channel", 1960, and E. O. Elliott, 1963 (bursts);
- * ITU-T I.371 (the policer, a virtual scheduling algorithm).
+ * Source: E. N. Gilbert, "Capacity of a Burst-Noise Channel", 1960, and E. O. Elliott, 1963
+ * (bursts); ITU-T I.371 (the policer, a virtual scheduling algorithm).
  */
 #ifndef SIM_LINK_H
 #define SIM_LINK_H

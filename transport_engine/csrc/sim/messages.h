@@ -1,4 +1,6 @@
-/* Applications: they hand messages to flows, take what comes out, and answer. With the oracle's eyes.
+/* Applications: they hand messages to flows, take what comes out, and answer.
+ *
+ * With the oracle's eyes: what comes out is judged, and every call is followed to its end.
  */
 #ifndef SIM_MESSAGES_H
 #define SIM_MESSAGES_H

@@ -1,6 +1,6 @@
 /* A host: takes packets, unless it stalls or is down, and finds the flow that they are for.
  *
- * Plays the part of the engine's input: who is not known gets a RESET, who knocks gets a token first.
+ * Plays the part of the engine's input: who is not known gets a RESET, who knocks a token first.
  * Source: docs/wire.md §4, §7.
  */
 #ifndef SIM_NODE_H

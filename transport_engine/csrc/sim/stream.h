@@ -1,8 +1,7 @@
 /* One direction of a flow in one of its lives: what was sent on it, and what came out so far.
  *
  * This is the oracle for messages: each comes out once, whole, identical and in the order of its
- * lane, and nothing comes out that was not sent on this stream. Knows no packets and no time but that
- * of sending.
+ * lane, and nothing comes out that was not sent on this stream. Knows no packets.
  */
 #ifndef SIM_STREAM_H
 #define SIM_STREAM_H

@@ -1,6 +1,6 @@
-/* What is sent: message lists, closed loops, random arrivals, incasts; each flow serves one of them.
+/* What is sent: message lists, closed loops, random arrivals, incasts; a flow serves one of them.
  *
- * Draws from a stream of its own. Source of the exponential: inversion, with a logarithm in integers,
+ * Draws from a stream of its own; exponential numbers by inversion, with a logarithm in integers,
  * so that a seed means the same on every machine.
  */
 #ifndef SIM_WORK_H

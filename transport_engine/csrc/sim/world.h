@@ -1,7 +1,8 @@
 /* The simulated network: links, nodes, flows and their ends, and what is left to happen.
  *
  * The files of this folder that begin with this header share it: route (packets over links), node
- * (packets at their goal), half (one side of a flow), work (what is sent), sim (the loop).
+ * (packets at their goal), half (one side of a flow), work (what is sent), sim (the loop), results
+ * (what came of it).
  * Owner: everything belongs to the world, and goes with it.
  */
 #ifndef SIM_WORLD_H
@@ -134,6 +135,10 @@ struct world {
     struct trace trace;
     struct te_sim_totals totals;
     struct te_sim_violation violations[TE_SIM_VIOLATIONS_MAX];
+};
+
+struct te_sim {
+    struct world world;
 };
 
 void world_event(struct world *world, uint64_t time_ns, enum event_kind kind, uint32_t index);
