@@ -111,12 +111,16 @@ class Fleet:
         self.start([*MRPC, "engine", "--json", "--config", str(config)], netns).line()
         return socket
 
-    def serve(self, address: str, engine: Path | None = None, netns: str | None = None) -> Running:
-        """Serves tests.e2e.echo; returns once it accepts calls."""
+    def serve(self, address: str, engine: Path | None = None, netns: str | None = None) -> str:
+        """Serves tests.e2e.echo; returns its address once it accepts calls."""
         argv = [*MRPC, "serve", "tests.e2e.echo:EchoServer", "--json", "--listen", address]
         running = self.start([*argv, *(["--engine", str(engine)] if engine else [])], netns)
-        running.line()
-        return running
+        said: str = running.line()["address"]
+        return said
+
+    def cpu_seconds(self) -> list[float]:
+        """Of each process, in the order of starting."""
+        return [running.cpu_seconds() for running in self._running]
 
     def load(
         self,

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ ENGINE = 'driver = "udp"\naddress = "127.0.0.1"\nport = 0'
 DEADLINE_SECONDS = 4.0
 SLACK_SECONDS = 1.5  # for a busy machine
 ATTEMPTS_MAX = 3
+IDLE_SECONDS = 5.0
 
 
 async def until_answered(stub: Any) -> None:
@@ -28,72 +30,64 @@ async def until_answered(stub: Any) -> None:
     pytest.fail("the restarted server is not used")
 
 
+async def until_told(stub: Any, kill: Callable[[], None]) -> tuple[list[RpcError], float]:
+    """Kills something under 50 calls; returns how they ended, and after how many seconds."""
+    calls = [
+        asyncio.create_task(stub.sleep.using(timeout=DEADLINE_SECONDS)(60.0)) for _ in range(50)
+    ]
+    await asyncio.sleep(0.2)
+    kill()
+    killed = time.monotonic()
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(outcome, RpcError) for outcome in outcomes), outcomes
+    return outcomes, time.monotonic() - killed
+
+
 @pytest.mark.parametrize("rung", ["inline", "sidecar"])
 async def test_killed_server_ends_calls_in_time_and_a_new_one_is_used(
     tmp_path: Path, rung: str
 ) -> None:
     with Fleet(tmp_path) as fleet:
         engine = fleet.engine("engine", ENGINE) if rung == "sidecar" else None
-        address = "127.0.0.1:7311"
-        server = fleet.serve(address, engine)
+        address = fleet.serve("127.0.0.1:0", engine)
+        server = fleet.latest
         async with machnet_rpc.connect(address, via=engine) as client:
             stub = client.stub(Echo)
             assert await stub.echo(b"before") == b"before"
-            calls = [
-                asyncio.create_task(stub.sleep.using(timeout=DEADLINE_SECONDS)(60.0))
-                for _ in range(50)
-            ]
-            await asyncio.sleep(0.2)
-            server.kill()
-            killed = time.monotonic()
-            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+            errors, seconds = await until_told(stub, server.kill)
             # A sidecar outlives its application and tells at once; an inline engine dies with it.
-            limit = SLACK_SECONDS if engine else DEADLINE_SECONDS + SLACK_SECONDS
-            assert time.monotonic() - killed < limit
-            for outcome in outcomes:
-                assert isinstance(outcome, RpcError), outcome
-                assert outcome.executed == "maybe"
+            assert seconds < (SLACK_SECONDS if engine else DEADLINE_SECONDS + SLACK_SECONDS)
+            assert {error.executed for error in errors} == {"maybe"}
             fleet.serve(address, engine)
             await until_answered(stub)
 
 
 async def test_killed_engine_ends_calls_in_time_and_a_new_one_is_used(tmp_path: Path) -> None:
     with Fleet(tmp_path) as fleet:
-        address = "127.0.0.1:7312"
         socket = fleet.engine("engine", ENGINE)
         engine = fleet.latest
-        fleet.serve(address, socket)
+        address = fleet.serve("127.0.0.1:0", socket)
         async with machnet_rpc.connect(address, via=socket) as client:
             stub = client.stub(Echo)
             assert await stub.echo(b"before") == b"before"
-            calls = [
-                asyncio.create_task(stub.sleep.using(timeout=DEADLINE_SECONDS)(60.0))
-                for _ in range(50)
-            ]
-            await asyncio.sleep(0.2)
-            engine.kill()
-            killed = time.monotonic()
-            outcomes = await asyncio.gather(*calls, return_exceptions=True)
-            assert time.monotonic() - killed < DEADLINE_SECONDS + SLACK_SECONDS
-            for outcome in outcomes:
-                assert isinstance(outcome, RpcError), outcome
-                assert outcome.executed in ("maybe", "no")
+            errors, seconds = await until_told(stub, engine.kill)
+            assert seconds < DEADLINE_SECONDS + SLACK_SECONDS
+            assert {error.executed for error in errors} <= {"maybe", "no"}
             assert fleet.engine("engine", ENGINE) == socket
             await until_answered(stub)
 
 
-async def test_idle_engine_and_applications_sleep(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rung", ["inline", "sidecar"])
+async def test_idle_engine_and_applications_sleep(tmp_path: Path, rung: str) -> None:
     with Fleet(tmp_path) as fleet:
-        address = "127.0.0.1:7313"
-        socket = fleet.engine("engine", ENGINE)
-        engine = fleet.latest
-        server = fleet.serve(address, socket)
-        async with machnet_rpc.connect(address, via=socket) as client:
+        engine = fleet.engine("engine", ENGINE) if rung == "sidecar" else None
+        address = fleet.serve("127.0.0.1:0", engine)
+        async with machnet_rpc.connect(address, via=engine) as client:
             for number in range(200):
                 await client.stub(Echo).echo(b"%d" % number)
             await asyncio.sleep(1.0)
-            before = [engine.cpu_seconds(), server.cpu_seconds(), time.process_time()]
-            await asyncio.sleep(5.0)
-            after = [engine.cpu_seconds(), server.cpu_seconds(), time.process_time()]
-    shares = [(b - a) / 5.0 for a, b in zip(before, after, strict=True)]
+            before = [time.process_time(), *fleet.cpu_seconds()]
+            await asyncio.sleep(IDLE_SECONDS)
+            after = [time.process_time(), *fleet.cpu_seconds()]
+    shares = [(b - a) / IDLE_SECONDS for a, b in zip(before, after, strict=True)]
     assert max(shares) < 0.02, shares

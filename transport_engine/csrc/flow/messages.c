@@ -9,10 +9,6 @@ static struct outgoing *at(const struct store *store, uint32_t index) {
     return pool_at(&store->outgoing, index);
 }
 
-static uint32_t units_of(uint32_t total_bytes) {
-    return (total_bytes + CREDIT_UNIT_BYTES - 1) / CREDIT_UNIT_BYTES;
-}
-
 void send_queue_init(struct send_queue *queue, uint32_t segment_bytes) {
     *queue = (struct send_queue){.segment_bytes = segment_bytes, .oldest = NO_ITEM,
                                  .newest = NO_ITEM};
@@ -156,7 +152,7 @@ static bool may_start(const struct send_queue *queue, const struct outgoing *mes
         return false;
     }
     return window_admits(&queue->whole, queue->next_id) &&
-           queue->units_sent + units_of(message->body.total_bytes) <= queue->units_limit;
+           queue->units_sent + credit_units_of(message->body.total_bytes) <= queue->units_limit;
 }
 
 static uint32_t remaining_segments(const struct outgoing *message) {
@@ -230,7 +226,7 @@ static void mark_sent(struct send_queue *queue, struct store *store,
         message->is_started = true;
         message->id = queue->next_id++;
         queue->lane_started[message->lane]++;
-        queue->units_sent += units_of(message->body.total_bytes);
+        queue->units_sent += credit_units_of(message->body.total_bytes);
     }
     if (fragment->segment == message->next_segment) {
         message->next_segment++;

@@ -104,6 +104,11 @@ struct frame {
     };
 };
 
+/* Credit that a message of so many bytes uses. */
+static inline uint32_t credit_units_of(uint32_t total_bytes) {
+    return (total_bytes + CREDIT_UNIT_BYTES - 1) / CREDIT_UNIT_BYTES;
+}
+
 /* Splits a datagram and checks its trailer. False: not a packet of ours; count and drop. */
 bool packet_parse(const uint8_t *bytes, size_t size_bytes, struct packet *packet);
 

@@ -9,10 +9,6 @@ static struct incoming *at(const struct store *store, uint32_t index) {
     return pool_at(&store->incoming, index);
 }
 
-static uint32_t units_of(uint32_t total_bytes) {
-    return (total_bytes + CREDIT_UNIT_BYTES - 1) / CREDIT_UNIT_BYTES;
-}
-
 void reassembly_init(struct reassembly *reassembly, uint32_t segment_bytes,
                      uint32_t message_bytes_max, uint64_t credit_units) {
     *reassembly = (struct reassembly){
@@ -162,7 +158,7 @@ static enum reassembly_verdict receive_whole(struct reassembly *reassembly, stru
         free_incoming(store, index);
         return REASSEMBLY_NO_MEMORY;
     }
-    reassembly->units_started += units_of(frame->total_bytes);
+    reassembly->units_started += credit_units_of(frame->total_bytes);
     finish_message(reassembly, store, index);
     return REASSEMBLY_STORED;
 }
@@ -209,7 +205,7 @@ enum reassembly_verdict reassembly_receive(struct reassembly *reassembly, struct
     bool is_known = reassembly->partial_index != NO_ITEM &&
                     *find_partial(reassembly, store, frame->id) != NO_ITEM;
     if (!is_known &&
-        reassembly->units_started + units_of(frame->total_bytes) > reassembly->units_limit) {
+        reassembly->units_started + credit_units_of(frame->total_bytes) > reassembly->units_limit) {
         return REASSEMBLY_VIOLATION;
     }
     if (is_whole) {
@@ -225,7 +221,7 @@ enum reassembly_verdict reassembly_receive(struct reassembly *reassembly, struct
         }
         *find_partial(reassembly, store, frame->id) = index;
         reassembly->partial_count++;
-        reassembly->units_started += units_of(frame->total_bytes);
+        reassembly->units_started += credit_units_of(frame->total_bytes);
     }
     return receive_piece(reassembly, store, frame, find_partial(reassembly, store, frame->id));
 }
@@ -241,6 +237,6 @@ void reassembly_release(struct reassembly *reassembly, struct store *store) {
     if (reassembly->ready_first == NO_ITEM) {
         reassembly->ready_last = NO_ITEM;
     }
-    reassembly->units_released += units_of(at(store, index)->body.total_bytes);
+    reassembly->units_released += credit_units_of(at(store, index)->body.total_bytes);
     free_incoming(store, index);
 }
