@@ -220,6 +220,7 @@ def _classes(sim: Any, built: Built) -> list[Answer]:
                 "completion_us": _quantiles(found.completion_ns, 1000),
                 "slowdown": _quantiles(found.slowdown_milli, 1000),
                 "completion_without_loss_us": _quantiles(found.untouched_ns, 1000),
+                "completion_with_loss_us": _quantiles(found.touched_ns, 1000),
             }
         )
     return shown

@@ -109,7 +109,7 @@ def _host(rng: random.Random) -> Json:
 def _transport(rng: random.Random) -> Json:
     numbers = [None, None, 0, (1 << 62) - 1, (1 << 32) - 5]
     return {
-        "congestion": rng.choice(["swift", "swift", "fixed"]),
+        "congestion": rng.choice(["swift", "swift", "cubic", "fixed"]),
         "profile": rng.choice(["rack", "cloud"]),
         "mtu_bytes": rng.choice([1280, 1500, 1500, 9000, 9216]),
         "message_bytes_max": 1 << 20,

@@ -269,7 +269,8 @@ struct te_sim_class_result {
     uint64_t failed;
     struct te_sim_quantiles completion_ns;
     struct te_sim_quantiles slowdown_milli; /* thousandths of the time in an empty network */
-    struct te_sim_quantiles untouched_ns;   /* completion of those whose packets were never lost */
+    struct te_sim_quantiles untouched_ns;   /* completion of those whose packets all arrived */
+    struct te_sim_quantiles touched_ns;     /* completion of the others */
 };
 
 enum te_sim_direction { TE_SIM_OUT = 0, TE_SIM_IN = 1, TE_SIM_DROP = 2 };

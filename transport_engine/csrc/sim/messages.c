@@ -182,9 +182,8 @@ static void tally(struct world *world, uint32_t flow_index, const struct record 
     }
     tally_add(&class->completion, took_ns);
     tally_add(&class->slowdown, took_ns * 1000 / (ideal_ns == 0 ? 1 : ideal_ns));
-    if (!(record->state & RECORD_TOUCHED)) {
-        tally_add(&class->untouched, took_ns);
-    }
+    bool is_touched = (record->state & RECORD_TOUCHED) != 0;
+    tally_add(is_touched ? &class->touched : &class->untouched, took_ns);
 }
 
 /* A reply ends its call. */

@@ -74,6 +74,7 @@ int te_sim_class_at(const struct te_sim *sim, uint32_t index, struct te_sim_clas
         .completion_ns = tally_quantiles(&class->completion),
         .slowdown_milli = tally_quantiles(&class->slowdown),
         .untouched_ns = tally_quantiles(&class->untouched),
+        .touched_ns = tally_quantiles(&class->touched),
     };
     return 1;
 }

@@ -102,6 +102,7 @@ struct size_class {
     struct tally completion;
     struct tally slowdown;
     struct tally untouched;
+    struct tally touched;
 };
 
 enum phase { PHASE_WORK, PHASE_HEAL, PHASE_CLOSE, PHASE_OVER };
