@@ -149,7 +149,7 @@ async def run_load(
         async with asyncio.TaskGroup() as group:
             for _ in range(window):
                 group.create_task(work())
-    except* Exception as failures:  # noqa: BLE001  # raised again
+    except ExceptionGroup as failures:
         # The workers fail together, mostly for one reason; the caller wants that reason.
         raise failures.exceptions[0] from None
     return meter.result()

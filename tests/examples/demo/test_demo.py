@@ -21,6 +21,11 @@ SMALL = ["--messages", "2000", "--accesses", "2000"]
 LONG = ["--wire", "udp", "--messages", "90000"]
 
 
+def restore_interrupt() -> None:
+    """What a shell does for a program in the foreground."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def started(
     tmp_path: Path, *argv: str, data: Path | None = None
@@ -35,6 +40,8 @@ def started(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Whoever runs the tests in the background has them ignore Ctrl-C, and children with them.
+        preexec_fn=restore_interrupt,  # no threads here
     )
     with demo:
         try:
