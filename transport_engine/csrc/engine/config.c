@@ -25,7 +25,7 @@ void te_engine_config_init(struct te_engine_config *config) {
         .channels_max = 64,
         .flows_max = 1024,
         .message_bytes_max = 8 << 20,
-        .credit_bytes = (8 << 20) + CREDIT_UNIT_BYTES,
+        .credit_bytes = 16 << 20,
         .pool_bytes = 256 << 20,
         .handshake_timeout_ns = 5 * second_ns,
         .keep_alive_ns = 2 * second_ns,

@@ -4,6 +4,8 @@
 #include "engine/call_header.h"
 #include "engine/tenants.h"
 
+enum { INCOMING_SHARE = 4 };
+
 enum take { TAKE_DONE, TAKE_LATER, TAKE_CORRUPT };
 
 static bool is_sendable(const struct engine_flow *flow) {
@@ -59,13 +61,19 @@ static enum take append(struct engine *engine, struct tenant *tenant,
     return TAKE_DONE;
 }
 
+/* A quarter of the memory is left to what arrives: two engines full of what they want to send
+ * could not take each other's acknowledged bytes otherwise. */
+static bool has_memory(const struct store *store) {
+    return store->blocks.free_count > store->blocks.capacity / INCOMING_SHARE;
+}
+
 static enum take take_message(struct engine *engine, struct tenant *tenant,
                               const struct te_record *record, const uint8_t *payload) {
-    enum take taken = TAKE_DONE;
+    enum take taken = has_memory(&engine->store) ? TAKE_DONE : TAKE_LATER;
     if (record->lane >= LANES || record->priority >= PRIORITIES) {
         return TAKE_CORRUPT;
     }
-    if (!tenant->sending.is_active) {
+    if (taken == TAKE_DONE && !tenant->sending.is_active) {
         taken = begin(engine, tenant, record);
     }
     if (taken == TAKE_DONE && !tenant->sending.is_discarded) {

@@ -21,6 +21,7 @@ struct congestion_ack {
     uint64_t srtt_ns;
     uint32_t acked_bytes;
     uint16_t marked_packets; /* newly reported with the ECN mark CE */
+    bool is_rtt_min_stale; /* out: the smallest round trip is out of date; start anew */
     bool is_limited; /* the window, not the application, limited what was in flight */
 };
 
@@ -37,9 +38,19 @@ struct congestion;
 struct congestion_ops {
     const char *name;
     void (*init)(struct congestion *congestion);
-    void (*acked)(struct congestion *congestion, const struct congestion_ack *ack);
+    void (*acked)(struct congestion *congestion, struct congestion_ack *ack);
     void (*lost)(struct congestion *congestion, const struct congestion_loss *loss);
     void (*timed_out)(struct congestion *congestion, uint64_t now_ns);
+};
+
+/* What Swift remembers of the present round trip. */
+struct swift {
+    uint64_t round_end_ns;
+    uint64_t acked_bytes;
+    uint64_t lost_bytes;
+    uint64_t floor_ns; /* since when the window lies at its floor; 0: it does not */
+    uint32_t calm_rounds; /* in a row with all delays below the target */
+    bool is_calm;
 };
 
 /* What CUBIC remembers; windows as in struct congestion. */
@@ -63,6 +74,7 @@ struct congestion {
     bool is_slow_start;
     uint8_t timeouts_in_row;
     uint64_t reduced_ns; /* of the last reduction */
+    struct swift swift;
     struct cubic cubic;
     uint64_t prior_window; /* before the last reduction for losses; 0: nothing to undo */
 };

@@ -161,7 +161,7 @@ static void reduce(struct congestion *congestion, uint64_t now_ns) {
     clamp(congestion);
 }
 
-static void acked(struct congestion *congestion, const struct congestion_ack *ack) {
+static void acked(struct congestion *congestion, struct congestion_ack *ack) {
     if (ack->marked_packets > 0 && ack->now_ns >= congestion->reduced_ns + ack->srtt_ns) {
         reduce(congestion, ack->now_ns);
         return;

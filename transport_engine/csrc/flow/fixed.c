@@ -9,7 +9,7 @@ static void init(struct congestion *congestion) {
     congestion->is_slow_start = false;
 }
 
-static void acked(struct congestion *congestion, const struct congestion_ack *ack) {
+static void acked(struct congestion *congestion, struct congestion_ack *ack) {
     (void)congestion;
     (void)ack;
 }

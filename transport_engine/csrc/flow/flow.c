@@ -6,6 +6,7 @@
 enum flow_constant {
     ECN_CE = 3,    /* RFC 3168 §5 */
     ACK_EVERY = 2, /* RFC 9000 §13.2.2 */
+    PERSISTENT_RTOS = 3, /* RFC 9002 §7.6.1 */
     PROBE_BACKOFF_MAX = 6,
     PROBE_WAIT_MAX_NS = 200000000,
     NUMBERS_AHEAD_MAX = 1 << 30 /* of the floor; farther is no packet of this flow */
@@ -118,9 +119,11 @@ bool flow_is_over(const struct flow *flow) {
 void flow_release(struct flow *flow, struct store *store) {
     reassembly_release(&flow->in, store);
     uint64_t credit_units = flow->config->parameters.credit_units;
-    uint64_t limit = flow->in.units_released + credit_units;
-    if (limit - flow->in.units_limit >= (credit_units + 3) / 4) {
-        flow->credit_due = true;
+    uint64_t grant_units = flow->in.units_released + credit_units - flow->in.units_limit;
+    uint64_t left_units = flow->in.units_limit - flow->in.units_started;
+    bool is_tight = left_units < credit_units_of(flow->config->parameters.message_bytes_max);
+    if (grant_units >= (credit_units + 3) / 4 || (grant_units > 0 && is_tight)) {
+        flow->credit_due = true; /* in steps, unless the longest message would wait for more */
     }
 }
 
@@ -132,7 +135,8 @@ static void fail(struct flow *flow, struct store *store, uint64_t now_ns) {
 
 static void sample_handshake(struct flow *flow, const struct packet *packet, uint64_t now_ns) {
     if (flow->hello_count == 1) { /* only one copy was out: the sample is unambiguous */
-        rtt_update(&flow->rtt, now_ns - flow->hello_sent_ns, packet->waited_ns, 0);
+        struct rtt_sample sample = {now_ns - flow->hello_sent_ns, packet->waited_ns};
+        rtt_update(&flow->rtt, &sample, 0);
     }
 }
 
@@ -196,6 +200,12 @@ static void on_lost(struct flow *flow, struct store *store, const struct sent_pa
     flow->config->counters->packets_lost++;
 }
 
+static uint64_t flow_rto_ns(const struct flow *flow) {
+    return rtt_rto_ns(&flow->rtt, flow->config->rto_min_ns);
+}
+
+/* Losses that span several timeouts with nothing acknowledged between them mean that the path is
+ * gone or jammed (RFC 9002 §7.6); a silence that ends in acknowledgements means nothing. */
 static void detect_losses(struct flow *flow, struct store *store, uint64_t now_ns) {
     uint32_t index = ledger_lost(&flow->ledger, store, &flow->rtt, now_ns);
     struct congestion_loss loss = {.now_ns = now_ns, .srtt_ns = flow->rtt.srtt_ns};
@@ -203,6 +213,7 @@ static void detect_losses(struct flow *flow, struct store *store, uint64_t now_n
     if (index == NO_ITEM) {
         return;
     }
+    uint64_t oldest_ns = ((const struct sent_packet *)pool_at(&store->sent, index))->sent_ns;
     while (index != NO_ITEM) {
         struct sent_packet *packet = pool_at(&store->sent, index);
         uint32_t next = packet->next;
@@ -215,6 +226,10 @@ static void detect_losses(struct flow *flow, struct store *store, uint64_t now_n
     }
     uint64_t reduced_ns = flow->congestion.reduced_ns;
     flow->congestion.ops->lost(&flow->congestion, &loss);
+    if (loss.sent_ns - oldest_ns >= PERSISTENT_RTOS * flow_rto_ns(flow)) {
+        flow->config->counters->timeouts++;
+        flow->congestion.ops->timed_out(&flow->congestion, now_ns);
+    }
     bool is_reduced = flow->congestion.reduced_ns != reduced_ns;
     flow->doubtful_losses = is_reduced ? count : (uint16_t)(flow->doubtful_losses + count);
 }
@@ -255,6 +270,9 @@ static void tell_congestion(struct flow *flow, uint64_t acked_bytes,
         flow->marked_reported = frame->marked_count;
     }
     flow->congestion.ops->acked(&flow->congestion, &ack);
+    if (ack.is_rtt_min_stale) {
+        rtt_forget_path(&flow->rtt);
+    }
 }
 
 static void receive_ack(struct flow *flow, struct store *store, const struct ack_frame *ack,
@@ -275,8 +293,11 @@ static void receive_ack(struct flow *flow, struct store *store, const struct ack
         uint32_t next = packet->next;
         acked_bytes += packet->size_bytes;
         if (packet->number == ack->ranges[0].last) {
-            rtt_update(&flow->rtt, now_ns - packet->sent_ns, ack->delay_ns + waited_ns,
-                       flow->config->ack_delay_ns);
+            struct rtt_sample sample = {
+                .total_ns = now_ns - packet->sent_ns,
+                .held_ns = ack->delay_ns + waited_ns,
+            };
+            rtt_update(&flow->rtt, &sample, flow->config->ack_delay_ns);
         }
         on_acked(flow, store, packet);
         pool_give(&store->sent, index);
@@ -438,13 +459,17 @@ void flow_rebind(struct flow *flow, const struct te_endpoint *remote) {
 
 /* ---- time ---- */
 
-/* The first probe after two round trips; without an answer the wait grows from the RTO. */
+/* The first probe after two round trips, the second an RTO after what the first repeated; then the
+ * wait doubles. */
 static uint64_t probe_ns(const struct flow *flow) {
-    uint64_t wait_ns = 2 * flow->rtt.srtt_ns + flow->config->ack_delay_ns;
-    if (flow->probe_count > 0) {
+    uint64_t first_ns = 2 * flow->rtt.srtt_ns + flow->config->ack_delay_ns;
+    uint64_t wait_ns = first_ns;
+    if (flow->probe_count == 1) {
+        uint64_t rto_ns = flow_rto_ns(flow);
+        wait_ns = max_u64(2 * flow->rtt.srtt_ns, rto_ns > first_ns ? rto_ns - first_ns : 0);
+    } else if (flow->probe_count > 1) {
         uint64_t shift = min_u64(flow->probe_count - 1u, PROBE_BACKOFF_MAX);
-        uint64_t rto_ns = rtt_rto_ns(&flow->rtt, flow->config->rto_min_ns) << shift;
-        wait_ns = max_u64(wait_ns, min_u64(rto_ns, PROBE_WAIT_MAX_NS));
+        wait_ns = max_u64(first_ns, min_u64(flow_rto_ns(flow) << shift, PROBE_WAIT_MAX_NS));
     }
     return flow->ledger.last_sent_ns + wait_ns;
 }
@@ -491,14 +516,9 @@ uint64_t flow_next_ns(const struct flow *flow) {
     }
 }
 
-static void send_probe(struct flow *flow, uint64_t now_ns) {
+static void send_probe(struct flow *flow) {
     flow->config->counters->probes++;
     flow->probes_due = 1;
-    if (flow->probe_count > 0) {
-        flow->config->counters->timeouts++;
-        flow->congestion.ops->timed_out(&flow->congestion, now_ns);
-        update_pace(flow);
-    }
     if (flow->probe_count < UINT8_MAX) {
         flow->probe_count++;
     }
@@ -539,6 +559,6 @@ void flow_timeout(struct flow *flow, struct store *store, uint64_t now_ns) {
         update_pace(flow);
     }
     if (flow->ledger.count > 0 && flow->probes_due == 0 && now_ns >= probe_ns(flow)) {
-        send_probe(flow, now_ns);
+        send_probe(flow);
     }
 }

@@ -42,7 +42,7 @@ struct flow_counters {
     uint64_t rebinds;        /* a peer went on from another address or port */
     uint64_t packets_no_memory;
     uint64_t probes;
-    uint64_t timeouts;
+    uint64_t timeouts; /* losses so persistent that the window was given up */
 };
 
 struct flow_config {

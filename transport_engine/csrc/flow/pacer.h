@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-enum { PACER_BURST_PACKETS = 10, PACER_FRACTION_BITS = 16 };
+enum { PACER_BURST_BYTES = 16384, PACER_FRACTION_BITS = 16 };
 
 struct pacer {
     uint64_t next_ns;
@@ -31,8 +31,7 @@ static inline void pacer_set_rate(struct pacer *pacer, uint64_t window_bytes, ui
         bytes_x_gain = 1;
     }
     pacer->ns_per_byte = (srtt_ns << PACER_FRACTION_BITS) / bytes_x_gain;
-    pacer->burst_ns =
-        (pacer->ns_per_byte * packet_bytes * PACER_BURST_PACKETS) >> PACER_FRACTION_BITS;
+    pacer->burst_ns = (pacer->ns_per_byte * PACER_BURST_BYTES) >> PACER_FRACTION_BITS;
     if (window_bytes < packet_bytes) {
         pacer->burst_ns = 0; /* a window below one packet is a gap between packets */
     }

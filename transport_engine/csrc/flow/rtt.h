@@ -18,7 +18,7 @@ struct rtt {
     uint64_t rttvar_ns;
     uint64_t min_ns;
     uint64_t latest_ns;
-    uint64_t path_ns;     /* latest */
+    uint64_t path_ns; /* latest */
     uint64_t path_min_ns;
     bool has_sample;
 };
@@ -29,13 +29,19 @@ static inline void rtt_init(struct rtt *rtt) {
                         .path_ns = RTT_INITIAL_NS, .path_min_ns = UINT64_MAX};
 }
 
-/* `held_ns` is what either host says of its own delay. Timeouts believe `promised_ns` of it, as a
- * host may be slow again; the path is the rest. */
-static inline void rtt_update(struct rtt *rtt, uint64_t sample_ns, uint64_t held_ns,
+struct rtt_sample {
+    uint64_t total_ns;
+    uint64_t held_ns; /* by either host, as they say themselves */
+};
+
+/* Timeouts believe `promised_ns` of what a host says it held a packet, as it may be slow again; the
+ * path is the rest. */
+static inline void rtt_update(struct rtt *rtt, const struct rtt_sample *sample,
                               uint64_t promised_ns) {
-    uint64_t ack_delay_ns = held_ns < promised_ns ? held_ns : promised_ns;
+    uint64_t sample_ns = sample->total_ns;
+    uint64_t ack_delay_ns = sample->held_ns < promised_ns ? sample->held_ns : promised_ns;
     rtt->latest_ns = sample_ns;
-    rtt->path_ns = held_ns < sample_ns ? sample_ns - held_ns : sample_ns;
+    rtt->path_ns = sample->held_ns < sample_ns ? sample_ns - sample->held_ns : sample_ns;
     if (rtt->path_ns < rtt->path_min_ns) {
         rtt->path_min_ns = rtt->path_ns;
     }
@@ -56,6 +62,11 @@ static inline void rtt_update(struct rtt *rtt, uint64_t sample_ns, uint64_t held
         rtt->srtt_ns > sample_ns ? rtt->srtt_ns - sample_ns : sample_ns - rtt->srtt_ns;
     rtt->rttvar_ns = rtt->rttvar_ns - rtt->rttvar_ns / 4 + error_ns / 4;
     rtt->srtt_ns = rtt->srtt_ns - rtt->srtt_ns / 8 + sample_ns / 8;
+}
+
+/* The path has changed: its smallest round trip is measured anew. */
+static inline void rtt_forget_path(struct rtt *rtt) {
+    rtt->path_min_ns = UINT64_MAX;
 }
 
 static inline uint64_t rtt_rto_ns(const struct rtt *rtt, uint64_t rto_min_ns) {
