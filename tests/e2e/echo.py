@@ -44,13 +44,16 @@ class EchoServer(Echo):
     def __init__(self) -> None:
         self._served = 0
 
+    @rpc
     async def echo(self, data: bytes) -> bytes:
         self._served += 1
         return data
 
+    @rpc
     async def count(self) -> int:
         return self._served
 
+    @rpc
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 

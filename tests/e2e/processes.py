@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -143,7 +143,7 @@ def ip(*words: str) -> None:
 
 
 @contextmanager
-def two_hosts() -> Iterator[tuple[str, str]]:
+def two_hosts() -> Generator[tuple[str, str]]:
     """Two network namespaces joined by a veth pair; yields their names.
 
     The first has the kernel's address taken off, for an engine that brings its own 10.77.0.1; the
