@@ -204,15 +204,15 @@ class Built:
                 self._settings.append(transport)
             settings = self._settings.index(transport)
             first = len(flows)
-            pairs = self._pairs(work, index)
+            pairs = self._pairs(work)
             for place, pair in enumerate(pairs):
                 flows.append(self._one_flow(pair, index, settings, work, place))
                 self.flows.append((index, pair))
-            works.append(self._one_work(work, pairs, first))
+            works.append(self._one_work(work, index, pairs, first))
         self._array("flows", flows)
         self._array("workloads", works)
 
-    def _pairs(self, work: model.Workload, index: int) -> list[Edge]:
+    def _pairs(self, work: model.Workload) -> list[Edge]:
         if isinstance(work, model.Messages):
             pairs = dict.fromkeys(
                 (min(each.source, each.target), max(each.source, each.target))
@@ -223,8 +223,6 @@ class Built:
             return list(work.pairs)
         if isinstance(work, model.Incast) and isinstance(self.wires.topology, model.Star):
             return [(host, 0) for host in range(1, self.wires.hosts)]
-        if not self.wires.default_pairs:
-            raise ConfigError(f"workloads[{index}].pairs is missing")
         return list(self.wires.default_pairs)
 
     def _route(self, source: int, target: int) -> list[int]:
@@ -246,7 +244,9 @@ class Built:
             "hops": len(forward),
         }
 
-    def _one_work(self, work: model.Workload, pairs: list[Edge], first: int) -> dict[str, Any]:
+    def _one_work(
+        self, work: model.Workload, index: int, pairs: list[Edge], first: int
+    ) -> dict[str, Any]:
         whole = {
             "start_ns": ns(work.start_us),
             "stop_ns": NEVER if work.stop_us is None else ns(work.stop_us),
@@ -261,7 +261,7 @@ class Built:
             case model.Bulk():
                 own = _closed(work, work.message_bytes, 0)
             case model.Poisson():
-                own = self._poisson(work, pairs)
+                own = self._poisson(work, index, pairs)
             case model.Incast():
                 own = {
                     "kind": lib.TE_SIM_INCAST,
@@ -298,16 +298,16 @@ class Built:
             "reply_bytes": work.reply_bytes or 0,
         }
 
-    def _poisson(self, work: model.Poisson, pairs: list[Edge]) -> dict[str, Any]:
+    def _poisson(self, work: model.Poisson, index: int, pairs: list[Edge]) -> dict[str, Any]:
         points = sorted(work.sizes)
         shares = [share for _, share in points]
         if points[-1][1] < 1 or shares != sorted(set(shares)):
-            raise ConfigError("workloads.sizes: shares must ascend, and the last be 1")
+            raise ConfigError(f"workloads[{index}].sizes: shares must ascend, and the last be 1")
         senders = {source for source, _ in pairs}
         segment = (work.transport or self.scenario.transport).mtu_bytes - 48 - _FRAME_BYTES
         sending = self.wires.links[self.wires.route(*pairs[0])[0]]
         if sending.rate_gbps == 0:
-            raise ConfigError("workloads.load needs links with a rate_gbps")
+            raise ConfigError(f"workloads[{index}].load needs links with a rate_gbps")
         mean_bits = 8 * _mean_wire_bytes(work.sizes, segment, sending.overhead_bytes)
         per_second = work.load * sending.rate_gbps * 1e9 * len(senders) / mean_bits
         return {

@@ -43,6 +43,10 @@ def test_a_broken_promise_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ("change", "sentence"),
     [
         ({"topology": {"kind": "ring"}}, 'kind is "dumbbell" or "pair" or "star"'),
+        (
+            {"workloads": [{"kind": "poisson", "sizes": [[64, 1.0], [1400, 0.5]]}]},
+            "workloads[0].sizes: shares must ascend",
+        ),
         ({"seed": -1}, "seed is -1; allowed is a whole number from 0"),
         ({"sed": 1}, "did you mean seed?"),
         ({"workloads": [{"kind": "bulk", "window": 0}]}, "workloads[0].window is 0"),

@@ -70,7 +70,7 @@ def _faults(rng: random.Random) -> Json:
 
 def _link(rng: random.Random) -> Json:
     return {
-        "rate_gbps": rng.choice([1, 10, 10, 25, 100]),
+        "rate_gbps": rng.choice([0.1, 1, 10, 10, 25, 100]),
         "delay_us": rng.choice([1, 5, 25, 100, 500, 5000]),
         "queue_bytes": rng.choice([3000, 20000, 100000, 1 << 20]),
         "ecn_bytes": rng.choice([0, 0, 15000]),
@@ -113,7 +113,7 @@ def _transport(rng: random.Random) -> Json:
         "profile": rng.choice(["rack", "cloud"]),
         "mtu_bytes": rng.choice([1280, 1500, 1500, 9000, 9216]),
         "message_bytes_max": 1 << 20,
-        "credit_bytes": rng.choice([4 << 20, 16 << 20]),
+        "credit_bytes": rng.choice([1 << 20, 2 << 20, 16 << 20]),
         "dead_us": rng.choice([1e6, 6e6]),
         "keep_alive_us": rng.choice([2e5, 2e6]),
         "retry": rng.random() < 0.8,
@@ -162,7 +162,7 @@ def _bulk(rng: random.Random) -> Json:
 
 
 def _poisson(rng: random.Random) -> Json:
-    big = rng.randint(1000, 500000)
+    big = rng.randint(1500, 500000)
     return {
         "kind": "poisson",
         "load": rng.uniform(0.01, 0.9),
@@ -199,7 +199,8 @@ def _incidents(rng: random.Random, hosts: int, duration_us: float) -> list[Json]
                     {"kind": "blackout"} | link | pause,
                     {"kind": "stall"} | node | pause,
                     {"kind": "crash"} | node | pause,
-                    {"kind": "rate", "rate_gbps": rng.uniform(1, 100)} | link,
+                    {"kind": "rate", "rate_gbps": rng.uniform(0.1, 100)} | link,
+                    {"kind": "delay", "delay_us": rng.uniform(1, 1000)} | link,
                     {"kind": "loss", "loss": rng.uniform(0, 0.3)} | link,
                 ]
             )

@@ -10,10 +10,7 @@ from transport_engine import simulator
 FOLDER = Path(__file__).parent / "scenarios"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 KNOWN = {
-    "longer_path": "the smallest round trip is remembered for ever",
     "overcommitted_pool": "credit promises more memory than there is",
-    "slow_link_large_packets": "the delay target is below the time of one packet",
-    "tight_credit": "up to a quarter of the credit is never granted again",
 }
 
 

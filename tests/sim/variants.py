@@ -105,8 +105,8 @@ def _open(library: Path) -> None:
     for header in HEADERS:
         ffi.cdef(definitions((CSRC / header).read_text(encoding="utf-8")))
     lib = ffi.dlopen(str(library))
-    simulator.ffi = network.ffi = ffi
-    simulator.lib = network.lib = lib
+    for module in (simulator, network):
+        vars(module).update(ffi=ffi, lib=lib)
 
 
 def _main(library: Path, seeds: range) -> None:

@@ -5,7 +5,7 @@
 
 #include "base/pool.h"
 
-enum { PS_PER_NS = 1000 };
+enum { PS_PER_NS = 1000, HEALED_QUEUE_BYTES = 4 << 20 };
 
 static const uint64_t ps_per_second_in_bits = UINT64_C(8000000000000);
 
@@ -40,6 +40,10 @@ void link_heal(struct link *link) {
     model->loss_ppm = model->burst_enter_ppm = model->duplicate_ppm = 0;
     model->reorder_ppm = model->corrupt_ppm = 0;
     model->jitter_ns = 0;
+    if (model->queue_bytes < HEALED_QUEUE_BYTES) {
+        model->queue_bytes = HEALED_QUEUE_BYTES;
+    }
+    link->police_ps_per_byte = 0;
     link->bad_packets = 0;
     link->down_count = 0;
 }

@@ -54,7 +54,7 @@ struct passage {
 void link_init(struct link *link, const struct te_sim_link *model, uint64_t seed);
 void link_fini(struct link *link);
 void link_set_rate(struct link *link, uint64_t rate_bps);
-/* Takes away every fault; rate, delay and queue stay. */
+/* Takes away every fault, a policer and a short queue; rate and delay stay. */
 void link_heal(struct link *link);
 
 enum link_fate link_pass(struct link *link, uint64_t now_ns, uint32_t size_bytes,

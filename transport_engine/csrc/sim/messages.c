@@ -11,6 +11,7 @@
 
 enum messages_limit {
     PIECE_BYTES = BLOCK_BYTES,
+    INCOMING_SHARE = 4,
     UNDER_WAY_MAX = 1024, /* messages that a flow is given at once */
     LINE_ROOM_FIRST = 16
 };
@@ -75,11 +76,11 @@ void messages_post(struct world *world, uint32_t flow, int direction,
 
 /* ---- into the flow ---- */
 
-/* Half of a pool is left for what comes in, so that two full nodes can still hear each other. */
+/* A share of a pool is left for what comes in, as an engine leaves it. */
 static bool has_memory(const struct store *store, uint32_t size_bytes) {
     uint32_t data = (size_bytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
     uint32_t needed = data + data / BODY_INDEX_ENTRIES + 2;
-    return store->blocks.free_count >= needed + store->blocks.capacity / 2 &&
+    return store->blocks.free_count >= needed + store->blocks.capacity / INCOMING_SHARE &&
            store->outgoing.free_count > 0;
 }
 
