@@ -12,14 +12,6 @@
 #include "engine/sending.h"
 #include "engine/tenants.h"
 
-enum engine_constant {
-    RTO_MIN_RACK_NS = 1000000,
-    RTO_MIN_CLOUD_NS = 5000000,
-    ACK_DELAY_RACK_NS = 20000,
-    ACK_DELAY_CLOUD_NS = 100000,
-    IP_UDP_BYTES = 48 /* IPv6 without extensions, and UDP: the longer of the two */
-};
-
 /* ---- flows ---- */
 
 void engine_touch(struct engine *engine, struct engine_flow *flow) {
@@ -318,27 +310,19 @@ static uint32_t round_up_pow2(uint32_t value) {
 }
 
 static void init_flow_config(struct engine *engine, const struct te_engine_config *config) {
-    bool is_rack = config->profile == PROFILE_RACK;
-    uint32_t packet_bytes = engine->netif->mtu_bytes - IP_UDP_BYTES;
-    if (packet_bytes > PACKET_BYTES_MAX) {
-        packet_bytes = PACKET_BYTES_MAX;
-    }
     engine->flow_config = (struct flow_config){
         .parameters = {
-            .segment_bytes = packet_bytes - PACKET_BYTES_MIN - MESSAGE_HEADER_BYTES,
             .message_bytes_max = config->message_bytes_max + TE_CALL_HEADER_BYTES,
             .credit_units = config->credit_bytes / CREDIT_UNIT_BYTES + 1,
         },
         .congestion = congestion_find(config->congestion),
         .counters = &engine->flow_counters,
-        .rto_min_ns = is_rack ? RTO_MIN_RACK_NS : RTO_MIN_CLOUD_NS,
-        .ack_delay_ns = is_rack ? ACK_DELAY_RACK_NS : ACK_DELAY_CLOUD_NS,
         .keep_alive_ns = config->keep_alive_ns,
         .dead_ns = config->dead_ns,
         .handshake_timeout_ns = config->handshake_timeout_ns,
-        .packet_bytes = packet_bytes,
         .profile = config->profile,
     };
+    flow_config_derive(&engine->flow_config, engine->netif->mtu_bytes);
 }
 
 static size_t round_up_page(size_t bytes) {

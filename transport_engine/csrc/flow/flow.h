@@ -58,6 +58,10 @@ struct flow_config {
     uint8_t profile;       /* enum profile */
 };
 
+/* Sets packet_bytes, the segment size and the shortest timeouts, from `profile` and the largest IP
+ * packet. Units: mtu_bytes >= 1280. */
+void flow_config_derive(struct flow_config *config, uint32_t mtu_bytes);
+
 struct flow {
     uint8_t state;  /* enum flow_state */
     uint8_t reason; /* enum te_reason, once closing or closed */

@@ -10,14 +10,6 @@
 #include "sim/node.h"
 #include "sim/work.h"
 
-enum world_constant {
-    IP_UDP_BYTES = 48, /* as an engine counts */
-    RTO_MIN_RACK_NS = 1000000,
-    RTO_MIN_CLOUD_NS = 5000000,
-    ACK_DELAY_RACK_NS = 20000,
-    ACK_DELAY_CLOUD_NS = 100000
-};
-
 void world_event(struct world *world, uint64_t time_ns, enum event_kind kind, uint32_t index) {
     world->is_out_of_memory |= !events_push(&world->events, time_ns, kind, index);
 }
@@ -39,25 +31,18 @@ void world_accuse(struct world *world, const struct accusation *accusation) {
 
 static struct flow_config config_of(const struct te_sim_settings *settings,
                                     struct flow_counters *counters) {
-    bool is_rack = settings->profile == PROFILE_RACK;
-    uint32_t packet_bytes = settings->mtu_bytes - IP_UDP_BYTES;
-    if (packet_bytes > PACKET_BYTES_MAX) {
-        packet_bytes = PACKET_BYTES_MAX;
-    }
-    return (struct flow_config){
-        .parameters = {packet_bytes - PACKET_BYTES_MIN - MESSAGE_HEADER_BYTES,
-                       settings->message_bytes_max,
-                       settings->credit_bytes / CREDIT_UNIT_BYTES + 1},
+    struct flow_config config = {
+        .parameters = {.message_bytes_max = settings->message_bytes_max,
+                       .credit_units = settings->credit_bytes / CREDIT_UNIT_BYTES + 1},
         .congestion = congestion_find(settings->congestion),
         .counters = counters,
-        .rto_min_ns = is_rack ? RTO_MIN_RACK_NS : RTO_MIN_CLOUD_NS,
-        .ack_delay_ns = is_rack ? ACK_DELAY_RACK_NS : ACK_DELAY_CLOUD_NS,
         .keep_alive_ns = settings->keep_alive_ns,
         .dead_ns = settings->dead_ns,
         .handshake_timeout_ns = settings->handshake_timeout_ns,
-        .packet_bytes = packet_bytes,
         .profile = settings->profile,
     };
+    flow_config_derive(&config, settings->mtu_bytes);
+    return config;
 }
 
 static bool open_flow(struct world *world, uint32_t index) {

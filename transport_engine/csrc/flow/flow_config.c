@@ -1,0 +1,20 @@
+/* What of a flow's configuration follows from where the hosts stand and what their link carries. */
+#include "flow/flow.h"
+
+enum flow_config_constant {
+    RTO_MIN_RACK_NS = 1000000, /* Swift §3.5 gives milliseconds at most */
+    RTO_MIN_CLOUD_NS = 5000000,
+    ACK_DELAY_RACK_NS = 20000,
+    ACK_DELAY_CLOUD_NS = 100000,
+    IP_UDP_BYTES = 48 /* IPv6 without extensions, and UDP: the longer of the two */
+};
+
+void flow_config_derive(struct flow_config *config, uint32_t mtu_bytes) {
+    bool is_rack = config->profile == PROFILE_RACK;
+    uint32_t packet_bytes = mtu_bytes - IP_UDP_BYTES;
+    config->packet_bytes = packet_bytes < PACKET_BYTES_MAX ? packet_bytes : PACKET_BYTES_MAX;
+    config->parameters.segment_bytes =
+        config->packet_bytes - PACKET_BYTES_MIN - MESSAGE_HEADER_BYTES;
+    config->rto_min_ns = is_rack ? RTO_MIN_RACK_NS : RTO_MIN_CLOUD_NS;
+    config->ack_delay_ns = is_rack ? ACK_DELAY_RACK_NS : ACK_DELAY_CLOUD_NS;
+}
