@@ -140,6 +140,13 @@ static void sample_handshake(struct flow *flow, const struct packet *packet, uin
     }
 }
 
+/* Only what a listener may say; a peer does not choose our words. */
+static uint8_t refusal(const struct packet *packet) {
+    uint8_t reason = packet->body_bytes >= 2 ? packet->body[0] : TE_R_REFUSED;
+    bool is_known = reason == TE_R_NO_RESOURCES || reason == TE_R_ENGINE_STOPPED;
+    return is_known ? reason : TE_R_REFUSED;
+}
+
 static void receive_connecting(struct flow *flow, const struct packet *packet, uint64_t now_ns) {
     struct parameters peer;
     switch (packet->type) {
@@ -165,9 +172,7 @@ static void receive_connecting(struct flow *flow, const struct packet *packet, u
         }
         return;
     case PACKET_REFUSE:
-        flow_abort(flow, packet->body_bytes >= 2 && packet->body[0] != 0 && packet->body[1] == 0
-                             ? packet->body[0]
-                             : TE_R_REFUSED);
+        flow_abort(flow, refusal(packet));
         return;
     case PACKET_VERSIONS:
         flow_abort(flow, TE_R_VERSION);

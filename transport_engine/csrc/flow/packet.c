@@ -179,7 +179,8 @@ bool parameters_parse(const uint8_t *body, size_t size_bytes, struct parameters 
     }
     *parameters = (struct parameters){load_u32(body), load_u32(body + 4), load_u64(body + 8)};
     return parameters->segment_bytes >= SEGMENT_BYTES_MIN &&
-           parameters->segment_bytes <= PACKET_BYTES_MAX && parameters->message_bytes_max > 0;
+           parameters->segment_bytes <= PACKET_BYTES_MAX &&
+           parameters->message_bytes_max > TE_CALL_HEADER_BYTES;
 }
 
 size_t parameters_write(uint8_t *out, const struct parameters *parameters) {

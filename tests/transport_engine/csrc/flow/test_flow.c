@@ -275,6 +275,21 @@ static void reordering_is_learnt(void **state) {
     pair_close(pair);
 }
 
+static void refusals_are_of_a_few_kinds(void **state) {
+    (void)state;
+    for (int said = 0; said < 256; said++) {
+        struct pair *pair = pair_open(1);
+        const uint8_t body[2] = {(uint8_t)said, 0};
+        struct packet refuse = {.type = PACKET_REFUSE, .body = body, .body_bytes = sizeof body};
+        pair_connect(pair);
+        flow_receive(&pair->flows[CLIENT], &pair->store, &refuse, pair->now_ns);
+        bool is_known = said == TE_R_NO_RESOURCES || said == TE_R_ENGINE_STOPPED;
+        assert_int_equal(pair->flows[CLIENT].state, FLOW_CLOSED);
+        assert_int_equal(pair->flows[CLIENT].reason, is_known ? said : TE_R_REFUSED);
+        pair_close(pair);
+    }
+}
+
 static void reset_ends_the_flow(void **state) {
     (void)state;
     struct pair *pair = pair_open(1);
@@ -334,6 +349,7 @@ int main(void) {
         cmocka_unit_test(only_newer_packets_move_a_peer),
         cmocka_unit_test(ecn_marks_are_reported),
         cmocka_unit_test(reordering_is_learnt),
+        cmocka_unit_test(refusals_are_of_a_few_kinds),
         cmocka_unit_test(reset_ends_the_flow),
         cmocka_unit_test(exhausted_memory_loses_nothing),
     };

@@ -154,12 +154,16 @@ static void malformed_messages_are_refused(void **state) {
 static void parameters_have_limits(void **state) {
     (void)state;
     uint8_t bytes[16];
-    struct parameters parameters = {SEGMENT_BYTES_MIN, 1, 1};
+    struct parameters parameters = {SEGMENT_BYTES_MIN, TE_CALL_HEADER_BYTES + 1, 1};
     struct parameters read;
     parameters_write(bytes, &parameters);
     assert_true(parameters_parse(bytes, sizeof bytes, &read));
     assert_memory_equal(&read, &parameters, sizeof read);
     assert_false(parameters_parse(bytes, sizeof bytes - 1, &read));
+    parameters.message_bytes_max = TE_CALL_HEADER_BYTES; /* no room for a message of anybody */
+    parameters_write(bytes, &parameters);
+    assert_false(parameters_parse(bytes, sizeof bytes, &read));
+    parameters.message_bytes_max++;
     parameters.segment_bytes = SEGMENT_BYTES_MIN - 1;
     parameters_write(bytes, &parameters);
     assert_false(parameters_parse(bytes, sizeof bytes, &read));
