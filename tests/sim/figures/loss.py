@@ -1,0 +1,105 @@
+"""What is lost, late or not answered, and what it costs."""
+
+from typing import Final
+
+from tests.sim.figures.figure import DELAY_US, Json, Outcome, pair, run
+
+LOSSES: Final = {0.0: 0.97, 0.0001: 0.95, 0.001: 0.90, 0.01: 0.75, 0.05: 0.40}
+
+
+def goodput_under(loss: float, congestion: str = "swift") -> float:
+    """Share of a 10 Gb/s link, 9,000-byte packets, one flow of bulk."""
+    answer = run(
+        pair(
+            {"loss": loss},
+            {"kind": "bulk", "message_bytes": 1 << 20},
+            duration_us=300_000,
+            measure_from_us=20_000,
+            transport={"mtu_bytes": 9000, "congestion": congestion},
+        )
+    )
+    return float(answer["goodput_gbps"]) / 10
+
+
+def goodput() -> Outcome:
+    shares = {loss: goodput_under(loss) for loss in LOSSES}
+    text = " / ".join(f"{100 * share:.0f}" for share in shares.values())
+    return Outcome(f"{text} %", all(shares[loss] >= bar for loss, bar in LOSSES.items()))
+
+
+def _handshakes(fault: Json, count: int = 10_000) -> Outcome:
+    opened, batch = 0, 100
+    for seed in range(count // batch):
+        pairs = [(0, 1)] * batch
+        workload = {"kind": "calls", "count": 1, "pairs": pairs, "stagger_us": 50}
+        answer = run(pair(fault, workload, duration_us=2e7), seed)
+        opened += answer["counts"]["handshakes"] - answer["counts"]["handshakes_failed"]
+    return Outcome(f"{opened:,} of {count:,}", opened == count)
+
+
+def handshakes_in_bursts() -> Outcome:
+    bursts = {"enter": 0.22, "leave": 0.5, "packets_max": 3}
+    return _handshakes({"bursts": bursts})
+
+
+def handshakes_corrupted() -> Outcome:
+    return _handshakes({"corrupt": 0.3})
+
+
+def lost_last_packet() -> Outcome:
+    """Calls of one packet each way, one at a time: whatever is lost is the last packet."""
+    worst_p50, worst_p99 = 0.0, 0.0
+    for delay in (10.0, 25.0, 100.0, 500.0):
+        workload = {"kind": "calls", "count": 40_000, "request_bytes": 100, "reply_bytes": 100}
+        link = {"delay_us": delay, "loss": 0.01}
+        answer = run(pair(link, workload, duration_us=1e8))["classes"][0]
+        usual = answer["completion_without_loss_us"]["p50"]
+        lost = answer["completion_with_loss_us"]
+        worst_p50 = max(worst_p50, (lost["p50"] - usual) / (2 * 2 * delay + 200))
+        worst_p99 = max(worst_p99, (lost["p99"] - usual) / (4 * 2 * delay + 1000))
+    text = f"{100 * worst_p50:.0f} and {100 * worst_p99:.0f} % of that"
+    return Outcome(text, worst_p50 <= 1 and worst_p99 <= 1)
+
+
+def independence() -> Outcome:
+    def calls(loss: float, lane: int) -> Json:
+        workload = {
+            "kind": "calls", "window": 64, "count": 50_000, "lane": lane,
+            "request_bytes": 1000, "reply_bytes": 1000,
+        }  # fmt: skip
+        answer: Json = run(pair({"loss": loss}, workload, duration_us=1e7))["classes"][0]
+        return answer
+
+    free, ordered, clean = calls(0.01, 0), calls(0.01, 1), calls(0, 0)
+    ratio = free["completion_us"]["p99"] / ordered["completion_us"]["p99"]
+    untouched = free["completion_without_loss_us"]["p99"] / clean["completion_us"]["p99"]
+    return Outcome(
+        f"{ratio:.2f} of the lane's p99; untouched {untouched:.2f} of loss-free",
+        ratio <= 0.5 and untouched <= 1.1,
+    )
+
+
+def reordering() -> Outcome:
+    workload = {"kind": "bulk", "message_bytes": 100_000}
+    link = {"reorder": 0.25, "reorder_us": 2 * DELAY_US / 4}
+    counts = run(pair(link, workload, duration_us=300_000))["counts"]
+    share = counts["packets_retransmitted"] / counts["packets_sent"]
+    return Outcome(f"{100 * share:.2f} % spurious", share <= 0.001)
+
+
+def stalls() -> Outcome:
+    stalls = {"stall_every_us": 30_000, "stall_min_us": 1000, "stall_max_us": 20_000}
+    workload = {"kind": "calls", "window": 1, "request_bytes": 1000, "reply_bytes": 100}
+    draft = pair({}, workload, duration_us=3e7, hosts={"1": stalls})
+    counts = run(draft)["counts"]
+    text = f"{counts['timeouts']} RTOs in {counts['stalls']:,} stalls"
+    return Outcome(text, counts["timeouts"] == 0)
+
+
+def resent() -> Outcome:
+    worst = 0.0
+    for loss in (0.001, 0.005, 0.02):
+        workload = {"kind": "bulk", "message_bytes": 100_000}
+        counts = run(pair({"loss": loss}, workload, duration_us=200_000))["counts"]
+        worst = max(worst, counts["message_bytes_resent"] / counts["message_bytes_lost"])
+    return Outcome(f"{worst:.2f}", worst <= 1.2)
