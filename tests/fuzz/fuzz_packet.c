@@ -31,6 +31,7 @@ static void set_up(void) {
         .congestion = congestion_find("swift"),
         .counters = &counters,
         .rto_min_ns = 1000000,
+        .hello_wait_ns = 2000000,
         .ack_delay_ns = 20000,
         .keep_alive_ns = 100000000,
         .dead_ns = 1000000000,

@@ -9,7 +9,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { WINDOW_FRACTION_BITS = 8, WINDOW_INITIAL_PACKETS = 16 };
+enum congestion_constant {
+    WINDOW_FRACTION_BITS = 8,
+    INITIAL_PACKETS_MAX = 10, /* RFC 6928 §2, these three */
+    INITIAL_PACKETS_MIN = 2,
+    INITIAL_BYTES = 14600
+};
 
 /* Bounds of what is admitted, by where the machines stand. */
 enum profile { PROFILE_RACK = 0, PROFILE_CLOUD = 1 };
@@ -43,14 +48,26 @@ struct congestion_ops {
     void (*timed_out)(struct congestion *congestion, uint64_t now_ns);
 };
 
-/* What Swift remembers of the present round trip. */
+/* What Swift remembers, most of it of the present round trip. */
 struct swift {
     uint64_t round_end_ns;
-    uint64_t acked_bytes;
+    uint64_t round_min_ns; /* smallest round trip */
+    uint64_t acked_bytes;  /* these two since losses were last weighed */
     uint64_t lost_bytes;
-    uint64_t floor_ns; /* since when the window lies at its floor; 0: it does not */
-    uint32_t calm_rounds; /* in a row with all delays below the target */
+    uint64_t passed_bytes;   /* acknowledged in the period before */
+    uint64_t earlier_window; /* before the last reduction */
+    uint64_t yielded_window; /* at the end of the last round that had a packet in time */
+    uint64_t rival_since_ns; /* since when CUBIC is at the wheel; 0: it is not */
+    uint64_t floor_ns; /* when the first of floor_samples came */
+    uint64_t noise_ns; /* a round trip that is no sign of a queue ... */
+    uint64_t noise_until_ns; /* ... until then */
+    uint32_t floor_samples; /* in a row with a window of one packet or less */
+    uint32_t calm_rounds; /* in a row with all delays calm */
+    uint32_t rival_rounds; /* in a row with delays that no flow like us aims at */
     bool is_calm;
+    bool is_queued;   /* the latest packet found a queue of half the target or more */
+    bool is_floor_late; /* all of floor_samples were late */
+    bool is_loss_old; /* all that was lost was sent before the last reduction */
 };
 
 /* What CUBIC remembers; windows as in struct congestion. */
@@ -79,6 +96,8 @@ struct congestion {
     uint64_t prior_window; /* before the last reduction for losses; 0: nothing to undo */
 };
 
+static const uint64_t congestion_window_max = (UINT64_C(64) << 20) << WINDOW_FRACTION_BITS;
+
 /* NULL: no algorithm of that name. */
 const struct congestion_ops *congestion_find(const char *name);
 
@@ -93,6 +112,20 @@ static inline void congestion_undo(struct congestion *congestion) {
 static inline uint64_t congestion_window_bytes(const struct congestion *congestion) {
     return congestion->window >> WINDOW_FRACTION_BITS;
 }
+
+/* The window of a flow that knows nothing of its path (RFC 6928 §2). */
+static inline uint64_t congestion_initial_window(const struct congestion *congestion) {
+    uint64_t packet_bytes = congestion->packet_bytes;
+    uint64_t bytes = INITIAL_PACKETS_MIN * packet_bytes;
+    bytes = bytes < INITIAL_BYTES ? INITIAL_BYTES : bytes;
+    if (bytes > INITIAL_PACKETS_MAX * packet_bytes) {
+        bytes = INITIAL_PACKETS_MAX * packet_bytes;
+    }
+    return bytes << WINDOW_FRACTION_BITS;
+}
+
+/* Goes on as CUBIC from the present window. */
+void cubic_join(struct congestion *congestion);
 
 extern const struct congestion_ops congestion_cubic;
 extern const struct congestion_ops congestion_fixed;

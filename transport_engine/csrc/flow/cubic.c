@@ -19,8 +19,6 @@ enum cubic_constant {
     CSS_ROUNDS = 5
 };
 
-static const uint64_t window_limit = (UINT64_C(64) << 20) << WINDOW_FRACTION_BITS;
-
 static uint64_t packet(const struct congestion *congestion) {
     return (uint64_t)congestion->packet_bytes << WINDOW_FRACTION_BITS;
 }
@@ -29,15 +27,20 @@ static void clamp(struct congestion *congestion) {
     if (congestion->window < WINDOW_PACKETS_MIN * packet(congestion)) {
         congestion->window = WINDOW_PACKETS_MIN * packet(congestion);
     }
-    if (congestion->window > window_limit) {
-        congestion->window = window_limit;
+    if (congestion->window > congestion_window_max) {
+        congestion->window = congestion_window_max;
     }
 }
 
 static void init(struct congestion *congestion) {
-    congestion->window = WINDOW_INITIAL_PACKETS * packet(congestion);
+    congestion->window = congestion_initial_window(congestion);
     congestion->is_slow_start = true;
     congestion->cubic = (struct cubic){.round_min_ns = UINT64_MAX, .last_min_ns = UINT64_MAX};
+}
+
+void cubic_join(struct congestion *congestion) {
+    congestion->is_slow_start = false;
+    congestion->cubic = (struct cubic){.window_max = congestion->window};
 }
 
 /* The cube root, rounded down, bit by bit (H. Warren, Hacker's Delight, 2nd ed., 11-2). */

@@ -3,22 +3,17 @@
 
 #include <string.h>
 
+#include "base/limits.h"
+
 enum flow_constant {
     ECN_CE = 3,    /* RFC 3168 §5 */
     ACK_EVERY = 2, /* RFC 9000 §13.2.2 */
     PERSISTENT_RTOS = 3, /* RFC 9002 §7.6.1 */
+    PROBES_EVEN = 6, /* an RTO apart, before the wait doubles */
     PROBE_BACKOFF_MAX = 6,
     PROBE_WAIT_MAX_NS = 200000000,
     NUMBERS_AHEAD_MAX = 1 << 30 /* of the floor; farther is no packet of this flow */
 };
-
-static uint64_t min_u64(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-
-static uint64_t max_u64(uint64_t a, uint64_t b) {
-    return a > b ? a : b;
-}
 
 static void init(struct flow *flow, const struct flow_config *config,
                  const struct flow_birth *birth, uint64_t now_ns) {
@@ -135,7 +130,7 @@ static void fail(struct flow *flow, struct store *store, uint64_t now_ns) {
 
 static void sample_handshake(struct flow *flow, const struct packet *packet, uint64_t now_ns) {
     if (flow->hello_count == 1) { /* only one copy was out: the sample is unambiguous */
-        struct rtt_sample sample = {now_ns - flow->hello_sent_ns, packet->waited_ns};
+        struct rtt_sample sample = {now_ns - flow->hello_sent_ns, packet->waited_ns, false};
         rtt_update(&flow->rtt, &sample, 0);
     }
 }
@@ -264,11 +259,12 @@ static void tell_congestion(struct flow *flow, uint64_t acked_bytes,
     struct congestion_ack ack = {
         .now_ns = now_ns,
         .rtt_ns = flow->rtt.path_ns,
-        .rtt_min_ns = flow->rtt.path_min_ns,
+        .rtt_min_ns = rtt_path_min_ns(&flow->rtt),
         .srtt_ns = flow->rtt.srtt_ns,
         .acked_bytes = (uint32_t)min_u64(acked_bytes, UINT32_MAX),
-        .is_limited = flow->is_limited,
+        .is_limited = flow->is_limited || flow->was_limited,
     };
+    flow->was_limited = false;
     uint16_t marked = (uint16_t)(frame->marked_count - flow->marked_reported);
     if (marked <= INT16_MAX) { /* else the frame is older than the last one that counted */
         ack.marked_packets = marked;
@@ -301,6 +297,7 @@ static void receive_ack(struct flow *flow, struct store *store, const struct ack
             struct rtt_sample sample = {
                 .total_ns = now_ns - packet->sent_ns,
                 .held_ns = ack->delay_ns + waited_ns,
+                .is_long = 2 * packet->size_bytes > flow->congestion.packet_bytes,
             };
             rtt_update(&flow->rtt, &sample, flow->config->ack_delay_ns);
         }
@@ -360,6 +357,9 @@ static enum frames_verdict receive_frame(struct flow *flow, struct store *store,
         case REASSEMBLY_DUPLICATE:
             break;
         }
+        break;
+    case FRAME_PING:
+        flow->ack_due_ns = now_ns;
         break;
     case FRAME_CREDIT:
         flow->out.units_limit = max_u64(flow->out.units_limit, frame->credit_units);
@@ -464,19 +464,32 @@ void flow_rebind(struct flow *flow, const struct te_endpoint *remote) {
 
 /* ---- time ---- */
 
-/* The first probe after two round trips, the second an RTO after what the first repeated; then the
- * wait doubles. */
+/* A number from 0 to 255 that differs between flows and between probes. */
+static uint64_t dither(const struct flow *flow) {
+    uint64_t value = (flow->local_id ^ flow->ledger.next_number) * UINT64_C(0x9E3779B97F4A7C15);
+    return value >> 56;
+}
+
+/* The first probe after two round trips, the second within an RTO after what the first repeated;
+ * then the wait doubles. Flows that lost packets in the same instant must not probe in the same
+ * instants ever after, so all but the first come somewhere in the second half of their wait. A
+ * window below a packet spaces out probes, too. */
 static uint64_t probe_ns(const struct flow *flow) {
     uint64_t first_ns = 2 * flow->rtt.srtt_ns + flow->config->ack_delay_ns;
     uint64_t wait_ns = first_ns;
-    if (flow->probe_count == 1) {
-        uint64_t rto_ns = flow_rto_ns(flow);
-        wait_ns = max_u64(2 * flow->rtt.srtt_ns, rto_ns > first_ns ? rto_ns - first_ns : 0);
-    } else if (flow->probe_count > 1) {
-        uint64_t shift = min_u64(flow->probe_count - 1u, PROBE_BACKOFF_MAX);
-        wait_ns = max_u64(first_ns, min_u64(flow_rto_ns(flow) << shift, PROBE_WAIT_MAX_NS));
+    if (flow->probe_count > 0) {
+        uint64_t further = max_u64(flow->probe_count, PROBES_EVEN) - PROBES_EVEN;
+        uint64_t shift = min_u64(further, PROBE_BACKOFF_MAX);
+        wait_ns = min_u64(flow_rto_ns(flow) << shift, PROBE_WAIT_MAX_NS);
+        if (flow->probe_count == 1) {
+            wait_ns = wait_ns > first_ns ? wait_ns - first_ns : 0;
+        }
+        wait_ns = max_u64(2 * flow->rtt.srtt_ns, wait_ns - wait_ns * dither(flow) / 512);
     }
-    return flow->ledger.last_sent_ns + wait_ns;
+    uint64_t due_ns = flow->ledger.last_sent_ns + wait_ns;
+    bool is_below_packet =
+        congestion_window_bytes(&flow->congestion) < flow->congestion.packet_bytes;
+    return is_below_packet ? max_u64(due_ns, flow->pacer.next_ns) : due_ns;
 }
 
 static uint64_t dead_ns(const struct flow *flow) {

@@ -50,6 +50,7 @@ struct flow_config {
     const struct congestion_ops *congestion;
     struct flow_counters *counters;
     uint64_t rto_min_ns;
+    uint64_t hello_wait_ns; /* before INIT is repeated the first time */
     uint64_t ack_delay_ns; /* an acknowledgement waits so long for a packet to ride on */
     uint64_t keep_alive_ns;
     uint64_t dead_ns;
@@ -71,7 +72,8 @@ struct flow {
     bool credit_due;
     bool close_due;
     bool close_sent;
-    bool is_limited; /* by window or pacing, at the last transmission */
+    bool is_limited;  /* by window or pacing, at the last transmission */
+    bool was_limited; /* at any since congestion control last heard of an acknowledgement */
     uint8_t ack_count;   /* packets to acknowledge since the last ACK went out */
     uint8_t probes_due;
     uint8_t probe_count; /* in a row without an acknowledgement */

@@ -4,6 +4,7 @@
 enum flow_config_constant {
     RTO_MIN_RACK_NS = 1000000, /* Swift §3.5 gives milliseconds at most */
     RTO_MIN_CLOUD_NS = 5000000,
+    HELLO_RTOS = 2, /* before INIT is repeated */
     ACK_DELAY_RACK_NS = 20000,
     ACK_DELAY_CLOUD_NS = 100000,
     IP_UDP_BYTES = 48 /* IPv6 without extensions, and UDP: the longer of the two */
@@ -16,5 +17,6 @@ void flow_config_derive(struct flow_config *config, uint32_t mtu_bytes) {
     config->parameters.segment_bytes =
         config->packet_bytes - PACKET_BYTES_MIN - MESSAGE_HEADER_BYTES;
     config->rto_min_ns = is_rack ? RTO_MIN_RACK_NS : RTO_MIN_CLOUD_NS;
+    config->hello_wait_ns = HELLO_RTOS * config->rto_min_ns;
     config->ack_delay_ns = is_rack ? ACK_DELAY_RACK_NS : ACK_DELAY_CLOUD_NS;
 }

@@ -3,7 +3,7 @@
 
 #include "flow/flow.h"
 
-enum hello_constant { HELLO_WAIT_NS = 20000000, HELLO_DOUBLINGS_MAX = 4 };
+enum hello_constant { HELLO_DOUBLINGS_MAX = 5, SMALL_WINDOW_PACKETS = 4 };
 
 /* A packet being written. */
 struct draft {
@@ -34,7 +34,7 @@ static size_t write_hello(struct flow *flow, uint64_t now_ns, uint8_t *out) {
         size_bytes = INIT_BYTES - PACKET_TRAILER_BYTES;
         uint32_t doublings =
             flow->hello_count < HELLO_DOUBLINGS_MAX ? flow->hello_count : HELLO_DOUBLINGS_MAX;
-        flow->hello_next_ns = now_ns + ((uint64_t)HELLO_WAIT_NS << doublings);
+        flow->hello_next_ns = now_ns + (flow->config->hello_wait_ns << doublings);
         if (flow->hello_count < UINT8_MAX) {
             flow->hello_count++;
         }
@@ -98,6 +98,16 @@ static void repeat_newest(struct flow *flow, struct store *store, struct draft *
     flow->credit_due |= (newest->flags & SENT_CREDIT) != 0;
 }
 
+/* With a window of a few packets a delayed acknowledgement would stop the flow: ask for it. */
+static bool is_last_of_small_window(const struct flow *flow, const struct draft *draft) {
+    uint64_t window_bytes = congestion_window_bytes(&flow->congestion);
+    uint64_t next_bytes = flow->ledger.bytes_in_flight + draft->size_bytes +
+                          flow->congestion.packet_bytes;
+    return draft->asks_ack && next_bytes > window_bytes &&
+           window_bytes < SMALL_WINDOW_PACKETS * flow->congestion.packet_bytes &&
+           send_queue_has_work(&flow->out);
+}
+
 static void add_control(struct flow *flow, struct draft *draft) {
     if (flow->credit_due && room(draft) >= CREDIT_BYTES) {
         flow->in.units_limit = flow->in.units_released + flow->config->parameters.credit_units;
@@ -114,7 +124,8 @@ static void add_control(struct flow *flow, struct draft *draft) {
         flow->close_due = false;
         flow->close_sent = true;
     }
-    if ((flow->ping_due || (flow->probes_due && !draft->asks_ack)) && room(draft) >= PING_BYTES) {
+    if ((flow->ping_due || flow->probes_due || is_last_of_small_window(flow, draft)) &&
+        room(draft) >= PING_BYTES) {
         draft->out[draft->size_bytes++] = FRAME_PING;
         draft->asks_ack = true;
         flow->ping_due = false;
@@ -149,6 +160,7 @@ static void fill(struct flow *flow, struct store *store, struct draft *draft, ui
     add_control(flow, draft);
     flow->probes_due = 0;
     flow->is_limited = !may_send && send_queue_has_work(&flow->out);
+    flow->was_limited |= flow->is_limited;
 }
 
 /* An acknowledgement that is due goes first, so that bulk cannot starve it; one that still waits

@@ -56,6 +56,7 @@ static struct pair *pair_open(uint64_t seed) {
         .congestion = congestion_find("swift"),
         .counters = &pair->counters,
         .rto_min_ns = 1000000,
+        .hello_wait_ns = 2000000,
         .ack_delay_ns = 20000,
         .keep_alive_ns = 100000000,
         .dead_ns = 1000000000,
