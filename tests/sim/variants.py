@@ -6,6 +6,7 @@ process of its own.
 """
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,11 +15,13 @@ from typing import Any
 
 import cffi
 
+from tests.c_builds import SANITIZER_ENVIRONMENT
 from tests.sim import swarm
 from transport_engine import network, simulator
 from transport_engine.ffi_build import definitions
 
 ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = os.environ | SANITIZER_ENVIRONMENT | {"ASAN_OPTIONS": "detect_leaks=0"}  # Python's
 CSRC = ROOT / "transport_engine/csrc"
 LAYERS = ("base", "flow", "sim")
 HEADERS = ("transport_engine.h", "transport_sim.h")
@@ -45,6 +48,22 @@ class Mutation:
 
 
 @dataclass(frozen=True, slots=True)
+class Library:
+    """A build; a process that opens it must have loaded `preload` from its start."""
+
+    path: Path
+    preload: str = ""
+
+    def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs a module with the library's path and some arguments."""
+        argv = [sys.executable, "-m", module, str(self.path), *arguments]
+        environment = ENVIRONMENT | ({"LD_PRELOAD": self.preload} if self.preload else {})
+        return subprocess.run(
+            argv, check=False, capture_output=True, cwd=ROOT, env=environment, text=True
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Toolchain:
     """A compiler and its flags; objects are kept in a folder and used again."""
 
@@ -52,7 +71,7 @@ class Toolchain:
     compiler: str = "gcc"
     flags: tuple[str, ...] = ("-O1",)
 
-    def library(self, mutation: Mutation | None = None) -> Path:
+    def library(self, mutation: Mutation | None = None) -> Library:
         """A library with or without a bug."""
         self.folder.mkdir(parents=True, exist_ok=True)
         objects = [self._object(source, mutation) for source in self._sources()]
@@ -60,7 +79,14 @@ class Toolchain:
         hook.write_text(CHECK_HOOK, encoding="utf-8")
         target = self.folder / f"{mutation.name if mutation else 'right'}.so"
         self._run(["-shared", "-o", str(target), str(hook), *map(str, objects)])
-        return target
+        return Library(target, self._preload())
+
+    def _preload(self) -> str:
+        """The runtime that must come before all others, or nothing."""
+        if not any("address" in flag for flag in self.flags if flag.startswith("-fsanitize=")):
+            return ""
+        argv = [self.compiler, "-print-file-name=libasan.so"]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
 
     def _sources(self) -> list[Path]:
         return sorted(path for layer in LAYERS for path in (CSRC / layer).glob("*.c"))
@@ -85,21 +111,19 @@ class Toolchain:
         assert done.returncode == 0, done.stderr
 
 
-def swarm_with(library: Path, seeds: range) -> list[dict[str, Any]]:
+def swarm_with(library: Library, seeds: range) -> list[dict[str, Any]]:
     """The answers of swarm seeds from a process that uses that library, up to the first failure.
 
     A broken assertion ends the process, and counts as a failure, too.
     """
-    argv = [sys.executable, "-m", "tests.sim.variants", str(library)]
-    argv += [str(seeds.start), str(seeds.stop)]
-    done = subprocess.run(argv, check=False, capture_output=True, cwd=ROOT, text=True)
+    done = library.run("tests.sim.variants", str(seeds.start), str(seeds.stop))
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     if done.returncode != 0:
         answers.append({"verdict": "fail", "violations": [{"kind": done.stderr}]})
     return answers
 
 
-def _open(library: Path) -> None:
+def put_in_place(library: Path) -> None:
     """Puts a library in the extension's place."""
     ffi = cffi.FFI()
     for header in HEADERS:
@@ -110,7 +134,7 @@ def _open(library: Path) -> None:
 
 
 def _main(library: Path, seeds: range) -> None:
-    _open(library)
+    put_in_place(library)
     for seed in seeds:
         answer = simulator.run(swarm.scenario(seed))
         kept = {key: answer[key] for key in ("seed", "verdict", "digest", "violations")}

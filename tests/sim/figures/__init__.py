@@ -13,6 +13,7 @@ __all__ = ["FIGURES", "Figure", "Json", "Outcome", "pair", "run", "swarm_of"]
 
 FIGURES: Final = (
     Figure("simulator speed, packet events", ">= 1 M/s", whole.speed),
+    Figure("digests of 200 seeds, 6 builds, twice", "all equal", whole.digests),
     Figure("handshakes, 30 % loss in bursts <= 3", "10,000 of 10,000", loss.handshakes_in_bursts),
     Figure("handshakes, 30 % corruption", "10,000 of 10,000", loss.handshakes_corrupted),
     Figure(

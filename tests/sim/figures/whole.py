@@ -1,11 +1,19 @@
 """The simulator's speed, and networks at random."""
 
+import os
+import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
 
-from tests.sim import swarm
+from tests.sim import digest, swarm
 from tests.sim.figures.figure import Outcome, pair, run
 from transport_engine import simulator
+
+DIGEST_SEEDS: Final = range(200)
+DIGEST_RUNS: Final = 2
 
 
 def speed() -> Outcome:
@@ -27,3 +35,23 @@ def swarm_of(seeds: range, tell: Callable[[int], None] = lambda _: None) -> Outc
     first = f"; first: python -m tests.sim.swarm {bad[0]} | mrpc sim run -" if bad else ""
     text = f"{len(seeds):,} seeds, {packets:,} packets, {len(bad)} with violations{first}"
     return Outcome(text, not bad)
+
+
+def digests() -> Outcome:
+    """Every build that can be had, each in two processes."""
+    builds = [build for build in digest.BUILDS if digest.is_here(build)]
+    missing = len(digest.BUILDS) - len(builds)
+    differing: list[str] = []
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+
+        def run_one(work: tuple[str, int]) -> list[str]:
+            build, again = work
+            return digest.digests(build, Path(folder) / f"{build} {again}", DIGEST_SEEDS)
+
+        works = [(build, again) for build in builds for again in range(DIGEST_RUNS)]
+        found = pool.map(run_one, works)
+        right = digest.expected(DIGEST_SEEDS)
+        differing = [build for (build, _), one in zip(works, found, strict=True) if one != right]
+    text = f"{len(works)} runs of {len(builds)} builds, {len(set(differing))} builds differ"
+    text += f", {missing} not installed" if missing else ""
+    return Outcome(text, not differing and not missing)
