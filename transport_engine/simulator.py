@@ -44,8 +44,8 @@ _COUNTS: Final = (
     "packets_unknown", "packets_retransmitted", "packets_spurious", "packets_declared_lost",
     "bytes_sent", "message_bytes_sent", "message_bytes_resent", "message_bytes_lost",
     "message_bytes_spurious", "probes", "timeouts", "handshakes", "handshakes_failed",
-    "flows_died", "flows_reset", "resets_sent", "crashes", "stalls", "wakes", "wakes_idle",
-    "events", "packet_events",
+    "flows_died", "flows_reset", "resets_sent", "crashes", "stalls", "stalls_felt",
+    "wakes", "wakes_idle", "events", "packet_events",
 )  # fmt: skip
 
 

@@ -222,6 +222,7 @@ struct te_sim_totals {
     uint64_t resets_sent;
     uint64_t crashes;
     uint64_t stalls;
+    uint64_t stalls_felt; /* that kept a packet waiting */
     uint64_t wakes;      /* of flows by their timers */
     uint64_t wakes_idle; /* that sent nothing */
     uint64_t violations;

@@ -5,7 +5,7 @@ A module for each subject; tests/sim/report.py prints them side by side.
 
 from typing import Final
 
-from tests.sim.figures import congestion, hosts, loss, whole
+from tests.sim.figures import congestion, hosts, loss, stalls, whole
 from tests.sim.figures.figure import Figure, Json, Outcome, pair, run
 from tests.sim.figures.whole import swarm_of
 
@@ -22,7 +22,7 @@ FIGURES: Final = (
     Figure("goodput, loss 0/.01/.1/1/5 %", "97/95/90/75/40 %", loss.goodput),
     Figure("64 calls, 1 % loss, beside one lane", "<= 0.5; <= 1.1", loss.independence),
     Figure("reordering of 25 % by RTT/4", "<= 0.1 % spurious", loss.reordering),
-    Figure("receiver stalls 1-20 ms", "0 RTOs", loss.stalls),
+    Figure("10^5 stalls of 1-20 ms", "0 RTOs", stalls.stalls),
     Figure("bytes resent / lost, loss <= 2 %", "<= 1.2", loss.resent),
     Figure("one flow, queue 0.5/1/4 BDP", "90/97/97 %, 0 drops", congestion.one_flow),
     Figure("2-64 flows, Jain", ">= 0.98", congestion.fairness),

@@ -87,15 +87,6 @@ def reordering() -> Outcome:
     return Outcome(f"{100 * share:.2f} % spurious", share <= 0.001)
 
 
-def stalls() -> Outcome:
-    stalls = {"stall_every_us": 30_000, "stall_min_us": 1000, "stall_max_us": 20_000}
-    workload = {"kind": "calls", "window": 1, "request_bytes": 1000, "reply_bytes": 100}
-    draft = pair({}, workload, duration_us=3e7, hosts={"1": stalls})
-    counts = run(draft)["counts"]
-    text = f"{counts['timeouts']} RTOs in {counts['stalls']:,} stalls"
-    return Outcome(text, counts["timeouts"] == 0)
-
-
 def resent() -> Outcome:
     worst = 0.0
     for loss in (0.001, 0.005, 0.02):

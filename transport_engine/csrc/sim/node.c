@@ -224,6 +224,7 @@ void node_wake(struct world *world, uint32_t index) {
     if (!node_is_awake(world, node)) {
         return;
     }
+    world->totals.stalls_felt += node->inbox_first != NO_ITEM;
     while (node->inbox_first != NO_ITEM) {
         uint32_t packet = node->inbox_first;
         node->inbox_first = packets_at(&world->packets, packet)->next;
