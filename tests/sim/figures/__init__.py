@@ -24,9 +24,11 @@ FIGURES: Final = (
     Figure("reordering of 25 % by RTT/4", "<= 0.1 % spurious", loss.reordering),
     Figure("10^5 stalls of 1-20 ms", "0 RTOs", stalls.stalls),
     Figure("bytes resent / lost, loss <= 2 %", "<= 1.2", loss.resent),
-    Figure("one flow, queue 0.5/1/4 BDP", "90/97/97 %, 0 drops", congestion.one_flow),
-    Figure("2-64 flows, Jain", ">= 0.98", congestion.fairness),
-    Figure("late flow at 80 % of its share", "<= 100 RTT", congestion.late_flow),
+    Figure(
+        "one flow, queue 0.5/1/2/4 BDP", "90/97/97/97 %, 0 drops, <= 1 BDP", congestion.one_flow
+    ),
+    Figure("2/4/8/16/32/64 flows, Jain", ">= 0.98", congestion.fairness),
+    Figure("late flow beside 1/3/15 at 80 %", "<= 100 RTT", congestion.late_flow),
     Figure("4:1 round trips, Jain", ">= 0.80", congestion.rtt_fairness),
     Figure("incast 8/32/128/512", "90/90/90/80 %, 0 RTOs to 128", hosts.incast),
     Figure("16 hosts, 80 %, short messages p99", "2x below fixed, <= cubic", hosts.short_messages),

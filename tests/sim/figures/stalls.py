@@ -69,6 +69,7 @@ def stalls() -> Outcome:
         if seen["stalls_felt"] >= STALLS:
             break
         seen.update(SITUATIONS[run_number % len(SITUATIONS)].answer(run_number)["counts"])
-    timeouts, felt = seen["timeouts"], seen["stalls_felt"]
-    text = f"{timeouts} RTOs; of {seen['stalls']:,}, {felt:,} kept packets waiting"
-    return Outcome(text, timeouts == 0 and felt >= STALLS)
+    felt, mistaken = seen["stalls_felt"], seen["timeouts"] + seen["packets_declared_lost"]
+    text = f"{seen['timeouts']} RTOs, {seen['packets_declared_lost']} taken for lost"
+    text += f"; of {seen['stalls']:,}, {felt:,} kept packets waiting"
+    return Outcome(text, mistaken == 0 and felt >= STALLS)
