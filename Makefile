@@ -73,6 +73,10 @@ fuzz: setup build ## Fuzz the parsers for TIME seconds each
 sim: setup build ## What the transport reaches in virtual time, and SEEDS random networks
 	@$(BIN)/python -m tests.sim.report --seeds $(SEEDS) $(ARGS)
 
+.PHONY: constants
+constants: setup build ## What each constant of congestion control does; takes ten minutes
+	@$(BIN)/python -m tests.sim.constants $(ARGS)
+
 .PHONY: clean
 clean: ## Remove everything that was made here
 	rm -rf build dist .venv $(MODULE) .mypy_cache .ruff_cache .pytest_cache .hypothesis

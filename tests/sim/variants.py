@@ -39,7 +39,7 @@ const char *te_error_name(int error) { (void)error; return "error"; }
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """One bug: a place in a source file, and what stands there instead."""
+    """One bug: a place in a source file or a header, and what stands there instead."""
 
     name: str
     file: str
@@ -54,12 +54,23 @@ class Library:
     path: Path
     preload: str = ""
 
-    def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs a module with the library's path and some arguments."""
+    def run(
+        self, module: str, *arguments: str, timeout_s: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a module with the library's path and some arguments.
+
+        Errors: subprocess.TimeoutExpired, after it was killed.
+        """
         argv = [sys.executable, "-m", module, str(self.path), *arguments]
         environment = ENVIRONMENT | ({"LD_PRELOAD": self.preload} if self.preload else {})
         return subprocess.run(
-            argv, check=False, capture_output=True, cwd=ROOT, env=environment, text=True
+            argv,
+            check=False,
+            capture_output=True,
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            timeout=timeout_s,
         )
 
 
@@ -74,11 +85,14 @@ class Toolchain:
     def library(self, mutation: Mutation | None = None) -> Library:
         """A library with or without a bug."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        objects = [self._object(source, mutation) for source in self._sources()]
+        objects = [self._object(source) for source in self._sources()]
+        if mutation is not None:
+            overlay = self._overlay(mutation)
+            objects = [self._mutated(each, mutation, overlay) for each in objects]
         hook = self.folder / "hook.c"
         hook.write_text(CHECK_HOOK, encoding="utf-8")
         target = self.folder / f"{mutation.name if mutation else 'right'}.so"
-        self._run(["-shared", "-o", str(target), str(hook), *map(str, objects)])
+        self._run(["-shared", "-o", str(target), f"-I{CSRC}", str(hook), *map(str, objects)])
         return Library(target, self._preload())
 
     def _preload(self) -> str:
@@ -91,22 +105,35 @@ class Toolchain:
     def _sources(self) -> list[Path]:
         return sorted(path for layer in LAYERS for path in (CSRC / layer).glob("*.c"))
 
-    def _object(self, source: Path, mutation: Mutation | None) -> Path:
-        name = source.relative_to(CSRC).as_posix()
-        target = self.folder / name.replace("/", "_").replace(".c", ".o")
-        if mutation is not None and mutation.file == name:
-            text = source.read_text(encoding="utf-8")
-            assert text.count(mutation.right) == 1, f"{name} has changed: {mutation.name}"
-            source = self.folder / f"{mutation.name}.c"
-            source.write_text(text.replace(mutation.right, mutation.wrong), encoding="utf-8")
-            target = self.folder / f"{mutation.name}.o"
-        elif target.exists():
-            return target
-        self._run(["-c", str(source), "-o", str(target)])
+    def _object(self, source: Path) -> Path:
+        name = source.relative_to(CSRC).as_posix().replace("/", "_")
+        target = (self.folder / name).with_suffix(".o")
+        if not target.exists():
+            self._run([f"-I{CSRC}", "-MMD", "-c", str(source), "-o", str(target)])
+        return target
+
+    def _overlay(self, mutation: Mutation) -> Path:
+        """A folder with the mutated file alone, in its layer."""
+        text = (CSRC / mutation.file).read_text(encoding="utf-8")
+        assert text.count(mutation.right) == 1, f"{mutation.file} has changed: {mutation.name}"
+        folder = self.folder / mutation.name
+        (folder / mutation.file).parent.mkdir(parents=True, exist_ok=True)
+        wrong = text.replace(mutation.right, mutation.wrong)
+        (folder / mutation.file).write_text(wrong, encoding="utf-8")
+        return folder
+
+    def _mutated(self, right: Path, mutation: Mutation, overlay: Path) -> Path:
+        """The same object if it has nothing to do with the mutated file, or one with the bug."""
+        names = right.with_suffix(".d").read_text(encoding="utf-8").replace("\\\n", " ").split()[1:]
+        if str(CSRC / mutation.file) not in names:
+            return right
+        source = overlay / mutation.file if names[0].endswith(mutation.file) else Path(names[0])
+        target = overlay / right.name
+        self._run([f"-I{overlay}", f"-I{CSRC}", "-c", str(source), "-o", str(target)])
         return target
 
     def _run(self, arguments: list[str]) -> None:
-        argv = [self.compiler, "-std=c11", "-fPIC", *self.flags, f"-I{CSRC}", *arguments]
+        argv = [self.compiler, "-std=c11", "-fPIC", *self.flags, *arguments]
         done = subprocess.run(argv, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 

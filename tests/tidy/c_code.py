@@ -19,6 +19,8 @@ NOT_CODE = re.compile(
 )
 DIRECTIVE = re.compile(r"^[ \t]*\#(?:[^\n]*\\\n)*[^\n]*", re.MULTILINE)
 NAME = re.compile(r"(\w+)\s*$")
+ENUM = re.compile(r"\benum(?:\s+(\w+))?\s*\{([^}]*)\}")
+ENUMERATOR = re.compile(r"(\w+)\s*=\s*([^,]*[^,\s])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,17 @@ class Function:
     def lines(self) -> int:
         """How many lines it takes."""
         return self.line_last - self.line_first + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Enumerator:
+    """A name that an enum gives a value to; `start` and `end` are its place in the text."""
+
+    enum: str  # "" if it has no name
+    name: str
+    value: str  # the expression
+    start: int
+    end: int
 
 
 def without_comments(text: str) -> str:
@@ -61,6 +74,15 @@ def functions(text: str) -> Iterator[Function]:
                 start = at + 1
         elif char == ";" and depth == 0:
             start = at + 1
+
+
+def enumerators(text: str) -> Iterator[Enumerator]:
+    """The enumerators with a value of their own, in order."""
+    code = without_comments(text)
+    for enum in ENUM.finditer(code):
+        for found in ENUMERATOR.finditer(code, enum.start(2), enum.end(2)):
+            name, value = found.groups()
+            yield Enumerator(enum[1] or "", name, value, found.start(), found.end())
 
 
 def _signature(code: str, start: int, end: int) -> tuple[str, int, int] | None:

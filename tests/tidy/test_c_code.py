@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.tidy.c_code import Function, functions, without_comments
+from tests.tidy.c_code import Function, enumerators, functions, without_comments
 
 SOURCE = """\
 /* int commented(int a) { } */
@@ -38,3 +38,14 @@ def test_blanking_keeps_every_line_in_place(text: str) -> None:
 
 def test_comments_are_blanked_and_code_is_not() -> None:
     assert without_comments("a /* b */ c").split() == ["a", "c"]
+
+
+def test_finds_enumerators_where_they_stand() -> None:
+    text = "enum a_limit { ONE = 1, /* x = 2, */ TWO, THREE = 1 << 3 };\nenum { LAST = (ONE + 2) };"
+    found = list(enumerators(text))
+    assert [(each.enum, each.name, each.value) for each in found] == [
+        ("a_limit", "ONE", "1"),
+        ("a_limit", "THREE", "1 << 3"),
+        ("", "LAST", "(ONE + 2)"),
+    ]
+    assert text[found[1].start : found[1].end] == "THREE = 1 << 3"

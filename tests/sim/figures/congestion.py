@@ -111,15 +111,15 @@ def rtt_fairness() -> Outcome:
     return Outcome(f"{jain:.3f}", jain >= 0.80)
 
 
-def beside_cubic_of(delay_us: float, queue_bytes: int) -> float:
+def beside_cubic_of(delay_us: float, queue_bytes: int, duration_us: float = 1e6) -> float:
     """Our share of 5 Gb/s beside one flow of cubic."""
     bulk = BULK | {"window": 16}
     cubic = {"profile": "cloud", "congestion": "cubic"}
     answer = run(
         {
             "topology": dumbbell(2, rate_gbps=5, delay_us=delay_us, queue_bytes=queue_bytes),
-            "duration_us": 1_000_000,
-            "measure_from_us": 300_000,
+            "duration_us": duration_us,
+            "measure_from_us": 0.3 * duration_us,
             "workloads": [
                 bulk | {"pairs": [(0, 2)], "transport": {"profile": "cloud"}},
                 bulk | {"pairs": [(1, 3)], "transport": cubic},

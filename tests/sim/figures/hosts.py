@@ -43,7 +43,7 @@ def incast() -> Outcome:
     return Outcome(f"{text} %, RTOs {rtos}", is_good)
 
 
-def short_messages_under(congestion: str) -> float:
+def short_messages_under(congestion: str, duration_us: float = 60_000) -> float:
     """99th percentile of the slowdown of messages up to 1 BDP; 16 hosts at 80 % load."""
     answer = run(
         {
@@ -53,8 +53,8 @@ def short_messages_under(congestion: str) -> float:
                 "uplink": {"delay_us": 5},
                 "downlink": {"delay_us": 5, "queue_bytes": 500_000},
             },
-            "duration_us": 60_000,
-            "measure_from_us": 10_000,
+            "duration_us": duration_us,
+            "measure_from_us": duration_us / 6,
             "transport": {"congestion": congestion},
             "workloads": [
                 {"kind": "poisson", "load": 0.8, "sizes": SHORT_HEAVY,

@@ -1,0 +1,38 @@
+"""docs/congestion.md names every constant of congestion control and loss, and its present value."""
+
+import pytest
+
+from tests.sim import constants
+
+
+def test_names_are_unique() -> None:
+    names = [constant.name for constant in constants.constants()]
+    assert len(names) == len(set(names)) > 40
+
+
+def test_page_has_every_constant_and_its_value() -> None:
+    page = {name: row.value for name, row in constants.rows().items()}
+    assert page == {constant.name: constant.shown for constant in constants.constants()}
+
+
+def test_page_says_where_each_comes_from() -> None:
+    assert constants.without_origin(constants.constants(), constants.rows()) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [("1 << 30", 1 << 30), ("0x10u", 16), ("2 * (OTHER + 1)", 8), ("7 / 2", 3), ("205", 205)],
+)
+def test_values_of_expressions(expression: str, value: int) -> None:
+    assert constants.evaluated(expression, {"OTHER": 3}) == value
+
+
+@pytest.mark.parametrize("expression", ["UNKNOWN", "sizeof(int)", "1.5"])
+def test_what_cannot_be_told_is_said(expression: str) -> None:
+    with pytest.raises(ValueError, match="cannot tell"):
+        constants.evaluated(expression, {})
+
+
+def test_variants_go_away_from_the_value() -> None:
+    constant = constants.Constant("flow/x.c", "SHIFT", 3, " SHIFT = 3,")
+    assert [each.wrong for each in constant.mutations()] == [" SHIFT = 1,", " SHIFT = 5,"]
