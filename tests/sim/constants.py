@@ -36,7 +36,7 @@ FILES: Final = (
 )  # fmt: skip
 CONSTANTS_ENUM: Final = re.compile(r"(\w+_(constants?|limits?))?")
 BEGIN, END = "<!-- make constants: begin -->", "<!-- make constants: end -->"
-ROW: Final = re.compile(r"^\| `(\w+)` \| ([^|]*) \| ([^|]*) \| ([^|]*) \|$", re.MULTILINE)
+ROW: Final = re.compile(r"^\| `(\w+)` \|([^|]*)\|([^|]*)\|([^|]*)\|$", re.MULTILINE)
 GIVEN: Final = "given: "  # an origin that begins so leaves nothing to choose
 RUN_TIMEOUT_S: Final = 600.0
 FLAGS: Final = ("-O2",)
@@ -125,7 +125,7 @@ def rows() -> dict[str, Row]:
     """The rows of the page by name."""
     text = PAGE.read_text(encoding="utf-8")
     table = text.partition(BEGIN)[2].partition(END)[0]
-    return {name: Row(name, *rest) for name, *rest in ROW.findall(table)}
+    return {found[0]: Row(*(cell.strip() for cell in found)) for found in ROW.findall(table)}
 
 
 def without_origin(found: list[Constant], known: dict[str, Row]) -> list[str]:
@@ -177,25 +177,23 @@ def measured(toolchain: Toolchain, mutation: Mutation | None = None) -> Readings
     return readings
 
 
-def measure_all(chosen: list[Constant], jobs: int) -> tuple[Readings, dict[str, str]]:
-    """The figures as they are, and what each constant moves."""
+def measure_all(
+    chosen: list[Constant], jobs: int, tell: Callable[[Readings, Constant, str], None]
+) -> None:
+    """Tells the figures as they are, and what each constant moves, as soon as it is known."""
     progress = Progress(console=Console(stderr=True))
     with tempfile.TemporaryDirectory() as folder, progress, ThreadPoolExecutor(jobs) as pool:
         toolchain = Toolchain(Path(folder), flags=FLAGS)
         base = measured(toolchain)
         assert base is not None, "the build as it is breaks"
-        task = progress.add_task("constants", total=2 * len(chosen))
-
-        def one(mutation: Mutation) -> Readings | None:
-            readings = measured(toolchain, mutation)
+        task = progress.add_task("constants", total=len(chosen))
+        pairs = [
+            [pool.submit(measured, toolchain, each) for each in every.mutations()]
+            for every in chosen
+        ]
+        for constant, pair in zip(chosen, pairs, strict=True):
+            tell(base, constant, moves(base, [each.result() for each in pair]))
             progress.advance(task)
-            return readings
-
-        pairs = [[pool.submit(one, each) for each in every.mutations()] for every in chosen]
-        return base, {
-            constant.name: moves(base, [each.result() for each in pair])
-            for constant, pair in zip(chosen, pairs, strict=True)
-        }
 
 
 def main() -> int:
@@ -211,20 +209,19 @@ def main() -> int:
         print("\n".join(f"| `{name}` | | its origin | |" for name in homeless))
         return 1
     os.nice(10)
-    given = {name: "-" for name, row in page.items() if row.origin.startswith(GIVEN)}
+    given = [each for each in found if not each.value or page[each.name].origin.startswith(GIVEN)]
+    for each in given:
+        page[each.name] = Row(each.name, each.shown, page[each.name].origin, "")
     chosen = [
-        each
-        for each in found
-        if each.value and each.name not in given and arguments.only in f"{each.file} {each.name}"
+        each for each in found if each not in given and arguments.only in f"{each.file} {each.name}"
     ]
-    base, told = measure_all(chosen, arguments.jobs)
-    told |= given
-    new = {
-        each.name: Row(each.name, each.shown, page[each.name].origin, told[each.name])
-        for each in found
-        if each.name in told
-    }
-    write(found, page | new, base)
+
+    def tell(base: Readings, constant: Constant, moved: str) -> None:
+        origin = page[constant.name].origin
+        page[constant.name] = Row(constant.name, constant.shown, origin, moved)
+        write(found, page, base)
+
+    measure_all(chosen, arguments.jobs, tell)
     return 0
 
 
