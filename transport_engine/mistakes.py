@@ -36,7 +36,7 @@ def sentences(error: ValidationError, model: type[BaseModel], source: str) -> st
 
 def _sentence(detail: Any, whole: Schema) -> str:
     keys, schema, siblings = _follow(detail["loc"], whole)
-    key = ".".join(keys)
+    key = ".".join(keys) or "the whole"
     if detail["type"] == "json_invalid":
         return str(detail["msg"])
     if detail["type"] == "missing":
@@ -46,7 +46,7 @@ def _sentence(detail: Any, whole: Schema) -> str:
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(siblings)}"
         return f"{key} is not a key; {hint}"
     if detail["type"] == "value_error" and "properties" in schema:
-        return f"{key}.{detail['ctx']['error']}" if key else str(detail["ctx"]["error"])
+        return f"{key}.{detail['ctx']['error']}" if keys else str(detail["ctx"]["error"])
     return f"{key} is {_toml(detail['input'])}; allowed is {allowed(schema, whole)}"
 
 
@@ -125,6 +125,8 @@ def allowed(schema: Schema, whole: Schema) -> str:
         words += f" {'to' if 'maximum' in schema else 'and below'} {high}"
     if "minItems" in schema:
         words += f" of at least {schema['minItems']}"
+    if "maxLength" in schema:
+        words += f" of up to {schema['maxLength']} characters"
     if "pattern" in schema:
         words += f" that matches {schema['pattern']}"
     if "items" in schema:

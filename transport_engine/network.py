@@ -4,15 +4,14 @@ Does not run anything.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from transport_engine import scenario as model
 from transport_engine._native import ffi, lib
 from transport_engine.errors import ConfigError
 from transport_engine.scenario import Scenario
-
-Edge: TypeAlias = tuple[int, int]
+from transport_engine.scenario_rules import check
+from transport_engine.wires import Edge, wires
 
 NS_PER_US: Final = 1000
 PPM: Final = 1_000_000
@@ -33,69 +32,6 @@ def ppm(share: float) -> int:
     return round(share * PPM)
 
 
-@dataclass(frozen=True, slots=True)
-class Wires:
-    """Links by name, hosts by number, and the links between any two hosts."""
-
-    links: dict[str, model.Link]
-    waits: frozenset[str]
-    hosts: int
-    default_pairs: tuple[Edge, ...]
-    topology: model.Pair | model.Dumbbell | model.Star
-
-    def route(self, source: int, target: int) -> list[str]:
-        """Names of the links from one host to another.
-
-        Errors: ConfigError where there is no way.
-        """
-        for host in (source, target):
-            if host >= self.hosts:
-                raise ConfigError(f"host {host} does not exist; hosts are 0 to {self.hosts - 1}")
-        if source == target:
-            raise ConfigError(f"host {source} cannot send to itself")
-        if isinstance(self.topology, model.Pair):
-            return ["forward" if source == 0 else "back"]
-        if isinstance(self.topology, model.Star):
-            return [f"up{source}", f"down{target}"]
-        is_left = source < self.topology.left
-        if is_left == (target < self.topology.left):
-            raise ConfigError(f"hosts {source} and {target} are on one side of the dumbbell")
-        return [f"up{source}", "forward" if is_left else "back", f"down{target}"]
-
-
-def wires(scenario: Scenario) -> Wires:
-    """The topology's links and hosts."""
-    topology = scenario.topology
-    if isinstance(topology, model.Pair):
-        links = {"forward": topology.forward, "back": topology.back or topology.forward}
-        return Wires(links, frozenset(), 2, ((0, 1),), topology)
-    if isinstance(topology, model.Star):
-        hosts = topology.hosts
-        ups: dict[str, model.Link] = {f"up{host}": topology.uplink for host in range(hosts)}
-        downs = {f"down{host}": topology.downlink for host in range(hosts)}
-        pairs = [(a, b) for a in range(hosts) for b in range(hosts) if a != b]
-        return Wires(ups | downs, frozenset(ups), hosts, tuple(pairs), topology)
-    return _dumbbell(topology)
-
-
-def _dumbbell(topology: model.Dumbbell) -> Wires:
-    hosts = topology.left + topology.right
-    links: dict[str, model.Link] = {
-        "forward": topology.bottleneck,
-        "back": topology.back or topology.bottleneck,
-    }
-    delays = topology.left_delays_us or (0.0,)
-    for host in range(hosts):
-        extra = delays[host % len(delays)] if host < topology.left else 0.0
-        delay = {"delay_us": topology.edge.delay_us + extra}
-        links[f"up{host}"] = topology.edge.model_copy(update=delay)
-        inbound = {"queue_bytes": max(topology.edge.queue_bytes, 4 << 20)} | delay
-        links[f"down{host}"] = topology.edge.model_copy(update=inbound)
-    pairs = [(host, topology.left + host % topology.right) for host in range(topology.left)]
-    waits = frozenset(name for name in links if name.startswith("up"))
-    return Wires(links, waits, hosts, tuple(pairs), topology)
-
-
 class Built:
     """A `struct te_sim_config`, all that it points to, and the names behind its indices.
 
@@ -105,7 +41,9 @@ class Built:
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self.scenario = scenario
         self.wires = wires(scenario)
+        check(scenario, self.wires)
         self.link_names = list(self.wires.links)
+        self._link_numbers = {name: number for number, name in enumerate(self.link_names)}
         self.flows: list[tuple[int, Edge]] = []  # workload, hosts
         self._kept: list[Any] = []
         self._settings: list[model.Transport] = []
@@ -171,9 +109,6 @@ class Built:
 
     def _nodes(self) -> None:
         hosts = {int(number): host for number, host in self.scenario.hosts.items()}
-        for number in hosts:
-            if number >= self.wires.hosts:
-                raise ConfigError(f"hosts.{number} does not exist; there are {self.wires.hosts}")
         chosen = [hosts.get(i, self.scenario.host) for i in range(self.wires.hosts)]
         self._array("nodes", [_node(host) for host in chosen])
 
@@ -204,7 +139,7 @@ class Built:
                 self._settings.append(transport)
             settings = self._settings.index(transport)
             first = len(flows)
-            pairs = self._pairs(work)
+            pairs = self.wires.pairs(work)
             for place, pair in enumerate(pairs):
                 flows.append(self._one_flow(pair, index, settings, work, place))
                 self.flows.append((index, pair))
@@ -212,21 +147,8 @@ class Built:
         self._array("flows", flows)
         self._array("workloads", works)
 
-    def _pairs(self, work: model.Workload) -> list[Edge]:
-        if isinstance(work, model.Messages):
-            pairs = dict.fromkeys(
-                (min(each.source, each.target), max(each.source, each.target))
-                for each in work.messages
-            )
-            return list(work.pairs or pairs)
-        if work.pairs:
-            return list(work.pairs)
-        if isinstance(work, model.Incast) and isinstance(self.wires.topology, model.Star):
-            return [(host, 0) for host in range(1, self.wires.hosts)]
-        return list(self.wires.default_pairs)
-
     def _route(self, source: int, target: int) -> list[int]:
-        return [self.link_names.index(name) for name in self.wires.route(source, target)]
+        return [self._link_numbers[name] for name in self.wires.route(source, target)]
 
     def _one_flow(
         self, pair: Edge, workload: int, settings: int, work: model.Workload, place: int
@@ -332,12 +254,7 @@ class Built:
         self._array("events", sorted(events, key=lambda event: event["at_ns"]))
 
     def _targets(self, name: str) -> list[int]:
-        if name == "all":
-            return list(range(len(self.link_names)))
-        if name not in self.link_names:
-            known = ", ".join(self.link_names[:8])
-            raise ConfigError(f"incidents.link is {name!r}, allowed is all, {known} ...")
-        return [self.link_names.index(name)]
+        return list(self._link_numbers.values()) if name == "all" else [self._link_numbers[name]]
 
     def _events(self, incident: model.Incident) -> list[dict[str, Any]]:
         at = ns(incident.at_us)

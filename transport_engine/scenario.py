@@ -15,6 +15,7 @@ Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Rate: TypeAlias = Annotated[float, Field(ge=0, le=800)]
 Bytes: TypeAlias = Annotated[int, Field(ge=0, le=1 << 40)]
 MessageBytes: TypeAlias = Annotated[int, Field(ge=8, le=16 << 20)]
+Count: TypeAlias = Annotated[int, Field(ge=0, le=1 << 48)]
 Node: TypeAlias = Annotated[int, Field(ge=0, le=65535)]
 Lane: TypeAlias = Annotated[int, Field(ge=0, le=15)]
 Priority: TypeAlias = Annotated[int, Field(ge=0, le=7)]
@@ -59,7 +60,7 @@ class Link(Strict):
     )
     loss: Share = Field(default=0.0, description="Share of packets lost, each by itself.")
     bursts: Bursts | None = Field(default=None, description="Losses in bursts, on top.")
-    loss_packets: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+    loss_packets: tuple[Count, ...] = Field(
         default=(), description="Numbers of packets that are lost, counted from 0 on this link."
     )
     loss_mask: Annotated[int, Field(ge=0, lt=1 << 64)] = Field(
@@ -207,7 +208,8 @@ class Messages(Traffic):
     kind: Literal["messages"]
     messages: Annotated[tuple[Message, ...], Field(min_length=1)]
     reply_bytes: MessageBytes | None = Field(
-        default=None, description="Makes each a call, if given."
+        default=None,
+        description="Makes each that a client sends a call; absent `pairs`, it is the lower host.",
     )
 
 
@@ -218,9 +220,7 @@ class Calls(Traffic):
     window: Annotated[int, Field(ge=1, le=1 << 20)] = Field(
         default=1, description="Under way at a time."
     )
-    count: Annotated[int, Field(ge=0)] = Field(
-        default=0, description="On each flow; 0: until the time is over."
-    )
+    count: Count = Field(default=0, description="On each flow; 0: until the time is over.")
     request_bytes: MessageBytes = Field(default=1000, description="Of each request.")
     reply_bytes: MessageBytes = Field(default=1000, description="Of each reply.")
     lane: Lane = 0
@@ -234,9 +234,7 @@ class Bulk(Traffic):
     window: Annotated[int, Field(ge=1, le=1 << 20)] = Field(
         default=4, description="Under way at a time."
     )
-    count: Annotated[int, Field(ge=0)] = Field(
-        default=0, description="On each flow; 0: until the time is over."
-    )
+    count: Count = Field(default=0, description="On each flow; 0: until the time is over.")
     message_bytes: MessageBytes = Field(default=1 << 20, description="Of each message.")
     lane: Lane = 0
     priority: Priority = 0
@@ -246,16 +244,14 @@ class Poisson(Traffic):
     """Messages at random times, whatever became of those before."""
 
     kind: Literal["poisson"]
-    load: Annotated[float, Field(gt=0, le=2)] = Field(
+    load: Annotated[float, Field(ge=1e-6, le=2)] = Field(
         default=0.5, description="Share of the rate of each sending host's link, headers included."
     )
     sizes: Annotated[tuple[tuple[MessageBytes, Share], ...], Field(min_length=1)] = Field(
         default=((1000, 1.0),),
         description="Size and share of messages not longer, ascending up to 1; linear between.",
     )
-    count: Annotated[int, Field(ge=0)] = Field(
-        default=0, description="In all; 0: until time is over."
-    )
+    count: Count = Field(default=0, description="In all; 0: until time is over.")
     reply_bytes: MessageBytes | None = Field(
         default=None, description="Makes each a call, if given."
     )
@@ -268,7 +264,7 @@ class Incast(Traffic):
 
     kind: Literal["incast"]
     message_bytes: MessageBytes = Field(default=65536, description="Of each client.")
-    rounds: Annotated[int, Field(ge=1)] = Field(default=1, description="How often.")
+    rounds: Annotated[int, Field(ge=1, le=1 << 48)] = Field(default=1, description="How often.")
     gap_us: Time = Field(default=0.0, description="Between two rounds.")
     priority: Priority = 0
 
@@ -359,7 +355,7 @@ class Scenario(Strict):
     bin_us: Time = Field(default=0.0, description="Bins of each flow's goodput over time; 0: none.")
     topology: Annotated[Pair | Dumbbell | Star, Field(discriminator="kind")]
     host: Host = Field(default=Host(), description="All hosts but those in `hosts`.")
-    hosts: dict[Annotated[str, Field(pattern=r"^\d+$")], Host] = Field(
+    hosts: dict[Annotated[str, Field(pattern=r"^(0|[1-9]\d*)$")], Host] = Field(
         default={}, description="Hosts by number."
     )
     transport: Transport = Field(

@@ -76,8 +76,11 @@ def run(
     scenario: Scenario,
     seed: int | None = None,
     trace: Callable[[TraceLine], None] | None = None,
+    watch: Callable[[float, int], None] | None = None,
 ) -> Answer:
     """Runs a scenario to its end; `seed` takes the place of the scenario's own.
+
+    `watch` is told from time to time how far it is: microseconds, packets sent.
 
     Errors: ConfigError for what cannot be run.
     """
@@ -90,21 +93,30 @@ def run(
     if code != 0:
         raise error_of(code, ffi.string(why).decode())
     try:
-        _run(holder[0], trace)
+        for _ in _turns(holder[0]):
+            if trace is not None:
+                for line in _trace(holder[0]):
+                    trace(line)
+            if watch is not None:
+                watch(*_progress(holder[0]))
         return {"name": scenario.name, "seed": chosen} | _answer(holder[0], built)
     finally:
         lib.te_sim_close(holder[0])
 
 
-def _run(sim: Any, trace: Callable[[TraceLine], None] | None) -> None:
+def _turns(sim: Any) -> Iterator[None]:
     more = 1
     while more == 1:
         more = lib.te_sim_run(sim, _EVENTS_PER_TURN)
-        if trace is not None:
-            for line in _trace(sim):
-                trace(line)
+        yield
     if more < 0:
         raise error_of(more, "the simulation ran out of memory")
+
+
+def _progress(sim: Any) -> tuple[float, int]:
+    totals = ffi.new("struct te_sim_totals *")
+    lib.te_sim_totals(sim, totals)
+    return totals.now_ns / 1000, totals.packets_sent
 
 
 # ---- trace ----

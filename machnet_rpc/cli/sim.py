@@ -6,6 +6,7 @@ The schema of scenarios, the answer and the trace are described in docs/simulato
 import argparse
 import contextlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from machnet_rpc.cli.arguments import Commands
 from transport_engine import scenario, simulator
 from transport_engine.errors import ConfigError
 
+CLEAR_LINE = "\r\x1b[K"
 EPILOG = """\
 exit status: 0 the verdict is pass, 1 a promise was broken, 2 the scenario is wrong
 """
@@ -48,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
         trace = None
         if arguments.trace is not None:
             trace = _writer(arguments.trace, stack)
-        answer = simulator.run(loaded, arguments.seed, trace)
+        watch = _watch(loaded.duration_us, stack) if sys.stderr.isatty() else None
+        answer = simulator.run(loaded, arguments.seed, trace, watch)
     print(json.dumps(answer, indent=2))
     return 0 if answer["verdict"] == "pass" else 1
 
@@ -65,6 +68,18 @@ def _writer(path: Path, stack: contextlib.ExitStack) -> Callable[[dict[str, Any]
     except OSError as error:
         raise ConfigError(f"--trace {path}: {error.strerror}") from error
     return lambda line: print(json.dumps(line), file=file)
+
+
+def _watch(duration_us: float, stack: contextlib.ExitStack) -> Callable[[float, int], None]:
+    """A line on stderr that says how far a long run is; it is gone in the end."""
+    stack.callback(lambda: print(CLEAR_LINE, end="", file=sys.stderr, flush=True))
+    goal = f"{duration_us / 1000:,.0f}"
+
+    def show(now_us: float, packets: int) -> None:
+        line = f"{now_us / 1000:,.1f} ms (work ends by {goal} ms), {packets:,} packets"
+        print(f"{CLEAR_LINE}{line}", end="", file=sys.stderr, flush=True)
+
+    return show
 
 
 def _seed(text: str) -> int:

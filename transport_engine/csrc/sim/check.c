@@ -68,28 +68,28 @@ static bool check_link(const struct te_sim_link *link, uint32_t index, char *why
 
 static bool check_settings(const struct te_sim_settings *settings, uint32_t index, char *why) {
     const struct field fields[] = {
-        {"settings", index, "mtu_bytes", settings->mtu_bytes, MTU_BYTES_MIN, MTU_BYTES_MAX},
-        {"settings", index, "credit_bytes", settings->credit_bytes, settings->message_bytes_max,
+        {"transport", index, "mtu_bytes", settings->mtu_bytes, MTU_BYTES_MIN, MTU_BYTES_MAX},
+        {"transport", index, "credit_bytes", settings->credit_bytes, settings->message_bytes_max,
          UINT64_C(1) << 40},
-        {"settings", index, "message_bytes_max", settings->message_bytes_max, 1024,
+        {"transport", index, "message_bytes_max", settings->message_bytes_max, 1024,
          BODY_BYTES_MAX},
-        {"settings", index, "profile", settings->profile, 0, 1},
-        {"settings", index, "reopen_ns", settings->reopen_ns, 1, time_max_ns},
-        {"settings", index, "dead_ns", settings->dead_ns, 1, time_max_ns},
-        {"settings", index, "keep_alive_ns", settings->keep_alive_ns, 1, time_max_ns},
-        {"settings", index, "handshake_timeout_ns", settings->handshake_timeout_ns, 1,
+        {"transport", index, "profile", settings->profile, 0, 1},
+        {"transport", index, "reopen_ns", settings->reopen_ns, 1, time_max_ns},
+        {"transport", index, "dead_ns", settings->dead_ns, 1, time_max_ns},
+        {"transport", index, "keep_alive_ns", settings->keep_alive_ns, 1, time_max_ns},
+        {"transport", index, "handshake_timeout_ns", settings->handshake_timeout_ns, 1,
          time_max_ns},
     };
     if (!are_good(fields, COUNT(fields), why)) {
         return false;
     }
     if (settings->first_number != UINT64_MAX && settings->first_number >> 62) {
-        snprintf(why, TE_WHY_BYTES, "settings[%u].first_number is %" PRIu64 ", allowed is below "
+        snprintf(why, TE_WHY_BYTES, "transport[%u].first_number is %" PRIu64 ", allowed is below "
                  "2^62", index, settings->first_number);
         return false;
     }
     if (congestion_find(settings->congestion) == NULL) {
-        snprintf(why, TE_WHY_BYTES, "settings[%u].congestion is \"%s\", which is no algorithm of "
+        snprintf(why, TE_WHY_BYTES, "transport[%u].congestion is \"%s\", which is no algorithm of "
                  "this build", index, settings->congestion);
         return false;
     }
