@@ -1,8 +1,11 @@
 """docs/congestion.md names every constant of congestion control and loss, and its present value."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.sim import constants
+from tests.sim.variants import Toolchain, swarm_with
 
 
 def test_names_are_unique() -> None:
@@ -36,3 +39,13 @@ def test_what_cannot_be_told_is_said(expression: str) -> None:
 def test_variants_go_away_from_the_value() -> None:
     constant = constants.Constant("flow/x.c", "SHIFT", 3, " SHIFT = 3,")
     assert [each.wrong for each in constant.mutations()] == [" SHIFT = 1,", " SHIFT = 5,"]
+
+
+def test_a_changed_header_reaches_the_objects(tmp_path: Path) -> None:
+    headers = [each for each in constants.constants() if each.file == "flow/ledger.h"]
+    threshold = next(each for each in headers if each.name == "PACKET_THRESHOLD")
+    toolchain, seeds = Toolchain(tmp_path), range(2)
+    right = swarm_with(toolchain.library(), seeds)
+    wrong = swarm_with(toolchain.library(threshold.mutations()[0]), seeds)
+    assert [answer["verdict"] for answer in right + wrong] == ["pass"] * 4
+    assert right != wrong
