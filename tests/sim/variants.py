@@ -90,7 +90,8 @@ class Toolchain:
             overlay = self._overlay(mutation)
             objects = [self._mutated(each, mutation, overlay) for each in objects]
         hook = self.folder / "hook.c"
-        hook.write_text(CHECK_HOOK, encoding="utf-8")
+        if not hook.exists():  # several threads may build variants, once there is a right one
+            hook.write_text(CHECK_HOOK, encoding="utf-8")
         target = self.folder / f"{mutation.name if mutation else 'right'}.so"
         self._run(["-shared", "-o", str(target), f"-I{CSRC}", str(hook), *map(str, objects)])
         return Library(target, self._preload())
