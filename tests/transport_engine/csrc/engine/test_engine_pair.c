@@ -1,0 +1,92 @@
+/* Every call arrives once and whole, at any window and any loss; virtual time, seeded faults. */
+#include "test.h"
+
+#include "engine_pair.h"
+
+enum { CALLS = 1500, STEP_NS = 1000, STEPS_MAX = 10000000, BEGIN_NS = 1000000000 };
+
+static const uint32_t windows[] = {1, 2, 8, 32, 64, 256};
+
+/* Nothing moved: on to the next timer. */
+static uint64_t skip_idle(const struct engine_pair *pair, uint64_t now_ns) {
+    uint64_t client_ns = timers_next_ns(&pair->client->engine.timers);
+    uint64_t server_ns = timers_next_ns(&pair->server->engine.timers);
+    uint64_t next_ns = client_ns < server_ns ? client_ns : server_ns;
+    assert_true(next_ns != UINT64_MAX);
+    return next_ns > now_ns ? next_ns : now_ns;
+}
+
+/* Runs the plan to its end. Returns the virtual time that it took. */
+static uint64_t run(struct pair_plan *plan, struct te_stats *stats) {
+    plan->now_ns = BEGIN_NS;
+    struct engine_pair *pair = engine_pair_open(plan);
+    uint64_t now_ns = BEGIN_NS;
+    for (uint32_t steps = 0; !engine_pair_is_done(pair); steps++) {
+        assert_true(steps < STEPS_MAX);
+        bool moved = engine_pair_step(pair, now_ns) > 0;
+        now_ns = (moved ? now_ns : skip_idle(pair, now_ns)) + STEP_NS;
+    }
+    assert_string_equal(pair->wrong, "");
+    assert_int_equal(pair->server->count, plan->calls);
+    *stats = engine_pair_stats(pair);
+    engine_pair_close(pair, now_ns);
+    return now_ns - BEGIN_NS;
+}
+
+static struct pair_plan plan_of(uint32_t window, struct te_fault fault) {
+    struct pair_plan plan = {.calls = CALLS, .window = window, .size_bytes = 1024,
+                             .seed = 31 * window + fault.loss_ppm};
+    te_engine_config_init(&plan.config);
+    plan.config.pool_bytes = 16 << 20;
+    plan.config.flows_max = 16;
+    plan.config.fault = fault;
+    return plan;
+}
+
+static void calls_survive(struct te_fault fault, const char *congestion, uint8_t profile) {
+    for (size_t i = 0; i < sizeof windows / sizeof windows[0]; i++) {
+        struct pair_plan plan = plan_of(windows[i], fault);
+        struct te_stats stats;
+        plan.config.congestion = congestion;
+        plan.config.profile = profile;
+        run(&plan, &stats);
+        assert_int_equal(stats.faults_lost > 0, fault.loss_ppm > 0);
+        assert_int_equal(stats.datagrams_dropped_bad > 0, fault.corrupt_ppm > 0);
+    }
+}
+
+static void any_loss_at_any_window(void **state) {
+    (void)state;
+    const uint32_t losses_ppm[] = {0, 1000, 10000, 50000, 300000};
+    for (size_t i = 0; i < sizeof losses_ppm / sizeof losses_ppm[0]; i++) {
+        calls_survive((struct te_fault){.loss_ppm = losses_ppm[i]}, "swift", PROFILE_RACK);
+        calls_survive((struct te_fault){.loss_ppm = losses_ppm[i]}, "cubic", PROFILE_CLOUD);
+    }
+}
+
+static void all_faults_at_any_window(void **state) {
+    (void)state;
+    struct te_fault fault = {.loss_ppm = 50000, .duplicate_ppm = 50000, .corrupt_ppm = 50000,
+                             .reorder_ppm = 100000, .reorder_ns = 20000};
+    calls_survive(fault, "swift", PROFILE_RACK);
+    calls_survive(fault, "swift", PROFILE_CLOUD);
+}
+
+static void the_same_seed_gives_the_same_run(void **state) {
+    (void)state;
+    struct pair_plan plan = plan_of(8, (struct te_fault){.loss_ppm = 20000});
+    struct te_stats first, second;
+    uint64_t first_ns = run(&plan, &first);
+    uint64_t second_ns = run(&plan, &second);
+    assert_int_equal(first_ns, second_ns);
+    assert_memory_equal(&first, &second, sizeof first);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_loss_at_any_window),
+        cmocka_unit_test(all_faults_at_any_window),
+        cmocka_unit_test(the_same_seed_gives_the_same_run),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
