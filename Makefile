@@ -65,6 +65,10 @@ bench: build ## Compare with grpc.aio and plain streams; takes minutes
 	@flock $(STAMPS) $(MAKE) --silent $(STAMPS)/bench
 	@$(BIN)/python -m benchmarks.compare $(ARGS)
 
+.PHONY: loss
+loss: setup build ## What a lost packet costs, between engines in memory
+	@$(BIN)/python -m benchmarks.loss $(ARGS)
+
 .PHONY: fuzz
 fuzz: setup build ## Fuzz the parsers for TIME seconds each
 	@$(BIN)/python -m tests.fuzz.run --seconds $(TIME)

@@ -7,7 +7,6 @@ stands in the table are medians over the rounds, and the spread between rounds a
 import argparse
 import json
 import os
-import platform
 import select
 import socket
 import statistics
@@ -19,12 +18,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from benchmarks import page
 from benchmarks.contender import Place
 from benchmarks.contenders import CONTENDERS
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs/performance.md"
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 BASELINE = "grpc.aio"
 COLUMNS = (
     *("in flight", "transport", "calls/s", "noise", "× gRPC"),
@@ -182,7 +180,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
-    parser.add_argument("--write", action="store_true", help=f"into {PAGE.relative_to(ROOT)}")
+    parser.add_argument("--write", action="store_true", help=page.HELP)
     given = parser.parse_args()
     names: list[str] = []
     for name in given.only:
@@ -191,17 +189,11 @@ def main() -> int:
             names.append(name)
         else:
             print(f"without {name}: {missing}", file=sys.stderr)
-    machine = (
-        f"{os.cpu_count()} CPUs, Python {platform.python_version()}, Linux {platform.release()}"
-    )
-    table = f"1 KiB echo; {machine}; medians of {given.rounds} rounds.\n\n"
+    table = f"1 KiB echo; {page.machine()}; medians of {given.rounds} rounds.\n\n"
     table += markdown(compare(names, given.rounds))
     print(f"\n{table}")
     if given.write:
-        page = PAGE.read_text(encoding="utf-8")
-        before, _, rest = page.partition(BEGIN)
-        after = rest.partition(END)[2]
-        PAGE.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+        page.write("echo", table)
     return 0
 
 

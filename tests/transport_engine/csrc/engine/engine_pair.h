@@ -22,7 +22,7 @@
 enum pair_limit {
     PAIR_RING_BYTES = 1 << 20,
     PAIR_HEADS = 64,
-    PAIR_SIZE_MAX = 4096,
+    PAIR_SIZE_MAX = 2048,
     PAIR_WINDOW_MAX = PAIR_RING_BYTES / (PAIR_SIZE_MAX + sizeof(struct te_record)),
     PAIR_PAGE_BYTES = 1 << 16, /* random bytes, of which a call sends a piece */
     PAIR_PORT = 7000
