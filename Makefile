@@ -69,6 +69,10 @@ bench: build ## Compare with grpc.aio and plain streams; takes minutes
 loss: setup build ## What a lost packet costs, between engines in memory
 	@$(BIN)/python -m benchmarks.loss $(ARGS)
 
+.PHONY: wire
+wire: setup build ## A million messages per driver over a faulty path; needs root, takes minutes
+	@$(BIN)/python -m benchmarks.wire $(ARGS)
+
 .PHONY: fuzz
 fuzz: setup build ## Fuzz the parsers for TIME seconds each
 	@$(BIN)/python -m tests.fuzz.run --seconds $(TIME)
