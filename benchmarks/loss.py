@@ -117,19 +117,23 @@ def main() -> int:
     given = parser.parse_args()
     setting = Setting(given.profile, given.congestion, given.calls)
     rows: list[list[str]] = []
-    noises: list[float] = []
     missed: list[str] = []
+    spread = 0.0
     for window in WINDOWS:
-        runs = interleaved(setting, window, given.rounds if window == 1 else 1)
+        try:
+            runs = interleaved(setting, window, given.rounds if window == 1 else 1)
+        except RunFailedError as failed:
+            print(failed, file=sys.stderr)
+            return 1
         by_loss = shares(runs)
         rows += [row(loss, window, many, by_loss[loss]) for loss, many in runs.items()]
         if window == 1:
-            noises.append(noise(runs[0]))
-            missed += [f"{loss} ppm" for loss, bar in BARS.items() if by_loss[loss] < bar]
-        print(*rows[-len(BARS) :], sep="\n", flush=True)
+            spread = noise(runs[0])
+            missed = [f"{loss} ppm" for loss, bar in BARS.items() if by_loss[loss] < bar]
+        print(*(" ".join(cells) for cells in rows[-len(BARS) :]), sep="\n", flush=True)
     table = f"1 KiB calls, `{given.congestion}`, profile {given.profile}, one thread; "
     table += f"{page.machine()}. One in flight: medians of {given.rounds} rounds, noise "
-    table += f"{noises[0]:.0%}.\n\n{page.markdown(COLUMNS, rows)}"
+    table += f"{spread:.0%}.\n\n{page.markdown(COLUMNS, rows)}"
     print(f"\n{table}")
     if given.write:
         page.write("loss", table)
