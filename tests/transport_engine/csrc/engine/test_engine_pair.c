@@ -3,7 +3,8 @@
 
 #include "engine_pair.h"
 
-enum { CALLS = 1500, STEP_NS = 1000, STEPS_MAX = 10000000, BEGIN_NS = 1000000000 };
+enum { CALLS = 1500, STEP_NS = 1000, STEPS_MAX = 10000000, BEGIN_NS = 1000000000,
+       UNEVEN_STEPS_MAX = 6 /* for a call, which takes 3 */ };
 
 static const uint32_t windows[] = {1, 2, 8, 32, 64, 256};
 
@@ -82,11 +83,32 @@ static void the_same_seed_gives_the_same_run(void **state) {
     assert_memory_equal(&first, &second, sizeof first);
 }
 
+/* Hosts that look at their netif at uneven times seem to hold packets for all of a round trip. */
+static void uneven_polling_is_no_queue(void **state) {
+    (void)state;
+    for (uint32_t window = 1; window <= 8; window *= 8) {
+        struct pair_plan plan = plan_of(window, (struct te_fault){0});
+        struct prng prng = {window};
+        uint32_t steps = 0;
+        plan.config.profile = PROFILE_RACK;
+        plan.now_ns = BEGIN_NS;
+        struct engine_pair *pair = engine_pair_open(&plan);
+        for (uint64_t now_ns = BEGIN_NS; !engine_pair_is_done(pair); steps++) {
+            assert_true(steps < UNEVEN_STEPS_MAX * CALLS);
+            engine_pair_step(pair, now_ns);
+            now_ns += STEP_NS + prng_below(&prng, 10 * STEP_NS);
+        }
+        assert_string_equal(pair->wrong, "");
+        engine_pair_close(pair, BEGIN_NS);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_loss_at_any_window),
         cmocka_unit_test(all_faults_at_any_window),
         cmocka_unit_test(the_same_seed_gives_the_same_run),
+        cmocka_unit_test(uneven_polling_is_no_queue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
