@@ -30,6 +30,8 @@ static void init(struct flow *flow, const struct flow_config *config,
         .waiting_since_ns = now_ns,
         .close_deadline_ns = UINT64_MAX,
     };
+    send_queue_init(&flow->out, config->parameters.segment_bytes);
+    reassembly_init(&flow->in, config->parameters.segment_bytes, 0, 0);
     ledger_init(&flow->ledger, birth->first_number);
     rtt_init(&flow->rtt);
     pacer_init(&flow->pacer);
@@ -57,8 +59,6 @@ static void open_streams(struct flow *flow, const struct parameters *peer, uint6
 void flow_connect(struct flow *flow, const struct flow_config *config,
                   const struct flow_birth *birth, uint64_t now_ns) {
     init(flow, config, birth, now_ns);
-    send_queue_init(&flow->out, config->parameters.segment_bytes);
-    reassembly_init(&flow->in, config->parameters.segment_bytes, 0, 0);
     flow->state = FLOW_CONNECTING;
 }
 

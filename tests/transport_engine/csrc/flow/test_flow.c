@@ -290,6 +290,28 @@ static void refusals_are_of_a_few_kinds(void **state) {
     }
 }
 
+/* Such a flow never opens; it owns nothing of the store that it could give back. */
+static void bad_parameters_open_nothing(void **state) {
+    (void)state;
+    struct pair *pair = pair_open(1);
+    const uint8_t body[16] = {0}; /* segments of 0 bytes */
+    struct packet init = {.type = PACKET_INIT, .source_id = 5, .number = 1, .body = body,
+                          .body_bytes = sizeof body};
+    struct flow_birth birth = pair_birth(pair, 2, 1);
+    pair_establish(pair);
+    assert_true(pair_send(pair, CLIENT, 1, 100, 0)); /* in the first place of each pool */
+    struct flow flow;
+    flow_accept(&flow, &pair->config, &birth, &init, pair->now_ns);
+    assert_int_equal(flow.state, FLOW_CLOSED);
+    assert_int_equal(flow.reason, TE_R_PROTOCOL);
+    assert_null(reassembly_ready(&flow.in, &pair->store));
+    assert_true(flow_is_over(&flow));
+    flow_fini(&flow, &pair->store);
+    assert_int_equal(pair->flows[CLIENT].out.message_count, 1);
+    assert_int_equal(pair->store.outgoing.free_count, PAIR_BLOCKS - 1);
+    pair_close(pair);
+}
+
 static void reset_ends_the_flow(void **state) {
     (void)state;
     struct pair *pair = pair_open(1);
@@ -350,6 +372,7 @@ int main(void) {
         cmocka_unit_test(ecn_marks_are_reported),
         cmocka_unit_test(reordering_is_learnt),
         cmocka_unit_test(refusals_are_of_a_few_kinds),
+        cmocka_unit_test(bad_parameters_open_nothing),
         cmocka_unit_test(reset_ends_the_flow),
         cmocka_unit_test(exhausted_memory_loses_nothing),
     };
