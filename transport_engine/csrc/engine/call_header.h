@@ -31,7 +31,7 @@ static inline bool call_header_read(const uint8_t *bytes, struct te_record *reco
         .progress = bytes[28],
     };
     return record->kind >= TE_REQUEST && record->kind <= TE_APP_KIND_LAST &&
-           (record->flags & (TE_FIRST | TE_LAST)) == 0 && bytes[29] == 0 && bytes[30] == 0 &&
+           (record->flags & ~(TE_ERROR | TE_METADATA)) == 0 && bytes[29] == 0 && bytes[30] == 0 &&
            bytes[31] == 0;
 }
 
