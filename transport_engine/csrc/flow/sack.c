@@ -26,10 +26,16 @@ static void remove_range(struct sack *sack, uint32_t i) {
             (sack->count - i) * sizeof sack->ranges[0]);
 }
 
+/* Drops the oldest range. The floor never falls: a number that arrives with the frame that raised
+ * it is acknowledged from below it. */
+static void forget_oldest(struct sack *sack) {
+    uint64_t above = sack->ranges[--sack->count].last + 1;
+    sack->floor = above > sack->floor ? above : sack->floor;
+}
+
 static void insert_range(struct sack *sack, uint32_t i, uint64_t number) {
     if (sack->count == ACK_RANGES_MAX) {
-        sack->count--;
-        sack->floor = sack->ranges[sack->count].last + 1;
+        forget_oldest(sack);
         if (number < sack->floor) {
             return;
         }
@@ -61,8 +67,7 @@ void sack_add(struct sack *sack, uint64_t number) {
 
 void sack_forget(struct sack *sack, uint64_t number) {
     while (sack->count > 1 && sack->ranges[sack->count - 1].last <= number) {
-        sack->floor = sack->ranges[sack->count - 1].last + 1;
-        sack->count--;
+        forget_oldest(sack);
     }
 }
 

@@ -69,11 +69,32 @@ static void forgets_what_the_peer_knows(void **state) {
     assert_int_equal(ack.ranges[0].last, 9);
 }
 
+/* A packet may carry the acknowledgement that raises the floor above its own number. */
+static void the_floor_never_falls(void **state) {
+    (void)state;
+    struct sack sack;
+    sack_init(&sack, 0);
+    sack_add(&sack, 1);
+    sack_add(&sack, 5);
+    sack_add(&sack, 6);
+    sack_add(&sack, 9);
+    assert_false(sack_has(&sack, 3));
+    sack_forget(&sack, 9);
+    assert_int_equal(sack.floor, 7);
+    sack_add(&sack, 3);
+    assert_int_equal(sack.ranges[1].last, 3); /* the peer is told */
+    sack_forget(&sack, 9);
+    assert_int_equal(sack.count, 1);
+    assert_int_equal(sack.floor, 7);
+    assert_true(sack_has(&sack, 6));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_a_set),
         cmocka_unit_test(overflow_forgets_the_oldest),
         cmocka_unit_test(forgets_what_the_peer_knows),
+        cmocka_unit_test(the_floor_never_falls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
