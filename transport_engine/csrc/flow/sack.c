@@ -45,6 +45,15 @@ static void insert_range(struct sack *sack, uint32_t i, uint64_t number) {
     sack->count++;
 }
 
+static void shorten(struct sack *sack) {
+    struct ack_range *newest = &sack->ranges[0];
+    if (newest->last - newest->first >= SACK_SPAN_MAX) {
+        newest->first = newest->last - SACK_SPAN_MAX / 2;
+        sack->floor = newest->first;
+        sack->count = 1;
+    }
+}
+
 void sack_add(struct sack *sack, uint64_t number) {
     uint32_t i = 0;
     while (i < sack->count && number < sack->ranges[i].first) {
@@ -60,6 +69,7 @@ void sack_add(struct sack *sack, uint64_t number) {
     }
     if (i < sack->count && sack->ranges[i].last + 1 == number) {
         sack->ranges[i].last = number;
+        shorten(sack);
         return;
     }
     insert_range(sack, i, number);

@@ -2,7 +2,8 @@
  *
  * Shape: at most ACK_RANGES_MAX ranges, newest first. When more are needed the oldest is
  * forgotten and packets below the floor count as duplicates: their bytes come again under a new
- * number.
+ * number. Of a newest range that grows without end only the upper part is kept, so that lengths
+ * fit their field and the floor follows for as long as the flow lives.
  */
 #ifndef FLOW_SACK_H
 #define FLOW_SACK_H
@@ -11,6 +12,8 @@
 #include <stdint.h>
 
 #include "flow/packet.h"
+
+enum { SACK_SPAN_MAX = 1 << 20 }; /* numbers in the newest range */
 
 struct sack {
     uint64_t floor; /* all numbers below are treated as received */

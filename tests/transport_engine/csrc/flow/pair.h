@@ -39,7 +39,7 @@ struct pair {
     uint64_t packets, bytes;
 };
 
-static struct pair *pair_open(uint64_t seed) {
+static inline struct pair *pair_open(uint64_t seed) {
     struct pair *pair = calloc(1, sizeof *pair);
     size_t bytes = store_bytes(PAIR_BLOCKS);
     pair->memory = aligned_alloc(BLOCK_BYTES, bytes);
@@ -67,17 +67,17 @@ static struct pair *pair_open(uint64_t seed) {
     return pair;
 }
 
-static struct flow_birth pair_birth(struct pair *pair, uint16_t local, uint16_t remote) {
+static inline struct flow_birth pair_birth(struct pair *pair, uint16_t local, uint16_t remote) {
     return (struct flow_birth){{{0}, local, 0}, {{0}, remote, 0}, prng_next(&pair->prng) | 1,
                                prng_next(&pair->prng) >> 2};
 }
 
-static void pair_connect(struct pair *pair) {
+static inline void pair_connect(struct pair *pair) {
     struct flow_birth birth = pair_birth(pair, 1, 2);
     flow_connect(&pair->flows[CLIENT], &pair->config, &birth, pair->now_ns);
 }
 
-static void pair_close(struct pair *pair) {
+static inline void pair_close(struct pair *pair) {
     flow_fini(&pair->flows[CLIENT], &pair->store);
     if (pair->has_server) {
         flow_fini(&pair->flows[SERVER], &pair->store);
@@ -91,7 +91,7 @@ static void pair_close(struct pair *pair) {
     free(pair);
 }
 
-static void pair_post(struct pair *pair, int to, const uint8_t *bytes, size_t size_bytes) {
+static inline void pair_post(struct pair *pair, int to, const uint8_t *bytes, size_t size_bytes) {
     assert_true(pair->link_count < LINK_MAX);
     struct in_flight *packet = &pair->link[pair->link_count++];
     packet->arrives_ns = pair->now_ns + pair->delay_ns +
@@ -105,7 +105,7 @@ static void pair_post(struct pair *pair, int to, const uint8_t *bytes, size_t si
     }
 }
 
-static void pair_transmit(struct pair *pair, int from) {
+static inline void pair_transmit(struct pair *pair, int from) {
     uint8_t bytes[PACKET_BYTES_MAX];
     size_t size_bytes;
     while ((size_bytes = flow_transmit(&pair->flows[from], &pair->store, pair->now_ns, bytes))) {
@@ -122,7 +122,7 @@ static void pair_transmit(struct pair *pair, int from) {
     }
 }
 
-static void pair_arrive(struct pair *pair, struct in_flight *packet) {
+static inline void pair_arrive(struct pair *pair, struct in_flight *packet) {
     struct packet parsed;
     struct flow *flow = &pair->flows[packet->to];
     if (!packet_parse(packet->bytes, packet->size_bytes, &parsed)) {
@@ -140,7 +140,7 @@ static void pair_arrive(struct pair *pair, struct in_flight *packet) {
     flow_receive(flow, &pair->store, &parsed, pair->now_ns);
 }
 
-static uint64_t pair_next_ns(const struct pair *pair) {
+static inline uint64_t pair_next_ns(const struct pair *pair) {
     uint64_t next_ns = UINT64_MAX;
     for (int i = 0; i < pair->link_count; i++) {
         next_ns = pair->link[i].arrives_ns < next_ns ? pair->link[i].arrives_ns : next_ns;
@@ -155,7 +155,7 @@ static uint64_t pair_next_ns(const struct pair *pair) {
 }
 
 /* Moves to the next event and lets everything happen. False: nothing will ever happen again. */
-static bool pair_step(struct pair *pair) {
+static inline bool pair_step(struct pair *pair) {
     uint64_t next_ns = pair_next_ns(pair);
     if (next_ns == UINT64_MAX) {
         return false;
@@ -179,7 +179,7 @@ static bool pair_step(struct pair *pair) {
     return true;
 }
 
-static void pair_establish(struct pair *pair) {
+static inline void pair_establish(struct pair *pair) {
     pair_connect(pair);
     for (int i = 0; i < 1000 && pair->flows[CLIENT].state == FLOW_CONNECTING; i++) {
         assert_true(pair_step(pair));
@@ -188,11 +188,11 @@ static void pair_establish(struct pair *pair) {
 }
 
 /* The byte of message `message` at `offset`: a function of both, so that a mix-up is seen. */
-static uint8_t pair_byte(uint32_t message, uint32_t offset) {
+static inline uint8_t pair_byte(uint32_t message, uint32_t offset) {
     return (uint8_t)((message * 2654435761u ^ offset * 40503u) >> 7);
 }
 
-static bool pair_send(struct pair *pair, int from, uint32_t message, uint32_t size_bytes,
+static inline bool pair_send(struct pair *pair, int from, uint32_t message, uint32_t size_bytes,
                       uint8_t lane) {
     uint8_t *bytes = malloc(size_bytes);
     for (uint32_t i = 0; i < size_bytes; i++) {
@@ -207,7 +207,7 @@ static bool pair_send(struct pair *pair, int from, uint32_t message, uint32_t si
 }
 
 /* Takes the next message that is ready at `side`. Returns its number, or UINT32_MAX. */
-static uint32_t pair_take(struct pair *pair, int side) {
+static inline uint32_t pair_take(struct pair *pair, int side) {
     struct flow *flow = &pair->flows[side];
     const struct incoming *message = reassembly_ready(&flow->in, &pair->store);
     if (message == NULL) {
@@ -226,6 +226,38 @@ static uint32_t pair_take(struct pair *pair, int side) {
     free(bytes);
     flow_release(flow, &pair->store);
     return number;
+}
+
+/* Sends `count` messages each way and takes each exactly once. */
+static inline void exchange(struct pair *pair, uint32_t count, uint32_t size_max, uint8_t lane) {
+    uint8_t *seen = calloc(2, count);
+    uint32_t next[2] = {0, 0};
+    uint32_t taken[2] = {0, 0};
+    uint32_t last[2] = {UINT32_MAX, UINT32_MAX};
+    for (uint64_t steps = 0; taken[0] < count || taken[1] < count; steps++) {
+        assert_true(steps < 2000000);
+        for (int side = 0; side < 2; side++) {
+            while (next[side] < count && pair->flows[side].out.message_count < 32) {
+                uint32_t size = 4 + prng_below(&pair->prng, size_max);
+                assert_true(pair_send(pair, side, next[side]++, size, lane));
+            }
+            pair_transmit(pair, side);
+        }
+        assert_true(pair_step(pair));
+        for (int side = 0; side < 2; side++) {
+            uint32_t number;
+            while ((number = pair_take(pair, side)) != UINT32_MAX) {
+                assert_true(number < count);
+                assert_int_equal(seen[(uint32_t)side * count + number]++, 0);
+                assert_true(lane == 0 || number == last[side] + 1);
+                last[side] = number;
+                taken[side]++;
+            }
+        }
+        assert_int_equal(pair->flows[CLIENT].state, FLOW_OPEN);
+        assert_int_equal(pair->flows[SERVER].state, FLOW_OPEN);
+    }
+    free(seen);
 }
 
 #endif

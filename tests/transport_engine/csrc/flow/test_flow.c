@@ -36,38 +36,6 @@ static void handshake_gives_up(void **state) {
     pair_close(pair);
 }
 
-/* Sends `count` messages each way and takes each exactly once. */
-static void exchange(struct pair *pair, uint32_t count, uint32_t size_max, uint8_t lane) {
-    uint8_t *seen = calloc(2, count);
-    uint32_t next[2] = {0, 0};
-    uint32_t taken[2] = {0, 0};
-    uint32_t last[2] = {UINT32_MAX, UINT32_MAX};
-    for (uint64_t steps = 0; taken[0] < count || taken[1] < count; steps++) {
-        assert_true(steps < 2000000);
-        for (int side = 0; side < 2; side++) {
-            while (next[side] < count && pair->flows[side].out.message_count < 32) {
-                uint32_t size = 4 + prng_below(&pair->prng, size_max);
-                assert_true(pair_send(pair, side, next[side]++, size, lane));
-            }
-            pair_transmit(pair, side);
-        }
-        assert_true(pair_step(pair));
-        for (int side = 0; side < 2; side++) {
-            uint32_t number;
-            while ((number = pair_take(pair, side)) != UINT32_MAX) {
-                assert_true(number < count);
-                assert_int_equal(seen[(uint32_t)side * count + number]++, 0);
-                assert_true(lane == 0 || number == last[side] + 1);
-                last[side] = number;
-                taken[side]++;
-            }
-        }
-        assert_int_equal(pair->flows[CLIENT].state, FLOW_OPEN);
-        assert_int_equal(pair->flows[SERVER].state, FLOW_OPEN);
-    }
-    free(seen);
-}
-
 static void messages_arrive_once_whole(void **state) {
     (void)state;
     struct pair *pair = pair_open(1);

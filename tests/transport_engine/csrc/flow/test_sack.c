@@ -89,12 +89,47 @@ static void the_floor_never_falls(void **state) {
     assert_true(sack_has(&sack, 6));
 }
 
+/* A flow may live for more packets than the length of a range can say. */
+static void an_endless_range_keeps_its_upper_part(void **state) {
+    (void)state;
+    struct sack sack;
+    sack_init(&sack, 0);
+    sack_add(&sack, 0);
+    for (uint64_t number = 2; number < 3 * SACK_SPAN_MAX; number++) {
+        assert_false(sack_has(&sack, number));
+        sack_add(&sack, number);
+        assert_int_equal(sack.ranges[0].last, number);
+        assert_true(number - sack.ranges[0].first < SACK_SPAN_MAX);
+        assert_true(sack_has(&sack, number));
+    }
+    assert_int_equal(sack.count, 1);
+    assert_int_equal(sack.floor, sack.ranges[0].first);
+    assert_true(sack.floor >= 2 * SACK_SPAN_MAX);
+    assert_true(sack_has(&sack, 1)); /* too late, as below any floor */
+}
+
+/* A number that would be the oldest of too many ranges is forgotten with them. */
+static void a_full_table_takes_no_older_number(void **state) {
+    (void)state;
+    struct sack sack;
+    sack_init(&sack, 0);
+    for (uint64_t i = 0; i < ACK_RANGES_MAX; i++) {
+        sack_add(&sack, 10 + 2 * i);
+    }
+    sack_add(&sack, 5);
+    assert_int_equal(sack.floor, 11);
+    assert_int_equal(sack.count, ACK_RANGES_MAX - 1);
+    assert_int_equal(sack.ranges[ACK_RANGES_MAX - 2].first, 12);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_a_set),
         cmocka_unit_test(overflow_forgets_the_oldest),
         cmocka_unit_test(forgets_what_the_peer_knows),
         cmocka_unit_test(the_floor_never_falls),
+        cmocka_unit_test(an_endless_range_keeps_its_upper_part),
+        cmocka_unit_test(a_full_table_takes_no_older_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
