@@ -9,6 +9,9 @@
 #include "base/bytes.h"
 #include "ip/checksum.h"
 #include "ip/host.h"
+#include "ip/icmp.h"
+#include "ip/ipv4.h"
+#include "ip/ipv6.h"
 
 enum { INPUT_BYTES_MAX = 4096, POLLS_MAX = 2 * HOST_WAITING_MAX };
 
@@ -19,7 +22,8 @@ enum choice {
     OUR_TYPE = 8,
     OUR_ADDRESS = 16,
     ARP = 32,
-    SEALED = 64
+    SEALED = 64,
+    ICMP = 128
 };
 
 static const uint8_t ipv4_address[16] = {[10] = 0xff, [11] = 0xff, 10, 0, 0, 1};
@@ -47,6 +51,28 @@ static void put(uint8_t *frame, size_t size_bytes, size_t at, const void *field,
     }
 }
 
+static void seal_ipv4(const struct host *host, uint8_t *frame, size_t size_bytes) {
+    size_t header_bytes = size_bytes > 14 ? (size_t)(frame[14] & 15) * 4 : 0;
+    if (host->ipv4 && header_bytes >= 20 && 14 + header_bytes <= size_bytes) {
+        store_u16(frame + 24, 0);
+        uint64_t sum = checksum_add(0, frame + 14, header_bytes);
+        store_u16(frame + 24, (uint16_t)~checksum_fold(sum));
+    }
+}
+
+/* ICMP from a neighbour, with the right checksum. */
+static void put_icmp(const struct host *host, uint8_t *frame, size_t size_bytes) {
+    struct ip_header ip;
+    put(frame, size_bytes, host->ipv4 ? 22 : 21, "\xff", 1);
+    put(frame, size_bytes, host->ipv4 ? 23 : 20, host->ipv4 ? "\x01" : "\x3a", 1);
+    seal_ipv4(host, frame, size_bytes);
+    if (size_bytes > 14 && (host->ipv4 ? ipv4_parse(frame + 14, size_bytes - 14, &ip)
+                                       : ipv6_parse(frame + 14, size_bytes - 14, &ip)) ==
+                               VERDICT_OK && ip.payload_bytes >= ICMP_HEADER_BYTES) {
+        icmp_seal(ip.payload, &ip);
+    }
+}
+
 static void put_right(const struct host *host, uint8_t choice, uint8_t *frame, size_t size_bytes) {
     uint16_t type = choice & ARP ? ETHERNET_ARP : host->ipv4 ? ETHERNET_IPV4 : ETHERNET_IPV6;
     if (choice & OUR_MAC) {
@@ -61,11 +87,12 @@ static void put_right(const struct host *host, uint8_t choice, uint8_t *frame, s
     } else if (choice & OUR_ADDRESS) {
         put(frame, size_bytes, 38, ipv6_address, 16);
     }
-    size_t header_bytes = size_bytes > 14 ? (size_t)(frame[14] & 15) * 4 : 0;
-    if (choice & SEALED && header_bytes >= 20 && 14 + header_bytes <= size_bytes) {
-        store_u16(frame + 24, 0);
-        uint64_t sum = checksum_add(0, frame + 14, header_bytes);
-        store_u16(frame + 24, (uint16_t)~checksum_fold(sum));
+    if (choice & ARP) {
+        put(frame, size_bytes, 14, "\x00\x01\x08\x00\x06\x04", 6);
+    } else if (choice & ICMP) {
+        put_icmp(host, frame, size_bytes);
+    } else if (choice & SEALED) {
+        seal_ipv4(host, frame, size_bytes);
     }
 }
 

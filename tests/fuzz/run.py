@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from tests.c_builds import FUZZ, FUZZ_GCC, CBuild, run_program
+from tests.fuzz import seeds
 
 FOLDER = Path(__file__).parent
 TARGETS = sorted(path.stem for path in FOLDER.glob("fuzz_*.c"))
@@ -27,9 +28,12 @@ def fuzz(target: str, limits: list[str], timeout_s: float) -> subprocess.Complet
     program = build.program(f"tests/fuzz/{target}")
     corpus = build.folder / "corpus" / target
     corpus.mkdir(parents=True, exist_ok=True)
+    seeds.write(target, corpus)
     argv = [str(program), *limits]
     if build is FUZZ:
         argv += [f"-max_len={INPUT_BYTES_MAX}", f"-artifact_prefix={corpus}/", str(corpus)]
+    else:
+        argv += map(str, sorted(corpus.glob("seed-*")))
     return run_program(argv, timeout_s)
 
 

@@ -1,12 +1,14 @@
 /* Drives a libFuzzer target without libFuzzer: replays the files it is given, then tries seeded
  * random byte strings of every length up to BYTES_MAX.
  *
- * Takes libFuzzer's own arguments -runs=N and -seed=N, so that one command line serves both.
+ * Takes libFuzzer's own arguments -runs=N, -max_total_time=SECONDS and -seed=N, so that one command
+ * line serves both.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/prng.h"
 
@@ -37,11 +39,11 @@ static void replay(const char *path) {
     try_bytes(bytes, size_bytes);
 }
 
-static void try_random(uint64_t runs, uint64_t seed) {
+static void try_random(uint64_t runs, uint64_t seed, time_t end) {
     static uint8_t bytes[BYTES_MAX];
     struct prng prng;
     prng_init(&prng, seed);
-    for (uint64_t run = 0; run < runs; run++) {
+    for (uint64_t run = 0; run < runs && time(NULL) < end; run++) {
         size_t size_bytes = (size_t)(prng_next(&prng) % (BYTES_MAX + 1));
         for (size_t at = 0; at < size_bytes; at += sizeof(uint64_t)) {
             uint64_t word = prng_next(&prng);
@@ -55,15 +57,18 @@ static void try_random(uint64_t runs, uint64_t seed) {
 int main(int argc, char **argv) {
     uint64_t runs = 0;
     uint64_t seed = 1;
+    time_t seconds = INT32_MAX;
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "-runs=", 6) == 0) {
             runs = strtoull(argv[i] + 6, NULL, 10);
         } else if (strncmp(argv[i], "-seed=", 6) == 0) {
             seed = strtoull(argv[i] + 6, NULL, 10);
+        } else if (strncmp(argv[i], "-max_total_time=", 16) == 0) {
+            seconds = (time_t)strtoull(argv[i] + 16, NULL, 10);
         } else if (argv[i][0] != '-') {
             replay(argv[i]);
         }
     }
-    try_random(runs, seed);
+    try_random(runs, seed, time(NULL) + seconds);
     return 0;
 }
