@@ -16,7 +16,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from benchmarks import page
-from tests.c_builds import PLAIN
+from tests.c_builds import RELEASE
 
 PROGRAM = "tests/transport_engine/csrc/engine_calls"
 SIZE_BYTES = 1024
@@ -65,7 +65,7 @@ class RunFailedError(Exception):
 def run_once(setting: Setting, loss_ppm: int, window: int, seed: int) -> Run:
     """One run of the program."""
     numbers = (loss_ppm, window, SIZE_BYTES, setting.calls, seed, PROFILES.index(setting.profile))
-    argv = [str(PLAIN.program(PROGRAM)), *map(str, numbers), setting.congestion]
+    argv = [str(RELEASE.program(PROGRAM)), *map(str, numbers), setting.congestion]
     done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=RUN_TIMEOUT_S)
     if done.returncode != 0:
         raise RunFailedError(f"{' '.join(argv)}: exit {done.returncode}: {done.stderr.strip()}")

@@ -72,7 +72,11 @@ class CBuild:
 
 ADDRESS = CBuild("asan", "address,undefined", options=("-Dunit_tests=enabled",))
 THREAD = CBuild("tsan", "thread", options=("-Dunit_tests=enabled", "-Ddpdk=disabled"))
-PLAIN = CBuild("plain", "none", options=("-Dunit_tests=enabled", "-Ddpdk=disabled"))
+RELEASE = CBuild(
+    "release",
+    "none",
+    options=("-Dunit_tests=enabled", "-Ddpdk=disabled", "-Doptimization=2", "-Ddebug=false"),
+)
 FUZZ = CBuild("fuzz", "address,undefined", "clang-14", ("-Dfuzz=enabled", "-Ddpdk=disabled"))
 # Where there is no clang: the same targets under gcc with tests/fuzz/standalone.c.
 FUZZ_GCC = CBuild("fuzz-gcc", "address,undefined", options=("-Dfuzz=enabled", "-Ddpdk=disabled"))
