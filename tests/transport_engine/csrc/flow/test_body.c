@@ -55,6 +55,16 @@ static void says_when_the_pool_is_empty(void **state) {
     assert_true(body_write(&body, &blocks, 0, bytes, 2 * BLOCK_BYTES));
     body_fini(&body, &blocks);
     assert_int_equal(blocks.free_count, 3);
+    uint32_t taken[3] = {pool_take(&blocks), pool_take(&blocks), pool_take(&blocks)};
+    body_init(&body, sizeof bytes);
+    assert_false(body_write(&body, &blocks, 0, bytes, 1)); /* not even an index block */
+    pool_give(&blocks, taken[0]);
+    assert_false(body_write(&body, &blocks, 0, bytes, 1));
+    body_fini(&body, &blocks);
+    body_init(&body, BLOCK_BYTES);
+    assert_true(body_write(&body, &blocks, 0, bytes, BLOCK_BYTES));
+    body_fini(&body, &blocks);
+    assert_int_equal(blocks.free_count, 1);
     free(memory);
 }
 

@@ -66,6 +66,15 @@ static void violations_are_refused(void **state) {
     assert_int_equal(receive(0, 0, 10, 10), REASSEMBLY_VIOLATION); /* two messages of one id */
     assert_int_equal(receive(MESSAGE_WINDOW, 0, 10, 10), REASSEMBLY_VIOLATION); /* far ahead */
     assert_int_equal(receive(5, 0, SEGMENT, (1 << 20) + 1), REASSEMBLY_VIOLATION); /* too long */
+    assert_int_equal(receive(5, 0, SEGMENT + 1, SEGMENT + 1), REASSEMBLY_VIOLATION);
+    struct message_frame frame = {.offset_bytes = SEGMENT, .total_bytes = 2 * SEGMENT, .lane = 1,
+                                  .size_bytes = SEGMENT, .bytes = bytes};
+    assert_int_equal(reassembly_receive(&in, &store, &frame), REASSEMBLY_VIOLATION); /* lane */
+    frame.lane = 0;
+    frame.lane_sequence = 1;
+    assert_int_equal(reassembly_receive(&in, &store, &frame), REASSEMBLY_VIOLATION);
+    frame.lane_sequence = 0;
+    assert_int_equal(reassembly_receive(&in, &store, &frame), REASSEMBLY_STORED);
 }
 
 static void credit_is_enforced(void **state) {
@@ -121,6 +130,44 @@ static void memory_runs_out_without_harm(void **state) {
     assert_int_equal(receive(1, 0, SEGMENT, 2 * SEGMENT), REASSEMBLY_STORED);
 }
 
+/* Leaves `count` blocks free; the others come back with give_back. */
+static uint32_t hostages[BLOCKS];
+static int hostage_count;
+
+static void leave(struct pool *pool, uint32_t count) {
+    hostage_count = 0;
+    while (pool->free_count > count) {
+        hostages[hostage_count++] = pool_take(pool);
+    }
+}
+
+static void give_back(struct pool *pool) {
+    while (hostage_count > 0) {
+        pool_give(pool, hostages[--hostage_count]);
+    }
+}
+
+/* Wherever memory ends, a later copy repairs it. */
+static void each_shortage_is_repaired(void **state) {
+    (void)state;
+    uint32_t total = 100 * SEGMENT; /* its sets of segments need a block */
+    in.units_limit = 100;
+    for (int tries = 0; tries < 4; tries++) { /* map, sets, index, data: what was had is kept */
+        leave(&store.blocks, tries > 0);
+        assert_int_equal(receive(0, 0, SEGMENT, total), REASSEMBLY_NO_MEMORY);
+        give_back(&store.blocks);
+    }
+    leave(&store.blocks, 1);
+    assert_int_equal(receive(0, 0, SEGMENT, total), REASSEMBLY_STORED);
+    give_back(&store.blocks);
+    assert_int_equal(in.units_started, 25); /* once */
+    leave(&store.incoming, 0);
+    assert_int_equal(receive(1, 0, 10, 10), REASSEMBLY_NO_MEMORY);
+    assert_int_equal(receive(1, 0, SEGMENT, total), REASSEMBLY_NO_MEMORY);
+    give_back(&store.incoming);
+    assert_int_equal(receive(1, 0, 10, 10), REASSEMBLY_STORED);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(duplicates_are_told_apart, set_up, tear_down),
@@ -129,6 +176,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(lanes_keep_their_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lane_sequence_wraps, set_up, tear_down),
         cmocka_unit_test_setup_teardown(memory_runs_out_without_harm, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(each_shortage_is_repaired, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,162 @@
+/* The ends of a flow: asked for, told by the peer, or forced by what the peer sends. */
+#include "flow/pair.h"
+
+static struct pair *pair;
+static struct flow *client;
+static struct flow *server;
+
+static int set_up(void **state) {
+    (void)state;
+    pair = pair_open(1);
+    client = &pair->flows[CLIENT];
+    server = &pair->flows[SERVER];
+    pair_establish(pair);
+    exchange(pair, 5, 100, 0);
+    while (client->ledger.count + server->ledger.count > 0) {
+        assert_true(pair_step(pair));
+    }
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    pair_close(pair);
+    return 0;
+}
+
+/* Hands the server a packet of the client's with this body. */
+static void receive(const uint8_t *body, size_t body_bytes) {
+    struct packet packet = {.type = PACKET_DATA, .number = client->ledger.next_number++,
+                            .body = body, .body_bytes = (uint32_t)body_bytes};
+    flow_receive(server, &pair->store, &packet, pair->now_ns);
+}
+
+static void receive_close(uint16_t reason) {
+    uint8_t body[CLOSE_BYTES];
+    receive(body, frame_write_close(body, reason));
+}
+
+static void step_until_closed(const struct flow *flow) {
+    for (int i = 0; flow->state != FLOW_CLOSED; i++) {
+        assert_true(i < 10000 && pair_step(pair));
+    }
+}
+
+static void a_close_gives_its_reason(void **state) {
+    (void)state;
+    for (uint16_t reason = 0; reason < 300; reason++) {
+        bool is_kept = reason == TE_R_ENGINE_STOPPED || reason == TE_R_NO_RESOURCES ||
+                       reason == TE_R_PROTOCOL;
+        struct flow before = *server;
+        receive_close(reason);
+        if (reason == TE_R_NONE) {
+            assert_int_equal(server->state, FLOW_OPEN);
+        } else {
+            assert_int_equal(server->state, FLOW_CLOSED);
+            assert_int_equal(server->reason, is_kept ? reason : TE_R_PEER_CLOSED);
+            assert_false(flow_is_over(server)); /* one acknowledgement is due */
+            uint8_t out[PACKET_BYTES_MAX];
+            assert_true(flow_transmit(server, &pair->store, pair->now_ns, out) > 0);
+            assert_true(flow_is_over(server));
+        }
+        *server = before;
+    }
+}
+
+static void closing_twice_is_closing_once(void **state) {
+    (void)state;
+    assert_true(pair_send(pair, CLIENT, 9, 3000, 0));
+    flow_close(client, &pair->store, TE_R_CLOSED, true, pair->now_ns);
+    uint64_t deadline_ns = client->close_deadline_ns;
+    flow_close(client, &pair->store, TE_R_ENGINE_STOPPED, true, pair->now_ns + 5);
+    assert_int_equal(client->reason, TE_R_CLOSED);
+    assert_int_equal(client->close_deadline_ns, deadline_ns);
+    assert_int_equal(client->out.message_count, 1);
+    flow_close(client, &pair->store, TE_R_ENGINE_STOPPED, false, pair->now_ns); /* in a hurry */
+    assert_int_equal(client->out.message_count, 0);
+    step_until_closed(server);
+    assert_int_equal(server->reason, TE_R_ENGINE_STOPPED);
+    step_until_closed(client);
+    flow_close(client, &pair->store, TE_R_PROTOCOL, false, pair->now_ns);
+    assert_int_equal(client->reason, TE_R_ENGINE_STOPPED);
+}
+
+static void a_peer_that_does_not_answer_is_left(void **state) {
+    (void)state;
+    pair->loss_ppm = 1000000;
+    pair->link_count = 0;
+    uint64_t start_ns = pair->now_ns;
+    flow_close(client, &pair->store, TE_R_CLOSED, true, pair->now_ns);
+    step_until_closed(client);
+    assert_int_equal(client->reason, TE_R_CLOSED);
+    assert_true(pair->now_ns - start_ns <= pair->config.dead_ns);
+}
+
+static void a_lost_close_is_said_again(void **state) {
+    (void)state;
+    pair->drop_mask = 1;
+    flow_close(client, &pair->store, TE_R_CLOSED, true, pair->now_ns);
+    step_until_closed(server);
+    step_until_closed(client);
+    assert_int_equal(server->reason, TE_R_PEER_CLOSED);
+}
+
+static void a_reset_does_not_change_why_we_close(void **state) {
+    (void)state;
+    assert_true(pair_send(pair, CLIENT, 9, 3000, 0));
+    flow_close(client, &pair->store, TE_R_CLOSED, true, pair->now_ns);
+    struct packet reset = {.type = PACKET_RESET};
+    flow_receive(client, &pair->store, &reset, pair->now_ns);
+    assert_int_equal(client->state, FLOW_CLOSED);
+    assert_int_equal(client->reason, TE_R_CLOSED);
+    receive_close(TE_R_CLOSED);
+    receive_close(TE_R_PROTOCOL); /* after the end nothing is read */
+    assert_int_equal(server->reason, TE_R_PEER_CLOSED);
+}
+
+static void expect_violation(void) {
+    assert_int_equal(server->state, FLOW_CLOSING);
+    assert_int_equal(server->reason, TE_R_PROTOCOL);
+    pair_transmit(pair, SERVER);
+    step_until_closed(client);
+    assert_int_equal(client->reason, TE_R_PROTOCOL); /* the peer is told */
+}
+
+static void an_unknown_frame_is_a_violation(void **state) {
+    (void)state;
+    receive((const uint8_t *)"\x01\x06", 2);
+    expect_violation();
+}
+
+static void an_acknowledgement_of_the_future_is_a_violation(void **state) {
+    (void)state;
+    uint8_t body[ACK_HEADER_BYTES];
+    uint64_t number = server->ledger.next_number;
+    const struct ack_frame ack = {.count = 1, .ranges = {{number, number}}};
+    receive(body, frame_write_ack(body, &ack));
+    expect_violation();
+}
+
+static void too_long_a_message_is_a_violation(void **state) {
+    (void)state;
+    uint8_t body[MESSAGE_HEADER_BYTES + 1] = {0};
+    const struct message_frame frame = {.id = 5, .total_bytes = UINT32_MAX, .size_bytes = 1};
+    frame_write_message(body, &frame);
+    receive(body, sizeof body);
+    expect_violation();
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_close_gives_its_reason, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(closing_twice_is_closing_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_peer_that_does_not_answer_is_left, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_lost_close_is_said_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_reset_does_not_change_why_we_close, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_unknown_frame_is_a_violation, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_acknowledgement_of_the_future_is_a_violation, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(too_long_a_message_is_a_violation, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,93 @@
+/* The table of flows: slots, ids that cannot be guessed, and who asked for a flow. */
+#include "test.h"
+
+#include "flow/flow_table.h"
+
+enum { CAPACITY = 8 };
+
+static struct flow_table table;
+static void *memory;
+static struct flow flows[CAPACITY];
+
+static int set_up(void **state) {
+    (void)state;
+    memory = calloc(1, flow_table_bytes(CAPACITY));
+    assert_non_null(memory);
+    flow_table_init(&table, memory, CAPACITY);
+    memset(flows, 0, sizeof flows);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    free(memory);
+    return 0;
+}
+
+/* Enters a flow; `remote_id` 0: one that we opened ourselves. */
+static uint32_t put(uint64_t random, uint64_t remote_id, uint16_t port) {
+    uint32_t slot = flow_table_reserve(&table);
+    assert_int_not_equal(slot, NO_ITEM);
+    flows[slot] = (struct flow){.local_id = flow_table_id(&table, slot, random),
+                                .remote_id = remote_id, .remote = {{1}, port, 0},
+                                .is_server = remote_id != 0};
+    flow_table_put(&table, slot, &flows[slot]);
+    return slot;
+}
+
+static void ids_find_their_flow_only(void **state) {
+    (void)state;
+    for (uint64_t i = 0; i < CAPACITY; i++) {
+        put(0xABCD0000 + i * 77777, 0, 1);
+    }
+    assert_int_equal(flow_table_reserve(&table), NO_ITEM);
+    for (uint32_t slot = 0; slot < CAPACITY; slot++) {
+        assert_ptr_equal(flow_table_find(&table, flows[slot].local_id), &flows[slot]);
+        assert_null(flow_table_find(&table, flows[slot].local_id ^ CAPACITY)); /* another life */
+    }
+    flow_table_remove(&table, 3);
+    assert_null(flow_table_find(&table, flows[3].local_id));
+    assert_int_equal(flow_table_reserve(&table), 3);
+}
+
+static void no_id_is_zero(void **state) {
+    (void)state;
+    assert_int_equal(flow_table_id(&table, 0, 7), UINT64_C(1) << 63);
+    assert_int_equal(flow_table_id(&table, 0, 8), 8);
+    assert_int_equal(flow_table_id(&table, 5, UINT64_MAX), UINT64_MAX - 2);
+}
+
+/* Peers choose their ids, and may choose the same. */
+static void peers_are_told_apart(void **state) {
+    (void)state;
+    const struct te_endpoint known = {{1}, 10, 0};
+    struct te_endpoint other = known;
+    uint32_t a = put(1, 16, 10);
+    uint32_t b = put(2, 16, 11);
+    uint32_t c = put(3, 16 + CAPACITY, 10); /* in the same bucket */
+    put(4, 0, 10);
+    assert_ptr_equal(flow_table_find_peer(&table, 16, &known), &flows[a]);
+    assert_ptr_equal(flow_table_find_peer(&table, 16 + CAPACITY, &known), &flows[c]);
+    other.port = 11;
+    assert_ptr_equal(flow_table_find_peer(&table, 16, &other), &flows[b]);
+    other.port = 10;
+    other.address[15] = 9;
+    assert_null(flow_table_find_peer(&table, 16, &other));
+    assert_null(flow_table_find_peer(&table, 17, &known));
+    flow_table_remove(&table, a); /* the last of its chain */
+    assert_null(flow_table_find_peer(&table, 16, &known));
+    assert_ptr_equal(flow_table_find_peer(&table, 16 + CAPACITY, &known), &flows[c]);
+    flow_table_remove(&table, c);
+    flow_table_remove(&table, b);
+    other = (struct te_endpoint){{1}, 11, 0};
+    assert_null(flow_table_find_peer(&table, 16, &other));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(ids_find_their_flow_only, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_id_is_zero, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(peers_are_told_apart, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

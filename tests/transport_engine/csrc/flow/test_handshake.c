@@ -1,0 +1,165 @@
+/* Opening a flow: what a caller believes of the answers it gets, and when it gives up. */
+#include "flow/pair.h"
+
+static struct pair *pair;
+static struct flow *client;
+
+static int set_up(void **state) {
+    (void)state;
+    pair = pair_open(1);
+    client = &pair->flows[CLIENT];
+    pair_connect(pair);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    pair_close(pair);
+    return 0;
+}
+
+static void answer(uint8_t type, const uint8_t *body, uint32_t body_bytes) {
+    struct packet packet = {.type = type, .source_id = 5, .number = 1, .body = body,
+                            .body_bytes = body_bytes};
+    flow_receive(client, &pair->store, &packet, pair->now_ns);
+}
+
+/* Returns the size of the next datagram, which is an INIT, or 0. */
+static size_t next_init(uint8_t token[TOKEN_BYTES]) {
+    uint8_t bytes[PACKET_BYTES_MAX];
+    size_t size_bytes = flow_transmit(client, &pair->store, pair->now_ns, bytes);
+    if (size_bytes > 0) {
+        assert_int_equal(bytes[1], PACKET_INIT);
+        memcpy(token, bytes + PACKET_HEADER_BYTES + 16, TOKEN_BYTES);
+    }
+    return size_bytes;
+}
+
+static void a_retry_is_answered_once(void **state) {
+    (void)state;
+    const uint8_t retry[TOKEN_BYTES] = "a token it is";
+    uint8_t token[TOKEN_BYTES];
+    assert_int_equal(next_init(token), INIT_BYTES);
+    assert_int_equal(next_init(token), 0);
+    answer(PACKET_RETRY, retry, TOKEN_BYTES - 1); /* cut short */
+    assert_int_equal(next_init(token), 0);
+    pair->now_ns += 70000;
+    answer(PACKET_RETRY, retry, TOKEN_BYTES);
+    assert_int_equal(client->rtt.srtt_ns, 70000);
+    assert_int_equal(next_init(token), INIT_BYTES);
+    assert_memory_equal(token, retry, TOKEN_BYTES);
+    answer(PACKET_RETRY, retry, TOKEN_BYTES); /* a copy of it */
+    assert_int_equal(next_init(token), 0);
+}
+
+static void bad_answers_change_nothing(void **state) {
+    (void)state;
+    uint8_t body[16] = {0};
+    answer(PACKET_ACCEPT, body, sizeof body); /* segments of no bytes */
+    parameters_write(body, &pair->config.parameters);
+    answer(PACKET_ACCEPT, body, sizeof body - 1);
+    struct packet nameless = {.type = PACKET_ACCEPT, .body = body, .body_bytes = sizeof body};
+    flow_receive(client, &pair->store, &nameless, pair->now_ns);
+    answer(PACKET_DATA, body, 1);
+    answer(PACKET_RESET, body, 0);
+    answer(PACKET_INIT, body, sizeof body);
+    assert_int_equal(client->state, FLOW_CONNECTING);
+    answer(PACKET_ACCEPT, body, sizeof body);
+    assert_int_equal(client->state, FLOW_OPEN);
+}
+
+static void another_version_ends_it(void **state) {
+    (void)state;
+    answer(PACKET_VERSIONS, (const uint8_t *)"\x02", 1);
+    assert_int_equal(client->state, FLOW_CLOSED);
+    assert_int_equal(client->reason, TE_R_VERSION);
+}
+
+static void a_refusal_without_a_reason_is_one(void **state) {
+    (void)state;
+    answer(PACKET_REFUSE, (const uint8_t *)"\x07", 1);
+    assert_int_equal(client->reason, TE_R_REFUSED);
+}
+
+static void it_can_be_given_up(void **state) {
+    (void)state;
+    uint8_t token[TOKEN_BYTES];
+    flow_close(client, &pair->store, TE_R_CLOSED, true, pair->now_ns);
+    assert_int_equal(client->state, FLOW_CLOSED);
+    assert_int_equal(client->reason, TE_R_CLOSED);
+    assert_true(flow_is_over(client));
+    assert_int_equal(next_init(token), 0);
+    assert_int_equal(flow_next_ns(client), 0);
+}
+
+/* Doubling ends, and so does counting. */
+static void patience_has_no_end_but_the_limit(void **state) {
+    (void)state;
+    uint8_t token[TOKEN_BYTES];
+    pair->config.handshake_timeout_ns = UINT64_C(200) * 1000000000;
+    uint64_t count = 0;
+    while (client->state == FLOW_CONNECTING) {
+        uint64_t before_ns = pair->now_ns;
+        flow_timeout(client, &pair->store, pair->now_ns);
+        count += next_init(token) > 0;
+        pair->now_ns = flow_next_ns(client);
+        assert_true(client->state != FLOW_CONNECTING || pair->now_ns - before_ns <= 320000000);
+    }
+    assert_true(count > 300 && count < 640);
+    assert_int_equal(client->reason, TE_R_NO_ANSWER);
+}
+
+static void a_lost_accept_is_repeated(void **state) {
+    (void)state;
+    pair->drop_mask = 2;
+    while (client->state == FLOW_CONNECTING) {
+        assert_true(pair_step(pair));
+    }
+    assert_int_equal(client->state, FLOW_OPEN);
+    assert_true(pair->packets >= 4); /* INIT, ACCEPT, and both again */
+    uint8_t bytes[PACKET_BYTES_MAX];
+    struct packet init = {.type = PACKET_INIT};
+    pair_transmit(pair, CLIENT);
+    flow_receive(client, &pair->store, &init, pair->now_ns); /* only a server is asked */
+    assert_int_equal(flow_transmit(client, &pair->store, pair->now_ns, bytes), 0);
+}
+
+static void a_free_flow_does_nothing(void **state) {
+    (void)state;
+    uint8_t bytes[PACKET_BYTES_MAX];
+    struct flow nothing = {.state = FLOW_FREE};
+    assert_int_equal(flow_next_ns(&nothing), UINT64_MAX);
+    assert_int_equal(flow_transmit(&nothing, &pair->store, pair->now_ns, bytes), 0);
+    flow_timeout(&nothing, &pair->store, pair->now_ns);
+    assert_int_equal(nothing.state, FLOW_FREE);
+}
+
+static void a_profile_and_a_link_decide(void **state) {
+    (void)state;
+    struct flow_config config = {.profile = PROFILE_CLOUD};
+    flow_config_derive(&config, 1500);
+    assert_int_equal(config.packet_bytes, 1452);
+    assert_int_equal(config.parameters.segment_bytes, 1396);
+    assert_int_equal(config.rto_min_ns, 5000000);
+    assert_int_equal(config.ack_delay_ns, 100000);
+    config.profile = PROFILE_RACK;
+    flow_config_derive(&config, 65535);
+    assert_int_equal(config.packet_bytes, PACKET_BYTES_MAX);
+    assert_int_equal(config.rto_min_ns, 1000000);
+    assert_int_equal(config.ack_delay_ns, 20000);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_retry_is_answered_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(bad_answers_change_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(another_version_ends_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_refusal_without_a_reason_is_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(it_can_be_given_up, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(patience_has_no_end_but_the_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_lost_accept_is_repeated, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_free_flow_does_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_profile_and_a_link_decide, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,252 @@
+/* The send queue: order, limits, what acknowledgements and losses change, and memory. */
+#include "test.h"
+
+#include "flow/messages.h"
+
+enum { BLOCKS = 1200, SEGMENT = 1024 };
+
+static struct store store;
+static void *memory;
+static struct send_queue out;
+static uint8_t bytes[128 * SEGMENT];
+
+static void open_queue(uint32_t blocks) {
+    memory = aligned_alloc(BLOCK_BYTES, store_bytes(blocks));
+    assert_non_null(memory);
+    memset(memory, 0, store_bytes(blocks));
+    store_init(&store, memory, blocks);
+    send_queue_init(&out, SEGMENT);
+    out.units_limit = 1 << 20;
+}
+
+static int set_up(void **state) {
+    (void)state;
+    open_queue(BLOCKS);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    send_queue_fini(&out, &store);
+    assert_int_equal(store.blocks.free_count, store.blocks.capacity);
+    assert_int_equal(store.outgoing.free_count, store.outgoing.capacity);
+    free(memory);
+    return 0;
+}
+
+static uint32_t post(uint32_t size_bytes, uint8_t lane, uint8_t priority) {
+    uint32_t index = send_queue_begin(&out, &store, size_bytes, lane, priority);
+    assert_int_not_equal(index, NO_ITEM);
+    assert_true(send_queue_append(&out, &store, index, bytes, size_bytes));
+    return index;
+}
+
+static struct outgoing *at(uint32_t index) {
+    return pool_at(&store.outgoing, index);
+}
+
+/* Sends what goes next. */
+static struct fragment send_next(void) {
+    uint8_t frame[MESSAGE_HEADER_BYTES + SEGMENT];
+    struct fragment fragment;
+    assert_true(send_queue_pick(&out, &store, &fragment));
+    assert_int_equal(send_queue_write(&out, &store, &fragment, frame),
+                     MESSAGE_HEADER_BYTES + (at(fragment.message)->body.total_bytes < SEGMENT
+                                                 ? at(fragment.message)->body.total_bytes
+                                                 : SEGMENT));
+    return fragment;
+}
+
+static void assert_next_is(uint32_t message) {
+    assert_int_equal(send_next().message, message);
+}
+
+static void assert_nothing_goes(void) {
+    struct fragment fragment;
+    assert_false(send_queue_pick(&out, &store, &fragment));
+}
+
+static void urgent_and_short_messages_go_first(void **state) {
+    (void)state;
+    uint32_t late = post(SEGMENT, 0, 7);
+    uint32_t large = post(3 * SEGMENT, 0, 2);
+    uint32_t small = post(2 * SEGMENT, 0, 2);
+    uint32_t urgent = post(4 * SEGMENT, 0, 0);
+    for (int i = 0; i < 4; i++) {
+        assert_next_is(urgent);
+    }
+    assert_next_is(small);
+    assert_next_is(small);
+    for (int i = 0; i < 3; i++) {
+        assert_next_is(large);
+    }
+    assert_true(send_queue_has_work(&out));
+    assert_next_is(late);
+    assert_false(send_queue_has_work(&out));
+}
+
+static void a_message_goes_as_it_is_appended(void **state) {
+    (void)state;
+    uint32_t index = send_queue_begin(&out, &store, 2 * SEGMENT + 10, 0, 0);
+    assert_true(send_queue_append(&out, &store, index, bytes, SEGMENT - 1));
+    assert_nothing_goes(); /* no whole segment yet */
+    assert_true(send_queue_append(&out, &store, index, bytes, 1));
+    assert_int_equal(send_next().segment, 0);
+    assert_nothing_goes();
+    assert_true(send_queue_append(&out, &store, index, bytes, SEGMENT + 10));
+    assert_int_equal(send_next().segment, 1);
+}
+
+static void credit_holds_back_new_messages_only(void **state) {
+    (void)state;
+    out.units_limit = 2;
+    uint32_t first = post(8192, 0, 1);
+    uint32_t second = post(4096, 0, 0);
+    assert_next_is(second);
+    out.units_limit = 3;
+    assert_next_is(second); /* begun: it goes on */
+    assert_next_is(second);
+    assert_next_is(second);
+    assert_next_is(first);
+    assert_int_equal(out.units_sent, 3);
+    post(10, 0, 0);
+    assert_next_is(first);
+    out.units_limit = UINT64_MAX; /* whatever a peer grants */
+    assert_int_not_equal(send_next().message, first);
+}
+
+/* At most a window of ids is under way, counted from the oldest that is not whole. */
+static void ids_stay_within_the_window(void **state) {
+    (void)state;
+    struct fragment oldest = {0, 0, 0};
+    for (uint64_t id = 0; id < MESSAGE_WINDOW; id++) {
+        post(10, 0, 0);
+        struct fragment fragment = send_next();
+        assert_int_equal(at(fragment.message)->id, id);
+        if (id == 0) {
+            oldest = fragment;
+        } else {
+            send_queue_acked(&out, &store, &fragment);
+        }
+    }
+    uint32_t next = post(10, 0, 0);
+    assert_nothing_goes();
+    send_queue_acked(&out, &store, &oldest);
+    assert_int_equal(out.whole.base, MESSAGE_WINDOW);
+    assert_next_is(next);
+    assert_int_equal(at(next)->id, MESSAGE_WINDOW);
+}
+
+static void lost_segments_go_again_before_new_ones(void **state) {
+    (void)state;
+    post(4 * SEGMENT, 0, 0);
+    struct fragment sent[2] = {send_next(), send_next()};
+    assert_false(send_queue_is_repeat(&store, &(struct fragment){sent[0].message, 0, 2}));
+    send_queue_lost(&out, &store, &sent[0]);
+    send_queue_lost(&out, &store, &sent[0]); /* twice is once */
+    send_queue_lost(&out, &store, &sent[1]);
+    assert_int_equal(at(sent[0].message)->lost_count, 2);
+    struct fragment again = {0, 0, 0};
+    assert_true(send_queue_pick(&out, &store, &again));
+    assert_true(send_queue_is_repeat(&store, &again));
+    assert_int_equal(send_next().segment, 0);
+    assert_int_equal(send_next().segment, 1);
+    assert_int_equal(send_next().segment, 2);
+}
+
+/* An acknowledgement that comes after the loss was declared takes it back. */
+static void late_acknowledgements_save_the_resending(void **state) {
+    (void)state;
+    post(2 * SEGMENT, 0, 0);
+    struct fragment sent[2] = {send_next(), send_next()};
+    send_queue_lost(&out, &store, &sent[0]);
+    send_queue_lost(&out, &store, &sent[1]);
+    send_queue_acked(&out, &store, &sent[0]);
+    assert_true(send_queue_has_work(&out)); /* the other is still lost */
+    assert_int_equal(at(sent[0].message)->lost_count, 1);
+    send_queue_lost(&out, &store, &sent[0]); /* it is not */
+    assert_int_equal(at(sent[0].message)->lost_count, 1);
+    send_queue_acked(&out, &store, &sent[1]);
+    assert_int_equal(out.message_count, 0);
+    assert_false(send_queue_has_work(&out));
+    uint32_t longer = post(4 * SEGMENT, 0, 0);
+    struct fragment first = send_next();
+    send_queue_lost(&out, &store, &first);
+    send_queue_acked(&out, &store, &first);
+    send_queue_acked(&out, &store, &first);
+    assert_int_equal(at(longer)->acked_count, 1);
+    assert_int_equal(send_next().segment, 1); /* new segments wait all the same */
+    struct fragment rest[2] = {send_next(), send_next()};
+    send_queue_lost(&out, &store, &rest[0]);
+    send_queue_acked(&out, &store, &rest[0]);
+    assert_false(send_queue_has_work(&out));
+}
+
+static void a_slot_that_lives_again_is_not_mistaken(void **state) {
+    (void)state;
+    uint32_t index = post(10, 0, 0);
+    at(index)->generation = UINT32_MAX; /* its last life before the count wraps */
+    struct fragment old = send_next();
+    send_queue_acked(&out, &store, &old);
+    assert_int_equal(post(10, 0, 0), index);
+    assert_int_equal(at(index)->generation, 0);
+    assert_int_equal(send_queue_size(&out, &store, &old), 0);
+    send_queue_acked(&out, &store, &old);
+    send_queue_lost(&out, &store, &old);
+    assert_int_equal(at(index)->acked_count + at(index)->lost_count, 0);
+    struct fragment fragment = send_next();
+    assert_int_equal(send_queue_size(&out, &store, &fragment), MESSAGE_HEADER_BYTES + 10);
+}
+
+/* Also over the end of the sequence, which has 16 bits. */
+static void a_lane_starts_in_order(void **state) {
+    (void)state;
+    out.lane_next[3] = out.lane_started[3] = UINT16_MAX;
+    out.units_limit = 2;
+    uint32_t first = post(3 * 4096, 3, 1); /* more than there is credit for */
+    uint32_t second = post(10, 3, 0);
+    assert_int_equal(at(first)->lane_sequence, UINT16_MAX);
+    assert_int_equal(at(second)->lane_sequence, 0);
+    assert_nothing_goes();
+    out.units_limit = 4;
+    assert_next_is(first);
+    assert_next_is(second);
+    assert_int_equal(out.lane_started[3], 1);
+}
+
+static void no_memory_is_a_value(void **state) {
+    (void)state;
+    send_queue_fini(&out, &store);
+    free(memory);
+    open_queue(2);
+    uint32_t blocks[2] = {pool_take(&store.blocks), NO_ITEM};
+    blocks[1] = pool_take(&store.blocks);
+    assert_int_equal(send_queue_begin(&out, &store, 100 * SEGMENT, 0, 0), NO_ITEM);
+    assert_int_equal(store.outgoing.free_count, 2);
+    uint32_t index = send_queue_begin(&out, &store, 10, 0, 0);
+    assert_false(send_queue_append(&out, &store, index, bytes, 10));
+    assert_int_equal(at(index)->appended_bytes, 0);
+    pool_give(&store.blocks, blocks[0]);
+    assert_true(send_queue_append(&out, &store, index, bytes, 10));
+    pool_give(&store.blocks, blocks[1]);
+    assert_int_not_equal(send_queue_begin(&out, &store, 10, 0, 0), NO_ITEM);
+    assert_int_equal(send_queue_begin(&out, &store, 10, 0, 0), NO_ITEM); /* no place */
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(urgent_and_short_messages_go_first, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_message_goes_as_it_is_appended, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(credit_holds_back_new_messages_only, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(ids_stay_within_the_window, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(lost_segments_go_again_before_new_ones, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(late_acknowledgements_save_the_resending, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_slot_that_lives_again_is_not_mistaken, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_lane_starts_in_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_memory_is_a_value, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

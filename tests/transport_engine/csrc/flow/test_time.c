@@ -1,0 +1,79 @@
+/* Round trips and pace: what the flow's waiting is derived from. */
+#include "test.h"
+
+#include "flow/pacer.h"
+#include "flow/rtt.h"
+
+static void samples_smooth(void **state) {
+    (void)state;
+    struct rtt rtt;
+    rtt_init(&rtt);
+    rtt_update(&rtt, &(struct rtt_sample){80000, 0}, 0);
+    assert_int_equal(rtt.srtt_ns, 80000);
+    assert_int_equal(rtt.rttvar_ns, 40000);
+    rtt_update(&rtt, &(struct rtt_sample){160000, 0}, 0);
+    assert_int_equal(rtt.srtt_ns, 90000);
+    assert_int_equal(rtt.rttvar_ns, 50000);
+    rtt_update(&rtt, &(struct rtt_sample){10000, 0}, 0);
+    assert_int_equal(rtt.srtt_ns, 80000);
+    assert_int_equal(rtt.min_ns, 10000);
+    assert_int_equal(rtt_rto_ns(&rtt, 0), rtt.srtt_ns + 4 * rtt.rttvar_ns);
+    assert_int_equal(rtt_rto_ns(&rtt, 5000000), 5000000);
+}
+
+/* What a host says it held a packet counts as far as it was promised, and leaves a path. */
+static void claims_are_believed_with_care(void **state) {
+    (void)state;
+    struct rtt rtt;
+    rtt_init(&rtt);
+    rtt_update(&rtt, &(struct rtt_sample){50000, 20000}, 100000);
+    assert_int_equal(rtt.path_ns, 30000);
+    assert_int_equal(rtt.srtt_ns, 50000); /* nothing taken off the smallest */
+    rtt_update(&rtt, &(struct rtt_sample){130000, 90000}, 40000);
+    assert_int_equal(rtt.path_ns, 40000);
+    assert_int_equal(rtt.srtt_ns, 50000 - 50000 / 8 + 90000 / 8);
+    rtt_update(&rtt, &(struct rtt_sample){60000, UINT64_MAX}, 100000);
+    assert_int_equal(rtt.path_ns, 60000); /* longer than it took: a lie */
+    assert_int_equal(rtt.path_min_ns, 30000);
+    rtt_forget_path(&rtt);
+    rtt_update(&rtt, &(struct rtt_sample){70000, 0}, 0);
+    assert_int_equal(rtt.path_min_ns, 70000);
+}
+
+static void packets_keep_their_distance(void **state) {
+    (void)state;
+    struct pacer pacer;
+    pacer_init(&pacer);
+    pacer_set_rate(&pacer, 100000, 1000000, 1000, 0); /* 125 bytes a microsecond */
+    uint64_t now_ns = 1000000000;
+    for (int i = 0; i < 40; i++) {
+        pacer_sent(&pacer, now_ns, 1250);
+    }
+    uint64_t burst_ns = (uint64_t)PACER_BURST_BYTES * 8;
+    assert_true(pacer.next_ns >= now_ns + 400000 - burst_ns - 10);
+    assert_true(pacer.next_ns <= now_ns + 400000 - burst_ns + 10);
+    pacer_init(&pacer);
+    pacer_set_rate(&pacer, 100000, 1000000, 1000, 1);
+    pacer_sent(&pacer, 5, 1000); /* right after the clock began */
+    assert_true(pacer.next_ns <= 5000 + 5);
+}
+
+static void the_smallest_windows_still_send(void **state) {
+    (void)state;
+    struct pacer pacer;
+    pacer_init(&pacer);
+    pacer_set_rate(&pacer, 0, 1000, 1000, 0);
+    pacer_sent(&pacer, 1000000, 1000);
+    assert_true(pacer.next_ns > 1000000 && pacer.next_ns < UINT64_MAX / 2);
+    assert_int_equal(pacer.burst_ns, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(samples_smooth),
+        cmocka_unit_test(claims_are_believed_with_care),
+        cmocka_unit_test(packets_keep_their_distance),
+        cmocka_unit_test(the_smallest_windows_still_send),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
