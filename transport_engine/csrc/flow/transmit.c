@@ -1,6 +1,7 @@
 /* Writes a flow's packets: handshake, then whatever is due and allowed, in one datagram. */
 #include <string.h>
 
+#include "base/check.h"
 #include "flow/flow.h"
 
 enum hello_constant { HELLO_DOUBLINGS_MAX = 5, SMALL_WINDOW_PACKETS = 4 };
@@ -52,9 +53,9 @@ static void add_ack(struct flow *flow, struct draft *draft, uint64_t now_ns) {
         return;
     }
     size_t fits = 1 + (room(draft) - ACK_HEADER_BYTES) / ACK_RANGE_BYTES;
-    if (!sack_fill(&flow->sack, &ack, fits < ACK_RANGES_MAX ? (uint32_t)fits : ACK_RANGES_MAX)) {
-        return;
-    }
+    bool has_ranges =
+        sack_fill(&flow->sack, &ack, fits < ACK_RANGES_MAX ? (uint32_t)fits : ACK_RANGES_MAX);
+    te_check(has_ranges); /* else no acknowledgement could be due */
     ack.delay_ns = now_ns - flow->largest_received_ns;
     ack.marked_count = flow->marked_received;
     draft->size_bytes += frame_write_ack(draft->out + draft->size_bytes, &ack);
