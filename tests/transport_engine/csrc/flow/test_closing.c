@@ -146,6 +146,36 @@ static void too_long_a_message_is_a_violation(void **state) {
     expect_violation();
 }
 
+/* A probe says something even if there is nothing to repeat; padding alone asks for no answer. */
+static void a_probe_without_content_is_a_ping(void **state) {
+    (void)state;
+    uint8_t out[PACKET_BYTES_MAX];
+    client->probes_due = 1; /* its packets were acknowledged before it could go out */
+    size_t size_bytes = flow_transmit(client, &pair->store, pair->now_ns, out);
+    assert_int_equal(size_bytes, PACKET_BYTES_MIN + PING_BYTES);
+    assert_int_equal(out[PACKET_HEADER_BYTES], FRAME_PING);
+    const uint8_t padding[100] = {0};
+    uint8_t count = server->ack_count;
+    receive(padding, sizeof padding);
+    assert_int_equal(server->ack_count, count);
+    assert_int_equal(server->sack.ranges[0].last, client->ledger.next_number - 1);
+}
+
+/* Numbers that cannot be this flow's are not even looked at. */
+static void far_numbers_are_ignored(void **state) {
+    (void)state;
+    struct packet packet = {.type = PACKET_DATA, .number = server->sack.floor + (1 << 30),
+                            .body = (const uint8_t *)"\x06", .body_bytes = 1};
+    assert_false(flow_may_rebind(server, &packet));
+    flow_receive(server, &pair->store, &packet, pair->now_ns);
+    assert_int_equal(server->state, FLOW_OPEN);
+    packet.number--;
+    assert_true(flow_may_rebind(server, &packet));
+    flow_receive(server, &pair->store, &packet, pair->now_ns);
+    assert_int_equal(server->reason, TE_R_PROTOCOL);
+    assert_false(flow_may_rebind(server, &packet)); /* it closes */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_close_gives_its_reason, set_up, tear_down),
@@ -156,6 +186,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(an_unknown_frame_is_a_violation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_acknowledgement_of_the_future_is_a_violation, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_probe_without_content_is_a_ping, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(far_numbers_are_ignored, set_up, tear_down),
         cmocka_unit_test_setup_teardown(too_long_a_message_is_a_violation, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

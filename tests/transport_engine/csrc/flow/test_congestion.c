@@ -75,6 +75,20 @@ static void any_history_leaves_a_window(void **state) {
     }
 }
 
+static void windows_have_a_ceiling(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct congestion congestion = start(names[i], PROFILE_CLOUD);
+        for (uint64_t now_ns = 0; now_ns < 20000000; now_ns += 1000000) {
+            struct congestion_ack ack = {.now_ns = now_ns, .rtt_ns = 1000000, .srtt_ns = 1000000,
+                                         .rtt_min_ns = 1000000, .acked_bytes = 1 << 23,
+                                         .is_limited = true};
+            congestion.ops->acked(&congestion, &ack);
+        }
+        assert_int_equal(congestion_window_bytes(&congestion), 64 << 20);
+    }
+}
+
 static void undoing_gives_back_one_reduction(void **state) {
     (void)state;
     struct congestion congestion = start("cubic", PROFILE_RACK);
@@ -94,6 +108,7 @@ int main(void) {
         cmocka_unit_test(algorithms_are_found_by_name),
         cmocka_unit_test(fixed_never_changes),
         cmocka_unit_test(any_history_leaves_a_window),
+        cmocka_unit_test(windows_have_a_ceiling),
         cmocka_unit_test(undoing_gives_back_one_reduction),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -122,8 +122,8 @@ static void three_packets_later_is_lost(void **state) {
     assert_int_equal(ledger.newest, NO_ITEM);
 }
 
-/* Packets declared lost that arrive widen the time that later ones are given, until losses have been
- * real for long. */
+/* Packets declared lost that arrive widen the time that later ones are given, until losses have
+ * been real for long. */
 static void reordering_is_learnt_and_forgotten(void **state) {
     (void)state;
     send(5);

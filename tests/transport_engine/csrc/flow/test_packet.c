@@ -102,6 +102,62 @@ static void acks_below_zero_are_refused(void **state) {
     assert_false(frame_parse(bytes, sizeof bytes, &offset, &frame));
 }
 
+static void acks_have_one_to_32_ranges(void **state) {
+    (void)state;
+    uint8_t bytes[ACK_HEADER_BYTES + 256 * ACK_RANGE_BYTES] = {FRAME_ACK};
+    struct frame frame;
+    store_u64(bytes + 12, 1000000);
+    for (int count = 0; count < 256; count++) {
+        size_t offset = 0;
+        bytes[1] = (uint8_t)count;
+        assert_int_equal(frame_parse(bytes, sizeof bytes, &offset, &frame),
+                         count >= 1 && count <= ACK_RANGES_MAX);
+    }
+}
+
+static void short_frames_are_refused_when_cut(void **state) {
+    (void)state;
+    uint8_t bytes[CREDIT_BYTES];
+    struct frame frame;
+    size_t offset = 0;
+    size_t size_bytes = frame_write_credit(bytes, UINT64_MAX);
+    assert_true(frame_parse(bytes, size_bytes, &offset, &frame));
+    assert_true(frame.credit_units == UINT64_MAX);
+    for (size_t size = 1; size < size_bytes; size++) {
+        offset = 0;
+        assert_false(frame_parse(bytes, size, &offset, &frame));
+    }
+    offset = 0;
+    size_bytes = frame_write_close(bytes, 0x1234);
+    assert_true(frame_parse(bytes, size_bytes, &offset, &frame));
+    assert_int_equal(frame.close_reason, 0x1234);
+    for (size_t size = 1; size < size_bytes; size++) {
+        offset = 0;
+        assert_false(frame_parse(bytes, size, &offset, &frame));
+    }
+}
+
+/* The two bytes behind the type are for the key phase, and are zero until there are keys. */
+static void reserved_bytes_are_zero(void **state) {
+    (void)state;
+    uint8_t bytes[PACKET_BYTES_MIN] = {PACKET_VERSION, PACKET_DATA};
+    struct packet packet;
+    assert_true(packet_parse(bytes, packet_seal(bytes, PACKET_HEADER_BYTES), &packet));
+    for (size_t at = 2; at < 4; at++) {
+        bytes[at] = 1;
+        assert_false(packet_parse(bytes, packet_seal(bytes, PACKET_HEADER_BYTES), &packet));
+        bytes[at] = 0;
+    }
+    uint8_t message[MESSAGE_HEADER_BYTES + 1] = {0};
+    struct frame frame;
+    size_t offset = 0;
+    frame_write_message(message, &(struct message_frame){.total_bytes = 1, .size_bytes = 1});
+    assert_true(frame_parse(message, sizeof message, &offset, &frame));
+    message[3] = 1;
+    offset = 0;
+    assert_false(frame_parse(message, sizeof message, &offset, &frame));
+}
+
 static void messages_survive(void **state) {
     (void)state;
     uint8_t bytes[MESSAGE_HEADER_BYTES + 100] = {0};
@@ -179,6 +235,9 @@ int main(void) {
         cmocka_unit_test(unknown_types_are_refused),
         cmocka_unit_test(acks_survive),
         cmocka_unit_test(acks_below_zero_are_refused),
+        cmocka_unit_test(acks_have_one_to_32_ranges),
+        cmocka_unit_test(short_frames_are_refused_when_cut),
+        cmocka_unit_test(reserved_bytes_are_zero),
         cmocka_unit_test(messages_survive),
         cmocka_unit_test(malformed_messages_are_refused),
         cmocka_unit_test(parameters_have_limits),
