@@ -77,6 +77,10 @@ wire: setup build ## A million messages per driver over a faulty path; needs roo
 fuzz: setup build ## Fuzz the parsers for TIME seconds each
 	@$(BIN)/python -m tests.fuzz.run --seconds $(TIME)
 
+.PHONY: coverage
+coverage: setup build ## Which lines and branches of the flow core the tests reach
+	@$(BIN)/python -m tests.flow_coverage $(ARGS)
+
 .PHONY: sim
 sim: setup build ## What the transport reaches in virtual time, and SEEDS random networks
 	@$(BIN)/python -m tests.sim.report --seeds $(SEEDS) $(ARGS)

@@ -72,6 +72,11 @@ class CBuild:
 
 ADDRESS = CBuild("asan", "address,undefined", options=("-Dunit_tests=enabled",))
 THREAD = CBuild("tsan", "thread", options=("-Dunit_tests=enabled", "-Ddpdk=disabled"))
+COVERED = CBuild(
+    "coverage",
+    "none",
+    options=("-Dunit_tests=enabled", "-Ddpdk=disabled", "-Db_coverage=true", "-Doptimization=0"),
+)
 RELEASE = CBuild(
     "release",
     "none",
