@@ -22,7 +22,7 @@ static int set_up(void **state) {
     store_init(&store, memory, BLOCKS);
     ledger_init(&ledger, first);
     rtt_init(&rtt);
-    rtt_update(&rtt, &(struct rtt_sample){TRIP_NS, 0}, 0);
+    rtt_update(&rtt, &(struct rtt_sample){TRIP_NS, 0, false}, 0);
     now_ns = 1000000000;
     return 0;
 }

@@ -8,13 +8,13 @@ static void samples_smooth(void **state) {
     (void)state;
     struct rtt rtt;
     rtt_init(&rtt);
-    rtt_update(&rtt, &(struct rtt_sample){80000, 0}, 0);
+    rtt_update(&rtt, &(struct rtt_sample){80000, 0, false}, 0);
     assert_int_equal(rtt.srtt_ns, 80000);
     assert_int_equal(rtt.rttvar_ns, 40000);
-    rtt_update(&rtt, &(struct rtt_sample){160000, 0}, 0);
+    rtt_update(&rtt, &(struct rtt_sample){160000, 0, false}, 0);
     assert_int_equal(rtt.srtt_ns, 90000);
     assert_int_equal(rtt.rttvar_ns, 50000);
-    rtt_update(&rtt, &(struct rtt_sample){10000, 0}, 0);
+    rtt_update(&rtt, &(struct rtt_sample){10000, 0, false}, 0);
     assert_int_equal(rtt.srtt_ns, 80000);
     assert_int_equal(rtt.min_ns, 10000);
     assert_int_equal(rtt_rto_ns(&rtt, 0), rtt.srtt_ns + 4 * rtt.rttvar_ns);
@@ -26,18 +26,39 @@ static void claims_are_believed_with_care(void **state) {
     (void)state;
     struct rtt rtt;
     rtt_init(&rtt);
-    rtt_update(&rtt, &(struct rtt_sample){50000, 20000}, 100000);
+    rtt_update(&rtt, &(struct rtt_sample){50000, 20000, false}, 100000);
     assert_int_equal(rtt.path_ns, 30000);
     assert_int_equal(rtt.srtt_ns, 50000); /* nothing taken off the smallest */
-    rtt_update(&rtt, &(struct rtt_sample){130000, 90000}, 40000);
+    rtt_update(&rtt, &(struct rtt_sample){130000, 90000, false}, 40000);
     assert_int_equal(rtt.path_ns, 40000);
     assert_int_equal(rtt.srtt_ns, 50000 - 50000 / 8 + 90000 / 8);
-    rtt_update(&rtt, &(struct rtt_sample){60000, UINT64_MAX}, 100000);
-    assert_int_equal(rtt.path_ns, 60000); /* longer than it took: a lie */
-    assert_int_equal(rtt.path_min_ns, 30000);
+    rtt_update(&rtt, &(struct rtt_sample){60000, UINT64_MAX, false}, 100000);
+    assert_int_equal(rtt.path_ns, 30000); /* longer than it took: it tells nothing of the path */
+    assert_int_equal(rtt_path_min_ns(&rtt), 30000);
     rtt_forget_path(&rtt);
-    rtt_update(&rtt, &(struct rtt_sample){70000, 0}, 0);
-    assert_int_equal(rtt.path_min_ns, 70000);
+    rtt_update(&rtt, &(struct rtt_sample){70000, 0, false}, 0);
+    assert_int_equal(rtt_path_min_ns(&rtt), 70000);
+}
+
+/* On a short path a long packet's own time is part of the smallest round trip, within limits. */
+static void long_packets_have_a_smallest_of_their_own(void **state) {
+    (void)state;
+    struct rtt rtt;
+    rtt_init(&rtt);
+    rtt_update(&rtt, &(struct rtt_sample){12000, UINT64_MAX, false}, 0);
+    assert_int_equal(rtt.path_ns, 12000); /* the first: there is nothing better */
+    rtt_update(&rtt, &(struct rtt_sample){60000, 0, true}, 0);
+    assert_int_equal(rtt_path_min_ns(&rtt), 12000 + RTT_PACKET_NS - 3000);
+    rtt_update(&rtt, &(struct rtt_sample){15000, 0, true}, 0);
+    assert_int_equal(rtt_path_min_ns(&rtt), 15000);
+    rtt_update(&rtt, &(struct rtt_sample){20000, 0, false}, 0);
+    assert_int_equal(rtt_path_min_ns(&rtt), 12000);
+    rtt_update(&rtt, &(struct rtt_sample){10000, 0, true}, 0);
+    assert_int_equal(rtt_path_min_ns(&rtt), 10000);
+    rtt_init(&rtt);
+    rtt_update(&rtt, &(struct rtt_sample){100000, 0, false}, 0);
+    rtt_update(&rtt, &(struct rtt_sample){120000, 0, true}, 0);
+    assert_int_equal(rtt_path_min_ns(&rtt), 100000); /* a long path needs no allowance */
 }
 
 static void packets_keep_their_distance(void **state) {
@@ -72,6 +93,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(samples_smooth),
         cmocka_unit_test(claims_are_believed_with_care),
+        cmocka_unit_test(long_packets_have_a_smallest_of_their_own),
         cmocka_unit_test(packets_keep_their_distance),
         cmocka_unit_test(the_smallest_windows_still_send),
     };
