@@ -7,12 +7,15 @@
 #ifndef FUZZ_SNAPSHOT_H
 #define FUZZ_SNAPSHOT_H
 
-#include <sanitizer/allocator_interface.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* As in clang's sanitizer/allocator_interface.h, which gcc has in its library only. */
+int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void *, size_t),
+                                              void (*on_free)(const volatile void *));
 
 enum snapshot_limit {
     SNAPSHOT_PIECES_MAX = 256,

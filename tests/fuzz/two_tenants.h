@@ -25,8 +25,8 @@
 
 enum {
     RING_BYTES = TE_RING_BYTES_MIN,
-    POOL_BLOCKS = 96,
-    MESSAGE_BYTES_MAX = TE_RECORD_PAYLOAD_MAX + 4096, /* a quarter of the pool takes one */
+    MESSAGE_BYTES_MAX = TE_RECORD_PAYLOAD_MAX + 4096,
+    POOL_BLOCKS = 160, /* a quarter of it, less the record that goes beyond, takes a message */
     NEAR_END_BYTES = 1024, /* from where an input begins to the end of each ring */
     PORT = 7000,
     TENANTS = 2,
