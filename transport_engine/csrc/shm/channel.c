@@ -147,6 +147,9 @@ int channel_peek(struct channel *channel, struct te_record *record, const uint8_
         if (available <= 0) {
             return (int)available;
         }
+        if ((uint64_t)available < sizeof *record) {
+            return TE_E_CORRUPT; /* here, since record_next would load the position again */
+        }
         const int error = channel_seal(channel);
         if (error != TE_OK) {
             return error;
