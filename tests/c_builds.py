@@ -42,7 +42,7 @@ class CBuild:
         """What this machine has not got for this build, as a sentence; None: nothing."""
         if shutil.which(self.compiler) is None:
             return f"{self.compiler} is not installed"
-        if "-Dunit_tests=enabled" in self.options and not _has_library("cmocka"):
+        if "-Dunit_tests=enabled" in self.options and not has_library("cmocka"):
             return "libcmocka-dev is not installed"
         return None
 
@@ -82,6 +82,10 @@ RELEASE = CBuild(
     "none",
     options=("-Dunit_tests=enabled", "-Ddpdk=disabled", "-Doptimization=2", "-Ddebug=false"),
 )
+# As it ships, but that copies of unknown length stay calls of memcpy.
+PLAIN = CBuild(
+    "plain", "none", options=("-Ddpdk=disabled", "-Dc_args=-mmemcpy-strategy=libcall:-1:noalign")
+)
 FUZZ = CBuild("fuzz", "address,undefined", "clang-14", ("-Dfuzz=enabled", "-Ddpdk=disabled"))
 # Where there is no clang: the same targets under gcc with tests/fuzz/standalone.c.
 FUZZ_GCC = CBuild("fuzz-gcc", "address,undefined", options=("-Dfuzz=enabled", "-Ddpdk=disabled"))
@@ -108,7 +112,7 @@ def run_program(
     )
 
 
-def _has_library(name: str) -> bool:
+def has_library(name: str) -> bool:
     found = subprocess.run(["pkg-config", "--exists", name], check=False)
     return found.returncode == 0
 
