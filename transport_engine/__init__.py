@@ -18,6 +18,7 @@ from transport_engine.errors import (
     NoEngineError,
     NoRoomError,
     PortInUseError,
+    QuotaError,
     TransportError,
 )
 from transport_engine.inline import InlineAttachment, open_inline
@@ -39,6 +40,7 @@ __all__ = [
     "NoEngineError",
     "NoRoomError",
     "PortInUseError",
+    "QuotaError",
     "SidecarAttachment",
     "SidecarConfig",
     "Stats",

@@ -10,6 +10,7 @@ import random
 import select
 import threading
 import time
+from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -25,6 +26,17 @@ COMMAND_SECONDS_MAX: Final = 5.0
 FREE_PORT_FIRST: Final = 49152  # the dynamic ports of RFC 6335 §6
 FREE_PORT_LAST: Final = 65535
 FREE_PORT_TRIES_MAX: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ShareTerms:
+    """What a tenant gets of an engine, over all its channels; 0 sets no limit."""
+
+    memory_bytes: int = 0
+    bytes_per_second: int = 0
+    messages_per_second: int = 0
+    flows_max: int = 0
+    weight: int = 1
 
 
 class Engine:
@@ -145,12 +157,22 @@ class Engine:
             self.detach(index)
             raise
 
-    def attach_descriptors(self, ring_bytes: int = RING_BYTES) -> tuple[int, int, int]:
+    def set_share(self, share: int, terms: ShareTerms) -> None:
+        """Says what the channels of a share get together.
+
+        Errors: ConfigError.
+        """
+        self._command(lib.TE_SHARE, f"share {share} cannot be set", share=share, terms=terms)
+
+    def attach_descriptors(
+        self, ring_bytes: int = RING_BYTES, share: int = 0
+    ) -> tuple[int, int, int]:
         """Makes a channel for another process; returns its index and the two descriptors.
 
         Owner: the descriptors are the caller's.
         """
-        done = self._command(lib.TE_ATTACH, f"no channel of {ring_bytes} bytes", ring_bytes)
+        what = f"no channel of {ring_bytes} bytes"
+        done = self._command(lib.TE_ATTACH, what, ring_bytes=ring_bytes, share=share)
         return done.value, done.memory_fd, done.doorbell_fd
 
     def detach(self, channel: int) -> None:
@@ -214,8 +236,10 @@ class Engine:
         self,
         op: int,
         what: str,
-        ring_bytes: int = 0,
         *,
+        ring_bytes: int = 0,
+        share: int = 0,
+        terms: ShareTerms | None = None,
         channel: int = 0,
         endpoint: Endpoint | None = None,
         token: int | None = None,
@@ -229,6 +253,10 @@ class Engine:
         command.token = self._token if token is None else token
         command.ring_bytes = ring_bytes
         command.stats = stats
+        command.share = share
+        if terms is not None:
+            for name, value in asdict(terms).items():
+                setattr(command.terms, name, value)
         if endpoint is not None:
             endpoint.into_c(command.endpoint)
         if self._unanswered is not None:
@@ -267,5 +295,6 @@ _REASONS: Final[dict[int, str]] = {
     lib.TE_E_CLOSED: "the engine is shutting down",
     lib.TE_E_IN_USE: "it is in use",
     lib.TE_E_SYSTEM: "the operating system refused",
+    lib.TE_E_QUOTA: "all that this tenant's quota admits is in use",
     lib.TE_E_UNKNOWN: "there is no such channel or listener",
 }

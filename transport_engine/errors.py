@@ -36,6 +36,10 @@ class NoRoomError(TransportError):
     """A table or a memory pool of the engine is full."""
 
 
+class QuotaError(NoRoomError):
+    """All that the engine's policy gives this tenant is in use."""
+
+
 class ChannelCorruptError(TransportError):
     """Shared memory holds what no honest side writes: a bug, or an attack."""
 
@@ -48,6 +52,7 @@ _CLASSES: Final[dict[int, type[TransportError]]] = {
     lib.TE_E_NO_DRIVER: NoEngineError,
     lib.TE_E_SYSTEM: NoEngineError,
     lib.TE_E_CORRUPT: ChannelCorruptError,
+    lib.TE_E_QUOTA: QuotaError,
 }
 
 

@@ -26,6 +26,8 @@ enum te_limit {
     TE_RING_BYTES_MAX = 1 << 30,
     TE_MESSAGE_BYTES_MAX = (16 << 20) - 4096,
     TE_CHANNELS_MAX = 1024,
+    TE_SHARES_MAX = 256,
+    TE_WEIGHT_MAX = 100,
     TE_LANES = 16, /* of a flow, 0 included */
     TE_FLOWS_MAX = 1 << 20,
     TE_BURST_MAX = 32, /* datagrams that one netif call moves */
@@ -43,7 +45,8 @@ enum te_error {
     TE_E_SYSTEM = -7,    /* a system call failed; the sentence says which and why */
     TE_E_CORRUPT = -8,   /* shared memory holds what no honest side writes */
     TE_E_TOO_LARGE = -9, /* the message is longer than the configured maximum */
-    TE_E_UNKNOWN = -10   /* no such channel, flow or listener */
+    TE_E_UNKNOWN = -10,  /* no such channel, flow or listener */
+    TE_E_QUOTA = -11     /* all that the tenant's share admits is in use */
 };
 
 /* Why a flow ended, or was never opened; travels in CLOSE frames (docs/wire.md) and in the status
@@ -190,14 +193,24 @@ struct te_engine_config {
     struct te_fault fault;    /* seeded faults; all zero: none */
 };
 
+/* What a tenant gets of an engine, over all its channels; 0 sets no limit. */
+struct te_share {
+    uint64_t memory_bytes; /* for messages under way, both directions */
+    uint64_t bytes_per_second; /* that it sends; at least 1000 */
+    uint64_t messages_per_second;
+    uint32_t flows_max;
+    uint32_t weight; /* of its packets against those of others; 1 .. TE_WEIGHT_MAX */
+};
+
 enum te_command_op {
-    TE_ATTACH = 1, /* in: ring_bytes. out: value = channel, memory_fd, doorbell_fd */
+    TE_ATTACH = 1, /* in: ring_bytes, share. out: value = channel, memory_fd, doorbell_fd */
     TE_DETACH = 2, /* in: channel */
     TE_LISTEN = 3, /* in: channel, endpoint (port; address all zero). out: value = bound port */
     TE_UNLISTEN = 4, /* in: channel, endpoint */
     TE_CONNECT = 5, /* in: channel, endpoint, token. A record answers: TE_FLOW_OPENED/CLOSED */
     TE_STATS = 6,   /* out: *stats */
-    TE_DRAIN = 7    /* no new flows; closes all flows once their messages are delivered */
+    TE_DRAIN = 7,   /* no new flows; closes all flows once their messages are delivered */
+    TE_SHARE = 8    /* in: share, terms. Share 0 is without limits until it is set */
 };
 
 struct te_stats;
@@ -209,6 +222,9 @@ struct te_command {
     struct te_endpoint endpoint;
     uint64_t ring_bytes;
     struct te_stats *stats; /* Owner: the caller's, until the completion */
+    uint32_t share; /* whose the channel is; below TE_SHARES_MAX */
+    uint32_t zero;
+    struct te_share terms;
 };
 
 struct te_completion {
@@ -256,6 +272,8 @@ struct te_stats {
     uint64_t channels_open;
     uint64_t channels_quarantined;
     uint64_t listeners_open;
+    uint64_t rate_waits;      /* times that a tenant's rate made its records wait */
+    uint64_t quota_refusals;  /* flows that a tenant's quota did not admit */
     uint64_t pool_blocks;
     uint64_t pool_blocks_free;
     uint64_t faults_lost; /* injected by the fault netif */

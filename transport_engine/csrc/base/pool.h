@@ -18,26 +18,29 @@ struct pool {
     uint32_t fresh; /* items from here on were never taken: their memory is still untouched */
     uint32_t free_head;
     uint32_t free_count;
+    uint32_t floor; /* free items that whoever takes now must leave to others */
 };
 
 static inline void pool_init(struct pool *pool, void *memory, uint32_t item_bytes,
                              uint32_t capacity) {
-    *pool = (struct pool){memory, item_bytes, capacity, 0, NO_ITEM, capacity};
+    *pool = (struct pool){memory, item_bytes, capacity, 0, NO_ITEM, capacity, 0};
 }
 
 static inline void *pool_at(const struct pool *pool, uint32_t index) {
     return pool->memory + (size_t)index * pool->item_bytes;
 }
 
-/* Returns an index, or NO_ITEM when the pool is empty. The item's content is undefined. */
+/* Returns an index, or NO_ITEM when the pool is empty or at its floor. The item's content is
+ * undefined. */
 static inline uint32_t pool_take(struct pool *pool) {
     uint32_t index = pool->free_head;
+    if (pool->free_count <= pool->floor) {
+        return NO_ITEM;
+    }
     if (index != NO_ITEM) {
         memcpy(&pool->free_head, pool_at(pool, index), sizeof pool->free_head);
-    } else if (pool->fresh < pool->capacity) {
-        index = pool->fresh++;
     } else {
-        return NO_ITEM;
+        index = pool->fresh++;
     }
     pool->free_count--;
     return index;

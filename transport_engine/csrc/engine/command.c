@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/listener.h"
+#include "engine/shares.h"
 #include "engine/tenants.h"
 
 static int attach(struct engine *engine, const struct te_command *command,
@@ -13,9 +14,13 @@ static int attach(struct engine *engine, const struct te_command *command,
     }
     int memory_fd = -1;
     int doorbell_fd = -1;
+    if (command->share >= TE_SHARES_MAX) {
+        return TE_E_INVALID;
+    }
     int error = tenant_attach(engine, command->ring_bytes, &completion->value, &memory_fd,
                               &doorbell_fd);
     if (error == TE_OK) {
+        engine->tenants[completion->value].share = command->share;
         completion->memory_fd = memory_fd;
         completion->doorbell_fd = doorbell_fd;
     }
@@ -48,9 +53,10 @@ static int connect_to(struct engine *engine, const struct te_command *command) {
     if (engine->is_draining) {
         return TE_E_CLOSED;
     }
-    struct engine_flow *flow = engine_open_flow(engine, command->channel);
-    if (flow == NULL) {
-        return TE_E_NO_MEMORY;
+    struct engine_flow *flow = NULL;
+    int error = engine_open_flow(engine, command->channel, &flow);
+    if (error != TE_OK) {
+        return error;
     }
     struct flow_birth birth;
     engine_random_birth(engine, flow, &engine->netif->local, &command->endpoint, &birth);
@@ -67,6 +73,7 @@ static void drain(struct engine *engine) {
     for (uint32_t slot = 0; slot < engine->flows_max; slot++) {
         struct engine_flow *flow = engine_flow_at(engine, slot);
         if (flow->flow.state != FLOW_FREE) {
+            share_bill(engine, flow->share);
             flow_close(&flow->flow, &engine->store, TE_R_ENGINE_STOPPED, true, engine->now_ns);
             engine_touch(engine, flow);
         }
@@ -98,6 +105,9 @@ void command_execute(struct engine *engine, const struct te_command *command,
         break;
     case TE_DRAIN:
         drain(engine);
+        break;
+    case TE_SHARE:
+        completion->error = share_set(engine, command->share, &command->terms);
         break;
     default:
         completion->error = TE_E_INVALID;

@@ -2,6 +2,8 @@
 #include "engine/delivery.h"
 
 #include "engine/call_header.h"
+#include "engine/sending.h"
+#include "engine/shares.h"
 #include "engine/tenants.h"
 
 enum outcome {
@@ -35,11 +37,12 @@ static enum outcome write_notice(struct tenant *tenant, const struct te_record *
     return DELIVERED;
 }
 
-static enum outcome announce(struct tenant *tenant, struct engine_flow *flow) {
+static enum outcome announce(const struct engine *engine, struct tenant *tenant,
+                             struct engine_flow *flow) {
     struct te_flow_ends ends = {
         .local = flow->flow.local,
         .remote = flow->flow.remote,
-        .message_bytes_max = flow->flow.peer_message_bytes_max - TE_CALL_HEADER_BYTES,
+        .message_bytes_max = sending_bytes_max(engine, flow),
     };
     struct te_record notice = {
         .kind = flow->flow.is_server ? TE_FLOW_ACCEPTED : TE_FLOW_OPENED,
@@ -84,11 +87,16 @@ static enum outcome write_piece(struct engine *engine, struct tenant *tenant,
     record.size_bytes = left_bytes < TE_RECORD_PAYLOAD_MAX ? left_bytes : TE_RECORD_PAYLOAD_MAX;
     record.flags |= (uint8_t)(transfer->offset_bytes == 0 ? TE_FIRST : 0);
     record.flags |= (uint8_t)(record.size_bytes == left_bytes ? TE_LAST : 0);
+    struct share *share = &engine->shares[flow->share];
+    if (share->delivering.bytes <= 0) {
+        return BLOCKED;
+    }
     int error = TE_OK;
     uint8_t *room = channel_reserve(tenant->channel, record.size_bytes, &error);
     if (room == NULL) {
         return error == TE_OK ? BLOCKED : CORRUPT;
     }
+    share->delivering.bytes -= (int32_t)(sizeof record + record.size_bytes);
     body_read(&message->body, &engine->store.blocks,
               TE_CALL_HEADER_BYTES + transfer->offset_bytes, room, record.size_bytes);
     channel_commit(tenant->channel, &record);
@@ -128,13 +136,14 @@ static enum outcome deliver_flow(struct engine *engine, struct tenant *tenant,
                                  struct engine_flow *flow, int *budget) {
     bool has_opened = flow->flow.is_server || flow->flow.remote_id != 0;
     enum outcome outcome = DELIVERED;
+    struct share *share = &engine->shares[flow->share];
     if (!flow->is_announced && has_opened) {
-        outcome = announce(tenant, flow);
+        outcome = announce(engine, tenant, flow);
     }
     const struct incoming *message;
     while (outcome == DELIVERED &&
            (message = reassembly_ready(&flow->flow.in, &engine->store)) != NULL) {
-        if ((*budget)-- <= 0) {
+        if ((*budget)-- <= 0 || share->delivering.items-- <= 0) {
             return BLOCKED;
         }
         if (flow->flow.state == FLOW_CLOSING && !tenant->delivering.is_active) {
@@ -162,6 +171,7 @@ static void pop_inbox(struct engine *engine, struct tenant *tenant, struct engin
 
 int delivery_poll(struct engine *engine, uint32_t index) {
     struct tenant *tenant = &engine->tenants[index];
+    share_bill(engine, tenant->share);
     int budget = DELIVERIES_MAX;
     int count = 0;
     while (tenant->inbox_first != NO_ITEM) {

@@ -10,33 +10,10 @@
 #include "engine/delivery.h"
 #include "engine/listener.h"
 #include "engine/sending.h"
+#include "engine/shares.h"
 #include "engine/tenants.h"
 
 /* ---- flows ---- */
-
-void engine_touch(struct engine *engine, struct engine_flow *flow) {
-    if (flow->is_ready) {
-        return;
-    }
-    flow->is_ready = true;
-    flow->next_ready = NO_ITEM;
-    if (engine->ready_last == NO_ITEM) {
-        engine->ready_first = flow->slot;
-    } else {
-        engine_flow_at(engine, engine->ready_last)->next_ready = flow->slot;
-    }
-    engine->ready_last = flow->slot;
-}
-
-static struct engine_flow *pop_ready(struct engine *engine) {
-    struct engine_flow *flow = engine_flow_at(engine, engine->ready_first);
-    engine->ready_first = flow->next_ready;
-    if (engine->ready_first == NO_ITEM) {
-        engine->ready_last = NO_ITEM;
-    }
-    flow->is_ready = false;
-    return flow;
-}
 
 /* A flow whose application is gone, or no longer served, has nobody to tell. */
 static bool is_orphan(const struct engine *engine, const struct engine_flow *flow) {
@@ -58,19 +35,28 @@ void engine_notify(struct engine *engine, struct engine_flow *flow) {
     tenant->inbox_last = flow->slot;
 }
 
-struct engine_flow *engine_open_flow(struct engine *engine, uint32_t tenant) {
+int engine_open_flow(struct engine *engine, uint32_t tenant, struct engine_flow **opened) {
+    uint32_t index = engine->tenants[tenant].share;
+    const struct share *share = &engine->shares[index];
+    if (share->flow_count >= share->flows_max) {
+        engine->stats.quota_refusals++;
+        return TE_E_QUOTA;
+    }
     uint32_t slot = flow_table_reserve(&engine->table);
     if (slot == NO_ITEM || slot >= engine->flows_max) {
-        return NULL;
+        return TE_E_NO_MEMORY;
     }
     struct engine_flow *flow = engine_flow_at(engine, slot);
-    *flow = (struct engine_flow){.slot = slot, .tenant = NO_ITEM, .next_ready = NO_ITEM,
-                                 .next_in_inbox = NO_ITEM};
-    return tenant_adopt(engine, tenant, flow) ? flow : NULL;
+    *flow = (struct engine_flow){.slot = slot, .tenant = NO_ITEM, .share = index,
+                                 .next_ready = NO_ITEM, .next_in_inbox = NO_ITEM};
+    share_bill(engine, index);
+    *opened = flow;
+    return tenant_adopt(engine, tenant, flow) ? TE_OK : TE_E_NO_MEMORY;
 }
 
 void engine_enter_flow(struct engine *engine, struct engine_flow *flow) {
     flow_table_put(&engine->table, flow->slot, &flow->flow);
+    engine->shares[flow->share].flow_count++;
     engine->stats.flows_open++;
 }
 
@@ -95,7 +81,9 @@ void engine_free_flow(struct engine *engine, struct engine_flow *flow) {
     }
     timers_set(&engine->timers, flow->slot, UINT64_MAX);
     flow_table_remove(&engine->table, flow->slot);
+    share_bill(engine, flow->share);
     flow_fini(&flow->flow, &engine->store);
+    engine->shares[flow->share].flow_count--;
     engine->stats.flows_open--;
 }
 
@@ -161,6 +149,7 @@ static void receive(struct engine *engine, const struct netif_datagram *datagram
     }
     struct engine_flow *flow = (struct engine_flow *)found;
     bool was_connecting = found->state == FLOW_CONNECTING;
+    share_bill(engine, flow->share);
     flow_receive(found, &engine->store, &packet, engine->now_ns);
     engine->stats.handshakes_completed += was_connecting && found->state == FLOW_OPEN;
     engine->stats.resets_received += packet.type == PACKET_RESET;
@@ -218,13 +207,25 @@ static void settle(struct engine *engine, struct engine_flow *flow) {
     }
 }
 
-/* Returns false when the output is full: the flow keeps its turn. */
-static bool transmit(struct engine *engine, struct engine_flow *flow, int *count) {
-    for (int i = 0; i < FLOW_PACKETS_MAX; i++) {
+/* What one poll may still transmit, and how much it has. */
+struct transmission {
+    int left; /* packets, and looks at flows that have none */
+    int count;
+};
+
+/* Writes packets of the flow until it has no more, its turn or its share's ends, or nothing fits.
+ * Returns false when the output is full. */
+static bool transmit(struct engine *engine, struct share *share, struct engine_flow *flow,
+                     struct transmission *now) {
+    share_bill(engine, flow->share);
+    for (int i = 0; i < FLOW_PACKETS_MAX && share->packets_left > 0 && share->bytes_left > 0;
+         i++) {
         uint8_t *out = output_reserve(&engine->output, engine->now_ns);
         if (out == NULL) {
+            engine_touch(engine, flow);
             return false;
         }
+        now->left--;
         size_t size_bytes = flow_transmit(&flow->flow, &engine->store, engine->now_ns, out);
         if (size_bytes == 0) {
             settle(engine, flow);
@@ -232,34 +233,35 @@ static bool transmit(struct engine *engine, struct engine_flow *flow, int *count
         }
         output_commit(&engine->output, &flow->flow.local, &flow->flow.remote,
                       (uint32_t)size_bytes);
-        (*count)++;
+        share->packets_left--;
+        share->bytes_left -= (int32_t)size_bytes;
+        now->count++;
     }
     engine_touch(engine, flow);
     return true;
 }
 
 static int transmit_all(struct engine *engine) {
-    int count = 0;
-    uint32_t last = engine->ready_last; /* each ready flow has one turn in a poll */
-    while (engine->ready_first != NO_ITEM) {
-        struct engine_flow *flow = pop_ready(engine);
-        bool is_last = flow->slot == last;
-        if (!transmit(engine, flow, &count)) {
-            engine_touch(engine, flow);
-            break;
-        }
-        if (is_last) {
-            break;
-        }
+    struct transmission now = {.left = TRANSMIT_MAX};
+    struct share *share;
+    bool has_room = true;
+    while (has_room && now.left > 0 && (share = share_next(engine)) != NULL) {
+        struct engine_flow *flow = share_pop(engine, share);
+        has_room = flow == NULL || transmit(engine, share, flow, &now);
+        share_settle(engine, share);
     }
     output_flush(&engine->output, engine->now_ns);
-    return count;
+    return now.count;
 }
 
 static void fire_timers(struct engine *engine) {
-    uint32_t slot;
-    while ((slot = timers_pop(&engine->timers, engine->now_ns)) != NO_ITEM) {
+    for (int i = 0; i < TIMERS_MAX; i++) {
+        uint32_t slot = timers_pop(&engine->timers, engine->now_ns);
+        if (slot == NO_ITEM) {
+            return;
+        }
         struct engine_flow *flow = engine_flow_at(engine, slot);
+        share_bill(engine, flow->share);
         bool was_connecting = flow->flow.state == FLOW_CONNECTING;
         flow_timeout(&flow->flow, &engine->store, engine->now_ns);
         if (flow->flow.state == FLOW_CLOSED) {
@@ -276,19 +278,41 @@ static bool is_served(const struct engine *engine, uint32_t tenant) {
            engine->tenants[tenant].reason == TE_R_NONE;
 }
 
+static int serve(struct engine *engine, uint32_t tenant) {
+    int moved = 0;
+    if (is_served(engine, tenant)) {
+        moved += delivery_poll(engine, tenant);
+    }
+    if (is_served(engine, tenant)) {
+        moved += sending_poll(engine, tenant);
+        channel_flush(engine->tenants[tenant].channel);
+    }
+    return moved;
+}
+
+/* What a share may move in one poll is for all its channels; another comes first in each. */
+static int serve_channels(struct engine *engine) {
+    uint32_t count = engine->tenant_count;
+    int moved = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct share *share = &engine->shares[engine->tenants[i].share];
+        share->sending = share->delivering =
+            (struct allowance){.items = SHARE_ITEMS_MAX, .bytes = SHARE_BYTES_MAX};
+    }
+    engine->first_served = engine->first_served + 1 < count ? engine->first_served + 1 : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t tenant = engine->first_served + i;
+        moved += serve(engine, tenant < count ? tenant : tenant - count);
+    }
+    return moved;
+}
+
 int engine_poll(struct engine *engine, uint64_t now_ns) {
     engine->now_ns = now_ns;
+    engine->resume_ns = UINT64_MAX;
     int moved = receive_all(engine);
     fire_timers(engine);
-    for (uint32_t i = 0; i < engine->tenant_count; i++) {
-        if (is_served(engine, i)) {
-            moved += delivery_poll(engine, i);
-        }
-        if (is_served(engine, i)) {
-            moved += sending_poll(engine, i);
-            channel_flush(engine->tenants[i].channel);
-        }
-    }
+    moved += serve_channels(engine);
     moved += transmit_all(engine);
     engine->stats.polls++;
     engine->stats.polls_idle += moved == 0;
@@ -296,7 +320,7 @@ int engine_poll(struct engine *engine, uint64_t now_ns) {
 }
 
 bool engine_is_busy(const struct engine *engine) {
-    return engine->ready_first != NO_ITEM || output_is_waiting(&engine->output);
+    return engine->active_first != NO_ITEM || output_is_waiting(&engine->output);
 }
 
 /* ---- life ---- */
@@ -367,8 +391,6 @@ int engine_init(struct engine *engine, const struct te_engine_config *config,
         .received_ns = now_ns,
         .flows_max = config->flows_max,
         .tenants_max = config->channels_max,
-        .ready_first = NO_ITEM,
-        .ready_last = NO_ITEM,
     };
     init_flow_config(engine, config);
     if (!take_memory(engine, config, now_ns) || output_init(&engine->output, netif) != TE_OK) {
@@ -378,12 +400,14 @@ int engine_init(struct engine *engine, const struct te_engine_config *config,
         engine_fini(engine, now_ns);
         return TE_E_NO_MEMORY;
     }
+    shares_init(engine);
     return TE_OK;
 }
 
 static void say_goodbye(struct engine *engine) {
     for (uint32_t slot = 0; slot < engine->flows_max; slot++) {
         struct engine_flow *flow = engine_flow_at(engine, slot);
+        share_bill(engine, flow->share);
         if (flow->flow.state == FLOW_OPEN || flow->flow.state == FLOW_CLOSING) {
             flow_close(&flow->flow, &engine->store, TE_R_ENGINE_STOPPED, false, engine->now_ns);
         }
@@ -391,7 +415,10 @@ static void say_goodbye(struct engine *engine) {
             engine_touch(engine, flow);
         }
     }
-    transmit_all(engine);
+    /* Each flow is looked at twice: for its last packet, and to see that it was that. */
+    for (uint32_t i = 0; i <= engine->flows_max / (TRANSMIT_MAX / 2); i++) {
+        transmit_all(engine);
+    }
 }
 
 void engine_fini(struct engine *engine, uint64_t now_ns) {

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/bucket.h"
 #include "engine/output.h"
 #include "engine/timers.h"
 #include "flow/flow.h"
@@ -24,9 +25,13 @@ enum engine_limit {
     TENANT_FLOWS_MAX = 65536,
     LISTENERS_MAX = 1024,
     RX_BURSTS_MAX = 4,       /* netif bursts in one poll */
+    TIMERS_MAX = 256,        /* timers of flows that fire in one poll */
     TENANT_RECORDS_MAX = 64, /* records taken from one channel in one poll */
     FLOW_PACKETS_MAX = 16,   /* packets of one flow before the next flow's turn */
-    DELIVERIES_MAX = 64      /* messages to one channel in one poll */
+    TRANSMIT_MAX = 256,      /* packets, or looks at flows that have none, in one poll */
+    DELIVERIES_MAX = 64,     /* messages to one channel in one poll */
+    SHARE_ITEMS_MAX = 256,   /* records, or messages, of one share in one poll */
+    SHARE_BYTES_MAX = 1 << 20 /* of records from one share, and to it, in one poll */
 };
 
 /* What the engine cannot know by itself. */
@@ -42,6 +47,7 @@ struct engine_flow {
     struct flow flow; /* first, so that the table's pointers convert */
     uint32_t slot;    /* in engine->flows and in the flow table */
     uint32_t tenant;
+    uint32_t share;  /* who pays for it, also when the tenant is gone */
     uint32_t handle; /* what the tenant calls it */
     uint32_t older, newer;     /* flows of the same tenant */
     uint32_t next_ready;       /* flows that may have something to transmit */
@@ -69,6 +75,7 @@ struct handle_entry {
 
 struct tenant {
     struct channel *channel; /* NULL: this tenant's place is free */
+    uint32_t share;
     uint8_t reason; /* TE_R_NONE: well; else why the channel is no longer served */
     uint32_t first_flow;
     uint32_t inbox_first, inbox_last;
@@ -78,6 +85,31 @@ struct tenant {
     uint32_t *free_handles;
     uint32_t free_handle_count;
     uint32_t handles_max;
+};
+
+/* What is left of a share in one poll. */
+struct allowance {
+    int32_t items;
+    int32_t bytes;
+};
+
+/* engine/shares.h */
+struct share {
+    struct te_share terms;
+    struct bucket messages;
+    struct bucket bytes;
+    struct allowance sending;
+    struct allowance delivering;
+    uint32_t flow_count;
+    uint32_t flows_max;
+    uint32_t blocks_held; /* up to when another share was billed */
+    uint32_t blocks_max;
+    uint32_t ready_first, ready_last; /* its flows that may have something to transmit */
+    uint32_t next_active;
+    int32_t packets_left; /* of its turn */
+    int32_t bytes_left;
+    bool is_active; /* it has ready flows */
+    bool is_waiting; /* for a rate to let its records go */
 };
 
 struct listener {
@@ -96,6 +128,7 @@ struct engine {
     struct engine_flow *flows;
     struct tenant *tenants;
     struct listener listeners[LISTENERS_MAX];
+    struct share shares[TE_SHARES_MAX];
     struct timers timers;
     struct output output;
     struct te_stats stats;
@@ -104,7 +137,11 @@ struct engine {
     uint32_t flows_max;
     uint32_t tenants_max;
     uint32_t tenant_count; /* places in use or free below the highest in use */
-    uint32_t ready_first, ready_last;
+    uint32_t active_first, active_last; /* shares that have ready flows */
+    uint32_t billed;      /* the share whose flows are at work */
+    uint32_t billed_free; /* blocks that were free when that began */
+    uint32_t first_served; /* the channel that comes first in this poll */
+    uint64_t resume_ns;   /* when a rate lets a channel go on; UINT64_MAX: none waits */
     bool is_draining;
     void *memory; /* store, tables and timers; one mapping */
     size_t memory_bytes;
@@ -132,8 +169,8 @@ static inline struct engine_flow *engine_flow_at(const struct engine *engine, ui
 void engine_touch(struct engine *engine, struct engine_flow *flow);
 /* Puts the flow into its tenant's inbox. */
 void engine_notify(struct engine *engine, struct engine_flow *flow);
-/* NULL: a table is full. */
-struct engine_flow *engine_open_flow(struct engine *engine, uint32_t tenant);
+/* Errors: TE_E_NO_MEMORY (a table is full), TE_E_QUOTA. */
+int engine_open_flow(struct engine *engine, uint32_t tenant, struct engine_flow **opened);
 /* Enters an opened flow into the tables, once it has its ids. */
 void engine_enter_flow(struct engine *engine, struct engine_flow *flow);
 void engine_free_flow(struct engine *engine, struct engine_flow *flow);

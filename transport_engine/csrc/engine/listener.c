@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "engine/shares.h"
 
 enum { TOKEN_LIFE_NS_SHIFT = 33 /* a token is good for this and the next 8.6 s */ };
 
@@ -124,8 +125,8 @@ static void refuse(struct engine *engine, const struct netif_datagram *datagram,
 
 static void accept_flow(struct engine *engine, const struct netif_datagram *datagram,
                         const struct packet *init, struct listener *listener) {
-    struct engine_flow *flow = engine_open_flow(engine, listener->tenant);
-    if (flow == NULL) {
+    struct engine_flow *flow = NULL;
+    if (engine_open_flow(engine, listener->tenant, &flow) != TE_OK) {
         refuse(engine, datagram, init, TE_R_NO_RESOURCES);
         return;
     }
@@ -154,6 +155,7 @@ void listener_receive(struct engine *engine, const struct netif_datagram *datagr
     }
     struct flow *known = flow_table_find_peer(&engine->table, init->source_id, &datagram->remote);
     if (known != NULL) {
+        share_bill(engine, ((struct engine_flow *)known)->share);
         flow_receive(known, &engine->store, init, engine->now_ns);
         engine_touch(engine, (struct engine_flow *)known);
         return;

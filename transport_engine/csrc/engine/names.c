@@ -25,6 +25,8 @@ const char *te_error_name(int error) {
         return "too large";
     case TE_E_UNKNOWN:
         return "unknown";
+    case TE_E_QUOTA:
+        return "quota used up";
     }
     return "unknown error";
 }

@@ -288,6 +288,9 @@ int64_t te_engine_arm(struct te_engine *engine) {
     }
     uint64_t now_ns = now();
     uint64_t next_ns = timers_next_ns(&engine->engine.timers);
+    if (engine->engine.resume_ns < next_ns) {
+        next_ns = engine->engine.resume_ns;
+    }
     if (netif->ops->next_ns != NULL && netif->ops->next_ns(netif) < next_ns) {
         next_ns = netif->ops->next_ns(netif);
     }

@@ -2,14 +2,20 @@
 #include "engine/sending.h"
 
 #include "engine/call_header.h"
+#include "engine/shares.h"
 #include "engine/tenants.h"
-
-enum { INCOMING_SHARE = 4 };
 
 enum take { TAKE_DONE, TAKE_LATER, TAKE_CORRUPT };
 
 static bool is_sendable(const struct engine_flow *flow) {
     return flow != NULL && flow->flow.state == FLOW_OPEN;
+}
+
+uint32_t sending_bytes_max(const struct engine *engine, const struct engine_flow *flow) {
+    uint32_t peer = flow->flow.peer_message_bytes_max;
+    uint32_t own = share_message_bytes_max(&engine->shares[flow->share]);
+    uint32_t bytes = peer < own ? peer : own;
+    return bytes > TE_CALL_HEADER_BYTES ? bytes - TE_CALL_HEADER_BYTES : 0;
 }
 
 /* A message for a flow that is gone, or that its peer would not take, is read and forgotten: the
@@ -19,8 +25,7 @@ static enum take begin(struct engine *engine, struct tenant *tenant,
     struct transfer *transfer = &tenant->sending;
     struct engine_flow *flow = tenant_find_flow(engine, tenant, record->flow);
     *transfer = (struct transfer){.is_active = true, .handle = record->flow};
-    if (!is_sendable(flow) || record->total_bytes > flow->flow.peer_message_bytes_max -
-                                                        TE_CALL_HEADER_BYTES) {
+    if (!is_sendable(flow) || record->total_bytes > sending_bytes_max(engine, flow)) {
         transfer->is_discarded = true;
         return TAKE_DONE;
     }
@@ -61,15 +66,9 @@ static enum take append(struct engine *engine, struct tenant *tenant,
     return TAKE_DONE;
 }
 
-/* A quarter of the memory is left to what arrives: two engines full of what they want to send
- * could not take each other's acknowledged bytes otherwise. */
-static bool has_memory(const struct store *store) {
-    return store->blocks.free_count > store->blocks.capacity / INCOMING_SHARE;
-}
-
 static enum take take_message(struct engine *engine, struct tenant *tenant,
                               const struct te_record *record, const uint8_t *payload) {
-    enum take taken = has_memory(&engine->store) ? TAKE_DONE : TAKE_LATER;
+    enum take taken = share_has_memory(engine) ? TAKE_DONE : TAKE_LATER;
     if (record->lane >= LANES || record->priority >= PRIORITIES) {
         return TAKE_CORRUPT;
     }
@@ -101,15 +100,27 @@ static enum take take(struct engine *engine, struct tenant *tenant,
     return take_message(engine, tenant, record, payload);
 }
 
+static void pay(const struct engine *engine, struct share *share, const struct te_record *record) {
+    uint32_t bytes = (uint32_t)sizeof *record + record->size_bytes;
+    share->sending.items--;
+    share->sending.bytes -= (int32_t)bytes;
+    bucket_take(&share->bytes, engine->now_ns, bytes);
+    if (record->flags & TE_LAST) {
+        bucket_take(&share->messages, engine->now_ns, 1);
+    }
+}
+
 int sending_poll(struct engine *engine, uint32_t index) {
     struct tenant *tenant = &engine->tenants[index];
+    struct share *share = &engine->shares[tenant->share];
     int count = 0;
-    while (count < TENANT_RECORDS_MAX) {
+    share_bill(engine, tenant->share);
+    while (count < TENANT_RECORDS_MAX && share->sending.items > 0 && share->sending.bytes > 0) {
         struct te_record record;
         const uint8_t *payload;
         int found = channel_peek(tenant->channel, &record, &payload);
-        if (found == 0) {
-            break;
+        if (found == 0 || (found > 0 && !share_may_send(engine, share))) {
+            break; /* a record that was peeked at does not keep the engine awake */
         }
         enum take taken = found < 0 ? TAKE_CORRUPT : take(engine, tenant, &record, payload);
         if (taken == TAKE_CORRUPT) {
@@ -120,6 +131,7 @@ int sending_poll(struct engine *engine, uint32_t index) {
         if (taken == TAKE_LATER) {
             break;
         }
+        pay(engine, share, &record);
         channel_pop(tenant->channel);
         count++;
     }

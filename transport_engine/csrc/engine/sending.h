@@ -8,4 +8,7 @@
  * A channel with a record that no honest application writes is stopped. */
 int sending_poll(struct engine *engine, uint32_t tenant);
 
+/* The longest message that the flow's peer takes and its share's memory holds. */
+uint32_t sending_bytes_max(const struct engine *engine, const struct engine_flow *flow);
+
 #endif

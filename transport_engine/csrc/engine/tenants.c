@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "engine/listener.h"
+#include "engine/shares.h"
 
 enum { HANDLE_INDEX_BITS = 16 };
 
@@ -69,6 +70,7 @@ void tenant_stop(struct engine *engine, uint32_t index, uint8_t reason) {
     tenant->sending = (struct transfer){0};
     tenant->delivering = (struct transfer){0};
     uint32_t slot = tenant->first_flow;
+    share_bill(engine, tenant->share);
     while (slot != NO_ITEM) {
         struct engine_flow *flow = engine_flow_at(engine, slot);
         flow_close(&flow->flow, &engine->store, TE_R_CLOSED, false, engine->now_ns);

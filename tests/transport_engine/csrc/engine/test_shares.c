@@ -1,0 +1,286 @@
+/* Shares: a tenant with many flows, small packets, no manners or no memory leaves the other its
+ * part; rates and quotas hold; nothing that a tenant writes names what is another's. */
+#include "hosts.h"
+
+#include "engine/shares.h"
+
+enum { LINK_BYTES_PER_US = 1000, WARM_STEPS = 1000, STEPS = 4000, FORGERIES = 1000000 };
+
+enum { MEMORY_BYTES = 24 << 20 };
+
+static const struct te_share plain = {.weight = 1, .memory_bytes = MEMORY_BYTES};
+static struct app hog, lamb, sink;
+static struct app more[7]; /* channels of the hog's share */
+static int more_count;
+
+static int set_up(void **state) {
+    (void)state;
+    open_hosts(LINK_BYTES_PER_US);
+    set_share(1, plain);
+    set_share(2, plain);
+    open_app(&hog, &near, 1);
+    open_app(&lamb, &near, 2);
+    open_app(&sink, &far, 0);
+    for (uint16_t port = PORT_FIRST; port < PORT_FIRST + 2; port++) {
+        struct te_command request = {.op = TE_LISTEN, .channel = sink.index,
+                                     .endpoint = {.port = port}};
+        assert_int_equal(command(&far, request).error, TE_OK);
+    }
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    while (more_count > 0) {
+        te_channel_close(more[--more_count].channel);
+    }
+    te_channel_close(hog.channel);
+    te_channel_close(lamb.channel);
+    te_channel_close(sink.channel);
+    close_hosts();
+    return 0;
+}
+
+static void run(int steps) {
+    for (int i = 0; i < steps; i++) {
+        fill(&hog);
+        fill(&lamb);
+        for (int j = 0; j < more_count; j++) {
+            fill(&more[j]);
+        }
+        step();
+        drain(&hog);
+        drain(&lamb);
+        drain(&sink);
+    }
+}
+
+/* What the lamb has of the link's bytes, in parts per thousand, once both are at full speed. */
+static uint64_t part_of_lamb(void) {
+    run(WARM_STEPS);
+    uint64_t before[2] = {wire.bytes_to[0], wire.bytes_to[1]};
+    run(STEPS);
+    uint64_t hogs = wire.bytes_to[0] - before[0];
+    uint64_t lambs = wire.bytes_to[1] - before[1];
+    uint64_t link_bytes = (uint64_t)STEPS * STEP_NS / 1000 * LINK_BYTES_PER_US;
+    print_message("hog %llu, lamb %llu of %llu bytes\n", (unsigned long long)hogs,
+                  (unsigned long long)lambs, (unsigned long long)link_bytes);
+    assert_true(hogs + lambs > link_bytes / 100 * 95); /* the link is the bottleneck */
+    return lambs * 1000 / (hogs + lambs);
+}
+
+static void connect_both(uint32_t flows_of_hog) {
+    connect_flows(&hog, PORT_FIRST, flows_of_hog);
+    connect_flows(&lamb, PORT_FIRST + 1, 1);
+}
+
+static void many_flows_weigh_no_more_than_one(void **state) {
+    (void)state;
+    connect_both(1000);
+    assert_in_range(part_of_lamb(), 475, 525);
+}
+
+static void weights_are_honoured(void **state) {
+    (void)state;
+    set_share(2, (struct te_share){.weight = 3, .memory_bytes = MEMORY_BYTES});
+    connect_both(1000);
+    assert_in_range(part_of_lamb(), 713, 787);
+}
+
+static void weights_are_honoured_the_other_way(void **state) {
+    (void)state;
+    set_share(1, (struct te_share){.weight = 3, .memory_bytes = MEMORY_BYTES});
+    connect_both(1);
+    assert_in_range(part_of_lamb(), 238, 262);
+}
+
+static void small_packets_are_counted_too(void **state) {
+    (void)state;
+    hog.message_bytes = 64;
+    connect_both(1000);
+    assert_true(part_of_lamb() >= 500);
+}
+
+static void channels_of_one_tenant_share_its_part(void **state) {
+    (void)state;
+    for (more_count = 0; more_count < 7; more_count++) {
+        int i = more_count;
+        open_app(&more[i], &near, 1);
+        connect_flows(&more[i], PORT_FIRST, 4);
+    }
+    connect_both(4);
+    assert_in_range(part_of_lamb(), 475, 525);
+    for (int i = 0; i < more_count; i++) {
+        assert_true(more[i].messages_sent > 100);
+    }
+}
+
+static void rate_of_bytes_holds(void **state) {
+    (void)state;
+    set_share(1, (struct te_share){.weight = 1, .bytes_per_second = 100000000});
+    connect_flows(&hog, PORT_FIRST, 10);
+    run(WARM_STEPS);
+    uint64_t before = sink.bytes_received;
+    run(STEPS);
+    uint64_t records_bytes = 4000000; /* 40 ms of it, headers of records included */
+    assert_in_range(sink.bytes_received - before, records_bytes / 100 * 95, records_bytes);
+    assert_true(near.stats.rate_waits > 0);
+    assert_true(near.resume_ns > now_ns && near.resume_ns < now_ns + 1000000);
+}
+
+static void rate_of_messages_holds(void **state) {
+    (void)state;
+    hog.message_bytes = 64;
+    set_share(1, (struct te_share){.weight = 1, .messages_per_second = 50000});
+    connect_both(10);
+    run(WARM_STEPS);
+    uint64_t before = near.shares[1].messages.next_ns;
+    uint64_t sent = hog.messages_sent;
+    run(STEPS);
+    assert_in_range(hog.messages_sent - sent, 1990, 2010);
+    assert_in_range(near.shares[1].messages.next_ns - before, 39000000, 41000000);
+    assert_true(lamb.messages_sent > 5000); /* whose rate is its own */
+}
+
+static void memory_is_a_quota(void **state) {
+    (void)state;
+    set_share(1, (struct te_share){.weight = 1, .memory_bytes = 4 << 20});
+    connect_both(100);
+    for (int i = 0; i < 2000; i++) { /* nobody takes anything: all piles up */
+        fill(&hog);
+        fill(&lamb);
+        step();
+        share_bill(&near, 0);
+        assert_true(near.shares[1].blocks_held <= (4 << 20) / BLOCK_BYTES);
+    }
+    assert_true(near.shares[1].blocks_held > (3 << 20) / BLOCK_BYTES / 10 * 9);
+    assert_true(near.shares[2].blocks_held > near.shares[1].blocks_held);
+    uint64_t before = sink.bytes_received;
+    run(STEPS);
+    assert_true(sink.bytes_received - before > (4 << 20)); /* and it goes on */
+}
+
+static void all_memory_comes_back_to_who_paid(void **state) {
+    (void)state;
+    set_share(1, (struct te_share){.weight = 1, .memory_bytes = 4 << 20});
+    connect_both(50);
+    run(100);
+    command(&near, (struct te_command){.op = TE_DETACH, .channel = hog.index});
+    command(&near, (struct te_command){.op = TE_DETACH, .channel = lamb.index});
+    for (int i = 0; i < 100000; i++) {
+        step();
+        drain(&sink);
+    }
+    share_bill(&near, 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(near.shares[i].blocks_held, 0);
+        assert_int_equal(near.shares[i].flow_count, 0);
+    }
+    te_channel_close(hog.channel);
+    te_channel_close(lamb.channel);
+    open_app(&hog, &near, 1);
+    open_app(&lamb, &near, 2);
+}
+
+static void flows_are_a_quota(void **state) {
+    (void)state;
+    set_share(1, (struct te_share){.weight = 1, .flows_max = 3});
+    connect_both(3);
+    struct te_command more = {.op = TE_CONNECT, .channel = hog.index,
+                              .endpoint = near.netif->local};
+    more.endpoint.port = PORT_FIRST;
+    assert_int_equal(command(&near, more).error, TE_E_QUOTA);
+    assert_int_equal(near.stats.quota_refusals, 1);
+    more.channel = lamb.index;
+    assert_int_equal(command(&near, more).error, TE_OK);
+}
+
+static void incoming_flows_are_counted(void **state) {
+    (void)state;
+    struct te_command request = {.op = TE_LISTEN, .channel = hog.index,
+                                 .endpoint = {.port = 9000}};
+    set_share(1, (struct te_share){.weight = 1, .flows_max = 2});
+    assert_int_equal(command(&near, request).error, TE_OK);
+    connect_flows(&sink, 9000, 2);
+    request = (struct te_command){.op = TE_CONNECT, .channel = sink.index, .token = 1,
+                                  .endpoint = near.netif->local};
+    request.endpoint.port = 9000;
+    command(&far, request);
+    for (int i = 0; sink.refused == 0; i++) {
+        assert_true(i < 10000);
+        step();
+        drain(&sink);
+    }
+    assert_int_equal(sink.flow_count, 2);
+}
+
+/* Records for flows that are not the tenant's go nowhere, whatever they name. */
+static void forged_flows_send_nothing(void **state) {
+    (void)state;
+    connect_both(4);
+    hog.flow_count = 0;
+    uint64_t datagrams_of_hog = wire.bytes_to[0];
+    run(100);
+    assert_true(wire.bytes_to[0] - datagrams_of_hog < 2000); /* the last words of handshakes */
+    datagrams_of_hog = wire.bytes_to[0];
+    uint32_t own[4];
+    memcpy(own, hog.flows, sizeof own);
+    for (uint32_t i = 0; i < FORGERIES; i++) {
+        uint32_t flow = (uint32_t)random_u64(NULL) >> (i % 32);
+        struct te_record record = {.flow = i % 7 == 0 ? lamb.flows[0] ^ (i << 16) : flow,
+                                   .kind = i % 5 == 0 ? TE_FLOW_CLOSE : TE_REQUEST,
+                                   .flags = TE_FIRST | TE_LAST};
+        bool is_own = false;
+        for (int j = 0; j < 4; j++) {
+            is_own |= record.flow == own[j];
+        }
+        while (!is_own &&
+               te_channel_send(hog.channel, (uint8_t *)&record, sizeof record) == 0) {
+            step();
+        }
+    }
+    for (int i = 0; i < 10; i++) {
+        step();
+    }
+    assert_int_equal(wire.bytes_to[0], datagrams_of_hog);
+    assert_int_equal(near.stats.channels_quarantined, 0);
+    uint64_t before = lamb.messages_sent;
+    run(100);
+    assert_true(lamb.messages_sent > before);
+    assert_int_equal(near.stats.flows_open, 5);
+}
+
+static void terms_have_bounds(void **state) {
+    (void)state;
+    const struct te_share bad[] = {{.weight = 0}, {.weight = TE_WEIGHT_MAX + 1},
+                                   {.weight = 1, .bytes_per_second = 999}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct te_command request = {.op = TE_SHARE, .share = 1, .terms = bad[i]};
+        assert_int_equal(command(&near, request).error, TE_E_INVALID);
+    }
+    struct te_command request = {.op = TE_SHARE, .share = TE_SHARES_MAX, .terms = plain};
+    assert_int_equal(command(&near, request).error, TE_E_INVALID);
+    request = (struct te_command){.op = TE_ATTACH, .ring_bytes = 1 << 18, .share = TE_SHARES_MAX};
+    assert_int_equal(command(&near, request).error, TE_E_INVALID);
+}
+
+#define WITH_HOSTS(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        WITH_HOSTS(many_flows_weigh_no_more_than_one),
+        WITH_HOSTS(weights_are_honoured),
+        WITH_HOSTS(weights_are_honoured_the_other_way),
+        WITH_HOSTS(small_packets_are_counted_too),
+        WITH_HOSTS(channels_of_one_tenant_share_its_part),
+        WITH_HOSTS(rate_of_bytes_holds),
+        WITH_HOSTS(rate_of_messages_holds),
+        WITH_HOSTS(memory_is_a_quota),
+        WITH_HOSTS(all_memory_comes_back_to_who_paid),
+        WITH_HOSTS(flows_are_a_quota),
+        WITH_HOSTS(incoming_flows_are_counted),
+        WITH_HOSTS(forged_flows_send_nothing),
+        WITH_HOSTS(terms_have_bounds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
