@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from transport_engine.config import ControlConfig, EngineConfig, Faults, Limits
+from transport_engine.config import (
+    ControlConfig,
+    EngineConfig,
+    Faults,
+    Limits,
+    Quotas,
+    Reach,
+    TenantConfig,
+)
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/operations.md"
 TABLES: dict[str, type[BaseModel]] = {
@@ -14,6 +22,9 @@ TABLES: dict[str, type[BaseModel]] = {
     "engine.limits": Limits,
     "engine.faults": Faults,
     "control": ControlConfig,
+    "[tenants]": TenantConfig,
+    "tenants.reach": Reach,
+    "tenants.quotas": Quotas,
 }
 
 

@@ -6,21 +6,37 @@ checks. Does not open anything.
 
 import os
 import tomllib
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from transport_engine._native import ffi, lib
 from transport_engine.endpoint import PORT_MAX, Endpoint, packed_address
 from transport_engine.errors import ConfigError
 from transport_engine.mistakes import sentences
+from transport_engine.ports import NAME, WORD, Ports
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 Seconds: TypeAlias = Annotated[float, Field(ge=0.001, le=3600)]
 Port: TypeAlias = Annotated[int, Field(ge=0, le=PORT_MAX)]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Identity: TypeAlias = Annotated[int, Field(ge=0, le=(1 << 32) - 2)]
+Name: TypeAlias = Annotated[str, Field(pattern=f"^{NAME}$")]
+PortWord: TypeAlias = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if type(value) is int else value),
+    Field(pattern=WORD, json_schema_extra={"format": "ports"}),
+]
 
 _NS: Final = 1_000_000_000
 _PPM: Final = 1_000_000
@@ -122,15 +138,12 @@ class SidecarEngineConfig(EngineConfig):
 
 
 class ControlConfig(BaseModel):
-    """How a sidecar is reached, by whom, and for how much.
-
-    The engine's own user and root are always allowed.
-    """
+    """How a sidecar is reached, and how much anybody may ask of it."""
 
     model_config = _STRICT
 
     socket: Path | None = None
-    allow_uids: tuple[Annotated[int, Field(ge=0, le=(1 << 32) - 2)], ...] = ()
+    group: Identity | None = None
     connections_per_uid_max: Annotated[int, Field(ge=1, le=lib.TE_CHANNELS_MAX)] = 256
     ring_bytes_max: Annotated[int, Field(ge=lib.TE_RING_BYTES_MIN, le=lib.TE_RING_BYTES_MAX)] = (
         16 << 20
@@ -139,13 +152,86 @@ class ControlConfig(BaseModel):
     drain_seconds: Annotated[float, Field(ge=0, le=60)] = 2.0
 
 
+class Quotas(BaseModel):
+    """What a tenant may use at one time, over all its channels; None: no limit of its own.
+
+    Without `memory_bytes` it has its weight's part of the engine's pool.
+    """
+
+    model_config = _STRICT
+
+    channels: Annotated[int, Field(ge=1, le=lib.TE_CHANNELS_MAX)] | None = None
+    flows: Annotated[int, Field(ge=1, le=lib.TE_FLOWS_MAX)] | None = None
+    memory_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 40)] | None = None
+    messages_per_second: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    bytes_per_second: Annotated[int, Field(ge=1000, le=1 << 40)] | None = None
+
+
+class Reach(BaseModel):
+    """Peers: a network, and ports there."""
+
+    model_config = _STRICT
+
+    network: IPv4Network | IPv6Network
+    ports: Annotated[tuple[PortWord, ...], Field(min_length=1)]
+
+
+class TenantConfig(BaseModel):
+    """Who it is, by user and group, and what it may: nothing that is not said."""
+
+    model_config = _STRICT
+
+    name: Name
+    uids: tuple[Identity, ...] = ()
+    gids: tuple[Identity, ...] = ()
+    listen: tuple[PortWord, ...] = ()
+    reach: tuple[Reach, ...] = ()
+    weight: Annotated[int, Field(ge=1, le=lib.TE_WEIGHT_MAX)] = 1
+    quotas: Quotas = Quotas()
+
+
 class SidecarConfig(BaseModel):
-    """A sidecar's file: [engine], [engine.limits], [engine.faults], [control]."""
+    """A sidecar's file: [engine], [control], [services], and one [[tenants]] for each tenant."""
 
     model_config = _STRICT
 
     engine: SidecarEngineConfig = SidecarEngineConfig()
     control: ControlConfig = ControlConfig()
+    services: dict[Name, PortWord] = Field(default_factory=dict)
+    tenants: Annotated[tuple[TenantConfig, ...], Field(max_length=lib.TE_SHARES_MAX - 1)] = ()
+
+    @property
+    def service_ports(self) -> dict[str, Ports]:
+        """The ports behind the names in [services]."""
+        return {name: Ports.parse([word], {}) for name, word in self.services.items()}
+
+    @model_validator(mode="after")
+    def _names_nobody_twice_and_no_port_that_is_none(self) -> Self:
+        for name, word in self.services.items():
+            _parsed(f"services.{name}", [word], {})
+        seen: dict[tuple[str, str | int], int] = {}
+        for index, tenant in enumerate(self.tenants):
+            here = f"tenants[{index}]"
+            if not tenant.uids and not tenant.gids:
+                raise ValueError(f"{here} names nobody; give it uids or gids")
+            who: list[tuple[str, str | int]] = [("name", tenant.name)]
+            who += [("uid", uid) for uid in tenant.uids]
+            who += [("gid", gid) for gid in tenant.gids]
+            for key, value in who:
+                first = seen.setdefault((key, value), index)
+                if first != index:
+                    raise ValueError(f"{here} has the {key} {value}, as tenants[{first}] has")
+            _parsed(f"{here}.listen", tenant.listen, self.service_ports)
+            for number, peers in enumerate(tenant.reach):
+                _parsed(f"{here}.reach[{number}].ports", peers.ports, self.service_ports)
+        return self
+
+
+def _parsed(where: str, words: Iterable[str], services: dict[str, Ports]) -> None:
+    try:
+        Ports.parse(words, services)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
 def _limits_into_c(limits: Limits, config: Any) -> None:

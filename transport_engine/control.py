@@ -1,7 +1,9 @@
 """The control plane of a sidecar: applications attach, listen and connect over a UNIX socket.
 
 Posts commands to the engine and is never on the data path. An application's rights come from the
-kernel's word on who it is; all that it has is freed when its socket closes.
+kernel's word on who it is; all that it has is freed when its socket closes or it ends. Descriptors
+that an application passes never arrive: the kernel lets none be sent, or drops them, since `recv`
+leaves no room for them.
 """
 
 import asyncio
@@ -10,19 +12,23 @@ import logging
 import os
 import socket
 import time
-from collections import Counter
 from typing import Any, Final, Protocol
 
 from transport_engine import messages
 from transport_engine.endpoint import Endpoint
-from transport_engine.errors import ConfigError, ForbiddenError, NoRoomError, TransportError
+from transport_engine.errors import ConfigError, NoRoomError, QuotaError, TransportError
 from transport_engine.messages import BadMessageError
-from transport_engine.policy import Peer, Policy
+from transport_engine.policy import Peer, Policy, Tenant, pidfd_of
+from transport_engine.ports import Ports
 from transport_engine.stats import Stats
+from transport_engine.users import User, Users
 
 ACCEPTS_MAX: Final = 16  # in one turn of the loop
-MESSAGES_MAX: Final = 16  # of one application, in one turn
+MESSAGES_MAX: Final = 4  # of one application, in one turn
 PORTS_PER_APPLICATION_MAX: Final = 64
+UNATTACHED_SECONDS_MAX: Final = 10.0  # without a channel and without a word
+RING_BYTES_PER_TOKEN: Final = 1 << 18  # large rings cost as much as several messages
+SO_PASSRIGHTS: Final = 83  # asm-generic/socket.h, since Linux 6.16
 
 log = logging.getLogger("transport_engine.control")
 
@@ -36,11 +42,11 @@ class Commanded(Protocol):
     @property
     def driver(self) -> str: ...
 
-    def attach_descriptors(self, ring_bytes: int) -> tuple[int, int, int]: ...
+    def attach_descriptors(self, ring_bytes: int, share: int) -> tuple[int, int, int]: ...
 
     def detach(self, channel: int) -> None: ...
 
-    def listen(self, channel: int, port: int) -> int: ...
+    def listen(self, channel: int, port: int, among: Ports) -> int: ...
 
     def unlisten(self, channel: int, port: int) -> None: ...
 
@@ -49,39 +55,34 @@ class Commanded(Protocol):
     def stats(self) -> Stats: ...
 
 
-class Bucket:
-    """Tokens that refill with time; one message takes one."""
-
-    def __init__(self, per_second: int, now: float) -> None:
-        self._per_second = per_second
-        self._tokens = float(per_second)
-        self._filled = now
-
-    def take(self, now: float) -> float:
-        """Takes a token; returns 0.0, or the seconds until there is one and takes none."""
-        gained = (now - self._filled) * self._per_second
-        self._tokens = min(self._tokens + gained, float(self._per_second))
-        self._filled = now
-        if self._tokens < 1.0:
-            return (1.0 - self._tokens) / self._per_second
-        self._tokens -= 1.0
-        return 0.0
-
-
 class Session:
     """One application's connection, and its channel if it has attached."""
 
-    def __init__(self, server: "ControlServer", connection: socket.socket, peer: Peer) -> None:
+    def __init__(
+        self,
+        server: "ControlServer",
+        connection: socket.socket,
+        *,
+        peer: Peer,
+        tenant: Tenant,
+        user: User,
+    ) -> None:
         self.peer = peer
+        self.tenant = tenant
+        self.user = user
         self.channel: int | None = None
         self.ports: set[int] = set()
         self._server = server
         self._connection = connection
         self._loop = asyncio.get_running_loop()
-        self._bucket = Bucket(server.policy.messages_per_second_max, time.monotonic())
+        self._process = pidfd_of(connection)
+        self._heard = time.monotonic()
         self._resume: asyncio.TimerHandle | None = None
         self._is_closed = False
+        self._patience = self._loop.call_later(UNATTACHED_SECONDS_MAX, self._on_silence)
         self._loop.add_reader(connection.fileno(), self._on_readable)
+        if self._process is not None:  # its socket may outlive it in other hands
+            self._loop.add_reader(self._process, self.close)
 
     def __repr__(self) -> str:
         return f"<Session of {self.peer}, channel {self.channel}>"
@@ -93,6 +94,10 @@ class Session:
         self._is_closed = True
         if self._resume is not None:
             self._resume.cancel()
+        self._patience.cancel()
+        if self._process is not None:
+            self._loop.remove_reader(self._process)
+            os.close(self._process)
         self._loop.remove_reader(self._connection.fileno())
         self._connection.close()
         self._server.forget(self)
@@ -106,11 +111,12 @@ class Session:
             try:
                 self._server.engine.detach(channel)
             except TransportError as error:
-                log.warning("%s: %s", self, error)
+                self._server.write(logging.WARNING, self.peer, f"{self}: {error}")
 
     def _on_readable(self) -> None:
         for _ in range(MESSAGES_MAX):
-            wait_seconds = self._bucket.take(time.monotonic())
+            now = time.monotonic()
+            wait_seconds = self.user.asking.take(now)
             if wait_seconds > 0:
                 self._pause(wait_seconds)
                 return
@@ -123,6 +129,7 @@ class Session:
             if not data:
                 self.close()
                 return
+            self._heard = now
             self._answer(data)
             if self._is_closed:
                 return
@@ -135,6 +142,17 @@ class Session:
     def _go_on(self) -> None:
         self._resume = None
         self._loop.add_reader(self._connection.fileno(), self._on_readable)
+
+    def _on_silence(self) -> None:
+        """Closes a connection that has no channel and says nothing."""
+        silent_seconds = time.monotonic() - self._heard
+        if self.channel is None and silent_seconds >= UNATTACHED_SECONDS_MAX:
+            what = f"nothing came for {UNATTACHED_SECONDS_MAX:g} s, and there is no channel"
+            self._send(messages.pack_error(0, NoRoomError(what)), [])
+            self.close()
+            return
+        wait_seconds = max(UNATTACHED_SECONDS_MAX - silent_seconds, 1.0)
+        self._patience = self._loop.call_later(wait_seconds, self._on_silence)
 
     def _answer(self, data: bytes) -> None:
         descriptors: list[int] = []
@@ -149,7 +167,8 @@ class Session:
                 answer = messages.pack_error(request.id, error)
             self._send(answer, descriptors)
         except BadMessageError as error:
-            log.warning("%s sent no request (%s); its connection is closed", self, error)
+            line = f"{self} sent no request ({error}); its connection is closed"
+            self._server.write(logging.WARNING, self.peer, line)
             self._send(messages.pack_error(0, ConfigError(f"not a request: {error}")), [])
             self.close()
         finally:
@@ -163,7 +182,8 @@ class Session:
             else:
                 self._connection.send(answer)
         except OSError as error:  # it is gone, or reads no answers
-            log.info("%s takes no answer (%s); its connection is closed", self, error)
+            line = f"{self} takes no answer ({error}); its connection is closed"
+            self._server.write(logging.INFO, self.peer, line)
             self.close()
 
 
@@ -178,8 +198,10 @@ class ControlServer:
         self.policy = policy
         self._listening = listening
         self._sessions: set[Session] = set()
-        self._per_uid: Counter[int] = Counter()
+        self._users = Users(policy.messages_per_second_max, log)
         self._is_serving = False
+        with contextlib.suppress(OSError):  # an older kernel, which drops them on arrival
+            listening.setsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS, 0)
 
     def __repr__(self) -> str:
         return f"<ControlServer of {len(self._sessions)} applications>"
@@ -205,9 +227,11 @@ class ControlServer:
     def forget(self, session: Session) -> None:
         """Takes a session that closes off the books."""
         self._sessions.discard(session)
-        self._per_uid[session.peer.uid] -= 1
-        if self._per_uid[session.peer.uid] <= 0:
-            del self._per_uid[session.peer.uid]
+        session.user.connections -= 1
+
+    def write(self, level: int, peer: Peer, sentence: str) -> None:
+        """Logs a sentence about an application; of too many about one user some are left out."""
+        self._users.write(level, peer.uid, time.monotonic(), sentence)
 
     def _on_connections(self) -> None:
         for _ in range(ACCEPTS_MAX):
@@ -222,25 +246,30 @@ class ControlServer:
 
     def _admit(self, connection: socket.socket) -> None:
         peer = Peer.of(connection)
-        refusal: TransportError | None = None
-        if not self.policy.allows(peer):
-            refusal = ForbiddenError(
-                f"user {peer.uid} may not use this engine; its configuration can name it in "
-                "control.allow_uids"
-            )
-        elif self._per_uid[peer.uid] >= self.policy.connections_per_uid_max:
-            refusal = NoRoomError(
-                f"user {peer.uid} has {self.policy.connections_per_uid_max} connections to this "
-                "engine, which is all that control.connections_per_uid_max allows"
-            )
-        if refusal is not None:
-            log.warning("%s is refused: %s", peer, refusal)
+        user = self._users.get(peer.uid, time.monotonic())
+        try:
+            tenant = self.policy.tenant_of(peer)
+            self._check_connections(user, peer)
+            user.asking.owe(1)  # and its first request may wait
+            session = Session(self, connection, peer=peer, tenant=tenant, user=user)
+        except ProcessLookupError:  # it ended while it connected
+            connection.close()
+        except TransportError as refusal:
+            self.write(logging.WARNING, peer, f"{peer} is refused: {refusal}")
             with contextlib.suppress(OSError):
                 connection.send(messages.pack_error(0, refusal))
             connection.close()
-            return
-        self._per_uid[peer.uid] += 1
-        self._sessions.add(Session(self, connection, peer))
+        else:
+            user.connections += 1
+            self._sessions.add(session)
+
+    def _check_connections(self, user: User, peer: Peer) -> None:
+        limit = self.policy.connections_per_uid_max
+        if user.connections >= limit:
+            raise NoRoomError(
+                f"user {peer.uid} has {limit} connections to this engine, which is all that "
+                "control.connections_per_uid_max allows: close some"
+            )
 
     def carry_out(
         self, session: Session, request: messages.Request
@@ -265,8 +294,8 @@ class ControlServer:
                 self.engine.unlisten(session.channel, port)
                 session.ports.discard(port)
                 return {}, []
-            case messages.Connect(token=token):
-                self.engine.connect(session.channel, messages.endpoint_of(request), token)
+            case messages.Connect():
+                self._connect(session, session.channel, request)
                 return {}, []
 
     def _attach(
@@ -279,14 +308,16 @@ class ControlServer:
             )
         if session.channel is not None:
             raise BadMessageError("attached already")
-        if request.ring_bytes > self.policy.ring_bytes_max:
-            raise ForbiddenError(
-                f"rings of {request.ring_bytes} bytes are more than control.ring_bytes_max allows, "
-                f"{self.policy.ring_bytes_max}"
-            )
-        channel, memory_fd, doorbell_fd = self.engine.attach_descriptors(request.ring_bytes)
+        tenant = session.tenant
+        self.policy.check_ring(request.ring_bytes)
+        tenant.check_attach(self._channels_of(tenant))
+        session.user.asking.owe(request.ring_bytes / RING_BYTES_PER_TOKEN)
+        channel, memory_fd, doorbell_fd = self.engine.attach_descriptors(
+            request.ring_bytes, tenant.share
+        )
         session.channel = channel
-        log.info("%s attached, channel %d", session.peer, channel)
+        line = f"{session.peer} attached as {tenant.name}, channel {channel}"
+        self.write(logging.INFO, session.peer, line)
         result = {"local": str(self.engine.local), "driver": self.engine.driver}
         return result, [memory_fd, doorbell_fd]
 
@@ -295,6 +326,19 @@ class ControlServer:
             raise NoRoomError(
                 f"an application listens on {PORTS_PER_APPLICATION_MAX} ports at most"
             )
-        bound = self.engine.listen(channel, port)
+        session.tenant.check_listen(port)
+        bound = self.engine.listen(channel, port, session.tenant.listen)
         session.ports.add(bound)
         return bound
+
+    def _connect(self, session: Session, channel: int, request: messages.Connect) -> None:
+        remote = messages.endpoint_of(request)
+        session.tenant.check_connect(remote)
+        try:
+            self.engine.connect(channel, remote, request.token)
+        except QuotaError:
+            raise session.tenant.no_more_flows() from None
+
+    def _channels_of(self, tenant: Tenant) -> int:
+        attached = (session for session in self._sessions if session.channel is not None)
+        return sum(1 for session in attached if session.tenant is tenant)

@@ -18,6 +18,7 @@ Level = Literal["ok", "warn", "missing"]
 
 HUGEPAGES_MB_MIN: Final = 128  # what one engine over DPDK takes, and some room
 OPEN_FILES_MIN: Final = 1024
+KERNEL_PEER_PIDFD: Final = (6, 5)
 KERNEL_AF_XDP: Final = (5, 4)  # AF_XDP sockets may sleep and wake, veth has native XDP
 CAPABILITIES: Final = {
     "CAP_NET_ADMIN": 12,
@@ -102,6 +103,8 @@ def examine(machine: Machine) -> tuple[Finding, ...]:
         check_memlock(machine),
         check_open_files(machine),
         check_kernel(machine),
+        check_identity(machine),
+        check_sidecar(machine),
         check_processors(machine),
         check_governor(machine),
         *check_cards(machine),
@@ -186,6 +189,34 @@ def check_kernel(machine: Machine) -> Finding:
     if machine.kernel >= KERNEL_AF_XDP:
         return Finding("kernel", "ok", f"Linux {version}")
     return Finding("kernel", "warn", f"Linux {version} is too old for af_xdp, which needs 5.4")
+
+
+def check_identity(machine: Machine) -> Finding:
+    """Whether a policy's tenants are the processes that they were when they attached."""
+    if machine.kernel >= KERNEL_PEER_PIDFD:
+        return Finding("identity", "ok", "a channel ends with the process that attached")
+    return Finding(
+        "identity",
+        "warn",
+        "before Linux 6.5 a channel ends with its socket, which a process may hand to another: "
+        "give each tenant of a policy a user of its own",
+    )
+
+
+def check_sidecar(machine: Machine) -> Finding:
+    """Whether this user gets at root's sidecar; what it may there is for the policy to say."""
+    place = machine.root / "run/machnet/engine.sock"
+    if machine.is_root or os.access(place, os.R_OK | os.W_OK):
+        return Finding("sidecar", "ok", f"this user may connect to {place}, if an engine is there")
+    if not place.parent.exists():
+        return Finding("sidecar", "ok", "root runs no sidecar here", None)
+    return Finding(
+        "sidecar",
+        "warn",
+        f"this user may not open {place}: it has to be in the group of that folder, which is "
+        "control.group in the engine's configuration, and in its [[tenants]]",
+        f"usermod --append --groups $(stat --format %G {place.parent}) $USER",
+    )
 
 
 def check_processors(machine: Machine) -> Finding:

@@ -6,7 +6,6 @@ Thread: commands come from one thread. While `start` has the engine run in its o
 the only other one; else whoever commands it polls it too.
 """
 
-import random
 import select
 import threading
 import time
@@ -19,12 +18,11 @@ from transport_engine.channel import Channel
 from transport_engine.config import EngineConfig
 from transport_engine.endpoint import Endpoint
 from transport_engine.errors import PortInUseError, TransportError, error_of
+from transport_engine.ports import ALL, Ports
 from transport_engine.stats import Stats, stats_of
 
 RING_BYTES: Final = 1 << 20
 COMMAND_SECONDS_MAX: Final = 5.0
-FREE_PORT_FIRST: Final = 49152  # the dynamic ports of RFC 6335 §6
-FREE_PORT_LAST: Final = 65535
 FREE_PORT_TRIES_MAX: Final = 64
 
 
@@ -179,19 +177,19 @@ class Engine:
         """Ends a channel's flows and listeners and frees it."""
         self._command(lib.TE_DETACH, f"channel {channel} cannot be detached", channel=channel)
 
-    def listen(self, channel: int, port: int) -> int:
-        """Accepts flows to a port, 0: a free one; returns it.
+    def listen(self, channel: int, port: int, among: Ports = ALL) -> int:
+        """Accepts flows to a port, 0: a free one of `among`; returns it.
 
         Errors: PortInUseError, NoRoomError.
         """
         if port != 0:
             return self._listen(channel, port)
-        for free in random.sample(range(FREE_PORT_FIRST, FREE_PORT_LAST), FREE_PORT_TRIES_MAX):
+        for free in among.some(FREE_PORT_TRIES_MAX):
             try:
                 return self._listen(channel, free)
             except PortInUseError:
                 continue
-        raise PortInUseError(f"{FREE_PORT_TRIES_MAX} ports taken at random are all in use")
+        raise PortInUseError(f"the ports that were tried of {among} are all in use")
 
     def unlisten(self, channel: int, port: int) -> None:
         """Accepts no more flows to a port; those that are open stay."""

@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from transport_engine.errors import ConfigError, NoEngineError
 
-BACKLOG: Final = 128
+BACKLOG: Final = 4096  # of which the kernel admits net.core.somaxconn
 _FOLDER_MODE: Final = 0o750
 _SOCKET_MODE: Final = 0o660
 _LOCK_TRIES_MAX: Final = 16
@@ -22,15 +22,16 @@ _PID_BYTES_MAX: Final = 32
 
 
 class Rendezvous:
-    """A listening SOCK_SEQPACKET socket at `path`, until it is closed.
+    """A listening SOCK_SEQPACKET socket at `path`, until it is closed; `group` may connect, too.
 
     Errors: NoEngineError if another process is there; ConfigError for a path that cannot be used.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, group: int | None = None) -> None:
         self.path = path
+        self._group = group
         self._lock_path = path.with_name(path.name + ".lock")
-        _check_folder(path.parent)
+        _check_folder(path.parent, group)
         self._lock_fd = self._locked()
         try:
             _remove_stale(path)
@@ -96,6 +97,8 @@ class Rendezvous:
             listening.setblocking(False)
             listening.bind(str(self.path))
             self.path.chmod(_SOCKET_MODE)
+            if self._group is not None:
+                os.chown(self.path, -1, self._group)
             listening.listen(BACKLOG)
         except OSError as error:
             listening.close()
@@ -103,12 +106,14 @@ class Rendezvous:
         return listening
 
 
-def _check_folder(folder: Path) -> None:
+def _check_folder(folder: Path, group: int | None) -> None:
     """Makes the folder; refuses one in which somebody else could replace the socket."""
     try:
         if not folder.exists():
             folder.mkdir(mode=_FOLDER_MODE, parents=True)
             folder.chmod(_FOLDER_MODE)  # whatever the umask
+            if group is not None:
+                os.chown(folder, -1, group)
         status = folder.stat()
     except OSError as error:
         raise ConfigError(f"{folder} cannot be made: {error.strerror}") from error

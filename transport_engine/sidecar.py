@@ -28,9 +28,12 @@ def run_sidecar(config: SidecarConfig, on_ready: Callable[[str], None]) -> None:
     Errors: TransportError when it cannot start.
     """
     path = config.control.socket or default_socket_path()
-    with Rendezvous(path) as place, Engine(config.engine) as engine:
+    policy = Policy.of(config)
+    with Rendezvous(path, config.control.group) as place, Engine(config.engine) as engine:
         engine.start()
-        server = ControlServer(engine, Policy.of(config.control), place.socket)
+        for tenant in (policy.owner, *policy.tenants):
+            engine.set_share(tenant.share, tenant.terms)
+        server = ControlServer(engine, policy, place.socket)
         sentence = f"engine on {engine.local} ({engine.driver}), applications attach at {path}"
         asyncio.run(_serve(engine, server, config, lambda: on_ready(sentence)))
 

@@ -7,12 +7,17 @@ from pathlib import Path
 
 from machnet_rpc.cli.arguments import Commands, add_command
 from transport_engine.config import SidecarConfig, load
+from transport_engine.policy import Policy, described
 from transport_engine.sidecar import run_sidecar
 
 EPILOG = """\
 Without --config it sends UDP through the kernel, on loopback only. With a configuration
 ([engine] driver = "dpdk") packets pass the kernel; `mrpc doctor` says what this machine lacks for
 that. Applications find the socket by themselves, or by MRPC_SOCKET.
+
+Root and the engine's own user may attach. [[tenants]] in the configuration lets others in: by user
+or group, with the ports and peers that each may use, quotas and a weight. --check reads it, says
+who may do what, and starts nothing.
 """
 
 
@@ -22,6 +27,7 @@ def add(commands: Commands) -> None:
     parser.epilog = EPILOG
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML; see docs/operations.md")
     parser.add_argument("--socket", type=Path, metavar="PATH", help="where applications attach")
+    parser.add_argument("--check", action="store_true", help="say what FILE means, and stop")
     parser.add_argument("--verbose", action="store_true", help="log attaching and detaching")
 
 
@@ -29,6 +35,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns its exit status. The engine has an event loop of its own."""
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING)
     config = load(arguments.config) if arguments.config else SidecarConfig()
+    if arguments.check:
+        said = described(Policy.of(config))
+        print(json.dumps(said) if arguments.json else "\n".join(said))
+        return 0
     if arguments.socket is not None:
         control = config.control.model_copy(update={"socket": arguments.socket})
         config = config.model_copy(update={"control": control})

@@ -33,8 +33,32 @@ reorder_seconds = 0.002
 
 [control]
 socket = "/run/x/engine.sock"
-allow_uids = [1000, 1001]
+group = 100
+
+[services]
+prices = 7100
+books = "7200-7201"
+
+[[tenants]]
+name = "exchange"
+uids = [1000, 1001]
+listen = ["prices", 7000, "7300-7399"]
+reach = [{ network = "10.0.0.0/8", ports = ["prices", "books"] }]
+weight = 3
+
+[tenants.quotas]
+channels = 4
+messages_per_second = 1000
+
+[[tenants]]
+name = "batch"
+gids = [500]
 """
+
+
+def tenant(rest: str, name: str = "a") -> str:
+    """One [[tenants]] of a file."""
+    return f'[[tenants]]\nname = "{name}"\n{rest}\n'
 
 
 def loaded(folder: Path, text: str) -> SidecarConfig:
@@ -45,7 +69,10 @@ def loaded(folder: Path, text: str) -> SidecarConfig:
 
 def test_good_file(tmp_path: Path) -> None:
     config = loaded(tmp_path, GOOD)
-    assert config.control.allow_uids == (1000, 1001)
+    assert config.control.group == 100
+    assert [tenant.name for tenant in config.tenants] == ["exchange", "batch"]
+    assert config.tenants[0].listen == ("prices", "7000", "7300-7399")
+    assert str(config.service_ports["books"]) == "7200-7201"
     c, strings = config.engine.into_c()
     assert strings
     assert ffi.string(c.driver) == b"udp"
@@ -112,10 +139,68 @@ def test_what_is_not_said_is_the_engines_default(tmp_path: Path) -> None:
             "engine.faults.loss is 1.5; allowed is a number from 0 to 1",
         ),
         (
-            '[control]\nallow_uids = ["root"]',
-            'control.allow_uids[0] is "root"; allowed is a whole number from 0 to',
+            '[[tenants]]\nname = "a"\nuids = ["root"]',
+            'tenants[0].uids[0] is "root"; allowed is a whole number from 0 to',
         ),
-        ("[control]\nallow_uids = 5", "control.allow_uids is 5; allowed is a list, each a whole"),
+        ('[[tenants]]\nname = "a"\nuids = 5', "tenants[0].uids is 5; allowed is a list, each a"),
+        ("[[tenants]]\nuids = [1]", "tenants[0].name is missing; allowed is a string that matches"),
+        ('[[tenants]]\nname = "A b"\nuids = [1]', 'tenants[0].name is "A b"; allowed is a string'),
+        ('[[tenants]]\nname = "a"', "tenants[0] names nobody; give it uids or gids"),
+        (
+            tenant("uids = [1]") + tenant("uids = [2]"),
+            "tenants[1] has the name a, as tenants[0] has",
+        ),
+        (
+            tenant("uids = [1, 2]") + tenant("uids = [2]", "b"),
+            "tenants[1] has the uid 2, as tenants[0] has",
+        ),
+        (
+            tenant("gids = [7]") + tenant("gids = [7]", "b"),
+            "tenants[1] has the gid 7, as tenants[0] has",
+        ),
+        (
+            tenant('uids = [1]\nlisten = ["70000"]'),
+            'tenants[0].listen: "70000" is not within 1-65535, the lower port first',
+        ),
+        (
+            tenant('uids = [1]\nlisten = ["8000-7000"]'),
+            'tenants[0].listen: "8000-7000" is not within 1-65535, the lower port first',
+        ),
+        (tenant("uids = [1]\nlisten = [0]"), 'tenants[0].listen: "0" is not within 1-65535'),
+        (
+            tenant('uids = [1]\nlisten = ["prices"]'),
+            'tenants[0].listen: "prices" is no name in [services]',
+        ),
+        (
+            tenant('uids = [1]\nlisten = ["80 or so"]'),
+            'tenants[0].listen[0] is "80 or so"; allowed is a port such as 7000, ports such as',
+        ),
+        (
+            tenant('uids = [1]\nreach = [{ network = "10.0.0.1/8", ports = [1] }]'),
+            'tenants[0].reach[0].network is "10.0.0.1/8"; allowed is an IPv4 network such as',
+        ),
+        (
+            tenant('uids = [1]\nreach = [{ network = "10.0.0.0/8", ports = [] }]'),
+            "tenants[0].reach[0].ports is []; allowed is a list of at least 1, each a port",
+        ),
+        (
+            tenant('uids = [1]\nreach = [{ network = "10.0.0.0/8", ports = ["x"] }]'),
+            'tenants[0].reach[0].ports: "x" is no name in [services]',
+        ),
+        (
+            tenant("uids = [1]\nweight = 0"),
+            "tenants[0].weight is 0; allowed is a whole number from 1",
+        ),
+        (
+            tenant("uids = [1]\nquotas = { bytes_per_second = 10 }"),
+            "tenants[0].quotas.bytes_per_second is 10; allowed is a whole number from 1000",
+        ),
+        (
+            tenant("uids = [1]\nquotas = { flow = 1 }"),
+            "tenants[0].quotas.flow is not a key; did you",
+        ),
+        ('[services]\nprices = "80-70"', 'services.prices: "80-70" is not within 1-65535'),
+        ('[services]\nprices = "other"', 'services.prices: "other" is no name in [services]'),
         ("[control]\nsocket = 5", "control.socket is 5; allowed is a path"),
         (
             f"[control]\nring_bytes_max = {1 << 40}",

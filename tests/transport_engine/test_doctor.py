@@ -15,10 +15,12 @@ from transport_engine.doctor import (
     check_drivers,
     check_governor,
     check_hugepages,
+    check_identity,
     check_kernel,
     check_memlock,
     check_open_files,
     check_processors,
+    check_sidecar,
     examine,
     parse_kernel,
     rungs,
@@ -122,10 +124,22 @@ def test_lacking_capabilities_are_named(tmp_path: Path) -> None:
         (lambda root: check_kernel(machine(root, kernel=(4, 19))), "warn"),
         (lambda root: check_kernel(machine(root, kernel=(5, 4))), "ok"),
         (lambda root: check_processors(machine(root)), "warn"),
+        (lambda root: check_identity(machine(root, kernel=(6, 4))), "warn"),
+        (lambda root: check_identity(machine(root, kernel=(6, 5))), "ok"),
+        (lambda root: check_sidecar(machine(root)), "ok"),
+        (lambda root: check_sidecar(machine(root, is_root=False)), "ok"),
     ],
 )
 def test_limits(tmp_path: Path, finding_of: Callable[[Path], Finding], level: str) -> None:
     assert finding_of(tmp_path).level == level
+
+
+def test_sidecar_that_is_out_of_reach_names_the_group(tmp_path: Path) -> None:
+    (tmp_path / "run/machnet").mkdir(parents=True)
+    finding = check_sidecar(machine(tmp_path, is_root=False))
+    assert finding.level == "warn"
+    assert "control.group" in finding.sentence
+    assert "usermod" in (finding.command or "")
 
 
 def test_two_processors_are_enough(tmp_path: Path) -> None:

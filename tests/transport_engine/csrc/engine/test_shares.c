@@ -10,8 +10,8 @@ enum { MEMORY_BYTES = 24 << 20 };
 
 static const struct te_share plain = {.weight = 1, .memory_bytes = MEMORY_BYTES};
 static struct app hog, lamb, sink;
-static struct app more[7]; /* channels of the hog's share */
-static int more_count;
+static struct app beside[7]; /* channels of the hog's share */
+static int beside_count;
 
 static int set_up(void **state) {
     (void)state;
@@ -31,8 +31,8 @@ static int set_up(void **state) {
 
 static int tear_down(void **state) {
     (void)state;
-    while (more_count > 0) {
-        te_channel_close(more[--more_count].channel);
+    while (beside_count > 0) {
+        te_channel_close(beside[--beside_count].channel);
     }
     te_channel_close(hog.channel);
     te_channel_close(lamb.channel);
@@ -45,8 +45,8 @@ static void run(int steps) {
     for (int i = 0; i < steps; i++) {
         fill(&hog);
         fill(&lamb);
-        for (int j = 0; j < more_count; j++) {
-            fill(&more[j]);
+        for (int j = 0; j < beside_count; j++) {
+            fill(&beside[j]);
         }
         step();
         drain(&hog);
@@ -103,15 +103,15 @@ static void small_packets_are_counted_too(void **state) {
 
 static void channels_of_one_tenant_share_its_part(void **state) {
     (void)state;
-    for (more_count = 0; more_count < 7; more_count++) {
-        int i = more_count;
-        open_app(&more[i], &near, 1);
-        connect_flows(&more[i], PORT_FIRST, 4);
+    for (beside_count = 0; beside_count < 7; beside_count++) {
+        int i = beside_count;
+        open_app(&beside[i], &near, 1);
+        connect_flows(&beside[i], PORT_FIRST, 4);
     }
     connect_both(4);
     assert_in_range(part_of_lamb(), 475, 525);
-    for (int i = 0; i < more_count; i++) {
-        assert_true(more[i].messages_sent > 100);
+    for (int i = 0; i < beside_count; i++) {
+        assert_true(beside[i].messages_sent > 100);
     }
 }
 
