@@ -5,7 +5,7 @@ Is handed the time, reads no clock. Units: seconds.
 
 from typing import Final
 
-BURST_SECONDS: Final = 0.02
+BURST_SECONDS: Final = 0.005  # of work for the control plane, which others wait for
 
 
 class Bucket:

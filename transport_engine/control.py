@@ -21,10 +21,9 @@ from transport_engine.messages import BadMessageError
 from transport_engine.policy import Peer, Policy, Tenant, pidfd_of
 from transport_engine.ports import Ports
 from transport_engine.stats import Stats
-from transport_engine.users import User, Users
+from transport_engine.users import Turns, User, Users
 
-ACCEPTS_MAX: Final = 16  # in one turn of the loop
-MESSAGES_MAX: Final = 4  # of one application, in one turn
+ACCEPTS_MAX: Final = 4  # in one turn of the loop
 PORTS_PER_APPLICATION_MAX: Final = 64
 UNATTACHED_SECONDS_MAX: Final = 10.0  # without a channel and without a word
 RING_BYTES_PER_TOKEN: Final = 1 << 18  # large rings cost as much as several messages
@@ -79,6 +78,7 @@ class Session:
         self._heard = time.monotonic()
         self._resume: asyncio.TimerHandle | None = None
         self._is_closed = False
+        self._is_in_turn = False
         self._patience = self._loop.call_later(UNATTACHED_SECONDS_MAX, self._on_silence)
         self._loop.add_reader(connection.fileno(), self._on_readable)
         if self._process is not None:  # its socket may outlive it in other hands
@@ -114,25 +114,31 @@ class Session:
                 self._server.write(logging.WARNING, self.peer, f"{self}: {error}")
 
     def _on_readable(self) -> None:
-        for _ in range(MESSAGES_MAX):
-            now = time.monotonic()
-            wait_seconds = self.user.asking.take(now)
-            if wait_seconds > 0:
-                self._pause(wait_seconds)
-                return
-            try:
-                data = self._connection.recv(messages.MESSAGE_BYTES_MAX + 1)
-            except BlockingIOError:
-                return
-            except OSError:
-                data = b""
-            if not data:
-                self.close()
-                return
-            self._heard = now
-            self._answer(data)
-            if self._is_closed:
-                return
+        if not self._is_in_turn:
+            self._is_in_turn = True
+            self._server.turns.enter(self.peer.uid, self._serve)
+
+    def _serve(self) -> None:
+        """Reads and answers one request."""
+        self._is_in_turn = False
+        if self._is_closed or self._resume is not None:
+            return
+        now = time.monotonic()
+        wait_seconds = self.user.asking.take(now)
+        if wait_seconds > 0:
+            self._pause(wait_seconds)
+            return
+        try:
+            data = self._connection.recv(messages.MESSAGE_BYTES_MAX + 1)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return
+        self._heard = now
+        self._answer(data)
 
     def _pause(self, wait_seconds: float) -> None:
         """Leaves an application that asks too often unread, until it has tokens again."""
@@ -198,6 +204,7 @@ class ControlServer:
         self.policy = policy
         self._listening = listening
         self._sessions: set[Session] = set()
+        self.turns = Turns()
         self._users = Users(policy.messages_per_second_max, log)
         self._is_serving = False
         with contextlib.suppress(OSError):  # an older kernel, which drops them on arrival

@@ -3,7 +3,10 @@
 One entry for each user with a connection, or that had one a moment ago. Knows no messages.
 """
 
+import asyncio
 import logging
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,3 +65,36 @@ class Users:
         for uid, user in list(self._users.items()):
             if user.connections == 0 and user.asking.is_full(now) and user.lines.is_full(now):
                 del self._users[uid]
+
+
+class Turns:
+    """Who is served next: in a turn of the loop one request of each user, the oldest first.
+
+    So others wait for as many requests as there are users, however many connections one opens.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, deque[Callable[[], None]]] = {}
+        self._is_scheduled = False
+
+    def __repr__(self) -> str:
+        return f"<Turns: {len(self._waiting)} users wait>"
+
+    def enter(self, uid: int, serve: Callable[[], None]) -> None:
+        """Has `serve` called once it is its turn."""
+        self._waiting.setdefault(uid, deque()).append(serve)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._serve_all)
+
+    def _serve_all(self) -> None:
+        self._is_scheduled = False
+        first = [queue.popleft() for queue in self._waiting.values()]
+        self._waiting = {uid: queue for uid, queue in self._waiting.items() if queue}
+        if self._waiting:
+            self._schedule()
+        for serve in first:
+            serve()
