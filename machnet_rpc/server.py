@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Final, Self, cast
 
 from idl import SchemaError, differences
+from machnet_rpc._aio.backoff import Backoff
 from machnet_rpc._aio.dispatch import Dispatcher, Limits, Route
 from machnet_rpc._aio.pump import Pump
 from machnet_rpc._protocol.connection import Connection
@@ -21,7 +22,6 @@ from machnet_rpc.service import Contract, Method, contract_of, resolve
 from transport_engine.errors import TransportError
 
 GRACE_SECONDS: Final = 10.0
-REATTACH_SECONDS: Final = 0.5
 
 log: Final = logging.getLogger("machnet_rpc")
 
@@ -133,6 +133,7 @@ class Server:
         except BaseException:
             await link.close()
             raise
+        self._reach = self._reach.again(link.transport)
         self._link = link
         self._pump = pump = Pump(link, self)
         self._dispatcher = Dispatcher(self._routes, self._services, self._limits, pump.schedule)
@@ -141,12 +142,15 @@ class Server:
         address = self.address
         if self._pump is not None:
             await self._pump.close()
+        backoff = Backoff()
         while True:
             try:
                 await self._attach(address)
             except TransportError as error:
-                log.info("%s cannot be served yet: %s", address, error)
-                await asyncio.sleep(REATTACH_SECONDS)
+                if backoff.failures == 0:
+                    log.info("%s cannot be served yet: %s", address, error)
+                backoff.failed()
+                await asyncio.sleep(backoff.pause_seconds())
             else:
                 log.info("%r is back", self)
                 return

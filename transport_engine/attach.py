@@ -51,6 +51,7 @@ class ControlClient:
     """Requests and answers on one control socket. Thread: the event loop's."""
 
     def __init__(self, connection: socket.socket, path: Path) -> None:
+        self.server = Peer.of(connection)
         self._connection = connection
         self._path = path
         self._ids = itertools.count(1)
@@ -148,6 +149,7 @@ class SidecarAttachment:
         self.channel = channel
         self.local: Endpoint = Endpoint.parse(about["local"])
         self.driver: str = about["driver"]
+        self.engine = client.server  # the process that runs it, as the kernel says
         self._client = client
 
     def __repr__(self) -> str:
@@ -234,11 +236,13 @@ async def connect_control(path: str | Path | None) -> ControlClient:
         except OSError as error:
             reasons[f"{place}: {error.strerror or error}"] = None
             continue
-        server = Peer.of(connection)
-        if is_searched and server.uid not in (0, os.geteuid()):
-            connection.close()
-            raise ForbiddenError(f"{place} is served by {server}, who is neither you nor root")
-        return ControlClient(connection, place)
+        client = ControlClient(connection, place)
+        if is_searched and client.server.uid not in (0, os.geteuid()):
+            client.close()
+            raise ForbiddenError(
+                f"{place} is served by {client.server}, who is neither you nor root"
+            )
+        return client
     raise NoEngineError(f"no sidecar answers ({'; '.join(reasons)}); `mrpc engine` starts one")
 
 

@@ -1,6 +1,7 @@
 """Keeps one flow to one peer: opens it when a call needs it, and again after it died.
 
-All calls that wait share one attempt; failed attempts are followed by a growing pause.
+All calls that wait share one attempt; failed attempts are followed by a growing pause. After an
+engine's death nobody waits for a call: the keeper attaches to the next engine by itself.
 """
 
 import asyncio
@@ -10,15 +11,16 @@ from collections.abc import Callable
 from typing import Final
 
 from machnet_rpc import _reasons
+from machnet_rpc._aio.backoff import Backoff
 from machnet_rpc._aio.pump import FlowRefused, Pump
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Event
 from machnet_rpc._transports.address import joined, resolved
 from machnet_rpc._transports.ladder import Reach, link_to
+from machnet_rpc.errors import AddressError
 from transport_engine.errors import EngineGoneError, NoEngineError, TransportError
 
-PAUSE_FIRST_SECONDS: Final = 0.01
-PAUSE_SECONDS_MAX: Final = 0.5
+FLOW_TRIES_MAX: Final = 32  # on a new engine, before the next call has to ask for the flow
 
 log: Final = logging.getLogger("machnet_rpc")
 
@@ -46,7 +48,9 @@ class FlowKeeper:
         self.on_event = on_event
         self._reach = reach
         self._attempt: asyncio.Task[Connection] | None = None
-        self._failures = 0
+        self._backoff = Backoff()
+        self._is_pausing = False
+        self._restoring: asyncio.Task[None] | None = None
         self._last_failure = _reasons.sentence(_reasons.NO_ANSWER)
         self._is_closed = False
 
@@ -62,6 +66,7 @@ class FlowKeeper:
             self.pump = None
         host, _ = await resolved(self.address)
         link = await link_to(host, self._reach, is_local=False)
+        self._reach = self._reach.again(link.transport)
         self.pump = Pump(link, self)
         return self.pump
 
@@ -84,9 +89,11 @@ class FlowKeeper:
     async def close(self) -> None:
         """Ends the flow and the link; calls under way fail."""
         self._is_closed = True
-        if self._attempt is not None:
-            self._attempt.cancel()
-            await asyncio.wait([self._attempt])
+        tasks = [task for task in (self._restoring, self._attempt) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         if self.pump is not None:
             await self.pump.close()
 
@@ -96,15 +103,41 @@ class FlowKeeper:
         connection.close()  # nobody listens here
 
     def on_link_lost(self, error: TransportError) -> None:
-        log.warning("the engine is gone (%s); the next call to %s attaches anew", error, self)
+        log.warning("%s; the client of %s attaches again as soon as it can", error, self)
+        if not self._is_closed and (self._restoring is None or self._restoring.done()):
+            self._restoring = asyncio.get_running_loop().create_task(self._restore())
 
     def __str__(self) -> str:
         return self.address
 
-    async def _attempted(self, deadline_ns: int, *, wait: bool) -> None:
+    async def _restore(self) -> None:
+        """Attaches to the next engine, however long that takes, and opens the flow there."""
+        tries_left = FLOW_TRIES_MAX
+        while tries_left > 0 and not self._is_closed:
+            try:
+                await asyncio.shield(self._shared_attempt())
+            except (NoEngineError, EngineGoneError):
+                continue
+            except (TransportError, AddressError) as error:
+                log.warning("the client of %s does not come back by itself: %s", self, error)
+                return
+            except FlowRefused as error:
+                tries_left = 0 if error.reason in _reasons.PERMANENT else tries_left - 1
+            else:
+                log.info("the client of %s is back", self)
+                return
+
+    def _shared_attempt(self) -> asyncio.Task[Connection]:
+        """The attempt under way, or a new one."""
         if self._attempt is None or self._attempt.done():
             self._attempt = asyncio.get_running_loop().create_task(self._open())
-        attempt = self._attempt
+            self._attempt.add_done_callback(_note_as_seen)
+        return self._attempt
+
+    async def _attempted(self, deadline_ns: int, *, wait: bool) -> None:
+        if self._is_pausing and not wait:
+            raise NoFlow(*self._last_failure, is_late=False)
+        attempt = self._shared_attempt()
         done, _ = await asyncio.wait([attempt], timeout=_seconds_until(deadline_ns))
         if not done:
             raise NoFlow(*self._last_failure, is_late=True)
@@ -120,9 +153,12 @@ class FlowKeeper:
                 raise
 
     async def _open(self) -> Connection:
-        if self._failures:
-            pause = min(PAUSE_FIRST_SECONDS * 2 ** (self._failures - 1), PAUSE_SECONDS_MAX)
-            await asyncio.sleep(pause)
+        if self._backoff.failures:
+            self._is_pausing = True
+            try:
+                await asyncio.sleep(self._backoff.pause_seconds())
+            finally:
+                self._is_pausing = False
         try:
             pump = await self.attach()
             host, port = await resolved(self.address)
@@ -133,13 +169,13 @@ class FlowKeeper:
         except TransportError as error:
             self._note_failure(str(error), "")
             raise
-        self._failures = 0
+        self._backoff.succeeded()
         return self.connection
 
     def _note_failure(self, message: str, next_step: str) -> None:
-        self._failures = min(self._failures + 1, 16)
+        self._backoff.failed()
         self._last_failure = (message, next_step)
-        if self._failures == 1:
+        if self._backoff.failures == 1:
             log.info("no flow to %s: %s", self, message)
 
     async def _room(self, pump: Pump, deadline_ns: int) -> None:
@@ -152,6 +188,12 @@ class FlowKeeper:
                 "Make fewer calls at once, or find out what holds the server up.",
                 is_late=True,
             ) from None
+
+
+def _note_as_seen(attempt: asyncio.Task[Connection]) -> None:
+    """Keeps the loop from reporting a failure that nobody waited for any more."""
+    if not attempt.cancelled():
+        attempt.exception()
 
 
 def _seconds_until(deadline_ns: int) -> float:

@@ -4,11 +4,11 @@ Rungs: a sidecar where its socket answers, else an engine in this process over U
 back in silence: `Transport` names the rung and what the higher ones lack.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from machnet_rpc._transports.base import Link
+from machnet_rpc._transports.base import Link, Transport
 from machnet_rpc._transports.inline import InlineLink, udp_towards
 from machnet_rpc._transports.memory import MemoryNetwork
 from machnet_rpc._transports.sidecar import SidecarLink
@@ -23,10 +23,19 @@ Require: TypeAlias = Literal["bypass"] | None
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What the user said about the way to the network."""
+    """What the user said about the way to the network.
+
+    `is_sidecar_only` is for whoever was attached to a sidecar: it waits for the next one, and does
+    not go on by a lower rung, whose ports and address are others.
+    """
 
     via: Via = None
     require: Require = None
+    is_sidecar_only: bool = False
+
+    def again(self, transport: Transport) -> "Reach":
+        """The way back for whoever had this transport and lost it."""
+        return replace(self, is_sidecar_only=transport.rung.startswith("sidecar"))
 
 
 async def link_to(host: str, reach: Reach, *, is_local: bool) -> Link:
@@ -56,5 +65,7 @@ async def _link(host: str, reach: Reach, *, is_local: bool) -> Link:
     try:
         return await SidecarLink.attach(None)
     except NoEngineError as error:
+        if reach.is_sidecar_only:
+            raise
         skipped = (("sidecar", str(error)),)
     return InlineLink(udp_towards(host, is_local=is_local), skipped)

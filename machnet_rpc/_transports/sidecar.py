@@ -18,6 +18,7 @@ class SidecarLink:
         driver = attachment.driver
         self.transport = Transport(f"sidecar+{driver}", driver, bypass=driver == "dpdk")
         self.address = str(attachment.local.address)
+        self.engine = attachment.engine
 
     @classmethod
     async def attach(cls, path: Path | None) -> "SidecarLink":
