@@ -12,11 +12,18 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from transport_engine import messages
 from transport_engine.endpoint import Endpoint
-from transport_engine.errors import ConfigError, NoRoomError, QuotaError, TransportError
+from transport_engine.errors import (
+    ChannelCorruptError,
+    ConfigError,
+    NoRoomError,
+    QuotaError,
+    TransportError,
+)
 from transport_engine.messages import BadMessageError
 from transport_engine.policy import Peer, Policy, Tenant, pidfd_of
 from transport_engine.ports import Ports
@@ -35,6 +42,8 @@ log = logging.getLogger("transport_engine.control")
 class Commanded(Protocol):
     """What the control plane asks of an engine."""
 
+    on_quarantined: Callable[[int, str], None] | None
+
     @property
     def local(self) -> Endpoint: ...
 
@@ -52,6 +61,10 @@ class Commanded(Protocol):
     def connect(self, channel: int, remote: Endpoint, token: int) -> None: ...
 
     def stats(self) -> Stats: ...
+
+    def attend(self) -> None: ...
+
+    def attend_fileno(self) -> int: ...
 
 
 class Session:
@@ -102,6 +115,16 @@ class Session:
         self._connection.close()
         self._server.forget(self)
         self.detach()
+
+    def cut_off(self, sentence: str) -> None:
+        """Ends a session whose application broke the rules of its channel."""
+        if self._is_closed:
+            return
+        self._server.write(logging.WARNING, self.peer, f"{self} is cut off: {sentence}")
+        last_words = ChannelCorruptError(f"this application was cut off: {sentence}")
+        with contextlib.suppress(OSError):
+            self._connection.send(messages.pack_error(0, last_words))
+        self.close()
 
     def detach(self) -> None:
         """Gives the channel back, with its flows and listeners."""
@@ -218,6 +241,8 @@ class ControlServer:
         self._is_serving = True
         loop = asyncio.get_running_loop()
         loop.add_reader(self._listening.fileno(), self._on_connections)
+        self.engine.on_quarantined = self._on_quarantined
+        loop.add_reader(self.engine.attend_fileno(), self.engine.attend)
 
     def refuse(self) -> None:
         """Accepts nobody any more; those that are attached stay."""
@@ -228,6 +253,9 @@ class ControlServer:
     def close(self) -> None:
         """Refuses, and detaches everybody. A second call does nothing."""
         self.refuse()
+        if self.engine.on_quarantined is not None:
+            self.engine.on_quarantined = None
+            asyncio.get_running_loop().remove_reader(self.engine.attend_fileno())
         for session in tuple(self._sessions):
             session.close()
 
@@ -239,6 +267,12 @@ class ControlServer:
     def write(self, level: int, peer: Peer, sentence: str) -> None:
         """Logs a sentence about an application; of too many about one user some are left out."""
         self._users.write(level, peer.uid, time.monotonic(), sentence)
+
+    def _on_quarantined(self, channel: int, sentence: str) -> None:
+        """Closes the session; not within the command that brought the news."""
+        for session in self._sessions:
+            if session.channel == channel:
+                asyncio.get_running_loop().call_soon(session.cut_off, sentence)
 
     def _on_connections(self) -> None:
         for _ in range(ACCEPTS_MAX):

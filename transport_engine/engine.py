@@ -9,6 +9,7 @@ the only other one; else whoever commands it polls it too.
 import select
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -50,6 +51,7 @@ class Engine:
         self._is_driven = False  # by te_engine_run, in whatever thread
         self._unanswered: Any = None  # a command that took too long; its memory stays
         self._token = 0
+        self.on_quarantined: Callable[[int, str], None] | None = None
         self._c_config, self._strings = config.into_c()
         made = ffi.new("struct te_engine **")
         why = ffi.new("char[]", lib.TE_WHY_BYTES)
@@ -210,6 +212,15 @@ class Engine:
         self._command(lib.TE_STATS, "no statistics", stats=stats)
         return stats_of(stats)
 
+    def attend(self) -> None:
+        """Tells `on_quarantined` of channels that were cut off, and what their owners did."""
+        self._completed()
+
+    def attend_fileno(self) -> int:
+        """Becomes readable when `attend` has something to tell."""
+        fd: int = lib.te_engine_completion_fd(self._open())
+        return fd
+
     def drain(self) -> None:
         """Refuses new flows, and closes each once its messages are delivered."""
         self._command(lib.TE_DRAIN, "the engine cannot drain")
@@ -272,9 +283,8 @@ class Engine:
 
     def _completion(self) -> Any:
         """The completion of the one command under way; None if it takes too long."""
-        done = ffi.new("struct te_completion *")
         deadline = time.monotonic() + COMMAND_SECONDS_MAX
-        while lib.te_engine_completion(self._open(), done) != 0:
+        while (done := self._completed()) is None:
             left = deadline - time.monotonic()
             if left <= 0:
                 return None
@@ -286,6 +296,22 @@ class Engine:
                 lib.te_engine_poll(self._engine)
         return done
 
+    def _completed(self) -> Any:
+        """The next completion of a command, if there is one; passes on those unasked for."""
+        done = ffi.new("struct te_completion *")
+        while lib.te_engine_completion(self._open(), done) == 0:
+            if done.op != lib.TE_QUARANTINED:
+                return done
+            if self.on_quarantined is not None:
+                self.on_quarantined(done.value, _VIOLATIONS[done.violation])
+        return None
+
+
+_VIOLATIONS: Final[dict[int, str]] = {
+    lib.TE_V_POSITION: "it moved a ring's position to where none can be",
+    lib.TE_V_RECORD: "it wrote a record that breaks the rules",
+    lib.TE_V_MEMORY: "it removed pages from the memory, or kept a seal off it",
+}
 
 _REASONS: Final[dict[int, str]] = {
     lib.TE_E_INVALID: "a value is out of its range",

@@ -68,6 +68,7 @@ class FlowKeeper:
         link = await link_to(host, self._reach, is_local=False)
         self._reach = self._reach.again(link.transport)
         self.pump = Pump(link, self)
+        self._backoff.succeeded()  # a new engine: its server may be there in a moment, too
         return self.pump
 
     async def usable(self, deadline_ns: int, *, wait: bool) -> Connection:

@@ -124,7 +124,7 @@ class Siege:
 
     async def _started(self) -> Running:
         argv = [*MRPC, "engine", "--json", "--config", str(self._config)]
-        engine = Running(argv)
+        engine = await asyncio.to_thread(Running, argv)
         await asyncio.to_thread(engine.line)
         self._ready_at = time.monotonic()
         return engine

@@ -49,6 +49,14 @@ enum te_error {
     TE_E_QUOTA = -11     /* all that the tenant's share admits is in use */
 };
 
+/* What an application did to its channel that no honest one does (docs/channel.md §3). */
+enum te_violation {
+    TE_V_NONE = 0,
+    TE_V_POSITION = 1, /* a position moved to where none can be */
+    TE_V_RECORD = 2,   /* a header breaks a rule, or a record is torn */
+    TE_V_MEMORY = 3    /* pages were removed, or the seal was kept off */
+};
+
 /* Why a flow ended, or was never opened; travels in CLOSE frames (docs/wire.md) and in the status
  * of TE_FLOW_CLOSED records. */
 enum te_reason {
@@ -210,7 +218,9 @@ enum te_command_op {
     TE_CONNECT = 5, /* in: channel, endpoint, token. A record answers: TE_FLOW_OPENED/CLOSED */
     TE_STATS = 6,   /* out: *stats */
     TE_DRAIN = 7,   /* no new flows; closes all flows once their messages are delivered */
-    TE_SHARE = 8    /* in: share, terms. Share 0 is without limits until it is set */
+    TE_SHARE = 8,   /* in: share, terms. Share 0 is without limits until it is set */
+    /* Not a command: a completion that nobody asked for, token 0. value = channel, violation */
+    TE_QUARANTINED = 64
 };
 
 struct te_stats;
@@ -234,7 +244,7 @@ struct te_completion {
     uint32_t value;
     int32_t memory_fd; /* Owner: the caller's from here on */
     int32_t doorbell_fd;
-    uint32_t zero;
+    uint32_t violation; /* enum te_violation */
 };
 
 struct te_stats {
@@ -271,6 +281,9 @@ struct te_stats {
     uint64_t flows_died;
     uint64_t channels_open;
     uint64_t channels_quarantined;
+    uint64_t quarantined_position; /* of those: by enum te_violation */
+    uint64_t quarantined_record;
+    uint64_t quarantined_memory;
     uint64_t listeners_open;
     uint64_t rate_waits;      /* times that a tenant's rate made its records wait */
     uint64_t quota_refusals;  /* flows that a tenant's quota did not admit */

@@ -77,6 +77,7 @@ struct tenant {
     struct channel *channel; /* NULL: this tenant's place is free */
     uint32_t share;
     uint8_t reason; /* TE_R_NONE: well; else why the channel is no longer served */
+    bool is_reported; /* its quarantine, to the control plane */
     uint32_t first_flow;
     uint32_t inbox_first, inbox_last;
     struct transfer sending;

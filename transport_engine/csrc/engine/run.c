@@ -51,6 +51,7 @@ struct te_engine {
     bool is_armed;
     uint64_t spin_ns;
     uint64_t active_ns; /* when something last moved */
+    uint64_t quarantines_reported;
     uint8_t key[crypto_shorthash_KEYBYTES];
 };
 
@@ -231,6 +232,47 @@ static int execute_commands(struct te_engine *engine) {
     return count;
 }
 
+static void count_violation(struct te_stats *stats, uint32_t violation) {
+    switch (violation) {
+    case TE_V_POSITION:
+        stats->quarantined_position++;
+        break;
+    case TE_V_MEMORY:
+        stats->quarantined_memory++;
+        break;
+    default: /* also a record that only a flow's rules forbid */
+        stats->quarantined_record++;
+        break;
+    }
+}
+
+/* Tells the control plane, which knows whose channel it is. Without room it is tried again. */
+static void report_quarantines(struct te_engine *engine) {
+    struct te_stats *stats = &engine->engine.stats;
+    if (engine->quarantines_reported == stats->channels_quarantined) {
+        return;
+    }
+    for (uint32_t i = 0; i < engine->engine.tenant_count; i++) {
+        struct tenant *tenant = &engine->engine.tenants[i];
+        if (!tenant_exists(&engine->engine, i) || tenant->reason != TE_R_QUARANTINED ||
+            tenant->is_reported) {
+            continue;
+        }
+        if (!spsc_has_room(engine->completions)) {
+            return;
+        }
+        uint32_t violation = channel_violation(tenant->channel);
+        violation = violation == TE_V_NONE ? TE_V_RECORD : violation;
+        const struct te_completion report = {.op = TE_QUARANTINED, .value = i, .memory_fd = -1,
+                                             .doorbell_fd = -1, .violation = violation};
+        tenant->is_reported = true;
+        count_violation(stats, violation);
+        spsc_push(engine->completions, &report);
+        signal_fd(engine->completion_fd);
+    }
+    engine->quarantines_reported = stats->channels_quarantined;
+}
+
 /* ---- polling and sleeping ---- */
 
 /* Empties what rang while the engine slept. */
@@ -260,6 +302,7 @@ int te_engine_poll(struct te_engine *engine) {
     engine->engine.now_ns = now_ns;
     int moved = execute_commands(engine);
     moved += engine_poll(&engine->engine, now_ns);
+    report_quarantines(engine);
     if (moved > 0) {
         engine->active_ns = now_ns;
     }

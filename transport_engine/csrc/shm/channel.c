@@ -22,7 +22,16 @@ struct channel {
     bool peeked;
     struct te_record peeked_record;
     uint32_t reserved_bytes;
+    uint8_t violation; /* enum te_violation */
 };
+
+/* Notes what an error was about; returns the error. */
+static int blame(struct channel *channel, enum te_violation violation, int error) {
+    if (error < 0) {
+        channel->violation = (uint8_t)violation;
+    }
+    return error;
+}
 
 /* The pages are taken here, so that no later write of the engine can fail for want of memory. */
 static int memory_make(uint64_t ring_bytes, int *memory_fd, char *why) {
@@ -145,19 +154,19 @@ int channel_peek(struct channel *channel, struct te_record *record, const uint8_
     if (!channel->peeked) {
         const int64_t available = ring_available(&end->in, 1);
         if (available <= 0) {
-            return (int)available;
+            return blame(channel, TE_V_POSITION, (int)available);
         }
         if ((uint64_t)available < sizeof *record) {
             return TE_E_CORRUPT; /* here, since record_next would load the position again */
         }
         const int error = channel_seal(channel);
         if (error != TE_OK) {
-            return error;
+            return blame(channel, TE_V_MEMORY, error);
         }
         const int found = record_next(&end->in, &end->in_order, RECORD_TO_ENGINE,
                                       &channel->peeked_record);
         if (found <= 0) {
-            return found;
+            return blame(channel, TE_V_RECORD, found);
         }
         channel->peeked = true;
     }
@@ -178,14 +187,14 @@ uint8_t *channel_reserve(struct channel *channel, uint32_t size_bytes, int *erro
     struct ring *out = &channel->end.out;
     const uint64_t stride = record_stride_bytes(size_bytes);
 
-    *error = channel_seal(channel);
+    *error = blame(channel, TE_V_MEMORY, channel_seal(channel));
     if (*error != TE_OK) {
         return NULL;
     }
     const int64_t room = ring_available(out, stride);
     channel->starved = room < (int64_t)stride;
     if (channel->starved) {
-        *error = room < 0 ? (int)room : TE_OK;
+        *error = blame(channel, TE_V_POSITION, room < 0 ? (int)room : TE_OK);
         return NULL;
     }
     channel->reserved_bytes = size_bytes;
@@ -214,6 +223,10 @@ int channel_arm(struct channel *channel) {
 
 int channel_awake(struct channel *channel) {
     return doorbell_awake(&channel->end.doorbell);
+}
+
+uint8_t channel_violation(const struct channel *channel) {
+    return channel->violation;
 }
 
 int channel_fd(const struct channel *channel) {

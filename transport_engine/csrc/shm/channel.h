@@ -55,6 +55,9 @@ int channel_arm(struct channel *channel);
 /* Empties the doorbell. TE_E_CLOSED: the application is gone. */
 int channel_awake(struct channel *channel);
 
+/* What the last TE_E_CORRUPT of this channel was about: enum te_violation. */
+uint8_t channel_violation(const struct channel *channel);
+
 int channel_fd(const struct channel *channel);
 /* The application's end of the doorbell is known to be closed. */
 bool channel_closed(const struct channel *channel);
