@@ -86,6 +86,9 @@ RELEASE = CBuild(
 PLAIN = CBuild(
     "plain", "none", options=("-Ddpdk=disabled", "-Dc_args=-mmemcpy-strategy=libcall:-1:noalign")
 )
+# Applications as they are, and an engine that reports what it does wrong.
+TENANTS = CBuild("tenants", "none", options=("-Dtenants=enabled", "-Ddpdk=disabled"))
+ENGINE = CBuild("asan-engine", "address,undefined", options=("-Dextension=true", "-Ddpdk=disabled"))
 FUZZ = CBuild("fuzz", "address,undefined", "clang-14", ("-Dfuzz=enabled", "-Ddpdk=disabled"))
 # Where there is no clang: the same targets under gcc with tests/fuzz/standalone.c.
 FUZZ_GCC = CBuild("fuzz-gcc", "address,undefined", options=("-Dfuzz=enabled", "-Ddpdk=disabled"))

@@ -31,25 +31,36 @@ class Running:
         )
         self._said = b""
 
+    @classmethod
+    def of(cls, process: subprocess.Popen[bytes]) -> Self:
+        """For a process that was started in another way; its stdout is a pipe."""
+        running = cls.__new__(cls)
+        running.process, running._said = process, b""
+        return running
+
     @property
     def pid(self) -> int:
         return self.process.pid
 
     def line(self, timeout: float = READY_SECONDS) -> dict[str, Any]:
         """The next line that it prints in JSON; lines that are not JSON are kept for errors."""
-        assert self.process.stdout is not None
         deadline = time.monotonic() + timeout
         while True:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
-                raise AssertionError(f"said nothing in time; before: {self._said.decode()}")
-            line = self.process.stdout.readline()
-            if not line:
-                raise AssertionError(f"ended with {self.process.wait()}: {self._said.decode()}")
-            self._said += line
-            if line.startswith(b"{"):
+            line = self.text(deadline - time.monotonic())
+            if line.startswith("{"):
                 said: dict[str, Any] = json.loads(line)
                 return said
+
+    def text(self, timeout: float = READY_SECONDS) -> str:
+        """The next line that it prints, whatever it is."""
+        assert self.process.stdout is not None
+        if timeout <= 0 or not select.select([self.process.stdout], [], [], timeout)[0]:
+            raise AssertionError(f"said nothing in time; before: {self._said.decode()}")
+        line = self.process.stdout.readline()
+        if not line:
+            raise AssertionError(f"ended with {self.process.wait()}: {self._said.decode()}")
+        self._said += line
+        return line.decode()
 
     def kill(self) -> None:
         """kill -9, and waits for the end."""
