@@ -27,7 +27,7 @@ port = 0
 [engine.limits]
 channels_max = 64
 flows_max = 256
-pool_bytes = 67108864
+{limits}
 [control]
 socket = "{socket}"
 messages_per_second_max = 100000
@@ -93,12 +93,14 @@ class Watched:
 
 
 @contextmanager
-def watched_engine(folder: Path, *, is_sanitized: bool) -> Generator[Watched]:
+def watched_engine(
+    folder: Path, *, is_sanitized: bool, limits: str = "pool_bytes = 67108864"
+) -> Generator[Watched]:
     """An engine with a log; at the end it must have lived, and stop in order."""
     if ENGINE.lacks() is not None and is_sanitized:
         pytest.skip(str(ENGINE.lacks()))
     socket, config = folder / "engine.sock", folder / "engine.toml"
-    config.write_text(CONFIG.format(socket=socket))
+    config.write_text(CONFIG.format(socket=socket, limits=limits))
     environment = dict(os.environ)
     where = ROOT
     if is_sanitized:
