@@ -84,12 +84,12 @@ class Watched:
         """Of channels."""
         return Path(f"/proc/{self.pid}/maps").read_text().count("te-channel")
 
-    def resident_kib(self) -> int:
-        """Memory of its own and of channels."""
+    def status_kib(self, name: str) -> int:
+        """A size from /proc/PID/status: VmRSS, HugetlbPages."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(f"{name}:"):
                 return int(line.split()[1])
-        raise AssertionError("the kernel does not say")
+        raise AssertionError(f"the kernel does not say {name}")
 
 
 @contextmanager
