@@ -84,7 +84,10 @@ def besiege(engine: Watched, names: list[str], seconds_each: float, seed: int) -
 
 
 def until_held(engine: Watched, channels: int) -> dict[str, int]:
-    """Waits until the engine holds so many channels, and if none, nothing else; its counters."""
+    """Waits until the engine holds so many channels, and if none, nothing else; its counters.
+
+    Errors: AssertionError if it does not come to that.
+    """
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
         stats = stats_of(engine)
@@ -93,6 +96,7 @@ def until_held(engine: Watched, channels: int) -> dict[str, int]:
             held |= {name: stats[name] for name in ("listeners_open", "flows_open")}
             held["blocks"] = stats["pool_blocks"] - stats["pool_blocks_free"]
             held["mappings"] = engine.mappings()
+            held["descriptors"] = engine.descriptors() - engine.descriptors_idle
         if not any(held.values()):
             return stats
         assert time.monotonic() < deadline, held
@@ -120,16 +124,13 @@ def main() -> int:
         tempfile.TemporaryDirectory() as folder,
         watched_engine(Path(folder), is_sanitized=not arguments.plain) as engine,
     ):
-        fds = engine.descriptors()
         seen = besiege(engine, names, arguments.seconds / len(names), arguments.seed)
         until_held(engine, channels=0)
-        left = engine.descriptors() - fds
     figures: dict[str, Any] = {
         "strategies": len(seen),
         "rounds": sum(each.rounds for each in seen.values()),
         "strokes": sum(each.strokes for each in seen.values()),
         "quarantined": dict(sum((each.quarantined for each in seen.values()), Counter())),
-        "descriptors_left": left,
         "surprises": surprises(seen),
     }
     for name, each in seen.items():

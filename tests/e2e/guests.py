@@ -65,6 +65,7 @@ class Watched:
     running: Running
     socket: Path
     folder: Path
+    descriptors_idle: int = 0  # while nobody was there
 
     @property
     def pid(self) -> int:
@@ -122,6 +123,7 @@ def watched_engine(
     engine = Watched(running, socket, folder)
     try:
         running.text()
+        engine.descriptors_idle = engine.descriptors()
         yield engine
         assert engine.is_alive(), engine.said()
     finally:

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 import msgpack
 
+from tests.e2e.garbage import until_held
 from tests.e2e.guests import Watched, guest, watched_engine
 from tests.e2e.processes import Running
 from transport_engine import messages
@@ -123,16 +124,12 @@ class Killer:
 def killer(folder: Path) -> Generator[Killer]:
     """A killer with its engine; at the end the engine is as it was in the beginning."""
     with watched_engine(folder, is_sanitized=False, limits=LIMITS) as engine:
-        before = engine.descriptors()
         made = Killer(engine)
         try:
             yield made
         finally:
             made.close()
-        deadline = time.monotonic() + GONE_SECONDS_MAX
-        while engine.mappings() or engine.descriptors() != before:
-            assert time.monotonic() < deadline, (engine.mappings(), engine.descriptors(), before)
-            time.sleep(0.02)
+        until_held(engine, channels=0)
 
 
 def points(steps: int, share: float) -> Iterable[int]:

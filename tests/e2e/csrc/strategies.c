@@ -42,7 +42,7 @@ static uint64_t value_of(struct siege *siege, unsigned value, uint64_t now) {
     case AHEAD:
         return now + 8 * (random % (SIEGE_RING_BYTES / 8));
     case ODD:
-        return now + 1 + random % 7;
+        return (now & ~UINT64_C(7)) + 1 + random % 7; /* also after a stroke before it */
     case OVER:
         return now + SIEGE_RING_BYTES + 8;
     case MAXIMUM:
