@@ -11,6 +11,7 @@ from transport_engine.config import (
     EngineConfig,
     Faults,
     Limits,
+    ProcessConfig,
     Quotas,
     Reach,
     TenantConfig,
@@ -25,6 +26,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "[tenants]": TenantConfig,
     "tenants.reach": Reach,
     "tenants.quotas": Quotas,
+    "process": ProcessConfig,
 }
 
 

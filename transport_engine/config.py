@@ -190,13 +190,22 @@ class TenantConfig(BaseModel):
     quotas: Quotas = Quotas()
 
 
+class ProcessConfig(BaseModel):
+    """What a sidecar's process may still do once it runs."""
+
+    model_config = _STRICT
+
+    sandbox: Literal["full", "none"] = "full"
+
+
 class SidecarConfig(BaseModel):
-    """A sidecar's file: [engine], [control], [services], and one [[tenants]] for each tenant."""
+    """A sidecar's file: [engine], [control], [process], [services], and [[tenants]]."""
 
     model_config = _STRICT
 
     engine: SidecarEngineConfig = SidecarEngineConfig()
     control: ControlConfig = ControlConfig()
+    process: ProcessConfig = ProcessConfig()
     services: dict[Name, PortWord] = Field(default_factory=dict)
     tenants: Annotated[tuple[TenantConfig, ...], Field(max_length=lib.TE_SHARES_MAX - 1)] = ()
 

@@ -13,6 +13,7 @@ from typing import Final
 from transport_engine.config import SidecarConfig, default_socket_path
 from transport_engine.control import ControlServer
 from transport_engine.engine import Engine
+from transport_engine.hardening import harden
 from transport_engine.policy import Policy
 from transport_engine.rendezvous import Rendezvous
 
@@ -30,6 +31,7 @@ def run_sidecar(config: SidecarConfig, on_ready: Callable[[str], None]) -> None:
     path = config.control.socket or default_socket_path()
     policy = Policy.of(config)
     with Rendezvous(path, config.control.group) as place, Engine(config.engine) as engine:
+        harden(config)
         engine.start()
         for tenant in (policy.owner, *policy.tenants):
             engine.set_share(tenant.share, tenant.terms)

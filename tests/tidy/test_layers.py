@@ -19,6 +19,7 @@ LAYERS = {
     "shm": {"base"},
     "netif": {"base", "ip"},
     "engine": {"base", "flow", "ip", "shm", "netif"},
+    "process": set[str](),
     "sim": {"base", "flow"},
 }
 INTERFACES = {"netif/netif.h"}  # shapes of what crosses a border, without code

@@ -327,6 +327,14 @@ int te_engine_completion_fd(const struct te_engine *engine);
 /* Where the engine's netif is bound. */
 void te_engine_local(const struct te_engine *engine, struct te_endpoint *local);
 
+/* ---- the process that runs an engine ---- */
+
+/* Gives up, for good, every capability and all system calls but those that an engine needs while
+ * it runs; `drives_devices` adds those of DPDK drivers. To be called once all is open, by the
+ * thread that will start the others.
+ * Errors: TE_E_SYSTEM; `why` (TE_WHY_BYTES) says what failed, and how to do without. */
+int te_process_harden(int drives_devices, char *why);
+
 const char *te_error_name(int error);
 const char *te_reason_name(int reason);
 /* Drivers in this build, separated by spaces. */
