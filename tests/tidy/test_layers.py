@@ -25,7 +25,8 @@ LAYERS = {
 INTERFACES = {"netif/netif.h"}  # shapes of what crosses a border, without code
 PURE = ("base", "flow", "ip")
 PURE_IMPORTS = re.compile(
-    r"mem(cpy|move|set|cmp|chr)|te_check_failed"
+    r"mem(cpy|move|set|cmp|chr)|__mem(cpy|move|set)_chk|te_check_failed"
+    r"|__stack_chk_fail"
     r"|__cpu_(model|indicator_init)|_GLOBAL_OFFSET_TABLE_"  # of the compiler, not of a library
 )
 INCLUDE = re.compile(r'^#include [<"]([^>"]+)[>"]', re.MULTILINE)
