@@ -237,13 +237,27 @@ async def connect_control(path: str | Path | None) -> ControlClient:
             reasons[f"{place}: {error.strerror or error}"] = None
             continue
         client = ControlClient(connection, place)
-        if is_searched and client.server.uid not in (0, os.geteuid()):
+        if is_searched and client.server.uid not in _trusted_uids(place):
             client.close()
             raise ForbiddenError(
-                f"{place} is served by {client.server}, who is neither you nor root"
+                f"{place} is served by {client.server}, who is neither you nor root; if you trust "
+                "them, say so by naming the socket"
             )
         return client
     raise NoEngineError(f"no sidecar answers ({'; '.join(reasons)}); `mrpc engine` starts one")
+
+
+def _trusted_uids(place: Path) -> set[int]:
+    """Root, oneself, and in the system's place whomever root gave its folder to."""
+    uids = {0, os.geteuid()}
+    if place == system_socket_path():
+        with contextlib.suppress(FileNotFoundError):
+            uids.add(_folder_status(place).st_uid)
+    return uids
+
+
+def _folder_status(place: Path) -> os.stat_result:
+    return place.parent.stat()
 
 
 async def _connected(path: Path) -> socket.socket:

@@ -1,12 +1,16 @@
 """The way to a sidecar where none is, or where something else sits on its socket."""
 
 import asyncio
+import os
 import socket
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from transport_engine import EngineGoneError, ForbiddenError, NoEngineError, attach, messages
+from transport_engine.attach import connect_control
 from transport_engine.policy import Peer
 from transport_engine.rendezvous import Rendezvous
 
@@ -61,3 +65,25 @@ async def test_socket_of_another_user_is_not_trusted(
         pytest.raises(ForbiddenError, match="served by process 7 of user 54321"),
     ):
         await attach()
+
+
+async def test_owner_of_the_system_folder_is_trusted_there_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attaching = sys.modules["transport_engine.attach"]  # the package has a function of that name
+    owner = 54321
+    monkeypatch.setattr(Peer, "of", lambda _: Peer(pid=7, uid=owner, gid=1))
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    monkeypatch.setattr(attaching, "default_socket_path", lambda: tmp_path / "engine.sock")
+    status = SimpleNamespace(st_uid=owner)
+    monkeypatch.setattr(attaching, "_folder_status", lambda _: status)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(str(tmp_path / "engine.sock"))
+        listening.listen(8)
+        with pytest.raises(ForbiddenError, match="neither you nor root"):
+            await connect_control(None)
+        monkeypatch.setattr(attaching, "system_socket_path", lambda: tmp_path / "engine.sock")
+        (await connect_control(None)).close()
+        status.st_uid = owner + 2
+        with pytest.raises(ForbiddenError, match="neither you nor root"):
+            await connect_control(None)
