@@ -15,6 +15,7 @@ PYTHON ?= $(shell for python in python3 /usr/bin/python3; do \
 DPDK ?= auto
 TIME ?= 60
 SEEDS ?= 500
+MINUTES ?= 10
 ARGS ?=
 
 BIN := .venv/bin
@@ -88,6 +89,10 @@ sim: setup build ## What the transport reaches in virtual time, and SEEDS random
 .PHONY: constants
 constants: setup build ## What each constant of congestion control does; takes ten minutes
 	@$(BIN)/python -m tests.sim.constants $(ARGS)
+
+.PHONY: siege
+siege: setup build ## What engines and applications survive, for MINUTES of garbage and more
+	@$(BIN)/python -m tests.e2e.siege --minutes $(MINUTES) $(ARGS)
 
 .PHONY: clean
 clean: ## Remove everything that was made here

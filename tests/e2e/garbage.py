@@ -7,6 +7,7 @@ its share of the time, and prints what the engine counted.
 import argparse
 import asyncio
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -101,6 +102,39 @@ def until_held(engine: Watched, channels: int) -> dict[str, int]:
             return stats
         assert time.monotonic() < deadline, held
         time.sleep(0.02)
+
+
+def throughput(engine: Watched, neighbour: list[str], seconds: float) -> float:
+    """Messages a second of a stream that sends all it can, beside a neighbour that is killed."""
+    beside = subprocess.Popen(neighbour, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        stream = Running([guest("stream"), str(engine.socket), str(seconds)])
+        said = stream.line()
+        while "end" not in said:
+            said = stream.line(seconds + 30.0)
+        assert stream.stop() == 0
+        assert beside.poll() is None
+    finally:
+        beside.kill()
+        beside.wait()
+    rate: float = said["messages"] / said["seconds"]
+    return rate
+
+
+def share(engine: Watched, rounds: int, seconds: float) -> dict[str, Any]:
+    """A stream's throughput beside garbage, and beside a neighbour that only computes, in turns."""
+    busy = [sys.executable, "-c", "while True: pass"]
+    garbage = [guest("garbage"), str(engine.socket), str(STREAM_SECONDS), "1", "all of these"]
+    beside_busy: list[float] = []
+    beside_garbage: list[float] = []
+    for _ in range(rounds):
+        beside_busy.append(throughput(engine, busy, seconds))
+        beside_garbage.append(throughput(engine, garbage, seconds))
+    return {
+        "beside_busy": [round(rate) for rate in beside_busy],
+        "beside_garbage": [round(rate) for rate in beside_garbage],
+        "share": round(statistics.median(beside_garbage) / statistics.median(beside_busy), 3),
+    }
 
 
 def surprises(seen: dict[str, Seen]) -> list[str]:

@@ -27,8 +27,8 @@ class Running:
     def __init__(self, argv: Sequence[str], netns: str | None = None) -> None:
         prefix = ["ip", "netns", "exec", netns] if netns else []
         self.process = subprocess.Popen(
-            [*prefix, *argv], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+            [*prefix, *argv], bufsize=0, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )  # without a buffer, in which lines would wait unseen by select
         self._said = b""
 
     @classmethod
@@ -50,6 +50,11 @@ class Running:
             if line.startswith("{"):
                 said: dict[str, Any] = json.loads(line)
                 return said
+
+    def has_line(self) -> bool:
+        """Whether a line waits to be read."""
+        assert self.process.stdout is not None
+        return bool(select.select([self.process.stdout], [], [], 0)[0])
 
     def text(self, timeout: float = READY_SECONDS) -> str:
         """The next line that it prints, whatever it is."""

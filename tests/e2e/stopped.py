@@ -25,6 +25,7 @@ from transport_engine.channel import FIELDS, READABLE, RECORD, WRITABLE
 
 MESSAGE_BYTES: Final = 8192
 LANE: Final = 1
+HELD: Final = 2000  # messages for a stopped application: 16 MiB, a quarter of the engine's memory
 LIMITS: Final = "message_bytes_max = 65536\ncredit_bytes = 1048576\npool_bytes = 67108864"
 CALL_ID, KIND, FLOW = (FIELDS.index(name) for name in ("call_id", "kind", "flow"))
 WAIT_SECONDS_MAX: Final = 30.0
@@ -130,8 +131,9 @@ class Sender:
 
 def messages_in(stream: Running, seconds: float) -> float:
     """How many messages a second a stream guest moves now."""
-    began = stream.line()
-    said = began
+    while stream.has_line():  # said before
+        stream.line()
+    began = said = stream.line()
     while said["seconds"] - began["seconds"] < seconds:
         said = stream.line()
     moved: float = (said["messages"] - began["messages"]) / (said["seconds"] - began["seconds"])
@@ -150,12 +152,10 @@ async def figure(engine: Watched, rounds: int, seconds: float) -> dict[str, Any]
     for _ in range(rounds):
         idle.append(await asyncio.to_thread(messages_in, stream, seconds))
         os.kill(sink_process.pid, signal.SIGSTOP)
-        await sender.send(1 << 20, patience_seconds=0.5)
-        await asyncio.to_thread(messages_in, stream, 1.0)  # what was said while it filled up
+        await sender.send(HELD, patience_seconds=5.0)
         stopped.append(await asyncio.to_thread(messages_in, stream, seconds))
         os.kill(sink_process.pid, signal.SIGCONT)
-        await asyncio.sleep(1.0)
-        await asyncio.to_thread(messages_in, stream, 1.0)
+        await asyncio.sleep(3.0)  # all that was held up arrives
     await sender.end()
     said = await asyncio.to_thread(sink_process.line)
     sink_process.stop()
