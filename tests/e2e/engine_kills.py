@@ -90,6 +90,8 @@ class Siege:
         self._killed_at = self._ready_at = 0.0
         self._missing = 0  # applications that are not back yet
         self._back = asyncio.Event()
+        self._untold = 0
+        self._told = asyncio.Event()
         self._is_over = False
         self._calls_until_kill = 0
         self._is_time = asyncio.Event()
@@ -135,11 +137,14 @@ class Siege:
         self._is_time.clear()
         await self._is_time.wait()
         await asyncio.sleep(self._random.uniform(0.0, LULL_SECONDS_MAX))
-        self._missing = CLIENTS + 1
+        self._missing = self._untold = CLIENTS + 1
+        self._told.clear()
         self._back.clear()
         self._ready_at = 0.0
         self._killed_at = time.monotonic()
         engine.process.kill()
+        async with asyncio.timeout(BACK_SECONDS_MAX):
+            await self._told.wait()  # to start a process holds this one up
         following = asyncio.create_task(self._started())
         await asyncio.to_thread(engine.kill)
         assert engine.process.stdout is not None
@@ -162,6 +167,9 @@ class Siege:
 
         def on_link_lost(error: TransportError) -> None:
             self.notes.told_ms.append((time.monotonic() - self._killed_at) * 1e3)
+            self._untold -= 1
+            if self._untold == 0:
+                self._told.set()
             on_lost(error)
             restoring().add_done_callback(on_back)
 

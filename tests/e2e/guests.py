@@ -30,7 +30,7 @@ flows_max = 256
 {limits}
 [control]
 socket = "{socket}"
-messages_per_second_max = 100000
+messages_per_second_max = {requests}
 drain_seconds = 1.0
 [process]
 sandbox = "{sandbox}"
@@ -97,14 +97,20 @@ class Watched:
 
 @contextmanager
 def watched_engine(
-    folder: Path, *, is_sanitized: bool, limits: str = "pool_bytes = 67108864"
+    folder: Path,
+    *,
+    is_sanitized: bool,
+    limits: str = "pool_bytes = 67108864",
+    requests: int = 100_000,
 ) -> Generator[Watched]:
     """An engine with a log; at the end it must have lived, and stop in order."""
     if ENGINE.lacks() is not None and is_sanitized:
         pytest.skip(str(ENGINE.lacks()))
     socket, config = folder / "engine.sock", folder / "engine.toml"
     sandbox = "none" if is_sanitized else "full"  # a report asks another program for names
-    config.write_text(CONFIG.format(socket=socket, limits=limits, sandbox=sandbox))
+    config.write_text(
+        CONFIG.format(socket=socket, limits=limits, sandbox=sandbox, requests=requests)
+    )
     environment = dict(os.environ)
     where = ROOT
     if is_sanitized:

@@ -29,6 +29,7 @@ HELD: Final = 2000  # messages for a stopped application: 16 MiB, a quarter of t
 LIMITS: Final = "message_bytes_max = 65536\ncredit_bytes = 1048576\npool_bytes = 67108864"
 CALL_ID, KIND, FLOW = (FIELDS.index(name) for name in ("call_id", "kind", "flow"))
 WAIT_SECONDS_MAX: Final = 30.0
+SINK_SECONDS_MAX: Final = 600.0  # between messages; it may be stopped for long
 STREAM_SECONDS: Final = 36_000
 SINK: Final = (sys.executable, "-m", "tests.e2e.stopped", "sink")
 
@@ -81,7 +82,7 @@ async def sink(path: Path) -> dict[str, Any]:
             if head[KIND] == lib.TE_END:
                 return {"taken": taken, "wrong": wrong}
         attachment.channel.ring()
-        if not await sleep_on(attachment, READABLE, WAIT_SECONDS_MAX):
+        if not await sleep_on(attachment, READABLE, SINK_SECONDS_MAX):
             return {"taken": taken, "wrong": wrong, "last": False}
 
 
