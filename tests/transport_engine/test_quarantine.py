@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.transport_engine.test_control import RING_BYTES, Sidecar, heard, until
+from tests.transport_engine.sidecars import RING_BYTES, Sidecar, heard, until
 from transport_engine import messages
 
 VIOLATIONS = {
