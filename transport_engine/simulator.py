@@ -252,6 +252,7 @@ def _flow(sim: Any, index: int, built: Built, totals: Any) -> Answer:
         "opened_us": None if found.opened_ns == NEVER else found.opened_ns / 1000,
         "srtt_us": found.srtt_ns / 1000,
         "window_bytes": found.window_bytes,
+        "delay_target_us": found.target_ns / 1000,
         "probes": found.probes,
         "timeouts": found.timeouts,
         "packets_declared_lost": found.packets_declared_lost,

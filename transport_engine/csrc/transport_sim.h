@@ -262,6 +262,7 @@ struct te_sim_flow_result {
     uint64_t opened_ns; /* when it was first open at the client; UINT64_MAX: never */
     uint64_t window_bytes; /* of the client's congestion control, at the end of the work */
     uint64_t srtt_ns;
+    uint64_t target_ns; /* queueing delay that it aims at, at the end of the work; 0: at none */
 };
 
 struct te_sim_class_result {

@@ -50,6 +50,7 @@ struct congestion_ops {
 
 /* What Swift remembers, most of it of the present round trip. */
 struct swift {
+    uint64_t target_ns; /* of queueing delay, at the latest acknowledgement */
     uint64_t round_end_ns;
     uint64_t round_min_ns; /* smallest round trip */
     uint64_t acked_bytes;  /* these two since losses were last weighed */

@@ -291,6 +291,7 @@ static void acked(struct congestion *congestion, struct congestion_ack *ack) {
     uint64_t noise_ns = ack->now_ns < swift->noise_until_ns ? swift->noise_ns : 0;
     uint64_t queue_ns = target(congestion, ack->rtt_min_ns);
     uint64_t limit_ns = max_u64(ack->rtt_min_ns, noise_ns) + queue_ns;
+    swift->target_ns = queue_ns;
     if (swift->rival_since_ns != 0) {
         acked_beside_rivals(congestion, ack);
         return;

@@ -21,6 +21,7 @@ static void note_flows(struct world *world) {
             const struct flow *half = &world->halves[flow->client_half]->flow;
             flow->result.window_bytes = congestion_window_bytes(&half->congestion);
             flow->result.srtt_ns = half->rtt.srtt_ns;
+            flow->result.target_ns = half->congestion.swift.target_ns;
         }
     }
 }
