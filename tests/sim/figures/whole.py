@@ -18,9 +18,9 @@ DIGEST_RUNS: Final = 2
 
 def speed() -> Outcome:
     draft = pair({}, {"kind": "bulk"}, duration_us=1e6)
-    start = time.perf_counter()
+    start = time.process_time()  # what a core does, whoever else is on it
     events = run(draft)["counts"]["packet_events"]
-    rate = events / (time.perf_counter() - start)
+    rate = events / (time.process_time() - start)
     return Outcome(f"{rate / 1e6:.2f} M/s", rate >= 1e6)
 
 

@@ -9,7 +9,7 @@ enum flow_constant {
     ECN_CE = 3,    /* RFC 3168 §5 */
     ACK_EVERY = 2, /* RFC 9000 §13.2.2 */
     PERSISTENT_RTOS = 3, /* RFC 9002 §7.6.1 */
-    PROBES_EVEN = 6, /* an RTO apart, before the wait doubles */
+    PROBES_EVEN = 16, /* an RTO apart, before the wait doubles */
     PROBE_BACKOFF_MAX = 6,
     PROBE_WAIT_MAX_NS = 200000000,
     NUMBERS_AHEAD_MAX = 1 << 30 /* of the floor; farther is no packet of this flow */
@@ -464,12 +464,6 @@ void flow_rebind(struct flow *flow, const struct te_endpoint *remote) {
 
 /* ---- time ---- */
 
-/* A number from 0 to 255 that differs between flows and between probes. */
-static uint64_t dither(const struct flow *flow) {
-    uint64_t value = (flow->local_id ^ flow->ledger.next_number) * UINT64_C(0x9E3779B97F4A7C15);
-    return value >> 56;
-}
-
 /* The first probe after two round trips, the second within an RTO after what the first repeated;
  * then the wait doubles. Flows that lost packets in the same instant must not probe in the same
  * instants ever after, so all but the first come somewhere in the second half of their wait. A
@@ -484,7 +478,7 @@ static uint64_t probe_ns(const struct flow *flow) {
         if (flow->probe_count == 1) {
             wait_ns = wait_ns > first_ns ? wait_ns - first_ns : 0;
         }
-        wait_ns = max_u64(2 * flow->rtt.srtt_ns, wait_ns - wait_ns * dither(flow) / 512);
+        wait_ns = max_u64(2 * flow->rtt.srtt_ns, wait_ns - wait_ns * flow_dither(flow) / 512);
     }
     uint64_t due_ns = flow->ledger.last_sent_ns + wait_ns;
     bool is_below_packet =

@@ -141,6 +141,12 @@ size_t flow_transmit(struct flow *flow, struct store *store, uint64_t now_ns, ui
  * one packet only spaces packets out. */
 bool flow_has_window(const struct flow *flow);
 
+/* A number from 0 to 255 that differs between flows, and between their INITs and probes. */
+static inline uint64_t flow_dither(const struct flow *flow) {
+    uint64_t moment = flow->ledger.next_number + flow->hello_count;
+    return (flow->local_id ^ moment) * UINT64_C(0x9E3779B97F4A7C15) >> 56;
+}
+
 /* When flow_timeout or flow_transmit has something to do; UINT64_MAX: never without input. */
 uint64_t flow_next_ns(const struct flow *flow);
 void flow_timeout(struct flow *flow, struct store *store, uint64_t now_ns);

@@ -37,6 +37,7 @@ enum swift_constant {
     LOSS_TELLING_PACKETS = 3,  /* ... or so many are lost */
     LOSS_NOISE_256 = 5,  /* 2 %: a share that is no sign of a queue (as BBRv3's LossThresh) */
     LOSS_HEAVY_256 = 26, /* 10 %: one that is more than noise can be */
+    LOSS_FLOOD_256 = 77, /* 30 %: one that is believed though no delay speaks of a queue */
 
     CALM_SHIFT = 2,           /* a delay below a quarter of the target is calm, ... */
     CALM_BURST_BYTES = 16384, /* ... or one that our own bursts explain (PACER_BURST_BYTES), ... */
@@ -165,8 +166,8 @@ static void decrease_for_delay(struct congestion *congestion, const struct conge
 static void decrease_for_loss(struct congestion *congestion, uint64_t now_ns, uint64_t cut_256) {
     struct swift *swift = &congestion->swift;
     uint64_t before = swift->is_loss_old ? swift->earlier_window : congestion->window;
-    uint64_t floor = swift->is_queued ? window_min(congestion)
-                                      : packets(congestion, LOSS_PACKETS_MIN);
+    bool is_believed = swift->is_queued || cut_256 >= LOSS_FLOOD_256;
+    uint64_t floor = is_believed ? window_min(congestion) : packets(congestion, LOSS_PACKETS_MIN);
     if (congestion->window < packets(congestion, 1)) {
         cut_256 = min_u64(cut_256, DECREASE_SMALL_256);
     }

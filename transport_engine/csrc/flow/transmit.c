@@ -1,10 +1,15 @@
 /* Writes a flow's packets: handshake, then whatever is due and allowed, in one datagram. */
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/check.h"
 #include "flow/flow.h"
 
-enum hello_constant { HELLO_DOUBLINGS_MAX = 5, SMALL_WINDOW_PACKETS = 4 };
+enum transmit_constant {
+    HELLO_EVEN = 8, /* INITs before the wait for the next one doubles */
+    HELLO_DOUBLINGS_MAX = 5,
+    SMALL_WINDOW_PACKETS = 4
+};
 
 /* A packet being written. */
 struct draft {
@@ -15,6 +20,14 @@ struct draft {
     bool asks_ack;
     bool has_repeat;
 };
+
+/* Flows that were opened in the same instant, and lost in the same queue, do not try again in the
+ * same instants. */
+static uint64_t hello_wait_ns(const struct flow *flow) {
+    uint64_t further = max_u64(flow->hello_count, HELLO_EVEN) - HELLO_EVEN;
+    uint64_t wait_ns = flow->config->hello_wait_ns << min_u64(further, HELLO_DOUBLINGS_MAX);
+    return flow->hello_count == 0 ? wait_ns : wait_ns - wait_ns * flow_dither(flow) / 512;
+}
 
 static size_t write_hello(struct flow *flow, uint64_t now_ns, uint8_t *out) {
     struct packet packet = {
@@ -33,9 +46,7 @@ static size_t write_hello(struct flow *flow, uint64_t now_ns, uint8_t *out) {
         memset(out + size_bytes, 0, INIT_BYTES - PACKET_TRAILER_BYTES - size_bytes);
         memcpy(out + size_bytes, flow->token, TOKEN_BYTES);
         size_bytes = INIT_BYTES - PACKET_TRAILER_BYTES;
-        uint32_t doublings =
-            flow->hello_count < HELLO_DOUBLINGS_MAX ? flow->hello_count : HELLO_DOUBLINGS_MAX;
-        flow->hello_next_ns = now_ns + (flow->config->hello_wait_ns << doublings);
+        flow->hello_next_ns = now_ns + hello_wait_ns(flow);
         if (flow->hello_count < UINT8_MAX) {
             flow->hello_count++;
         }
