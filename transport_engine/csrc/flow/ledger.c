@@ -14,7 +14,11 @@ void ledger_init(struct ledger *ledger, uint64_t first_number) {
 }
 
 void ledger_fini(struct ledger *ledger, struct store *store) {
-    uint32_t index = ledger_take_all(ledger);
+    uint32_t index = ledger->oldest;
+    ledger->oldest = ledger->newest = NO_ITEM;
+    ledger->count = 0;
+    ledger->bytes_in_flight = 0;
+    ledger->loss_ns = UINT64_MAX;
     while (index != NO_ITEM) {
         uint32_t next = at(store, index)->next;
         pool_give(&store->sent, index);
@@ -160,14 +164,5 @@ uint32_t ledger_lost(struct ledger *ledger, struct store *store, const struct rt
         before = *link;
         link = &at(store, *link)->next;
     }
-    return chain;
-}
-
-uint32_t ledger_take_all(struct ledger *ledger) {
-    uint32_t chain = ledger->oldest;
-    ledger->oldest = ledger->newest = NO_ITEM;
-    ledger->count = 0;
-    ledger->bytes_in_flight = 0;
-    ledger->loss_ns = UINT64_MAX;
     return chain;
 }

@@ -63,6 +63,7 @@ struct ledger {
 };
 
 void ledger_init(struct ledger *ledger, uint64_t first_number);
+/* Returns every packet to the store. */
 void ledger_fini(struct ledger *ledger, struct store *store);
 
 /* Appends a packet that asks for an acknowledgement. Owner: the ledger, from here on. */
@@ -82,8 +83,5 @@ uint32_t ledger_spurious(struct ledger *ledger, const struct ack_frame *ack,
 /* Takes out what counts as lost at `now_ns`: a chain as above. Sets loss_ns. */
 uint32_t ledger_lost(struct ledger *ledger, struct store *store, const struct rtt *rtt,
                      uint64_t now_ns);
-
-/* Takes out everything: after a retransmission timeout. */
-uint32_t ledger_take_all(struct ledger *ledger);
 
 #endif
