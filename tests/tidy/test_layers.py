@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -25,7 +26,7 @@ LAYERS = {
 INTERFACES = {"netif/netif.h"}  # shapes of what crosses a border, without code
 PURE = ("base", "flow", "ip")
 PURE_IMPORTS = re.compile(
-    r"mem(cpy|move|set|cmp|chr)|__mem(cpy|move|set)_chk|te_check_failed"
+    r"mem(cpy|move|set|cmp|chr)|__mem(cpy|move|set)_chk|bcmp|te_check_failed"
     r"|__stack_chk_fail"
     r"|__cpu_(model|indicator_init)|_GLOBAL_OFFSET_TABLE_"  # of the compiler, not of a library
 )
@@ -92,10 +93,29 @@ def test_header_compiles_alone(header: File) -> None:
 def test_pure_layers_call_nothing_outside() -> None:
     objects = [path for path in OBJECTS.glob("*.o") if path.name.split("_")[0] in PURE]
     assert objects, "make build first"
+    assert not _called_outside(objects)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang-14"])
+@pytest.mark.parametrize("level", ["-O0", "-O2"])
+def test_no_compiler_adds_a_call(compiler: str, level: str, tmp_path: Path) -> None:
+    """What a compiler makes of the same source may call what the source does not."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    sources = [file for file in c_files() if layer(file) in PURE and file.path.suffix == ".c"]
+    paths = [str(ROOT / file.path) for file in sources]
+    argv = [compiler, "-std=c11", level, f"-I{ROOT / CSRC}", "-c", *paths]
+    subprocess.run(argv, check=True, cwd=tmp_path)
+    objects = list(tmp_path.glob("*.o"))
+    assert len(objects) == len(sources)
+    assert not _called_outside(objects)
+
+
+def _called_outside(objects: list[Path]) -> set[str]:
+    """What the objects call and neither define nor may call."""
     defined = {line.split()[-1] for line in _nm("--defined-only", objects)}
     undefined = {line.split()[-1] for line in _nm("--undefined-only", objects)}
-    outside = {name for name in undefined - defined if not PURE_IMPORTS.fullmatch(name)}
-    assert not outside
+    return {name for name in undefined - defined if not PURE_IMPORTS.fullmatch(name)}
 
 
 def _nm(which: str, objects: list[Path]) -> list[str]:
