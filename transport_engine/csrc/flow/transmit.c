@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "base/limits.h"
-#include "base/check.h"
 #include "flow/flow.h"
 
 enum transmit_constant {
@@ -64,9 +63,10 @@ static void add_ack(struct flow *flow, struct draft *draft, uint64_t now_ns) {
         return;
     }
     size_t fits = 1 + (room(draft) - ACK_HEADER_BYTES) / ACK_RANGE_BYTES;
-    bool has_ranges =
-        sack_fill(&flow->sack, &ack, fits < ACK_RANGES_MAX ? (uint32_t)fits : ACK_RANGES_MAX);
-    te_check(has_ranges); /* else no acknowledgement could be due */
+    if (!sack_fill(&flow->sack, &ack, fits < ACK_RANGES_MAX ? (uint32_t)fits : ACK_RANGES_MAX)) {
+        flow->ack_due_ns = UINT64_MAX; /* all that has come was refused */
+        return;
+    }
     ack.delay_ns = now_ns - flow->largest_received_ns;
     ack.marked_count = flow->marked_received;
     draft->size_bytes += frame_write_ack(draft->out + draft->size_bytes, &ack);

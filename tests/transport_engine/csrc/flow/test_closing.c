@@ -161,6 +161,27 @@ static void a_probe_without_content_is_a_ping(void **state) {
     assert_int_equal(server->sack.ranges[0].last, client->ledger.next_number - 1);
 }
 
+/* The very first packet asks for an answer at once, and is then refused: there is nothing to
+ * acknowledge, and nothing stays due for ever. */
+static void a_refused_packet_is_not_acknowledged(void **state) {
+    (void)state;
+    struct pair *fresh = pair_open(2);
+    pair_establish(fresh);
+    struct flow *flow = &fresh->flows[SERVER];
+    uint8_t out[PACKET_BYTES_MAX];
+    const uint8_t body[] = {FRAME_PING, 0xFF};
+    struct packet packet = {.type = PACKET_DATA, .number = flow->sack.floor, .body = body,
+                            .body_bytes = sizeof body};
+    assert_int_equal(flow->sack.count, 0);
+    flow_receive(flow, &fresh->store, &packet, fresh->now_ns);
+    assert_int_equal(flow->reason, TE_R_PROTOCOL);
+    assert_true(flow_transmit(flow, &fresh->store, fresh->now_ns, out) > 0);
+    assert_int_equal(out[PACKET_HEADER_BYTES], FRAME_CLOSE);
+    assert_int_equal(flow->ack_due_ns, UINT64_MAX);
+    assert_int_equal(flow_transmit(flow, &fresh->store, fresh->now_ns, out), 0);
+    pair_close(fresh);
+}
+
 /* Numbers that cannot be this flow's are not even looked at. */
 static void far_numbers_are_ignored(void **state) {
     (void)state;
@@ -187,6 +208,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(an_acknowledgement_of_the_future_is_a_violation, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_probe_without_content_is_a_ping, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_refused_packet_is_not_acknowledged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(far_numbers_are_ignored, set_up, tear_down),
         cmocka_unit_test_setup_teardown(too_long_a_message_is_a_violation, set_up, tear_down),
     };
