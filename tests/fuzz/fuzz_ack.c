@@ -41,7 +41,7 @@ static void set_up(uint8_t where) {
     ledger_init(&ledger, base);
     sack_init(&sack, base);
     rtt_init(&rtt);
-    rtt_update(&rtt, &(struct rtt_sample){100000, 0}, 0);
+    rtt_update(&rtt, &(struct rtt_sample){.total_ns = 100000}, 0);
     now_ns = 1000000000;
     memset(fates, UNSENT, sizeof fates);
     memset(is_received, 0, sizeof is_received);
