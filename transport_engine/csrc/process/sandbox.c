@@ -124,12 +124,12 @@ static int add_conditions(scmp_filter_ctx filter, int drives_devices) {
     }
     for (size_t i = 0; i < sizeof domains / sizeof domains[0] && error == 0; i++) {
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)domains[i]));
+                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)domains[i], 0));
     }
     for (size_t i = 0; i < sizeof requests / sizeof requests[0] && error == 0 && !drives_devices;
          i++) {
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-                                 SCMP_A1(SCMP_CMP_EQ, requests[i]));
+                                 SCMP_A1(SCMP_CMP_EQ, requests[i], 0));
     }
     return error;
 }
