@@ -313,7 +313,7 @@ static void end(void) {
     }
     must(wire.engine.store.blocks.free_count == wire.engine.store.blocks.capacity);
     must(wire.engine.store.sent.free_count == wire.engine.store.sent.capacity);
-    must(wire.engine.timers.count == 0 && wire.engine.ready_first == NO_ITEM);
+    must(wire.engine.timers.count == 0 && wire.engine.active_first == NO_ITEM);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size_bytes) {

@@ -93,7 +93,7 @@ static void check_nothing_kept(void) {
     assert_int_equal(engine->stats.handshakes_completed, 0);
     assert_int_equal(engine->table.free_count, engine->table.capacity);
     assert_int_equal(engine->timers.count, 0);
-    assert_int_equal(engine->ready_first, NO_ITEM);
+    assert_int_equal(engine->active_first, NO_ITEM);
     assert_int_equal(engine->tenants[0].first_flow, NO_ITEM);
     assert_int_equal(engine->tenants[0].inbox_first, NO_ITEM);
 }
