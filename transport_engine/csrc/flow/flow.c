@@ -385,9 +385,8 @@ static void note_received(struct flow *flow, const struct packet *packet, bool a
     if (flow->ack_count < UINT8_MAX) {
         flow->ack_count++;
     }
-    uint64_t due_ns = is_next && flow->ack_count < ACK_EVERY
-                          ? now_ns + flow->config->ack_delay_ns
-                          : now_ns;
+    bool may_wait = is_next && flow->ack_count < ACK_EVERY && flow->state != FLOW_CLOSED;
+    uint64_t due_ns = may_wait ? now_ns + flow->config->ack_delay_ns : now_ns;
     flow->ack_due_ns = min_u64(flow->ack_due_ns, due_ns);
 }
 

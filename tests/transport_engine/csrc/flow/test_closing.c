@@ -114,6 +114,23 @@ static void a_reset_does_not_change_why_we_close(void **state) {
     assert_int_equal(server->reason, TE_R_PEER_CLOSED);
 }
 
+/* What ends the flow may ask for an answer itself: it goes out at once, for nobody waits for it. */
+static void nothing_waits_in_a_closed_flow(void **state) {
+    (void)state;
+    uint8_t out[PACKET_BYTES_MAX];
+    uint8_t body[ACK_HEADER_BYTES + CREDIT_BYTES];
+    flow_close(server, &pair->store, TE_R_CLOSED, false, pair->now_ns);
+    assert_true(flow_transmit(server, &pair->store, pair->now_ns, out) > 0);
+    uint64_t number = server->ledger.next_number - 1;
+    const struct ack_frame ack = {.count = 1, .ranges = {{number, number}}};
+    size_t body_bytes = frame_write_ack(body, &ack);
+    body_bytes += frame_write_credit(body + body_bytes, 1);
+    receive(body, body_bytes);
+    assert_int_equal(server->state, FLOW_CLOSED);
+    flow_transmit(server, &pair->store, pair->now_ns, out);
+    assert_true(flow_is_over(server));
+}
+
 static void expect_violation(void) {
     assert_int_equal(server->state, FLOW_CLOSING);
     assert_int_equal(server->reason, TE_R_PROTOCOL);
@@ -204,6 +221,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_peer_that_does_not_answer_is_left, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_lost_close_is_said_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_reset_does_not_change_why_we_close, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nothing_waits_in_a_closed_flow, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_unknown_frame_is_a_violation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_acknowledgement_of_the_future_is_a_violation, set_up,
                                         tear_down),
