@@ -90,7 +90,6 @@ struct congestion {
     uint32_t packet_bytes;
     uint8_t profile; /* enum profile */
     bool is_slow_start;
-    uint8_t timeouts_in_row;
     uint64_t reduced_ns; /* of the last reduction */
     struct swift swift;
     struct cubic cubic;
