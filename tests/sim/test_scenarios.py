@@ -55,3 +55,10 @@ def test_bulk_leaves_room_for_a_ping_pong() -> None:
     assert bulk["count"] > 20
     assert answer["goodput_gbps"] > 8
     assert ping_pong["completion_us"]["p99"] < 150
+
+
+def test_noise_is_no_queue() -> None:
+    answer = answer_to("noisy_path")
+    (calls,) = answer["classes"]
+    assert calls["count"] > 10_000
+    assert calls["completion_us"]["p50"] < 300
