@@ -26,7 +26,7 @@ _GROUPS_MAX: Final = 65536  # NGROUPS_MAX, credentials(7)
 _SO_PEERGROUPS: Final = 59  # asm-generic/socket.h; Python knows neither
 _SO_PEERPIDFD: Final = 77
 _SHOWN_MAX: Final = 4  # networks in one sentence
-_MESSAGES_HELD_MIN: Final = 2  # of the longest, that a tenant's memory has room for
+_MESSAGES_HELD_MIN: Final = 4  # of the longest: what arrives has a quarter of a tenant's memory
 _NO_LIMITS: Final = ShareTerms()
 _NO_QUOTAS: Final = Quotas()
 

@@ -9,9 +9,6 @@ from transport_engine import simulator
 
 FOLDER = Path(__file__).parent / "scenarios"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
-KNOWN = {
-    "overcommitted_pool": "credit promises more memory than there is",
-}
 
 
 def answer_to(name: str) -> dict[str, Any]:
@@ -19,9 +16,7 @@ def answer_to(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_scenario_passes(name: str, request: pytest.FixtureRequest) -> None:
-    if name in KNOWN:
-        request.applymarker(pytest.mark.xfail(reason=KNOWN[name], strict=True))
+def test_scenario_passes(name: str) -> None:
     answer = answer_to(name)
     assert answer["verdict"] == "pass", (
         f"mrpc sim run {FOLDER / name}.json\n{answer['violations'][:3]}"

@@ -40,6 +40,7 @@ class Sidecar:
             channels_max=CHANNELS_MAX,
             flows_max=16,
             pool_bytes=16 << 20,
+            message_bytes_max=4 << 20,
             handshake_timeout_seconds=0.1,
         )
         self.engine = Engine(EngineConfig(limits=limits))

@@ -265,7 +265,8 @@ def test_the_engine_agrees_with_the_bounds(name: str, low: float, high: float) -
     roomy = {"pool_bytes", "channels_max", "flows_max", "credit_bytes"}  # not to take it all here
     values = [low] if name in roomy else [low, high]
     for value in values:
-        extra = {"message_bytes_max": 1024} if name == "credit_bytes" else {}
+        has_less = name in {"credit_bytes", "pool_bytes"}
+        extra = {"message_bytes_max": 1024} if has_less else {}
         limits = Limits.model_validate({name: value} | extra)
         with Engine(EngineConfig(driver="loopback", limits=limits)):
             pass

@@ -49,7 +49,7 @@ TWICE = (
         "engine/sending.c",
         "if (!transfer->has_header) {",
         "if (record->size_bytes > 0 && payload[0] == 0xEE) {\n"
-        "        return TAKE_CORRUPT;\n    }\n    if (!transfer->has_header) {",
+        "        return;\n    }\n    if (!transfer->has_header) {",
     ),
 )
 

@@ -1,11 +1,13 @@
 /* A pool of equal items in memory that the caller owns; take and give in O(1), last in first out.
  *
+ * Items can be reserved, as a number, and taken later.
  * Items are named by index, so that links between them are 4 bytes and survive a move of the base.
  * Knows nothing of what the items hold: a free item's first four bytes are the link.
  */
 #ifndef BASE_POOL_H
 #define BASE_POOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -17,7 +19,7 @@ struct pool {
     uint32_t capacity;
     uint32_t fresh; /* items from here on were never taken: their memory is still untouched */
     uint32_t free_head;
-    uint32_t free_count;
+    uint32_t free_count; /* neither taken nor reserved */
     uint32_t floor; /* free items that whoever takes now must leave to others */
 };
 
@@ -30,20 +32,36 @@ static inline void *pool_at(const struct pool *pool, uint32_t index) {
     return pool->memory + (size_t)index * pool->item_bytes;
 }
 
-/* Returns an index, or NO_ITEM when the pool is empty or at its floor. The item's content is
- * undefined. */
-static inline uint32_t pool_take(struct pool *pool) {
+/* Items that can be taken or reserved now. */
+static inline uint32_t pool_room(const struct pool *pool) {
+    return pool->free_count > pool->floor ? pool->free_count - pool->floor : 0;
+}
+
+/* False: there are not that many. */
+static inline bool pool_reserve(struct pool *pool, uint32_t count) {
+    bool has_room = pool_room(pool) >= count;
+    pool->free_count -= has_room ? count : 0;
+    return has_room;
+}
+
+static inline void pool_unreserve(struct pool *pool, uint32_t count) {
+    pool->free_count += count;
+}
+
+/* Takes one of those that the caller has reserved. The item's content is undefined. */
+static inline uint32_t pool_take_reserved(struct pool *pool) {
     uint32_t index = pool->free_head;
-    if (pool->free_count <= pool->floor) {
-        return NO_ITEM;
-    }
     if (index != NO_ITEM) {
         memcpy(&pool->free_head, pool_at(pool, index), sizeof pool->free_head);
     } else {
         index = pool->fresh++;
     }
-    pool->free_count--;
     return index;
+}
+
+/* Returns an index, or NO_ITEM when the pool is empty or at its floor. */
+static inline uint32_t pool_take(struct pool *pool) {
+    return pool_reserve(pool, 1) ? pool_take_reserved(pool) : NO_ITEM;
 }
 
 static inline void pool_give(struct pool *pool, uint32_t index) {

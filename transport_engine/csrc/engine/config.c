@@ -67,6 +67,14 @@ int config_check(const struct te_engine_config *config, char *why) {
             return error;
         }
     }
+    if (config->pool_bytes / LONGEST_SHARE < config->message_bytes_max) {
+        snprintf(why, TE_WHY_BYTES,
+                 "pool_bytes is %llu, which is less than %d messages of message_bytes_max, %u: "
+                 "raise the pool or lower the message",
+                 (unsigned long long)config->pool_bytes, LONGEST_SHARE,
+                 config->message_bytes_max);
+        return TE_E_INVALID;
+    }
     if (congestion_find(config->congestion) == NULL) {
         snprintf(why, TE_WHY_BYTES,
                  "congestion is \"%.32s\", allowed are \"swift\", \"cubic\" and \"fixed\"",

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "engine/config.h"
 #include "engine/delivery.h"
 #include "engine/listener.h"
 #include "engine/sending.h"
@@ -334,10 +335,12 @@ static uint32_t round_up_pow2(uint32_t value) {
 }
 
 static void init_flow_config(struct engine *engine, const struct te_engine_config *config) {
+    uint64_t credit_max = config->pool_bytes / LONGEST_SHARE; /* more would often be refused */
+    uint64_t credit_bytes = config->credit_bytes < credit_max ? config->credit_bytes : credit_max;
     engine->flow_config = (struct flow_config){
         .parameters = {
             .message_bytes_max = config->message_bytes_max + TE_CALL_HEADER_BYTES,
-            .credit_units = config->credit_bytes / CREDIT_UNIT_BYTES + 1,
+            .credit_units = credit_bytes / CREDIT_UNIT_BYTES + 1,
         },
         .congestion = congestion_find(config->congestion),
         .counters = &engine->flow_counters,

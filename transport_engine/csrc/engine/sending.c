@@ -29,10 +29,11 @@ static enum take begin(struct engine *engine, struct tenant *tenant,
         transfer->is_discarded = true;
         return TAKE_DONE;
     }
-    transfer->message =
-        send_queue_begin(&flow->flow.out, &engine->store,
-                         record->total_bytes + TE_CALL_HEADER_BYTES, record->lane,
-                         record->priority);
+    uint32_t total_bytes = record->total_bytes + TE_CALL_HEADER_BYTES;
+    transfer->message = share_has_memory(engine, total_bytes)
+                            ? send_queue_begin(&flow->flow.out, &engine->store, total_bytes,
+                                               record->lane, record->priority)
+                            : NO_ITEM;
     if (transfer->message == NO_ITEM) {
         *transfer = (struct transfer){0};
         return TAKE_LATER;
@@ -40,43 +41,37 @@ static enum take begin(struct engine *engine, struct tenant *tenant,
     return TAKE_DONE;
 }
 
-static enum take append(struct engine *engine, struct tenant *tenant,
+static void append(struct engine *engine, struct tenant *tenant,
                         const struct te_record *record, const uint8_t *payload) {
     struct transfer *transfer = &tenant->sending;
     struct engine_flow *flow = tenant_find_flow(engine, tenant, transfer->handle);
     if (!is_sendable(flow)) {
         transfer->is_discarded = true;
-        return TAKE_DONE;
+        return;
     }
     if (!transfer->has_header) {
         uint8_t header[TE_CALL_HEADER_BYTES];
         call_header_write(header, record);
-        if (!send_queue_append(&flow->flow.out, &engine->store, transfer->message, header,
-                               sizeof header)) {
-            return TAKE_LATER;
-        }
+        send_queue_append(&flow->flow.out, &engine->store, transfer->message, header,
+                          sizeof header);
         transfer->has_header = true;
     }
-    if (record->size_bytes > 0 &&
-        !send_queue_append(&flow->flow.out, &engine->store, transfer->message, payload,
-                           record->size_bytes)) {
-        return TAKE_LATER;
-    }
+    send_queue_append(&flow->flow.out, &engine->store, transfer->message, payload,
+                      record->size_bytes);
     engine_touch(engine, flow);
-    return TAKE_DONE;
 }
 
 static enum take take_message(struct engine *engine, struct tenant *tenant,
                               const struct te_record *record, const uint8_t *payload) {
-    enum take taken = share_has_memory(engine) ? TAKE_DONE : TAKE_LATER;
+    enum take taken = TAKE_DONE;
     if (record->lane >= LANES || record->priority >= PRIORITIES) {
         return TAKE_CORRUPT;
     }
-    if (taken == TAKE_DONE && !tenant->sending.is_active) {
+    if (!tenant->sending.is_active) {
         taken = begin(engine, tenant, record);
     }
     if (taken == TAKE_DONE && !tenant->sending.is_discarded) {
-        taken = append(engine, tenant, record, payload);
+        append(engine, tenant, record, payload);
     }
     if (taken == TAKE_DONE && (record->flags & TE_LAST)) {
         engine->stats.messages_sent += !tenant->sending.is_discarded;

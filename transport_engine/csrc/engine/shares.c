@@ -5,23 +5,23 @@
 
 enum share_constant {
     INCOMING_SHARE = 4, /* one in four blocks */
-    INDEX_BLOCKS = 16, /* of the longest message, at most */
+    EXTRA_BLOCKS = 8, /* that a message takes beside its payload, at most */
     TURN_PACKETS = 4,  /* for each unit of weight */
     TURN_BYTES = 9216,
     RATE_BYTES_MIN = 1000 /* a second: what bucket.h can count */
 };
 
-static void clear(struct share *share) {
+static void clear(struct share *share, uint32_t blocks_max) {
     share->ready_first = share->ready_last = NO_ITEM;
     share->next_active = NO_ITEM;
     share->terms.weight = 1;
     share->flows_max = UINT32_MAX;
-    share->blocks_max = UINT32_MAX;
+    share->blocks_max = blocks_max;
 }
 
 void shares_init(struct engine *engine) {
     for (uint32_t i = 0; i < TE_SHARES_MAX; i++) {
-        clear(&engine->shares[i]);
+        clear(&engine->shares[i], engine->store.blocks.capacity);
     }
     engine->active_first = engine->active_last = NO_ITEM;
     engine->resume_ns = UINT64_MAX;
@@ -35,27 +35,32 @@ int share_set(struct engine *engine, uint32_t index, const struct te_share *term
     }
     struct share *share = &engine->shares[index];
     uint64_t blocks = terms->memory_bytes / BLOCK_BYTES;
+    uint32_t capacity = engine->store.blocks.capacity;
     share->terms = *terms;
     share->flows_max = terms->flows_max == 0 ? UINT32_MAX : terms->flows_max;
-    share->blocks_max = blocks == 0 || blocks > UINT32_MAX ? UINT32_MAX : (uint32_t)blocks;
+    share->blocks_max = blocks == 0 || blocks > capacity ? capacity : (uint32_t)blocks;
     bucket_set_rate(&share->bytes, terms->bytes_per_second);
     bucket_set_rate(&share->messages, terms->messages_per_second);
     share_bill(engine, engine->billed); /* whose limit it may have been */
     return TE_OK;
 }
 
-bool share_has_memory(const struct engine *engine) {
+static uint32_t incoming_blocks(uint32_t blocks_max) {
+    return blocks_max / INCOMING_SHARE + EXTRA_BLOCKS;
+}
+
+bool share_has_memory(const struct engine *engine, uint32_t total_bytes) {
     const struct pool *blocks = &engine->store.blocks;
-    uint32_t kept = blocks->floor;
-    uint32_t held_max = engine->shares[engine->billed].blocks_max;
-    uint32_t incoming = held_max < blocks->capacity ? held_max : blocks->capacity;
-    return blocks->free_count > kept + incoming / INCOMING_SHARE &&
-           blocks->free_count > blocks->capacity / INCOMING_SHARE;
+    uint32_t wanted = send_queue_blocks(total_bytes);
+    uint32_t own_max = engine->shares[engine->billed].blocks_max;
+    return pool_room(blocks) >= wanted + incoming_blocks(own_max) &&
+           blocks->free_count >= wanted + incoming_blocks(blocks->capacity);
 }
 
 uint32_t share_message_bytes_max(const struct share *share) {
-    uint64_t blocks = share->blocks_max - share->blocks_max / INCOMING_SHARE;
-    uint64_t bytes = blocks > INDEX_BLOCKS ? (blocks - INDEX_BLOCKS) * BLOCK_BYTES : 0;
+    uint64_t blocks = share->blocks_max;
+    uint64_t left = incoming_blocks(share->blocks_max) + EXTRA_BLOCKS;
+    uint64_t bytes = blocks > left ? (blocks - left) * BLOCK_BYTES : 0;
     return bytes < TE_MESSAGE_BYTES_MAX ? (uint32_t)bytes : TE_MESSAGE_BYTES_MAX;
 }
 

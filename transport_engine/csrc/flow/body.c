@@ -7,33 +7,34 @@ static bool is_single(const struct body *body) {
     return body->total_bytes <= BLOCK_BYTES;
 }
 
-void body_init(struct body *body, uint32_t total_bytes) {
+bool body_init(struct body *body, struct pool *blocks, uint32_t total_bytes) {
     te_check(total_bytes <= BODY_BYTES_MAX);
     body->total_bytes = total_bytes;
+    body->reserved_blocks = body_blocks(total_bytes);
     for (int i = 0; i < BODY_INDEXES; i++) {
         body->roots[i] = NO_ITEM;
     }
+    return pool_reserve(blocks, body->reserved_blocks);
 }
 
-static bool take_root(struct pool *blocks, uint32_t *root, bool is_index) {
+static void take_root(struct body *body, struct pool *blocks, uint32_t *root, bool is_index) {
     if (*root == NO_ITEM) {
-        *root = pool_take(blocks);
-        if (*root != NO_ITEM && is_index) {
+        te_check(body->reserved_blocks > 0);
+        body->reserved_blocks--;
+        *root = pool_take_reserved(blocks);
+        if (is_index) {
             memset(pool_at(blocks, *root), 0xFF, BLOCK_BYTES); /* every entry NO_ITEM */
         }
     }
-    return *root != NO_ITEM;
 }
 
-/* Where block `number` of the body is noted. NULL: its index block could not be had. */
+/* Where block `number` of the body is noted. */
 static uint32_t *find_entry(struct body *body, struct pool *blocks, uint32_t number) {
     if (is_single(body)) {
         return &body->roots[0];
     }
     uint32_t *root = &body->roots[number / BODY_INDEX_ENTRIES];
-    if (!take_root(blocks, root, true)) {
-        return NULL;
-    }
+    take_root(body, blocks, root, true);
     return (uint32_t *)pool_at(blocks, *root) + number % BODY_INDEX_ENTRIES;
 }
 
@@ -41,14 +42,12 @@ static uint32_t min_u32(uint32_t a, uint32_t b) {
     return a < b ? a : b;
 }
 
-bool body_write(struct body *body, struct pool *blocks, uint32_t offset_bytes,
+void body_write(struct body *body, struct pool *blocks, uint32_t offset_bytes,
                 const uint8_t *source, uint32_t size_bytes) {
     te_check(size_bytes <= body->total_bytes && offset_bytes <= body->total_bytes - size_bytes);
     while (size_bytes > 0) {
         uint32_t *entry = find_entry(body, blocks, offset_bytes / BLOCK_BYTES);
-        if (entry == NULL || !take_root(blocks, entry, false)) {
-            return false;
-        }
+        take_root(body, blocks, entry, false);
         uint32_t start = offset_bytes % BLOCK_BYTES;
         uint32_t piece = min_u32(size_bytes, BLOCK_BYTES - start);
         memcpy((uint8_t *)pool_at(blocks, *entry) + start, source, piece);
@@ -56,7 +55,6 @@ bool body_write(struct body *body, struct pool *blocks, uint32_t offset_bytes,
         offset_bytes += piece;
         size_bytes -= piece;
     }
-    return true;
 }
 
 static const uint8_t *block_of(const struct body *body, const struct pool *blocks,
@@ -93,6 +91,8 @@ static void give_index(struct pool *blocks, uint32_t root) {
 }
 
 void body_fini(struct body *body, struct pool *blocks) {
+    pool_unreserve(blocks, body->reserved_blocks);
+    body->reserved_blocks = 0;
     for (int i = 0; i < BODY_INDEXES; i++) {
         if (body->roots[i] == NO_ITEM) {
             continue;

@@ -1,7 +1,8 @@
 /* The bytes of one message under way, in blocks of a pool; written and read at any offset.
  *
- * Up to one block the message is that block; above, each index block names 1,024 blocks. Blocks
- * are taken when first written to, so a message costs what has arrived of it.
+ * Up to one block the message is that block; above, each index block names 1,024 blocks. All are
+ * reserved when the message begins, so that it can always be finished, and taken when first written
+ * to.
  * Does not know segments, acks or flows.
  */
 #ifndef FLOW_BODY_H
@@ -21,14 +22,21 @@ enum body_limit {
 
 struct body {
     uint32_t total_bytes;
+    uint32_t reserved_blocks;
     uint32_t roots[BODY_INDEXES]; /* a data block, or index blocks */
 };
 
-void body_init(struct body *body, uint32_t total_bytes);
+/* Blocks that a body of `total_bytes` takes in all. */
+static inline uint32_t body_blocks(uint32_t total_bytes) {
+    uint32_t data = total_bytes / BLOCK_BYTES + (total_bytes % BLOCK_BYTES > 0);
+    return data == 1 ? 1 : data + (data + BODY_INDEX_ENTRIES - 1) / BODY_INDEX_ENTRIES;
+}
 
-/* Copies `size_bytes` in. The caller keeps offset + size within total_bytes.
- * Errors: false when the pool is empty; what was taken until then stays with the body. */
-bool body_write(struct body *body, struct pool *blocks, uint32_t offset_bytes,
+/* Errors: false when the pool has no room for all of it. */
+bool body_init(struct body *body, struct pool *blocks, uint32_t total_bytes);
+
+/* Copies `size_bytes` in. The caller keeps offset + size within total_bytes. */
+void body_write(struct body *body, struct pool *blocks, uint32_t offset_bytes,
                 const uint8_t *source, uint32_t size_bytes);
 
 /* Copies out bytes that were written before. */

@@ -408,6 +408,7 @@ static void receive_data(struct flow *flow, struct store *store, const struct pa
         return;
     }
     bool asks_ack = false;
+    bool is_refused = false;
     uint16_t close_reason = TE_R_NONE;
     struct frame frame;
     for (size_t offset = 0; offset < packet->body_bytes;) {
@@ -415,13 +416,15 @@ static void receive_data(struct flow *flow, struct store *store, const struct pa
             fail(flow, store, now_ns);
             return;
         }
-        if (receive_frame(flow, store, &frame, packet->waited_ns, now_ns) == FRAMES_NO_MEMORY) {
-            flow->config->counters->packets_no_memory++;
-            repeat_ack(flow, now_ns); /* we are alive, if short of memory */
-            return;
-        }
+        is_refused |=
+            receive_frame(flow, store, &frame, packet->waited_ns, now_ns) == FRAMES_NO_MEMORY;
         asks_ack |= frame.type != FRAME_ACK && frame.type != FRAME_PADDING;
         close_reason = frame.type == FRAME_CLOSE ? frame.close_reason : close_reason;
+    }
+    if (is_refused) {
+        flow->config->counters->packets_no_memory++;
+        repeat_ack(flow, now_ns); /* we are alive, if short of memory */
+        return;
     }
     note_received(flow, packet, asks_ack, now_ns);
     if (packet->ecn == ECN_CE) {

@@ -110,7 +110,8 @@ void send_queue_fini(struct send_queue *queue, struct store *store) {
 uint32_t send_queue_begin(struct send_queue *queue, struct store *store, uint32_t total_bytes,
                           uint8_t lane, uint8_t priority) {
     te_check(total_bytes > 0 && lane < LANES && priority < PRIORITIES);
-    uint32_t index = pool_take(&store->outgoing);
+    bool has_room = pool_room(&store->blocks) >= send_queue_blocks(total_bytes);
+    uint32_t index = has_room ? pool_take(&store->outgoing) : NO_ITEM;
     if (index == NO_ITEM) {
         return NO_ITEM;
     }
@@ -119,27 +120,22 @@ uint32_t send_queue_begin(struct send_queue *queue, struct store *store, uint32_
     struct outgoing *message = at(store, index);
     *message = (struct outgoing){.generation = generation, .segment_count = count, .lane = lane,
                                  .priority = priority};
-    body_init(&message->body, total_bytes);
-    if (!segments_init(&message->sets, &store->blocks, count)) {
-        pool_give(&store->outgoing, index);
-        return NO_ITEM;
-    }
+    segments_init(&message->sets, &store->blocks, count);
+    bool is_reserved = body_init(&message->body, &store->blocks, total_bytes);
+    te_check(is_reserved);
     message->lane_sequence = lane == 0 ? 0 : queue->lane_next[lane]++;
     link_newest(queue, store, index);
     return index;
 }
 
-bool send_queue_append(struct send_queue *queue, struct store *store, uint32_t index,
+void send_queue_append(struct send_queue *queue, struct store *store, uint32_t index,
                        const uint8_t *bytes, uint32_t size_bytes) {
     struct outgoing *message = at(store, index);
-    if (!body_write(&message->body, &store->blocks, message->appended_bytes, bytes, size_bytes)) {
-        return false;
-    }
+    body_write(&message->body, &store->blocks, message->appended_bytes, bytes, size_bytes);
     message->appended_bytes += size_bytes;
     if (message->next_segment < sendable_count(queue, message)) {
         enqueue(queue, store, index, false);
     }
-    return true;
 }
 
 /* Ids and credit bound what may be under way; both are looked at when a message starts. A lane
@@ -205,6 +201,31 @@ bool send_queue_pick(struct send_queue *queue, struct store *store, struct fragm
         }
     }
     return false;
+}
+
+static uint32_t find_oldest(const struct send_queue *queue, const struct store *store) {
+    uint32_t index = queue->oldest;
+    while (index != NO_ITEM &&
+           !(at(store, index)->is_started && at(store, index)->id == queue->whole.base)) {
+        index = at(store, index)->newer;
+    }
+    return index;
+}
+
+bool send_queue_pick_oldest(const struct send_queue *queue, struct store *store,
+                            struct fragment *fragment) {
+    uint32_t index = find_oldest(queue, store);
+    if (index == NO_ITEM) {
+        return false;
+    }
+    struct outgoing *message = at(store, index);
+    uint32_t segment = 0;
+    while (segment < message->next_segment &&
+           segments_has(&message->sets, &store->blocks, SET_ACKED, segment)) {
+        segment++;
+    }
+    *fragment = (struct fragment){index, message->generation, segment};
+    return segment < sendable_count(queue, message);
 }
 
 uint32_t send_queue_size(const struct send_queue *queue, struct store *store,

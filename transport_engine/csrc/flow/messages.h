@@ -61,15 +61,25 @@ struct send_queue {
 void send_queue_init(struct send_queue *queue, uint32_t segment_bytes);
 void send_queue_fini(struct send_queue *queue, struct store *store);
 
-/* Opens a message of `total_bytes` >= 1. Returns its index, or NO_ITEM: no memory now. */
+/* Blocks that send_queue_begin wants, at most. */
+static inline uint32_t send_queue_blocks(uint32_t total_bytes) {
+    return body_blocks(total_bytes) + 1; /* its sets of segments */
+}
+
+/* Opens a message of `total_bytes` >= 1, and reserves memory for all of it. Returns its index, or
+ * NO_ITEM: no memory now. */
 uint32_t send_queue_begin(struct send_queue *queue, struct store *store, uint32_t total_bytes,
                           uint8_t lane, uint8_t priority);
-/* Appends the next bytes. False: no memory now, and nothing was appended. */
-bool send_queue_append(struct send_queue *queue, struct store *store, uint32_t message,
+/* Appends the next bytes. */
+void send_queue_append(struct send_queue *queue, struct store *store, uint32_t message,
                        const uint8_t *bytes, uint32_t size_bytes);
 
 /* Chooses what goes next. False: nothing may go now. It changes nothing. */
 bool send_queue_pick(struct send_queue *queue, struct store *store, struct fragment *fragment);
+/* Chooses the first segment that the peer lacks of the oldest message that it lacks. False: there
+ * is none, or it cannot go yet. */
+bool send_queue_pick_oldest(const struct send_queue *queue, struct store *store,
+                            struct fragment *fragment);
 /* Bytes that the frame of a fragment takes in a packet; 0: its message is whole at the peer. */
 uint32_t send_queue_size(const struct send_queue *queue, struct store *store,
                          const struct fragment *fragment);

@@ -61,21 +61,38 @@ static uint32_t *find_partial(const struct reassembly *reassembly, const struct 
     return &partials(reassembly, store)[id % MESSAGE_WINDOW];
 }
 
-static bool take_partial_index(struct reassembly *reassembly, struct store *store) {
+static void note_partial(struct reassembly *reassembly, struct store *store, uint64_t id,
+                         uint32_t index) {
     if (reassembly->partial_index == NO_ITEM) {
         reassembly->partial_index = pool_take(&store->blocks);
-        if (reassembly->partial_index == NO_ITEM) {
-            return false;
-        }
+        te_check(reassembly->partial_index != NO_ITEM); /* is_admitted has counted it */
         memset(partials(reassembly, store), 0xFF, BLOCK_BYTES);
     }
-    return true;
+    *find_partial(reassembly, store, id) = index;
+    reassembly->partial_count++;
+}
+
+/* Blocks that a message takes, at most: its bytes, its sets of segments, the map of partials. */
+static uint32_t blocks_of(uint32_t total_bytes) {
+    return body_blocks(total_bytes) + 2;
+}
+
+/* A message begins only with memory for all of it: else messages that have come in part could hold
+ * what each of them waits for. The oldest may take all that there is; it is its lane's turn, so it
+ * can always be finished and delivered. The others leave room for that, however long it will be:
+ * else they could hold the memory that it wants, whole, and wait for it in their lane. */
+static bool is_admitted(const struct reassembly *reassembly, const struct store *store,
+                        const struct message_frame *frame) {
+    bool is_oldest = frame->id == reassembly->whole.base;
+    uint32_t left_blocks = is_oldest ? 0 : blocks_of(reassembly->message_bytes_max);
+    return pool_room(&store->blocks) >= blocks_of(frame->total_bytes) + left_blocks;
 }
 
 /* Returns the new message's index, or NO_ITEM: no memory. */
 static uint32_t open_message(struct reassembly *reassembly, struct store *store,
                              const struct message_frame *frame) {
-    uint32_t index = pool_take(&store->incoming);
+    bool has_room = is_admitted(reassembly, store, frame);
+    uint32_t index = has_room ? pool_take(&store->incoming) : NO_ITEM;
     if (index == NO_ITEM) {
         return NO_ITEM;
     }
@@ -85,11 +102,10 @@ static uint32_t open_message(struct reassembly *reassembly, struct store *store,
     *message = (struct incoming){.next = NO_ITEM, .segment_count = count, .id = frame->id,
                                  .lane_sequence = frame->lane_sequence, .lane = frame->lane,
                                  .priority = frame->priority};
-    body_init(&message->body, frame->total_bytes);
-    if (!segments_init(&message->sets, &store->blocks, count)) {
-        pool_give(&store->incoming, index);
-        return NO_ITEM;
-    }
+    segments_init(&message->sets, &store->blocks, count);
+    bool is_reserved = body_init(&message->body, &store->blocks, frame->total_bytes);
+    te_check(is_reserved);
+    reassembly->units_started += credit_units_of(frame->total_bytes);
     return index;
 }
 
@@ -154,11 +170,7 @@ static enum reassembly_verdict receive_whole(struct reassembly *reassembly, stru
     if (index == NO_ITEM) {
         return REASSEMBLY_NO_MEMORY;
     }
-    if (!body_write(&at(store, index)->body, &store->blocks, 0, frame->bytes, frame->size_bytes)) {
-        free_incoming(store, index);
-        return REASSEMBLY_NO_MEMORY;
-    }
-    reassembly->units_started += credit_units_of(frame->total_bytes);
+    body_write(&at(store, index)->body, &store->blocks, 0, frame->bytes, frame->size_bytes);
     finish_message(reassembly, store, index);
     return REASSEMBLY_STORED;
 }
@@ -174,10 +186,8 @@ static enum reassembly_verdict receive_piece(struct reassembly *reassembly, stru
     if (segments_has(&message->sets, &store->blocks, SET_RECEIVED, segment)) {
         return REASSEMBLY_DUPLICATE;
     }
-    if (!body_write(&message->body, &store->blocks, frame->offset_bytes, frame->bytes,
-                    frame->size_bytes)) {
-        return REASSEMBLY_NO_MEMORY;
-    }
+    body_write(&message->body, &store->blocks, frame->offset_bytes, frame->bytes,
+               frame->size_bytes);
     segments_add(&message->sets, &store->blocks, SET_RECEIVED, segment);
     if (++message->received_count == message->segment_count) {
         uint32_t index = *entry;
@@ -212,16 +222,11 @@ enum reassembly_verdict reassembly_receive(struct reassembly *reassembly, struct
         return is_known ? REASSEMBLY_VIOLATION : receive_whole(reassembly, store, frame);
     }
     if (!is_known) {
-        if (!take_partial_index(reassembly, store)) {
-            return REASSEMBLY_NO_MEMORY;
-        }
         uint32_t index = open_message(reassembly, store, frame);
         if (index == NO_ITEM) {
             return REASSEMBLY_NO_MEMORY;
         }
-        *find_partial(reassembly, store, frame->id) = index;
-        reassembly->partial_count++;
-        reassembly->units_started += credit_units_of(frame->total_bytes);
+        note_partial(reassembly, store, frame->id, index);
     }
     return receive_piece(reassembly, store, frame, find_partial(reassembly, store, frame->id));
 }

@@ -45,7 +45,7 @@ struct reassembly {
 enum reassembly_verdict {
     REASSEMBLY_STORED,
     REASSEMBLY_DUPLICATE,
-    REASSEMBLY_NO_MEMORY, /* nothing changed that a later copy would not repair */
+    REASSEMBLY_NO_MEMORY, /* nothing changed; a later copy may find room */
     REASSEMBLY_VIOLATION  /* the peer broke the protocol */
 };
 

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/check.h"
 #include "base/pool.h"
 #include "flow/body.h"
 
@@ -22,18 +23,15 @@ struct segments {
     uint32_t block; /* NO_ITEM: inline */
 };
 
-/* Errors: false when a block is needed and the pool has none. */
-static inline bool segments_init(struct segments *segments, struct pool *blocks, uint32_t count) {
+/* The pool has a block, should the sets need one. */
+static inline void segments_init(struct segments *segments, struct pool *blocks, uint32_t count) {
     *segments = (struct segments){{0, 0}, NO_ITEM};
     if (count <= SEGMENTS_INLINE) {
-        return true;
+        return;
     }
     segments->block = pool_take(blocks);
-    if (segments->block == NO_ITEM) {
-        return false;
-    }
+    te_check(segments->block != NO_ITEM);
     memset(pool_at(blocks, segments->block), 0, BLOCK_BYTES);
-    return true;
 }
 
 static inline void segments_fini(struct segments *segments, struct pool *blocks) {

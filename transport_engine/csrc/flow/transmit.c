@@ -7,7 +7,8 @@
 enum transmit_constant {
     HELLO_EVEN = 8, /* INITs before the wait for the next one doubles */
     HELLO_DOUBLINGS_MAX = 5,
-    SMALL_WINDOW_PACKETS = 4
+    SMALL_WINDOW_PACKETS = 4,
+    PROBES_PLAIN = 2 /* in a row before one brings the oldest message */
 };
 
 /* A packet being written. */
@@ -110,6 +111,16 @@ static void repeat_newest(struct flow *flow, struct store *store, struct draft *
     flow->credit_due |= (newest->flags & SENT_CREDIT) != 0;
 }
 
+/* A peer that is short of memory may refuse all but its oldest message (docs/wire.md §5). It gets
+ * that, alone: a packet with a refused message is not acknowledged. */
+static void add_oldest(struct flow *flow, struct store *store, struct draft *draft) {
+    struct fragment fragment;
+    if (send_queue_pick_oldest(&flow->out, store, &fragment) &&
+        send_queue_size(&flow->out, store, &fragment) <= room(draft)) {
+        add_fragment(flow, store, draft, &fragment);
+    }
+}
+
 /* With a window of a few packets a delayed acknowledgement would stop the flow: ask for it. */
 static bool is_last_of_small_window(const struct flow *flow, const struct draft *draft) {
     uint64_t window_bytes = congestion_window_bytes(&flow->congestion);
@@ -163,7 +174,10 @@ static void record(struct flow *flow, struct store *store, const struct draft *d
 static void fill(struct flow *flow, struct store *store, struct draft *draft, uint64_t now_ns) {
     bool is_open = flow_has_window(flow) && now_ns >= flow->pacer.next_ns;
     bool may_send = is_open || flow->probes_due > 0;
-    if (may_send) {
+    if (flow->probes_due > 0 && flow->probe_count > PROBES_PLAIN) {
+        add_oldest(flow, store, draft);
+    }
+    if (may_send && draft->record.fragment_count == 0) {
         add_messages(flow, store, draft);
         if (flow->probes_due > 0 && draft->record.fragment_count == 0) {
             repeat_newest(flow, store, draft);

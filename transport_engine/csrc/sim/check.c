@@ -10,7 +10,7 @@
 #include "flow/congestion.h"
 #include "flow/packet.h"
 
-enum check_limit { MTU_BYTES_MIN = 1280, MTU_BYTES_MAX = 9216, POOL_SHARE = 4 };
+enum check_limit { MTU_BYTES_MIN = 1280, MTU_BYTES_MAX = 9216 };
 
 static const uint64_t time_max_ns = UINT64_C(1) << 50; /* 13 days; picoseconds fit 64 bits */
 

@@ -5,13 +5,14 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "sim/check.h"
 #include "sim/half.h"
 #include "sim/route.h"
 #include "sim/work.h"
 
 enum messages_limit {
     PIECE_BYTES = BLOCK_BYTES,
-    INCOMING_SHARE = 4,
+    EXTRA_BLOCKS = 6, /* that a message takes beside its data, at most */
     UNDER_WAY_MAX = 1024, /* messages that a flow is given at once */
     LINE_ROOM_FIRST = 16
 };
@@ -78,9 +79,8 @@ void messages_post(struct world *world, uint32_t flow, int direction,
 
 /* A share of a pool is left for what comes in, as an engine leaves it. */
 static bool has_memory(const struct store *store, uint32_t size_bytes) {
-    uint32_t data = (size_bytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
-    uint32_t needed = data + data / BODY_INDEX_ENTRIES + 2;
-    return store->blocks.free_count >= needed + store->blocks.capacity / INCOMING_SHARE &&
+    uint32_t left = store->blocks.capacity / POOL_SHARE + EXTRA_BLOCKS;
+    return store->blocks.free_count >= send_queue_blocks(size_bytes) + left &&
            store->outgoing.free_count > 0;
 }
 
@@ -92,8 +92,7 @@ static void append(struct world *world, struct half *half, uint32_t index, uint6
         uint32_t left = size_bytes - offset;
         uint32_t size = left < PIECE_BYTES ? left : PIECE_BYTES;
         content_write(name, offset, piece, size);
-        bool is_taken = send_queue_append(&half->flow.out, store, index, piece, size);
-        te_check(is_taken); /* has_memory has counted the blocks */
+        send_queue_append(&half->flow.out, store, index, piece, size);
     }
 }
 

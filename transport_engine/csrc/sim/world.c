@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/crc32c.h"
+#include "base/limits.h"
 #include "sim/check.h"
 #include "sim/half.h"
 #include "sim/node.h"
@@ -29,11 +30,18 @@ void world_accuse(struct world *world, const struct accusation *accusation) {
     }
 }
 
-static struct flow_config config_of(const struct te_sim_settings *settings,
+/* As in an engine, a message and the first credit are a part of either pool at most. */
+static struct flow_config config_of(const struct te_sim_config *all,
+                                    const struct te_sim_flow *flow,
                                     struct flow_counters *counters) {
+    const struct te_sim_settings *settings = &all->settings[flow->settings];
+    uint64_t part_bytes = min_u64(all->nodes[flow->client].pool_bytes,
+                                  all->nodes[flow->server].pool_bytes) / POOL_SHARE;
     struct flow_config config = {
-        .parameters = {.message_bytes_max = settings->message_bytes_max,
-                       .credit_units = settings->credit_bytes / CREDIT_UNIT_BYTES + 1},
+        .parameters = {.message_bytes_max =
+                           (uint32_t)min_u64(settings->message_bytes_max, part_bytes),
+                       .credit_units =
+                           min_u64(settings->credit_bytes, part_bytes) / CREDIT_UNIT_BYTES + 1},
         .congestion = congestion_find(settings->congestion),
         .counters = counters,
         .keep_alive_ns = settings->keep_alive_ns,
@@ -49,7 +57,7 @@ static bool open_flow(struct world *world, uint32_t index) {
     const struct te_sim_config *config = world->config;
     struct sim_flow *flow = &world->flows[index];
     flow->model = &config->flows[index];
-    flow->config = config_of(&config->settings[flow->model->settings], &flow->counters);
+    flow->config = config_of(config, flow->model, &flow->counters);
     flow->client_half = flow->server_halves = NO_ITEM;
     flow->result.opened_ns = UINT64_MAX;
     world_event(world, flow->model->start_ns, EVENT_OPEN, index);

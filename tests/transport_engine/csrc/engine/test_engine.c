@@ -44,6 +44,7 @@ static int set_up(void **state) {
     te_engine_config_init(&config);
     config.driver = "loopback";
     config.pool_bytes = 16 << 20;
+    config.message_bytes_max = 4 << 20;
     config.flows_max = 8;
     config.handshake_timeout_ns = 50000000;
     config.dead_ns = 100000000;
@@ -250,7 +251,7 @@ static void bad_configurations_get_a_sentence(void **state) {
     (void)state;
     struct te_engine *none = NULL;
     char why[TE_WHY_BYTES];
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 6; i++) {
         struct te_engine_config config;
         te_engine_config_init(&config);
         config.driver = i == 0 ? "carrier-pigeon" : "loopback";
@@ -258,6 +259,7 @@ static void bad_configurations_get_a_sentence(void **state) {
         config.congestion = i == 2 ? "hope" : config.congestion;
         config.pool_bytes = i == 3 ? 1 : config.pool_bytes;
         config.credit_bytes = i == 4 ? 1 : config.credit_bytes;
+        config.pool_bytes = i == 5 ? (32 << 20) - 1 : config.pool_bytes; /* for messages of 8 */
         assert_int_equal(te_engine_open(&config, &none, why),
                          i == 0 ? TE_E_NO_DRIVER : TE_E_INVALID);
         assert_true(strlen(why) > 10);

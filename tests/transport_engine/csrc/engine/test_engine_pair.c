@@ -39,6 +39,7 @@ static struct pair_plan plan_of(uint32_t window, struct te_fault fault) {
                              .seed = 31 * window + fault.loss_ppm};
     te_engine_config_init(&plan.config);
     plan.config.pool_bytes = 16 << 20;
+    plan.config.message_bytes_max = 4 << 20;
     plan.config.flows_max = 16;
     plan.config.fault = fault;
     return plan;

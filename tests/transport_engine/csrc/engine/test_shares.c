@@ -182,6 +182,38 @@ static void all_memory_comes_back_to_who_paid(void **state) {
     open_app(&lamb, &near, 2);
 }
 
+/* Each channel's message finds room, all together do not: were they taken as their records come,
+ * each would wait for the others' memory. */
+static void messages_begun_at_once_are_all_finished(void **state) {
+    enum { CHANNELS = 7, RECORD = TE_RECORD_PAYLOAD_MAX, RECORDS = (8 << 20) / RECORD };
+    static uint8_t packed[sizeof(struct te_record) + RECORD];
+    uint32_t sent[CHANNELS] = {0};
+    (void)state;
+    for (beside_count = 0; beside_count < CHANNELS; beside_count++) {
+        open_app(&beside[beside_count], &near, 0);
+        connect_flows(&beside[beside_count], PORT_FIRST, 1);
+    }
+    uint32_t quarter = near.store.blocks.capacity / 4;
+    for (int i = 0; sink.messages_received < CHANNELS; i++) {
+        assert_true(i < 50000);
+        for (int j = 0; j < CHANNELS; j++) {
+            uint32_t flags = (sent[j] == 0 ? TE_FIRST : 0) | (sent[j] == RECORDS - 1 ? TE_LAST : 0);
+            struct te_record record = {.kind = TE_REQUEST, .flow = beside[j].flows[0],
+                                       .flags = (uint8_t)flags, .size_bytes = RECORD,
+                                       .offset_bytes = sent[j] * RECORD,
+                                       .total_bytes = RECORD * RECORDS};
+            memcpy(packed, &record, sizeof record);
+            if (sent[j] < RECORDS &&
+                te_channel_send(beside[j].channel, packed, sizeof packed) > 0) {
+                sent[j]++;
+            }
+        }
+        step();
+        drain(&sink);
+        assert_true(near.store.blocks.free_count >= quarter);
+    }
+}
+
 static void flows_are_a_quota(void **state) {
     (void)state;
     set_share(1, (struct te_share){.weight = 1, .flows_max = 3});
@@ -277,6 +309,7 @@ int main(void) {
         WITH_HOSTS(rate_of_messages_holds),
         WITH_HOSTS(memory_is_a_quota),
         WITH_HOSTS(all_memory_comes_back_to_who_paid),
+        WITH_HOSTS(messages_begun_at_once_are_all_finished),
         WITH_HOSTS(flows_are_a_quota),
         WITH_HOSTS(incoming_flows_are_counted),
         WITH_HOSTS(forged_flows_send_nothing),

@@ -258,6 +258,7 @@ static void test_engine_and_applications_share_nothing_unordered(void **state) {
     te_engine_config_init(&config);
     config.driver = "loopback";
     config.pool_bytes = 16 << 20;
+    config.message_bytes_max = 4 << 20;
     config.flows_max = 64;
     config.spin_ns = 20000; /* so that the engine sleeps, too */
     assert_int_equal(te_engine_open(&config, &engine, why), TE_OK);

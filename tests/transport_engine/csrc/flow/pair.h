@@ -200,10 +200,11 @@ static inline bool pair_send(struct pair *pair, int from, uint32_t message, uint
     }
     struct send_queue *out = &pair->flows[from].out;
     uint32_t index = send_queue_begin(out, &pair->store, size_bytes, lane, 0);
-    bool is_sent = index != NO_ITEM &&
-                   send_queue_append(out, &pair->store, index, bytes, size_bytes);
+    if (index != NO_ITEM) {
+        send_queue_append(out, &pair->store, index, bytes, size_bytes);
+    }
     free(bytes);
-    return is_sent;
+    return index != NO_ITEM;
 }
 
 /* Takes the next message that is ready at `side`. Returns its number, or UINT32_MAX. */

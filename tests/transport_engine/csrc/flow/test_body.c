@@ -19,12 +19,12 @@ static void keeps_every_byte(void **state) {
     prng_init(&prng, 3);
     for (size_t i = 0; i < sizeof totals / sizeof totals[0]; i++) {
         struct body body;
-        body_init(&body, totals[i]);
+        assert_true(body_init(&body, &blocks, totals[i]));
         for (uint32_t offset = 0; offset < totals[i];) {
             uint32_t size = 1 + prng_below(&prng, 20000);
             size = size < totals[i] - offset ? size : totals[i] - offset;
             memset(plain + offset, (int)prng_below(&prng, 256), size);
-            assert_true(body_write(&body, &blocks, offset, plain + offset, size));
+            body_write(&body, &blocks, offset, plain + offset, size);
             offset += size;
         }
         body_read(&body, &blocks, 0, copy, totals[i]);
@@ -35,6 +35,8 @@ static void keeps_every_byte(void **state) {
             body_read(&body, &blocks, offset, copy, size);
             assert_memory_equal(copy, plain + offset, size);
         }
+        assert_int_equal(BLOCKS - blocks.free_count, body_blocks(totals[i]));
+        assert_int_equal(body.reserved_blocks, 0); /* it took what it had reserved */
         body_fini(&body, &blocks);
         assert_int_equal(blocks.free_count, BLOCKS);
     }
@@ -43,35 +45,37 @@ static void keeps_every_byte(void **state) {
     free(memory);
 }
 
-static void says_when_the_pool_is_empty(void **state) {
+/* Whatever others take meanwhile, a body that has begun can be written. */
+static void has_memory_for_all_of_it_or_does_not_begin(void **state) {
     (void)state;
-    uint8_t *memory = aligned_alloc(BLOCK_BYTES, 3 * BLOCK_BYTES);
+    uint8_t *memory = aligned_alloc(BLOCK_BYTES, 4 * BLOCK_BYTES);
     uint8_t bytes[3 * BLOCK_BYTES] = {0};
     struct pool blocks;
     struct body body;
-    pool_init(&blocks, memory, BLOCK_BYTES, 3); /* an index block and two of data */
-    body_init(&body, sizeof bytes);
-    assert_false(body_write(&body, &blocks, 0, bytes, sizeof bytes));
-    assert_true(body_write(&body, &blocks, 0, bytes, 2 * BLOCK_BYTES));
+    struct body other;
+    pool_init(&blocks, memory, BLOCK_BYTES, 4); /* an index block and three of data */
+    assert_true(body_init(&body, &blocks, sizeof bytes));
+    assert_int_equal(blocks.free_count, 0);
+    assert_false(body_init(&other, &blocks, 1));
+    assert_int_equal(pool_take(&blocks), NO_ITEM);
+    body_write(&body, &blocks, 2 * BLOCK_BYTES, bytes, BLOCK_BYTES);
+    assert_int_equal(blocks.free_count, 0);
+    body_write(&body, &blocks, 0, bytes, 2 * BLOCK_BYTES);
     body_fini(&body, &blocks);
-    assert_int_equal(blocks.free_count, 3);
-    uint32_t taken[3] = {pool_take(&blocks), pool_take(&blocks), pool_take(&blocks)};
-    body_init(&body, sizeof bytes);
-    assert_false(body_write(&body, &blocks, 0, bytes, 1)); /* not even an index block */
-    pool_give(&blocks, taken[0]);
-    assert_false(body_write(&body, &blocks, 0, bytes, 1));
-    body_fini(&body, &blocks);
-    body_init(&body, BLOCK_BYTES);
-    assert_true(body_write(&body, &blocks, 0, bytes, BLOCK_BYTES));
-    body_fini(&body, &blocks);
-    assert_int_equal(blocks.free_count, 1);
+    assert_int_equal(blocks.free_count, 4);
+    assert_true(body_init(&body, &blocks, sizeof bytes));
+    body_write(&body, &blocks, 0, bytes, 1);
+    body_fini(&body, &blocks); /* and what it reserved in vain comes back */
+    assert_int_equal(blocks.free_count, 4);
+    blocks.floor = 1;
+    assert_false(body_init(&body, &blocks, sizeof bytes));
     free(memory);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_every_byte),
-        cmocka_unit_test(says_when_the_pool_is_empty),
+        cmocka_unit_test(has_memory_for_all_of_it_or_does_not_begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

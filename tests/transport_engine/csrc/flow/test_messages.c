@@ -37,7 +37,7 @@ static int tear_down(void **state) {
 static uint32_t post(uint32_t size_bytes, uint8_t lane, uint8_t priority) {
     uint32_t index = send_queue_begin(&out, &store, size_bytes, lane, priority);
     assert_int_not_equal(index, NO_ITEM);
-    assert_true(send_queue_append(&out, &store, index, bytes, size_bytes));
+    send_queue_append(&out, &store, index, bytes, size_bytes);
     return index;
 }
 
@@ -88,12 +88,12 @@ static void urgent_and_short_messages_go_first(void **state) {
 static void a_message_goes_as_it_is_appended(void **state) {
     (void)state;
     uint32_t index = send_queue_begin(&out, &store, 2 * SEGMENT + 10, 0, 0);
-    assert_true(send_queue_append(&out, &store, index, bytes, SEGMENT - 1));
+    send_queue_append(&out, &store, index, bytes, SEGMENT - 1);
     assert_nothing_goes(); /* no whole segment yet */
-    assert_true(send_queue_append(&out, &store, index, bytes, 1));
+    send_queue_append(&out, &store, index, bytes, 1);
     assert_int_equal(send_next().segment, 0);
     assert_nothing_goes();
-    assert_true(send_queue_append(&out, &store, index, bytes, SEGMENT + 10));
+    send_queue_append(&out, &store, index, bytes, SEGMENT + 10);
     assert_int_equal(send_next().segment, 1);
 }
 
@@ -214,23 +214,58 @@ static void a_lane_starts_in_order(void **state) {
     assert_int_equal(out.lane_started[3], 1);
 }
 
+/* A message has memory for all of it when it begins: two could never be finished otherwise. */
 static void no_memory_is_a_value(void **state) {
     (void)state;
     send_queue_fini(&out, &store);
     free(memory);
-    open_queue(2);
-    uint32_t blocks[2] = {pool_take(&store.blocks), NO_ITEM};
-    blocks[1] = pool_take(&store.blocks);
-    assert_int_equal(send_queue_begin(&out, &store, 100 * SEGMENT, 0, 0), NO_ITEM);
-    assert_int_equal(store.outgoing.free_count, 2);
-    uint32_t index = send_queue_begin(&out, &store, 10, 0, 0);
-    assert_false(send_queue_append(&out, &store, index, bytes, 10));
-    assert_int_equal(at(index)->appended_bytes, 0);
-    pool_give(&store.blocks, blocks[0]);
-    assert_true(send_queue_append(&out, &store, index, bytes, 10));
-    pool_give(&store.blocks, blocks[1]);
+    open_queue(7);
+    uint32_t total = 3 * 4096; /* with its index block four, and one for sets */
+    uint32_t first = send_queue_begin(&out, &store, total, 0, 0);
+    assert_int_not_equal(first, NO_ITEM);
+    assert_int_equal(send_queue_begin(&out, &store, total, 0, 0), NO_ITEM);
+    assert_int_equal(store.outgoing.free_count, 6);
     assert_int_not_equal(send_queue_begin(&out, &store, 10, 0, 0), NO_ITEM);
+    while (pool_take(&store.blocks) != NO_ITEM) {
+    }
+    send_queue_append(&out, &store, first, bytes, total);
+    send_queue_fini(&out, &store);
+    free(memory);
+    open_queue(2);
+    while (pool_take(&store.outgoing) != NO_ITEM) {
+    }
     assert_int_equal(send_queue_begin(&out, &store, 10, 0, 0), NO_ITEM); /* no place */
+    store_init(&store, memory, 2);
+}
+
+static void assert_oldest_is(uint32_t message, uint32_t segment) {
+    struct fragment fragment;
+    assert_true(send_queue_pick_oldest(&out, &store, &fragment));
+    assert_int_equal(fragment.message, message);
+    assert_int_equal(fragment.segment, segment);
+}
+
+/* What a peer without memory for anything else takes. */
+static void the_oldest_is_found(void **state) {
+    (void)state;
+    struct fragment none;
+    uint32_t later = post(SEGMENT, 0, 1); /* begun first, but not sent */
+    assert_false(send_queue_pick_oldest(&out, &store, &none));
+    uint32_t oldest = send_queue_begin(&out, &store, 3 * SEGMENT, 0, 0);
+    send_queue_append(&out, &store, oldest, bytes, 2 * SEGMENT);
+    struct fragment first = send_next();
+    assert_int_equal(first.message, oldest);
+    assert_oldest_is(oldest, 0); /* in flight, perhaps in vain */
+    send_queue_acked(&out, &store, &first);
+    assert_oldest_is(oldest, 1); /* never sent */
+    struct fragment second = send_next();
+    assert_next_is(later);
+    send_queue_acked(&out, &store, &second);
+    assert_false(send_queue_pick_oldest(&out, &store, &none)); /* its end is not here yet */
+    send_queue_append(&out, &store, oldest, bytes, SEGMENT);
+    struct fragment third = send_next();
+    send_queue_acked(&out, &store, &third);
+    assert_oldest_is(later, 0);
 }
 
 int main(void) {
@@ -247,6 +282,7 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_lane_starts_in_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_memory_is_a_value, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_oldest_is_found, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

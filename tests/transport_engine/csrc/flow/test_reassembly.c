@@ -3,7 +3,7 @@
 
 #include "flow/reassembly.h"
 
-enum { BLOCKS = 64, SEGMENT = 1024, CREDIT = 16 };
+enum { BLOCKS = 64, SEGMENT = 1024, CREDIT = 16, LONGEST = 100 * SEGMENT };
 
 static struct store store;
 static void *memory;
@@ -15,7 +15,7 @@ static int set_up(void **state) {
     memory = aligned_alloc(BLOCK_BYTES, store_bytes(BLOCKS));
     memset(memory, 0, store_bytes(BLOCKS));
     store_init(&store, memory, BLOCKS);
-    reassembly_init(&in, SEGMENT, 1 << 20, CREDIT);
+    reassembly_init(&in, SEGMENT, LONGEST, CREDIT);
     return 0;
 }
 
@@ -65,7 +65,7 @@ static void violations_are_refused(void **state) {
     assert_int_equal(receive(0, 0, 500, 2 * SEGMENT), REASSEMBLY_VIOLATION);       /* short piece */
     assert_int_equal(receive(0, 0, 10, 10), REASSEMBLY_VIOLATION); /* two messages of one id */
     assert_int_equal(receive(MESSAGE_WINDOW, 0, 10, 10), REASSEMBLY_VIOLATION); /* far ahead */
-    assert_int_equal(receive(5, 0, SEGMENT, (1 << 20) + 1), REASSEMBLY_VIOLATION); /* too long */
+    assert_int_equal(receive(5, 0, SEGMENT, LONGEST + 1), REASSEMBLY_VIOLATION); /* too long */
     assert_int_equal(receive(5, 0, SEGMENT + 1, SEGMENT + 1), REASSEMBLY_VIOLATION);
     struct message_frame frame = {.offset_bytes = SEGMENT, .total_bytes = 2 * SEGMENT, .lane = 1,
                                   .size_bytes = SEGMENT, .bytes = bytes};
@@ -147,25 +147,58 @@ static void give_back(struct pool *pool) {
     }
 }
 
-/* Wherever memory ends, a later copy repairs it. */
-static void each_shortage_is_repaired(void **state) {
+/* 25 blocks of bytes, one that lists them; one of sets, one that maps partial messages. */
+enum { LONGEST_BLOCKS = 28 };
+
+/* What is refused leaves nothing behind; what is begun has memory for all of it. */
+static void a_message_begins_with_memory_for_all_of_it(void **state) {
     (void)state;
-    uint32_t total = 100 * SEGMENT; /* its sets of segments need a block */
     in.units_limit = 100;
-    for (int tries = 0; tries < 4; tries++) { /* map, sets, index, data: what was had is kept */
-        leave(&store.blocks, tries > 0);
-        assert_int_equal(receive(0, 0, SEGMENT, total), REASSEMBLY_NO_MEMORY);
-        give_back(&store.blocks);
-    }
-    leave(&store.blocks, 1);
-    assert_int_equal(receive(0, 0, SEGMENT, total), REASSEMBLY_STORED);
+    leave(&store.blocks, LONGEST_BLOCKS - 1);
+    assert_int_equal(receive(0, 0, SEGMENT, LONGEST), REASSEMBLY_NO_MEMORY);
+    assert_int_equal(store.blocks.free_count, LONGEST_BLOCKS - 1);
+    assert_int_equal(in.units_started, 0);
     give_back(&store.blocks);
-    assert_int_equal(in.units_started, 25); /* once */
+    leave(&store.blocks, LONGEST_BLOCKS);
+    store.blocks.floor = 1;
+    assert_int_equal(receive(0, 0, SEGMENT, LONGEST), REASSEMBLY_NO_MEMORY);
+    store.blocks.floor = 0;
+    assert_int_equal(receive(0, 0, SEGMENT, LONGEST), REASSEMBLY_STORED);
+    assert_int_equal(pool_take(&store.blocks), NO_ITEM); /* it is nobody else's */
+    for (uint32_t offset = SEGMENT; offset < LONGEST; offset += SEGMENT) {
+        assert_int_equal(receive(0, offset, SEGMENT, LONGEST), REASSEMBLY_STORED);
+    }
+    assert_int_equal(in.units_started, 25);
+    assert_non_null(reassembly_ready(&in, &store));
+    give_back(&store.blocks);
     leave(&store.incoming, 0);
     assert_int_equal(receive(1, 0, 10, 10), REASSEMBLY_NO_MEMORY);
-    assert_int_equal(receive(1, 0, SEGMENT, total), REASSEMBLY_NO_MEMORY);
+    assert_int_equal(receive(1, 0, SEGMENT, LONGEST), REASSEMBLY_NO_MEMORY);
     give_back(&store.incoming);
     assert_int_equal(receive(1, 0, 10, 10), REASSEMBLY_STORED);
+}
+
+/* Later messages of a lane, whole or not, leave room for the one that they wait for. */
+static void the_oldest_message_always_finds_room(void **state) {
+    (void)state;
+    in.units_limit = 100;
+    uint64_t id = 1;
+    for (; receive_on_lane(id, 1, (uint16_t)id) == REASSEMBLY_STORED; id++) {
+    }
+    assert_int_equal(receive(id, 0, SEGMENT, 2 * SEGMENT), REASSEMBLY_NO_MEMORY);
+    assert_true(id > 1 && id < 100);
+    assert_true(store.blocks.free_count >= LONGEST_BLOCKS);
+    assert_null(reassembly_ready(&in, &store));
+    struct message_frame oldest = {.total_bytes = LONGEST, .size_bytes = SEGMENT, .lane = 1,
+                                   .bytes = bytes};
+    for (; oldest.offset_bytes < LONGEST; oldest.offset_bytes += SEGMENT) {
+        assert_int_equal(reassembly_receive(&in, &store, &oldest), REASSEMBLY_STORED);
+    }
+    for (uint64_t next = 0; next < id; next++) {
+        assert_int_equal(reassembly_ready(&in, &store)->id, next);
+        reassembly_release(&in, &store);
+    }
+    assert_int_equal(receive_on_lane(id, 1, (uint16_t)id), REASSEMBLY_STORED);
 }
 
 int main(void) {
@@ -176,7 +209,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(lanes_keep_their_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lane_sequence_wraps, set_up, tear_down),
         cmocka_unit_test_setup_teardown(memory_runs_out_without_harm, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(each_shortage_is_repaired, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_message_begins_with_memory_for_all_of_it, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(the_oldest_message_always_finds_room, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
