@@ -76,7 +76,7 @@ BRIEFS: Final = (
     Brief("resent / lost, 2 %", lambda: loss.resent_under(0.02), 0.02),
     Brief("one flow, lowest utilisation", lambda: _grid()[0], 0.01),
     Brief("one flow, drops", lambda: _grid()[1], 20, 0),
-    Brief("one flow, queue p99, BDP", lambda: _grid()[2], 0.02),
+    Brief("one flow, queue p99, targets", lambda: _grid()[2], 0.02),
     Brief("64 flows, Jain", lambda: congestion.fairness_of(64), 0.01, 3),
     Brief("late flow, RTT", lambda: congestion.late_flow_of(3), 5, 0),
     Brief("incast 32, goodput", lambda: _incast(32)[0], 0.02),
