@@ -34,6 +34,7 @@ ACCEPTS_MAX: Final = 4  # in one turn of the loop
 PORTS_PER_APPLICATION_MAX: Final = 64
 UNATTACHED_SECONDS_MAX: Final = 10.0  # without a channel and without a word
 RING_BYTES_PER_TOKEN: Final = 1 << 18  # large rings cost as much as several messages
+VIOLATION_TOKENS: Final = 200  # so that coming back to do it again takes time
 SO_PASSRIGHTS: Final = 83  # asm-generic/socket.h, since Linux 6.16
 
 log = logging.getLogger("transport_engine.control")
@@ -121,6 +122,7 @@ class Session:
         if self._is_closed:
             return
         self._server.write(logging.WARNING, self.peer, f"{self} is cut off: {sentence}")
+        self.user.asking.owe(VIOLATION_TOKENS)
         last_words = ChannelCorruptError(f"this application was cut off: {sentence}")
         with contextlib.suppress(OSError):
             self._connection.send(messages.pack_error(0, last_words))
@@ -198,6 +200,7 @@ class Session:
         except BadMessageError as error:
             line = f"{self} sent no request ({error}); its connection is closed"
             self._server.write(logging.WARNING, self.peer, line)
+            self.user.asking.owe(VIOLATION_TOKENS)
             self._send(messages.pack_error(0, ConfigError(f"not a request: {error}")), [])
             self.close()
         finally:

@@ -1,6 +1,7 @@
 """The control plane with a real engine in a thread, and applications good, bad and dead."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
@@ -175,6 +176,18 @@ async def test_too_many_messages_wait_and_do_not_fail(tmp_path: Path) -> None:
         await application.stats()
     assert time.monotonic() - started > 0.1
     await application.close()
+    sidecar.close()
+
+
+async def test_who_breaks_the_rules_waits_before_it_may_ask_again(tmp_path: Path) -> None:
+    sidecar = Sidecar(tmp_path / "e.sock", replace(POLICY, messages_per_second_max=200))
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as hostile:
+        hostile.connect(str(sidecar.path))
+        hostile.send(b"\xc1 is no request")
+        await asyncio.to_thread(hostile.recv, 4096)
+    started = time.monotonic()
+    await (await sidecar.application()).close()
+    assert time.monotonic() - started > 0.5
     sidecar.close()
 
 
