@@ -15,11 +15,12 @@ from typing import Final, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from tests.e2e import attachments, engine_kills, garbage, instruction_kills, stopped
+from tests.e2e import attachments, engine_kills, forged, garbage, instruction_kills, stopped
 from tests.e2e.guests import watched_engine
 
 KILLS: Final = 200
 ATTACHMENTS: Final = 10_000
+FORGED: Final = 1_000_000
 TOLD_MS_MAX: Final = 50.0
 BACK_MS_MAX: Final = 500.0
 SHARE_BESIDE_GARBAGE_MIN: Final = 0.90
@@ -114,6 +115,14 @@ def come_and_gone(folder: Path, _: float) -> Outcome:
     )
 
 
+def forged_requests(folder: Path, _: float) -> Outcome:
+    """Ports and endpoints that the policy keeps from who asks."""
+    figures = asyncio.run(forged.run(folder, FORGED))
+    refused = sum(figures.answers.values())
+    sent = figures.stats["datagrams_sent"]
+    return Outcome(f"{refused} refused by their rules, {sent} packets", figures.is_good)
+
+
 FIGURES: Final = (
     Figure(f"{KILLS} killed engines", "told 50 ms, back 500 ms, nothing crosses", killed_engines),
     Figure("killed at every instruction", "all given back", killed_applications),
@@ -121,6 +130,7 @@ FIGURES: Final = (
     Figure("beside garbage", "90 % of beside a busy neighbour", beside_garbage),
     Figure("beside a stopped application", "98 %, nothing lost", beside_stopped),
     Figure(f"{ATTACHMENTS} attachments", "as before", come_and_gone),
+    Figure(f"{FORGED} forged ports and endpoints", "none granted, no packet", forged_requests),
 )
 
 
