@@ -269,6 +269,7 @@ static void fire_timers(struct engine *engine) {
             engine->stats.handshakes_failed += was_connecting;
             engine->stats.flows_died += !was_connecting;
         }
+        timers_set(&engine->timers, slot, flow_patience_ns(&flow->flow)); /* until it can send */
         engine_touch(engine, flow);
         engine_notify(engine, flow);
     }

@@ -530,6 +530,22 @@ uint64_t flow_next_ns(const struct flow *flow) {
     }
 }
 
+uint64_t flow_patience_ns(const struct flow *flow) {
+    switch (flow->state) {
+    case FLOW_CONNECTING:
+        return flow->opened_ns + flow->config->handshake_timeout_ns;
+    case FLOW_OPEN:
+    case FLOW_CLOSING:
+        if (flow->ledger.count == 0 && !flow->ping_due) {
+            return min_u64(flow->close_deadline_ns,
+                           flow->last_heard_ns + flow->config->keep_alive_ns);
+        }
+        return min_u64(flow->close_deadline_ns, dead_ns(flow));
+    default:
+        return UINT64_MAX;
+    }
+}
+
 static void send_probe(struct flow *flow) {
     flow->config->counters->probes++;
     flow->probes_due = 1;
@@ -558,9 +574,10 @@ void flow_timeout(struct flow *flow, struct store *store, uint64_t now_ns) {
         flow_abort(flow, flow->reason);
         return;
     }
-    if (flow->ledger.count == 0) {
+    if (flow->ledger.count == 0 && !flow->ping_due) {
         if (now_ns >= flow->last_heard_ns + flow->config->keep_alive_ns) {
             flow->ping_due = true;
+            flow->waiting_since_ns = now_ns; /* also where the netif does not let it out */
         }
         return;
     }

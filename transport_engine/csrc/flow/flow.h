@@ -149,6 +149,8 @@ static inline uint64_t flow_dither(const struct flow *flow) {
 
 /* When flow_timeout or flow_transmit has something to do; UINT64_MAX: never without input. */
 uint64_t flow_next_ns(const struct flow *flow);
+/* The same for a flow whose packets the netif does not take: it only waits for its end. */
+uint64_t flow_patience_ns(const struct flow *flow);
 void flow_timeout(struct flow *flow, struct store *store, uint64_t now_ns);
 
 /* Frees the message that reassembly_ready showed, and extends the peer's credit. */
