@@ -196,23 +196,20 @@ class Client:
         if deadline_ns <= now_ns:
             raise self._unsent(DeadlineExceeded("no time is left for the call"), name)
         keeper = self._keeper
-        connection, pump = keeper.connection, keeper.pump
-        if connection is None or not connection.is_usable or pump is None or pump.outbox.full:
+        connection = keeper.connection
+        if connection is None or not connection.is_usable or connection.is_full:
             await self._ready(name, deadline_ns, wait=options.wait is not False)
-            connection, pump = keeper.connection, keeper.pump
+            connection = keeper.connection
             assert connection is not None
-            assert pump is not None
             now_ns = time.monotonic_ns()
         if len(payload) > connection.message_bytes_max:
             raise self._unsent(_too_large(len(payload), connection.message_bytes_max), name)
         call = OutgoingCall(number, deadline_ns, asyncio.get_running_loop().create_future())
         connection.call(call, payload, now_ns, declared.lane)
-        pump.schedule()
         try:
             answer: Replied | Refused | Failed = await call.waiter
         except asyncio.CancelledError:
             connection.cancel(call)
-            pump.schedule()
             raise
         return answer
 

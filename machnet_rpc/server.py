@@ -90,9 +90,8 @@ class Server:
         pump, dispatcher = self._pump, self._dispatcher
         if pump is None or dispatcher is None:
             return
-        for connection in pump.connections.values():
+        for connection in pump.connections:
             connection.go_away()
-        pump.schedule()
         await dispatcher.drain(grace)
         await pump.close()
         self._pump = None
@@ -135,8 +134,8 @@ class Server:
             raise
         self._reach = self._reach.again(link.transport)
         self._link = link
-        self._pump = pump = Pump(link, self)
-        self._dispatcher = Dispatcher(self._routes, self._services, self._limits, pump.schedule)
+        self._pump = Pump(link, self)
+        self._dispatcher = Dispatcher(self._routes, self._services, self._limits)
 
     async def _reattach(self) -> None:
         address = self.address

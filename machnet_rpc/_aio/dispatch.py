@@ -60,13 +60,11 @@ class Dispatcher:
         routes: dict[int, Route],
         services: dict[int, str],
         limits: Limits,
-        wake: Callable[[], None],
     ) -> None:
         self.is_draining = False
         self._routes = routes
         self._services = services  # high half of a method id -> service name
         self._limits = limits
-        self._wake = wake
         self._tasks: dict[asyncio.Task[None], IncomingCall] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -163,7 +161,6 @@ class Dispatcher:
             raise
         else:
             self._reply(call, binding, result)
-        self._wake()
 
     def _reply(self, call: IncomingCall, binding: MethodBinding, result: object) -> None:
         connection: Connection = call.connection
@@ -206,10 +203,8 @@ class Dispatcher:
         if not call.answered:
             connection: Connection = call.connection
             connection.reply_error(call, error.code, _faults.encode(error))
-            self._wake()
 
     def _refuse(self, call: IncomingCall, error: RpcError) -> None:
         error.executed = "no"
         connection: Connection = call.connection
         connection.reply_error(call, error.code, _faults.encode(error))
-        self._wake()

@@ -82,10 +82,10 @@ class FlowKeeper:
             connection, pump = self.connection, self.pump
             if connection is None or not connection.is_usable or pump is None or pump.is_dead:
                 await self._attempted(deadline_ns, wait=wait)
-            elif not pump.outbox.full:
+            elif not connection.is_full:
                 return connection
             else:
-                await self._room(pump, deadline_ns)
+                await self._room(pump, connection, deadline_ns)
 
     async def close(self) -> None:
         """Ends the flow and the link; calls under way fail."""
@@ -179,10 +179,10 @@ class FlowKeeper:
         if self._backoff.failures == 1:
             log.info("no flow to %s: %s", self, message)
 
-    async def _room(self, pump: Pump, deadline_ns: int) -> None:
+    async def _room(self, pump: Pump, connection: Connection, deadline_ns: int) -> None:
         try:
             async with asyncio.timeout(_seconds_until(deadline_ns)):
-                await pump.room()
+                await pump.room(connection)
         except TimeoutError:
             raise NoFlow(
                 "there was no room to send: the peer, or the engine, takes calls too slowly",

@@ -1,31 +1,33 @@
-"""Moves records between a link and the connections on it, from the event loop.
+"""Drives the ports of one client or server from the event loop: the engine's, and any others.
 
-One turn flushes what was queued since the last, receives a burst, and ends what is overdue. Turns
-follow each other by `call_soon` while there is traffic and for a bounded number of turns after it;
-then the pump sleeps on the link's descriptors and one timer. Knows nothing of services and codecs.
+One turn sends what was queued since the last, receives a burst from every port that is awake, and
+ends what is overdue. Turns follow each other by `call_soon` while a port is awake. A port falls
+asleep after a bounded number of turns without traffic: then its descriptors wake it, and it costs
+the turns of others nothing. Knows nothing of services and codecs.
 """
 
 import asyncio
 import itertools
 import logging
 import time
-from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
+from machnet_rpc._aio.port import Port
 from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.deadlines import Deadlines
 from machnet_rpc._protocol.events import Event
-from machnet_rpc._protocol.outbox import Outbox
-from machnet_rpc._protocol.records import CALL_ID, FLOW, KIND, STATUS, Head, Joiner
-from machnet_rpc._transports.base import FOREVER_NS, READABLE, WRITABLE, FlowEnds, Link
+from machnet_rpc._protocol.records import CALL_ID, FLOW, KIND, STATUS, Head
+from machnet_rpc._transports.base import FOREVER_NS, FlowEnds, Link, Wire
 from transport_engine._native import lib
 from transport_engine.errors import TransportError
 
-TURNS_IDLE_MAX: Final = 64  # loop iterations without traffic before the pump sleeps
+TURNS_IDLE_MAX: Final = 64  # turns without traffic before a port sleeps
 CLOSE_SECONDS_MAX: Final = 2.0  # for the last replies to leave and the flows to end
 ENGINE_STOPPED: Final[int] = lib.TE_R_ENGINE_STOPPED
+PEER_CLOSED: Final[int] = lib.TE_R_PEER_CLOSED
 
 log = logging.getLogger("machnet_rpc")
 
@@ -49,43 +51,65 @@ class Owner(Protocol):
 
 
 class Pump:
-    """Drives one link for one owner. Thread: the event loop's."""
+    """Drives one link, and whatever ports are added, for one owner. Thread: the event loop's."""
 
     def __init__(self, link: Link, owner: Owner) -> None:
         self.link = link
-        self.outbox = Outbox()
         self.deadlines: Deadlines[OutgoingCall | IncomingCall] = Deadlines()
-        self.connections: dict[int, Connection] = {}
         self.error: TransportError | None = None
         self._owner = owner
         self._loop = asyncio.get_running_loop()
-        self._joiner = Joiner()
         self._opening: dict[int, asyncio.Future[Connection]] = {}
         self._tokens = itertools.count(1)
-        self._waiting_for_room: deque[asyncio.Future[None]] = deque()
         self._flows_ended: asyncio.Future[None] | None = None
+        self._ports: list[Port] = []
+        self._awake: list[Port] = []
         self._is_scheduled = False
         self._is_closed = False
-        self._turns_idle = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
-        for fileno in link.filenos():
-            self._loop.add_reader(fileno, self._on_readable)
-        self.schedule()
+        self.on_event = owner.on_event
+        self.port = self.add(link)
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "running" if self._is_scheduled else "asleep"
-        return f"<Pump {self.link.transport.rung} {state} flows={len(self.connections)}>"
+        ports, flows = len(self._ports), sum(1 for _ in self.connections)
+        return f"<Pump {self.link.transport.rung} {state} ports={ports} flows={flows}>"
 
     @property
     def is_dead(self) -> bool:
         return self._is_closed
 
-    def schedule(self) -> None:
-        """Asks for a turn in the next iteration of the loop; whatever was queued leaves then."""
-        if not (self._is_scheduled or self._is_closed):
-            self._is_scheduled = True
-            self._loop.call_soon(self._turn)
+    @property
+    def connections(self) -> Iterable[Connection]:
+        """Those of all ports."""
+        return (each for port in self._ports for each in port.connections.values())
+
+    def add(self, wire: Wire, on_lost: Callable[[TransportError], None] | None = None) -> Port:
+        """Drives one more channel, until `remove`, or until it dies and `on_lost` is told.
+
+        The connections of a channel that dies end with TE_R_PEER_CLOSED. Owner: the wire stays the
+        caller's. The death of the link is that of the pump, and is told to the pump's owner.
+        """
+        port = Port(wire, self, on_lost)
+        self._ports.append(port)
+        for fileno in wire.filenos():
+            self._loop.add_reader(fileno, self._on_readable, port)
+        self._rouse(port)
+        return port
+
+    def remove(self, port: Port, reason: int = PEER_CLOSED) -> None:
+        """Drives a channel no more, and ends its connections. A second call does nothing."""
+        if port.is_closed:
+            return
+        for fileno in port.wire.filenos():
+            self._loop.remove_reader(fileno)
+        self._ports.remove(port)
+        if port.is_awake:
+            port.is_awake = False
+            self._awake.remove(port)
+        port.close(reason)
+        self._check_flows_ended()
 
     async def open(self, address: str) -> Connection:
         """Opens a flow to "host:port".
@@ -97,19 +121,17 @@ class Pump:
         self._opening[token] = answer
         try:
             await self.link.connect(address, token)
-            self.schedule()
+            self._rouse(self.port)
             return await answer
         finally:
             self._opening.pop(token, None)
 
-    async def room(self) -> None:
-        """Returns when the outbox is not full any more, or the pump is closed."""
-        self.outbox.sweep()
-        self._give_room()
-        while self.outbox.full and not self._is_closed:
-            waiter: asyncio.Future[None] = self._loop.create_future()
-            self._waiting_for_room.append(waiter)
-            await waiter
+    async def room(self, connection: Connection) -> None:
+        """Returns when there is room to send again, or the connection's port is closed."""
+        for port in self._ports:
+            if port.connections.get(connection.flow) is connection:
+                await port.room()
+                return
 
     async def close(self) -> None:
         """Closes the flows once all that was queued has left, then the link."""
@@ -119,83 +141,18 @@ class Pump:
         await self.link.close()
 
     async def _close_flows(self) -> None:
-        for connection in self.connections.values():
+        for connection in self.connections:
             connection.close()
-        self.schedule()
         self._flows_ended = self._loop.create_future()
-        if self.connections or self.outbox:
-            await asyncio.wait([self._flows_ended], timeout=CLOSE_SECONDS_MAX)
+        self._check_flows_ended()
+        await asyncio.wait([self._flows_ended], timeout=CLOSE_SECONDS_MAX)
 
-    # -- one turn --
+    # -- for ports --
 
-    def _turn(self) -> None:
-        self._is_scheduled = False
-        if self._is_closed:
-            return
-        try:
-            moved = self._flush() + self.link.work() + self._receive()
-            self._expire()
-            if moved:
-                self._turns_idle = 0
-            else:
-                self._turns_idle += 1
-            if self._turns_idle >= TURNS_IDLE_MAX and self._sleep():
-                return
-        except TransportError as error:
-            self._lose(error)
-            return
-        self.schedule()
+    def on_filled(self, port: Port) -> None:
+        self._rouse(port)
 
-    def _flush(self) -> int:
-        outbox = self.outbox
-        total = 0
-        while outbox:
-            burst = outbox.burst()
-            if not burst:
-                break
-            taken = self.link.send(burst)
-            outbox.took(taken)
-            total += taken
-            if taken < len(burst):
-                break
-        if total:
-            self.link.ring()
-        if self._waiting_for_room and not outbox.full:
-            self._give_room()
-        if self._flows_ended is not None and not (self.connections or outbox):
-            self._tell_flows_ended()
-        return total
-
-    def _receive(self) -> int:
-        arrived = self.link.receive()
-        if not arrived:
-            return 0
-        now_ns = time.monotonic_ns()
-        connections, join, on_event = self.connections, self._joiner.join, self._owner.on_event
-        for head, payload in arrived:
-            whole = join(head, payload)
-            if whole is None:
-                continue
-            if head[KIND] > records.APP_KIND_LAST:
-                self._on_flow(head, whole)
-                continue
-            connection = connections.get(head[FLOW])
-            if connection is not None:
-                event = connection.receive(head, whole, now_ns)
-                if event is not None:
-                    on_event(event)
-        self.link.ring()
-        return len(arrived)
-
-    def _expire(self) -> None:
-        expired = self.deadlines.expire(time.monotonic_ns())
-        for call in expired:
-            connection: Connection = call.connection
-            self._owner.on_event(connection.expire(call))
-        if expired and self._waiting_for_room:
-            self.outbox.sweep()
-
-    def _on_flow(self, head: Head, payload: bytes) -> None:
+    def on_flow(self, port: Port, head: Head, payload: bytes) -> None:
         kind, flow = head[KIND], head[FLOW]
         if kind == records.FLOW_CLOSED:
             opening = self._opening.pop(head[CALL_ID], None)
@@ -203,15 +160,12 @@ class Pump:
                 if not opening.done():
                     opening.set_exception(FlowRefused(head[STATUS]))
                 return
-            connection = self.connections.pop(flow, None)
+            connection = port.connections.get(flow)
             if connection is not None:
-                self._end(connection, head[STATUS])
+                port.end(connection, head[STATUS])
             return
         ends = FlowEnds.read(payload)
-        connection = Connection(
-            flow, ends.remote, self.outbox, self.deadlines, ends.message_bytes_max
-        )
-        self.connections[flow] = connection
+        connection = port.open(flow, ends.remote, ends.message_bytes_max)
         if kind == records.FLOW_ACCEPTED:
             self._owner.on_accepted(connection)
             return
@@ -221,82 +175,142 @@ class Pump:
         else:
             opening.set_result(connection)
 
-    def _end(self, connection: Connection, reason: int) -> None:
-        for event in connection.closed(reason):
-            self._owner.on_event(event)
+    # -- turns --
+
+    def _schedule(self) -> None:
+        if not (self._is_scheduled or self._is_closed):
+            self._is_scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _rouse(self, port: Port) -> None:
+        """Takes turns for the port from the next iteration of the loop on."""
+        if not (port.is_awake or port.is_closed):
+            port.is_awake = True
+            self._awake.append(port)
+        port.turns_idle = 0
+        self._schedule()
+
+    def _turn(self) -> None:
+        self._is_scheduled = False
+        if self._is_closed:
+            return
+        for port in tuple(self._awake):
+            try:
+                self._move(port)
+            except TransportError as error:
+                self._lose(port, error)
+        if self.is_dead:
+            return
+        self._expire()
+        self._check_flows_ended()
+        if self._awake:
+            self._schedule()
+        else:
+            self._set_timer(self.deadlines.next_ns())
+
+    def _move(self, port: Port) -> None:
+        if not port.is_awake:
+            return  # it was removed in this turn
+        if port.turn():
+            port.turns_idle = 0
+            return
+        port.turns_idle += 1
+        if port.turns_idle >= TURNS_IDLE_MAX:
+            self._lay_down(port)
+
+    def _expire(self) -> None:
+        expired = self.deadlines.expire(time.monotonic_ns())
+        for call in expired:
+            connection: Connection = call.connection
+            self._owner.on_event(connection.expire(call))
+        if expired:
+            for port in self._ports:
+                if port.is_wanted:
+                    port.sweep()
 
     # -- sleep --
 
-    def _sleep(self) -> bool:
-        """Arms everything that wakes the pump; False if there is work already."""
-        sleep_ns = self.link.arm(READABLE | (WRITABLE if self.outbox else 0))
+    def _lay_down(self, port: Port) -> None:
+        """Lets the port sleep, until its descriptors or the timer wake it."""
+        sleep_ns = port.arm()
         if sleep_ns == 0:
-            return False
-        deadline_ns = self.deadlines.next_ns()
-        now_ns = time.monotonic_ns()
-        if deadline_ns is not None:
-            sleep_ns = min(sleep_ns, max(deadline_ns - now_ns, 0))
+            return
+        port.is_awake = False
+        self._awake.remove(port)
         if sleep_ns < FOREVER_NS:
-            self._set_timer(now_ns + sleep_ns, sleep_ns)
-        return True
+            self._set_timer(time.monotonic_ns() + sleep_ns)
 
-    def _set_timer(self, wake_ns: int, sleep_ns: int) -> None:
+    def _set_timer(self, wake_ns: int | None) -> None:
+        if wake_ns is None:
+            return
         if self._timer is not None:
             if self._timer_ns <= wake_ns:
                 return  # it fires earlier; the pump then looks again
             self._timer.cancel()
+        sleep_ns = max(wake_ns - time.monotonic_ns(), 0)
         self._timer = self._loop.call_later(sleep_ns / 1e9, self._on_timer)
         self._timer_ns = wake_ns
 
     def _on_timer(self) -> None:
+        """Only an engine in this process sleeps by the clock; deadlines are for every turn."""
         self._timer = None
-        self._wake()
+        self._look(self.port)
 
-    def _on_readable(self) -> None:
+    def _on_readable(self, port: Port) -> None:
         try:
-            self.link.awake()
+            port.wire.awake()
         except TransportError as error:
-            self._lose(error)
+            self._lose(port, error)
             return
-        self._wake()
+        self._look(port)
 
-    def _wake(self) -> None:
+    def _look(self, port: Port) -> None:
         """Takes a turn now, without a trip through the loop."""
-        if not (self._is_scheduled or self._is_closed):
-            self._turns_idle = TURNS_IDLE_MAX - 1 if not self.outbox else 0
-            self._turn()
+        if port.is_closed:
+            return
+        if not port.is_awake:
+            self._rouse(port)
+            port.turns_idle = TURNS_IDLE_MAX - 1 if not port.outbox else 0
+        self._turn()
 
     # -- end --
 
-    def _lose(self, error: TransportError) -> None:
-        if not self._is_closed:
+    def _lose(self, port: Port, error: TransportError) -> None:
+        if port.is_closed:
+            return
+        if port is self.port:
             self._stop(error)
             self._owner.on_link_lost(error)
+            return
+        self._take_rest(port)
+        self.remove(port)
+        if port.on_lost is not None:
+            port.on_lost(error)
+
+    def _take_rest(self, port: Port) -> None:
+        """What a peer sent before it closed its end is in the ring still."""
+        try:
+            while port.receive():
+                pass
+        except TransportError as error:
+            log.warning("%r: %s", port, error)
 
     def _stop(self, error: TransportError) -> None:
         if self._is_closed:
             return
         self._is_closed = True
         self.error = error
-        for fileno in self.link.filenos():
-            self._loop.remove_reader(fileno)
         if self._timer is not None:
             self._timer.cancel()
         for opening in self._opening.values():
             if not opening.done():
                 opening.set_exception(error)
-        connections, self.connections = self.connections, {}
-        for connection in connections.values():
-            self._end(connection, ENGINE_STOPPED)
-        self._give_room()
-        self._tell_flows_ended()
+        for port in tuple(self._ports):
+            self.remove(port, ENGINE_STOPPED)
 
-    def _give_room(self) -> None:
-        while self._waiting_for_room and (self._is_closed or not self.outbox.full):
-            waiter = self._waiting_for_room.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def _tell_flows_ended(self) -> None:
-        if self._flows_ended is not None and not self._flows_ended.done():
-            self._flows_ended.set_result(None)
+    def _check_flows_ended(self) -> None:
+        ended = self._flows_ended
+        if ended is None or ended.done():
+            return
+        if not any(port.connections or port.outbox for port in self._ports):
+            ended.set_result(None)

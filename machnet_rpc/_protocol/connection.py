@@ -78,6 +78,11 @@ class Connection:
         return not (self._ticket.gone or self._is_closing or self.peer_leaves)
 
     @property
+    def is_full(self) -> bool:
+        """Whoever may wait before it sends more should."""
+        return self._outbox.full
+
+    @property
     def outgoing(self) -> int:
         return len(self._outgoing)
 

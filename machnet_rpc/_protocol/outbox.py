@@ -5,6 +5,7 @@ pieces of a message stand next to each other in a ring.
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 BYTES_MAX: Final = 8 << 20
@@ -25,16 +26,24 @@ class Ticket:
         self.sent = False
 
 
+def _nothing() -> None:
+    """Whoever drains the outbox looks by itself."""
+
+
 class Outbox:
     """The queue of one channel, in the order in which its flows wrote.
 
     Being over `bytes_max` is not an error: whoever may wait should, until `full` is false.
+    Owner: `on_filled` tells whoever drains it that there is something, for the first record only.
     """
 
-    __slots__ = ("_bytes_max", "_records", "size_bytes")
+    __slots__ = ("_bytes_max", "_on_filled", "_records", "size_bytes")
 
-    def __init__(self, bytes_max: int = BYTES_MAX) -> None:
+    def __init__(
+        self, bytes_max: int = BYTES_MAX, on_filled: Callable[[], None] = _nothing
+    ) -> None:
         self._bytes_max = bytes_max
+        self._on_filled = on_filled
         self._records: deque[tuple[bytes, Ticket, bool]] = deque()
         self.size_bytes = 0
 
@@ -47,6 +56,8 @@ class Outbox:
 
     def put(self, record: bytes, ticket: Ticket, *, last: bool = True) -> None:
         """Queues one record; `last` says that it completes the ticket's message."""
+        if not self._records:
+            self._on_filled()
         self._records.append((record, ticket, last))
         self.size_bytes += len(record)
 

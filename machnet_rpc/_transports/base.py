@@ -1,4 +1,4 @@
-"""What a pump drives: one channel to an engine, wherever that engine runs.
+"""What a pump drives: channels, and among them the one to an engine, wherever that engine runs.
 
 Knows records as bytes. Does not know calls, services or what a pump does with them.
 """
@@ -12,7 +12,7 @@ from transport_engine._native import ffi
 from transport_engine.channel import READABLE, WRITABLE
 from transport_engine.endpoint import Endpoint
 
-__all__ = ["FOREVER_NS", "READABLE", "WRITABLE", "FlowEnds", "Link", "Transport"]
+__all__ = ["FOREVER_NS", "READABLE", "WRITABLE", "FlowEnds", "Link", "Transport", "Wire"]
 
 FOREVER_NS: Final = 1 << 62
 
@@ -34,19 +34,11 @@ class Transport:
         return f"{self.rung} ({reasons})" if reasons else self.rung
 
 
-class Link(Protocol):
-    """One channel. Thread: that of the pump.
+class Wire(Protocol):
+    """One channel: records go in and come out. Thread: that of the pump.
 
-    Errors: each may raise transport_engine.errors.TransportError; then the link is dead.
+    Errors: each may raise transport_engine.errors.TransportError; then the channel is dead.
     """
-
-    @property
-    def transport(self) -> Transport: ...
-
-    @property
-    def address(self) -> str:
-        """The host on which `listen` listens."""
-        ...
 
     def filenos(self) -> Sequence[int]:
         """Descriptors that become readable after `arm` when there is something to do."""
@@ -65,7 +57,7 @@ class Link(Protocol):
         ...
 
     def ring(self) -> None:
-        """Wakes the engine after a burst of sends or receives."""
+        """Wakes the other end after a burst of sends or receives."""
         ...
 
     def arm(self, wake: int) -> int:
@@ -74,6 +66,18 @@ class Link(Protocol):
 
     def awake(self) -> None:
         """Quiets the descriptors after one became readable."""
+        ...
+
+
+class Link(Wire, Protocol):
+    """The channel to an engine, and what else an application asks of that engine."""
+
+    @property
+    def transport(self) -> Transport: ...
+
+    @property
+    def address(self) -> str:
+        """The host on which `listen` listens."""
         ...
 
     async def listen(self, port: int) -> int:

@@ -216,7 +216,7 @@ def engine_of(client: Client) -> int:
     keeper = client._keeper
     connection, pump = keeper.connection, keeper.pump
     is_ready = connection is not None and connection.is_usable and pump is not None
-    return engine_pid(pump.link) if is_ready and pump and not pump.outbox.full else ANY_ENGINE
+    return engine_pid(pump.link) if is_ready and pump and not pump.port.outbox.full else ANY_ENGINE
 
 
 def restoring_of(keeper: FlowKeeper) -> Callable[[], Any]:

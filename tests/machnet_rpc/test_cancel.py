@@ -79,10 +79,10 @@ async def test_cancelling_at_any_point_leaves_nothing(
     assert connection is not None
     assert pump is not None
     assert server._pump is not None
-    await until(lambda: server.handlers_running == 0 and not pump.outbox)
+    await until(lambda: server.handlers_running == 0 and not pump.port.outbox)
     assert connection.outgoing == 0
     assert len(pump.deadlines) == len(server._pump.deadlines) == 0
-    assert sum(each.incoming for each in server._pump.connections.values()) == 0
+    assert sum(each.incoming for each in server._pump.connections) == 0
     assert await ledger.echo(b"still") == b"still"
 
 

@@ -75,11 +75,10 @@ async def test_it_wakes_when_a_full_ring_has_room(network: MemoryNetwork) -> Non
     connection = await rig.open()
     for _ in range(60):
         connection.call(call(), bytes(60_000), time.monotonic_ns())
-    rig.pump.schedule()
     await rig.asleep()
-    assert rig.pump.outbox
+    assert rig.pump.port.outbox
     arrived = 0
-    while rig.pump.outbox:
+    while rig.pump.port.outbox:
         arrived += len(rig.peer.receive())
         await asyncio.sleep(0.001)
         await rig.asleep()
@@ -94,7 +93,6 @@ async def test_it_wakes_for_a_deadline(network: MemoryNetwork) -> None:
     late, later = call(SECOND_NS // 50), call(SECOND_NS // 25)
     for each in (later, late):
         connection.call(each, b"", time.monotonic_ns())
-    rig.pump.schedule()
     await rig.asleep()
     await until(lambda: len(rig.owner.events) == 2)
     assert [event.call for event in rig.owner.events] == [late, later]
@@ -108,18 +106,17 @@ async def test_it_wakes_for_a_deadline(network: MemoryNetwork) -> None:
 async def test_it_waits_for_room_only_while_it_is_full(network: MemoryNetwork) -> None:
     rig = Rig(network)
     connection = await rig.open()
-    await rig.pump.room()
+    await rig.pump.room(connection)
     calls = [call() for _ in range(200)]
     for each in calls:
         connection.call(each, bytes(60_000), time.monotonic_ns())
-    assert rig.pump.outbox.full
-    waiting = asyncio.ensure_future(rig.pump.room())
-    rig.pump.schedule()
+    assert rig.pump.port.outbox.full
+    waiting = asyncio.ensure_future(rig.pump.room(connection))
     await rig.asleep()
     assert not waiting.done()
     for each in calls[100:]:
         connection.cancel(each)
-    second = asyncio.ensure_future(rig.pump.room())
+    second = asyncio.ensure_future(rig.pump.room(connection))
     done, _ = await asyncio.wait([waiting, second], timeout=1)
     assert len(done) == 2
     await rig.close()
@@ -158,4 +155,42 @@ async def test_records_for_no_flow_are_nobodys(network: MemoryNetwork) -> None:
     rig.link.put(head)
     await rig.asleep()
     assert rig.owner.events == []
+    await rig.close()
+
+
+async def test_a_port_that_is_added_lives_and_dies_by_itself(network: MemoryNetwork) -> None:
+    rig = Rig(network)
+    connection = await rig.open()
+    wire, lost = network.attach("127.0.0.1"), list[TransportError]()
+    port = rig.pump.add(wire, lost.append)
+    await wire.listen(9)
+    await rig.peer.connect("127.0.0.1:9", 1)
+    await until(lambda: rig.owner.accepted)
+    await until(lambda: not (port.is_awake or rig.pump.port.is_awake))
+    _, flow = rig.peer.flows
+    rig.peer.send(pack(REQUEST, flow, 1, b"through the other port"))
+    await until(lambda: rig.owner.events)
+    (accepted,) = rig.owner.accepted
+    assert list(port.connections.values()) == [accepted]
+    await until(lambda: not port.is_awake)
+    wire.die()
+    await until(lambda: lost)
+    assert (accepted.is_closed, connection.is_closed, rig.pump.is_dead) == (True, False, False)
+    rig.pump.remove(port)
+    assert list(rig.pump.connections) == [connection]
+    await wire.close()
+    await rig.close()
+
+
+async def test_sleeping_ports_take_no_turns(network: MemoryNetwork) -> None:
+    rig = Rig(network)
+    wires = [network.attach("127.0.0.1") for _ in range(100)]
+    ports = [rig.pump.add(wire) for wire in wires]
+    await rig.asleep()
+    assert not any(port.is_awake for port in ports)
+    rig.pump._rouse(ports[7])
+    assert rig.pump._awake == [ports[7]]
+    for port, wire in zip(ports, wires, strict=True):
+        rig.pump.remove(port)
+        await wire.close()
     await rig.close()

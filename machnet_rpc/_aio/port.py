@@ -1,0 +1,176 @@
+"""One channel in use: what is queued for it, what arrives on it, and the connections of its flows.
+
+Moves records when it is told to. Does not know the event loop's turns, nor how flows come about.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from machnet_rpc._protocol import records
+from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
+from machnet_rpc._protocol.connection import Connection
+from machnet_rpc._protocol.deadlines import Deadlines
+from machnet_rpc._protocol.events import Event
+from machnet_rpc._protocol.outbox import Outbox
+from machnet_rpc._protocol.records import FLOW, KIND, Head, Joiner
+from machnet_rpc._transports.base import READABLE, WRITABLE, Wire
+from transport_engine.errors import TransportError
+
+
+class PortOwner(Protocol):
+    """Whoever drives ports: a pump."""
+
+    @property
+    def deadlines(self) -> Deadlines[OutgoingCall | IncomingCall]: ...
+
+    def on_event(self, event: Event, /) -> None:
+        """A call of one of the port's connections came, ended, or must stop."""
+        ...
+
+    def on_flow(self, port: "Port", head: Head, payload: bytes, /) -> None:
+        """The other end says that a flow opened or closed."""
+        ...
+
+    def on_filled(self, port: "Port", /) -> None:
+        """There is something to send."""
+        ...
+
+
+class Port:
+    """The near end of one channel. Thread: the event loop's.
+
+    Owner: the wire stays that of whoever made the port; `on_lost` is told when it died.
+    """
+
+    __slots__ = (
+        "_joiner",
+        "_owner",
+        "_waiting_for_room",
+        "connections",
+        "is_awake",
+        "is_closed",
+        "on_lost",
+        "outbox",
+        "turns_idle",
+        "wire",
+    )
+
+    def __init__(
+        self,
+        wire: Wire,
+        owner: PortOwner,
+        on_lost: Callable[[TransportError], None] | None = None,
+    ) -> None:
+        self.wire = wire
+        self.on_lost = on_lost
+        self.connections: dict[int, Connection] = {}
+        self.outbox = Outbox(on_filled=self._on_filled)
+        self.is_closed = False
+        self.is_awake = False  # whether its owner takes turns for it
+        self.turns_idle = 0
+        self._owner = owner
+        self._joiner = Joiner()
+        self._waiting_for_room: deque[asyncio.Future[None]] = deque()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.is_closed else "awake" if self.is_awake else "asleep"
+        return f"<Port {self.wire!r} {state} flows={len(self.connections)}>"
+
+    def open(self, flow: int, peer: str, message_bytes_max: int) -> Connection:
+        """The connection of a flow that is open."""
+        connection = Connection(flow, peer, self.outbox, self._owner.deadlines, message_bytes_max)
+        self.connections[flow] = connection
+        return connection
+
+    def turn(self) -> int:
+        """Sends what is queued and takes a burst; returns what moved. Errors: TransportError."""
+        return self._flush() + self.wire.work() + self.receive()
+
+    def receive(self) -> int:
+        """Takes a burst of what arrived; returns its records. Errors: TransportError."""
+        arrived = self.wire.receive()
+        if not arrived:
+            return 0
+        now_ns = time.monotonic_ns()
+        owner = self._owner
+        connections, join, on_event = self.connections, self._joiner.join, owner.on_event
+        for head, payload in arrived:
+            whole = join(head, payload)
+            if whole is None:
+                continue
+            if head[KIND] > records.APP_KIND_LAST:
+                owner.on_flow(self, head, whole)
+                continue
+            connection = connections.get(head[FLOW])
+            if connection is not None:
+                event = connection.receive(head, whole, now_ns)
+                if event is not None:
+                    on_event(event)
+        self.wire.ring()
+        return len(arrived)
+
+    def arm(self) -> int:
+        """Prepares to sleep; returns for how many nanoseconds, 0: there is work already."""
+        return self.wire.arm(READABLE | (WRITABLE if self.outbox else 0))
+
+    async def room(self) -> None:
+        """Returns when the outbox is not full any more, or the port is closed."""
+        self.sweep()
+        while self.outbox.full and not self.is_closed:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting_for_room.append(waiter)
+            await waiter
+
+    def sweep(self) -> None:
+        """Frees what withdrawn messages hold, for whoever waits for room."""
+        self.outbox.sweep()
+        self._give_room()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for room."""
+        return bool(self._waiting_for_room)
+
+    def end(self, connection: Connection, reason: int) -> None:
+        """One flow is no more. `reason` is an enum te_reason."""
+        self.connections.pop(connection.flow, None)
+        for event in connection.closed(reason):
+            self._owner.on_event(event)
+
+    def close(self, reason: int) -> None:
+        """The channel is no more, and with it its flows. A second call does nothing."""
+        self.is_closed = True
+        while self.connections:
+            _, connection = self.connections.popitem()
+            self.end(connection, reason)
+        self._give_room()
+
+    def _flush(self) -> int:
+        outbox = self.outbox
+        total = 0
+        while outbox:
+            burst = outbox.burst()
+            if not burst:
+                break
+            taken = self.wire.send(burst)
+            outbox.took(taken)
+            total += taken
+            if taken < len(burst):
+                break
+        if total:
+            self.wire.ring()
+        if self._waiting_for_room and not outbox.full:
+            self._give_room()
+        return total
+
+    def _on_filled(self) -> None:
+        self._owner.on_filled(self)
+
+    def _give_room(self) -> None:
+        while self._waiting_for_room and (self.is_closed or not self.outbox.full):
+            waiter = self._waiting_for_room.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
