@@ -1,9 +1,11 @@
-"""The application's end of a channel: packed records in, records out, and a doorbell.
+"""An application's end of a channel: packed records in, records out, and a doorbell.
 
-Knows the layout of a record as the native module reports it; not what records mean.
-Source: docs/channel.md
+At the other end is an engine, or another application: then the channel is a pair, which the
+control plane makes. Knows the layout of a record as the native module reports it; not what records
+mean. Source: docs/channel.md
 """
 
+import os
 import struct
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
@@ -38,20 +40,26 @@ _PAYLOAD_BYTES: Final[int] = 4 * lib.TE_RECORD_PAYLOAD_MAX
 
 
 class Channel:
-    """One process's rings to and from an engine.
+    """One process's rings to and from an engine, or an end of a pair.
 
     Owner: takes over both descriptors, also when it fails. Thread: one.
     Errors: ChannelCorruptError and NoEngineError when it is made; every method EngineGoneError once
     the channel is closed.
     """
 
-    __slots__ = ("_channel", "_heads", "_heads_bytes", "_payload", "_payload_bytes")
+    __slots__ = ("_channel", "_heads", "_heads_bytes", "_other", "_payload", "_payload_bytes")
 
-    def __init__(self, memory_fd: int, doorbell_fd: int) -> None:
+    def __init__(self, memory_fd: int, doorbell_fd: int, *, accepts: bool | None = None) -> None:
+        """`accepts`: None for an engine's channel; of a pair, whether this end was called."""
         made = ffi.new("struct te_channel **")
         why = ffi.new("char[]", lib.TE_WHY_BYTES)
         self._channel: Any = None
-        code = lib.te_channel_open(memory_fd, doorbell_fd, made, why)
+        if accepts is None:
+            self._other = "engine"
+            code = lib.te_channel_open(memory_fd, doorbell_fd, made, why)
+        else:
+            self._other = "other application"
+            code = lib.te_pair_open(memory_fd, doorbell_fd, accepts, made, why)
         if code != 0:
             raise error_of(code, ffi.string(why).decode())
         self._channel = made[0]
@@ -95,7 +103,9 @@ class Channel:
         if taken < 0:
             if taken == lib.TE_E_INVALID:
                 raise ValueError("not whole, valid records in order (docs/channel.md §2)")
-            raise ChannelCorruptError("the engine moved a ring's position where none can be")
+            raise ChannelCorruptError(
+                f"the {self._other} moved a ring's position where none can be"
+            )
         return taken
 
     def receive(self) -> list[tuple[RecordTuple, bytes]]:
@@ -109,7 +119,7 @@ class Channel:
         )
         if count <= 0:
             if count < 0:
-                raise ChannelCorruptError("the engine wrote a record that breaks the rules")
+                raise ChannelCorruptError(f"the {self._other} wrote a record that breaks the rules")
             return []
         payload_bytes = self._payload_bytes
         received: list[tuple[RecordTuple, bytes]] = []
@@ -121,7 +131,7 @@ class Channel:
         return received
 
     def ring(self) -> None:
-        """Wakes the engine if it sleeps; once after a burst of sends, and of receives."""
+        """Wakes the other side if it sleeps; once after a burst of sends, and of receives."""
         lib.te_channel_ring(self._open())
 
     def arm(self, wake: int) -> int:
@@ -138,10 +148,12 @@ class Channel:
         Errors: EngineGoneError.
         """
         if lib.te_channel_awake(self._open()) != 0:
-            raise EngineGoneError("the engine closed this channel: it stopped, or was killed")
+            raise EngineGoneError(
+                f"the {self._other} closed this channel: it stopped, or was killed"
+            )
 
     def close(self) -> None:
-        """Unmaps the rings; the engine then ends the flows. A second call does nothing."""
+        """Unmaps the rings, of which the other side learns. A second call does nothing."""
         channel, self._channel = self._channel, None
         if channel is not None:
             lib.te_channel_close(channel)
@@ -150,3 +162,51 @@ class Channel:
         if self._channel is None:
             raise EngineGoneError("this channel was closed")
         return self._channel
+
+
+class PairMaker:
+    """The memory and the doorbell of a pair, until both applications have their ends.
+
+    Shape: `descriptors` for each end; `seal` once both have mapped; `close`.
+    Errors: ConfigError (ring_bytes), NoRoomError, NoEngineError when it is made.
+    """
+
+    def __init__(self, ring_bytes: int) -> None:
+        memory_fd = ffi.new("int *")
+        doorbell_fds = ffi.new("int[2]")
+        self._why = ffi.new("char[]", lib.TE_WHY_BYTES)
+        code = lib.te_pair_make(ring_bytes, memory_fd, doorbell_fds, self._why)
+        if code != 0:
+            raise error_of(code, ffi.string(self._why).decode())
+        self._memory_fd: int = memory_fd[0]
+        self._doorbell_fds: list[int] = list(doorbell_fds)
+
+    def __repr__(self) -> str:
+        return f"<PairMaker {'closed' if self._memory_fd < 0 else 'open'}>"
+
+    def descriptors(self, *, accepts: bool) -> tuple[int, int]:
+        """Memory and doorbell of one end, to be passed on. Owner: this maker."""
+        return self._memory_fd, self._doorbell_fds[accepts]
+
+    def passed(self, *, accepts: bool) -> None:
+        """Closes this process's copy of an end's doorbell, so that its owner's death is seen."""
+        if self._doorbell_fds[accepts] >= 0:
+            os.close(self._doorbell_fds[accepts])
+            self._doorbell_fds[accepts] = -1
+
+    def seal(self) -> None:
+        """Takes from everybody the power to change the memory's pages.
+
+        Errors: ChannelCorruptError, when one of the two has done so already.
+        """
+        code = lib.te_pair_seal(self._memory_fd, self._why)
+        if code != 0:
+            raise error_of(code, ffi.string(self._why).decode())
+
+    def close(self) -> None:
+        """Closes what this process has of it. A second call does nothing."""
+        for accepts in (False, True):
+            self.passed(accepts=accepts)
+        if self._memory_fd >= 0:
+            os.close(self._memory_fd)
+            self._memory_fd = -1

@@ -1,5 +1,7 @@
 """The engine fetches each byte of a tenant's memory at most once: seen in the machine code.
 
+So does each end of a pair with what the other end may change.
+
 csrc/shm/fetches/ takes the memory away while the engine works, steps over every instruction that
 faults, and counts the bytes that it loads. A field that is checked in one load and used in another
 is what a tenant would change in between.
@@ -23,6 +25,7 @@ TIMEOUT_S = 120.0
 FLAGS = ("-std=c11", "-O2", "-Wall", "-Werror", "-D_GNU_SOURCE=", f"-I{CSRC}", f"-I{TRACER}")
 NO_BUILTINS = ("-fno-builtin", "-fno-tree-loop-distribute-patterns")
 OPERATIONS_MIN = 900
+PAIR_OPERATIONS_MIN = 900
 QUARANTINED_MIN = 50
 TWICE = (
     Mutation(
@@ -52,10 +55,22 @@ TWICE = (
         "        return;\n    }\n    if (!transfer->has_header) {",
     ),
 )
+TWICE_IN_PAIRS = (
+    *TWICE[:2],
+    Mutation(
+        "payload_sized_in_the_ring",
+        "shm/attachment.c",
+        "memcpy(payload + filled, ring_cursor(&end->in) + sizeof *record, record->size_bytes);",
+        "memcpy(payload + filled, ring_cursor(&end->in) + sizeof *record,\n"
+        "               ((struct te_record *)(void *)ring_cursor(&end->in))->size_bytes);",
+    ),
+)
 
 
-def trace(folder: Path, mutation: Mutation | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs the tracer over the engine, one of whose files may have a mistake."""
+def trace(
+    folder: Path, mutation: Mutation | None = None, tracer: str = "fetches"
+) -> subprocess.CompletedProcess[str]:
+    """Runs a tracer over the core, one of whose files may have a mistake."""
     if platform.machine() != "x86_64":
         pytest.skip("decodes the instructions of x86-64 only")
     if not has_library("capstone"):
@@ -69,8 +84,8 @@ def trace(folder: Path, mutation: Mutation | None = None) -> subprocess.Complete
         source.write_text(text.replace(mutation.right, mutation.wrong), encoding="utf-8")
         objects = [str(source.with_suffix(".o"))]
         compile_c(["-c", str(source), "-o", *objects])
-    program = folder / "fetches"
-    source = TRACER / "fetches.c"
+    program = folder / tracer
+    source = TRACER / f"{tracer}.c"
     libraries = [str(library), "-lcapstone", "-lsodium"]
     compile_c([*NO_BUILTINS, str(source), *objects, *libraries, "-o", str(program)])
     return run_program([str(program)], TIMEOUT_S)
@@ -81,17 +96,28 @@ def compile_c(arguments: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_no_byte_is_fetched_twice(tmp_path: Path) -> None:
-    done = trace(tmp_path)
+@pytest.mark.parametrize(
+    ("tracer", "operations_min"),
+    [("fetches", OPERATIONS_MIN), ("pair", PAIR_OPERATIONS_MIN)],
+)
+def test_no_byte_is_fetched_twice(tmp_path: Path, tracer: str, operations_min: int) -> None:
+    done = trace(tmp_path, tracer=tracer)
     assert done.returncode == 0, done.stdout
     counts = re.match(r"(\d+) operations, \d+ loads of \d+ bytes, (\d+) quarantined", done.stdout)
     assert counts is not None
-    assert int(counts[1]) >= OPERATIONS_MIN
+    assert int(counts[1]) >= operations_min
     assert int(counts[2]) >= QUARANTINED_MIN
 
 
 @pytest.mark.parametrize("mutation", TWICE, ids=[each.name for each in TWICE])
 def test_a_second_fetch_is_seen(tmp_path: Path, mutation: Mutation) -> None:
     done = trace(tmp_path, mutation)
+    assert done.returncode == 1, done.stdout
+    assert "is loaded twice" in done.stdout
+
+
+@pytest.mark.parametrize("mutation", TWICE_IN_PAIRS, ids=[each.name for each in TWICE_IN_PAIRS])
+def test_a_second_fetch_by_an_end_of_a_pair_is_seen(tmp_path: Path, mutation: Mutation) -> None:
+    done = trace(tmp_path, mutation, "pair")
     assert done.returncode == 1, done.stdout
     assert "is loaded twice" in done.stdout

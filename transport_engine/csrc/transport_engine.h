@@ -166,6 +166,22 @@ int te_channel_arm(struct te_channel *channel, int wake);
 int te_channel_awake(struct te_channel *channel);
 int te_channel_fd(const struct te_channel *channel);
 
+/* ---- pairs: a channel between two applications ---- */
+
+/* Makes the memory (two rings of `ring_bytes` each) and both ends of the doorbell. Give each
+ * application a copy of the memory and one end of the doorbell, and close all of them here.
+ * Errors: TE_E_INVALID (ring_bytes), TE_E_NO_MEMORY, TE_E_SYSTEM; `why` says what to do. */
+int te_pair_make(uint64_t ring_bytes, int *memory_fd, int *doorbell_fds, char *why);
+/* To be called when both have mapped their end, before either uses it.
+ * Errors: TE_E_CORRUPT (one of them took pages away, or kept the seal off), TE_E_SYSTEM. */
+int te_pair_seal(int memory_fd, char *why);
+/* Maps one end; then it is as a channel, but carries only kinds up to TE_APP_KIND_LAST. `accepts`
+ * is 0 for the side that asked for the pair, and 1 for the other.
+ * Owner, Errors: as te_channel_open. What TE_E_CLOSED and TE_E_CORRUPT say of the engine, they say
+ * of the other application here. It may have sent before it went: receive once more. */
+int te_pair_open(int memory_fd, int doorbell_fd, int accepts, struct te_channel **channel,
+                 char *why);
+
 /* ---- engine ---- */
 
 struct te_engine;

@@ -1,7 +1,8 @@
 /* The application's end of a channel: the te_channel_* functions of the public header.
  *
  * Checks what the engine wrote as the engine checks what it wrote: a broken engine gives
- * TE_E_CORRUPT, never a wild read. Does not know calls.
+ * TE_E_CORRUPT, never a wild read. So does the other application, where the channel is a pair.
+ * Does not know calls.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,18 +19,10 @@
 struct te_channel {
     struct end end;
     struct record_order out_order;
+    enum record_direction out_direction;
+    enum record_direction in_direction;
+    bool is_corrupt; /* for good, whatever the other side does to the memory afterwards */
 };
-
-/* What precedes the positions in struct channel_header. */
-struct geometry {
-    uint8_t magic[CHANNEL_MAGIC_BYTES];
-    uint32_t version;
-    uint32_t header_bytes;
-    uint64_t ring_bytes;
-};
-
-static_assert(offsetof(struct geometry, ring_bytes) == offsetof(struct channel_header, ring_bytes),
-              "geometry is the head of channel_header");
 
 static int refuse(char *why, const char *sentence) {
     snprintf(why, TE_WHY_BYTES, "this is not the memory of a channel: %s", sentence);
@@ -43,7 +36,7 @@ static int geometry_read(int memory_fd, uint64_t *ring_bytes, char *why) {
     if (seals < 0 || (seals & needed) != needed) {
         return refuse(why, "it is no memfd sealed against a change of size");
     }
-    struct geometry geometry;
+    struct channel_geometry geometry;
     struct stat status;
     if (fstat(memory_fd, &status) != 0
         || pread(memory_fd, &geometry, sizeof geometry, 0) != (ssize_t)sizeof geometry) {
@@ -63,14 +56,16 @@ static int geometry_read(int memory_fd, uint64_t *ring_bytes, char *why) {
     return TE_OK;
 }
 
-int te_channel_open(int memory_fd, int doorbell_fd, struct te_channel **channel, char *why) {
+/* Owner: takes over both descriptors, also when it fails. */
+static int end_open(int memory_fd, int doorbell_fd, enum mapping_side side,
+                    struct te_channel **channel, char *why) {
     uint64_t ring_bytes = 0;
     struct mapping mapping;
     struct te_channel *made = NULL;
 
     int error = geometry_read(memory_fd, &ring_bytes, why);
     if (error == TE_OK) {
-        error = mapping_open(&mapping, memory_fd, ring_bytes, MAPPING_APPLICATION, why);
+        error = mapping_open(&mapping, memory_fd, ring_bytes, side, why);
     }
     if (error == TE_OK) {
         made = calloc(1, sizeof *made);
@@ -85,9 +80,29 @@ int te_channel_open(int memory_fd, int doorbell_fd, struct te_channel **channel,
         close(doorbell_fd);
         return error;
     }
-    end_init(&made->end, MAPPING_APPLICATION, mapping, doorbell_fd);
+    end_init(&made->end, side, mapping, doorbell_fd);
     *channel = made;
     return TE_OK;
+}
+
+int te_channel_open(int memory_fd, int doorbell_fd, struct te_channel **channel, char *why) {
+    const int error = end_open(memory_fd, doorbell_fd, MAPPING_APPLICATION, channel, why);
+    if (error == TE_OK) {
+        (*channel)->out_direction = RECORD_TO_ENGINE;
+        (*channel)->in_direction = RECORD_TO_APPLICATION;
+    }
+    return error;
+}
+
+int te_pair_open(int memory_fd, int doorbell_fd, int accepts, struct te_channel **channel,
+                 char *why) {
+    const enum mapping_side side = accepts != 0 ? MAPPING_ENGINE : MAPPING_APPLICATION;
+    const int error = end_open(memory_fd, doorbell_fd, side, channel, why);
+    if (error == TE_OK) {
+        (*channel)->out_direction = RECORD_BETWEEN_APPLICATIONS;
+        (*channel)->in_direction = RECORD_BETWEEN_APPLICATIONS;
+    }
+    return error;
 }
 
 void te_channel_close(struct te_channel *channel) {
@@ -107,12 +122,13 @@ static int64_t send_one(struct te_channel *channel, const uint8_t *records, uint
     }
     memcpy(&record, records, sizeof record);
     const uint64_t stride = record_stride_bytes(record.size_bytes);
-    if (!record_valid(&record, RECORD_TO_ENGINE) || !record_follows(&channel->out_order, &record)
-        || stride > bytes) {
+    if (!record_valid(&record, channel->out_direction)
+        || !record_follows(&channel->out_order, &record) || stride > bytes) {
         return TE_E_INVALID;
     }
     const int64_t room = ring_available(out, stride);
     if (room < (int64_t)stride) {
+        channel->is_corrupt = room < 0;
         return room < 0 ? room : 0;
     }
     memcpy(ring_cursor(out), records, stride);
@@ -125,6 +141,9 @@ int64_t te_channel_send(struct te_channel *channel, const uint8_t *records, uint
     uint64_t taken = 0;
     int64_t one = 0;
 
+    if (channel->is_corrupt) {
+        return TE_E_CORRUPT;
+    }
     while (taken < bytes && (one = send_one(channel, records + taken, bytes - taken)) > 0) {
         taken += (uint64_t)one;
     }
@@ -143,9 +162,12 @@ int te_channel_receive(struct te_channel *channel, struct te_record *heads, int 
     if (heads_max < 1 || payload_max < TE_RECORD_PAYLOAD_MAX) {
         return TE_E_INVALID;
     }
+    if (channel->is_corrupt) {
+        return TE_E_CORRUPT;
+    }
     while (count < heads_max) {
         struct te_record *record = &heads[count];
-        found = record_next(&end->in, &end->in_order, RECORD_TO_APPLICATION, record);
+        found = record_next(&end->in, &end->in_order, channel->in_direction, record);
         if (found <= 0 || record->size_bytes > payload_max - filled) {
             break;
         }
@@ -156,6 +178,7 @@ int te_channel_receive(struct te_channel *channel, struct te_record *heads, int 
         count++;
     }
     ring_publish(&end->in);
+    channel->is_corrupt = found < 0;
     return count == 0 && found < 0 ? found : count;
 }
 

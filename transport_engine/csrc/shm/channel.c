@@ -6,14 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "shm/end.h"
-
-enum { STAT_BLOCK_BYTES = 512 }; /* the unit of st_blocks */
+#include "shm/memory.h"
 
 struct channel {
     struct end end;
@@ -31,31 +28,6 @@ static int blame(struct channel *channel, enum te_violation violation, int error
         channel->violation = (uint8_t)violation;
     }
     return error;
-}
-
-/* The pages are taken here, so that no later write of the engine can fail for want of memory. */
-static int memory_make(uint64_t ring_bytes, int *memory_fd, char *why) {
-    const uint64_t bytes = mapping_total_bytes(ring_bytes);
-    const int fd = memfd_create("te-channel", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0 || ftruncate(fd, (off_t)bytes) != 0 || fallocate(fd, 0, 0, (off_t)bytes) != 0
-        || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0) {
-        const int reason = errno;
-        snprintf(why, TE_WHY_BYTES, "cannot make %llu bytes of shared memory: %s",
-                 (unsigned long long)bytes, strerror(reason));
-        if (fd >= 0) {
-            close(fd);
-        }
-        return reason == ENOSPC || reason == ENOMEM ? TE_E_NO_MEMORY : TE_E_SYSTEM;
-    }
-    *memory_fd = fd;
-    return TE_OK;
-}
-
-static void header_write(struct channel_header *header, uint64_t ring_bytes) {
-    memcpy(header->magic, CHANNEL_MAGIC, CHANNEL_MAGIC_BYTES);
-    header->version = CHANNEL_VERSION;
-    header->header_bytes = CHANNEL_HEADER_BYTES;
-    header->ring_bytes = ring_bytes;
 }
 
 /* Makes both ends of the doorbell and the application's copy of the memory's descriptor. */
@@ -80,11 +52,6 @@ static int channel_connect(struct channel *channel, struct mapping mapping, int 
 
 int channel_create(uint64_t ring_bytes, struct channel **channel, int *memory_fd, int *doorbell_fd,
                    char *why) {
-    if (!mapping_ring_bytes_valid(ring_bytes)) {
-        snprintf(why, TE_WHY_BYTES, "a ring takes a power of two from %d to %d bytes, not %llu",
-                 TE_RING_BYTES_MIN, TE_RING_BYTES_MAX, (unsigned long long)ring_bytes);
-        return TE_E_INVALID;
-    }
     struct channel *made = calloc(1, sizeof *made);
     if (made == NULL) {
         snprintf(why, TE_WHY_BYTES, "no memory for a channel");
@@ -97,7 +64,6 @@ int channel_create(uint64_t ring_bytes, struct channel **channel, int *memory_fd
         error = mapping_open(&mapping, made->memory_fd, ring_bytes, MAPPING_ENGINE, why);
     }
     if (error == TE_OK) {
-        header_write(mapping.header, ring_bytes);
         error = channel_connect(made, mapping, memory_fd, doorbell_fd, why);
     }
     if (error != TE_OK) {
@@ -127,23 +93,11 @@ int channel_seal(struct channel *channel) {
     if (channel->memory_fd < 0) {
         return TE_OK;
     }
-    const int fd = channel->memory_fd;
-    /* An application can add the last seal itself, and so keep ours off. */
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) != 0) {
-        const int seals = fcntl(fd, F_GET_SEALS);
-        if (seals < 0 || (seals & F_SEAL_FUTURE_WRITE) == 0) {
-            return seals >= 0 && errno == EPERM ? TE_E_CORRUPT : TE_E_SYSTEM;
-        }
+    const int error = memory_seal(channel->memory_fd);
+    if (error != TE_OK) {
+        return error;
     }
-    struct stat status;
-    if (fstat(fd, &status) != 0) {
-        return TE_E_SYSTEM;
-    }
-    const uint64_t bytes = mapping_total_bytes(channel->end.mapping.ring_bytes);
-    if ((uint64_t)status.st_blocks * STAT_BLOCK_BYTES < bytes) {
-        return TE_E_CORRUPT; /* pages were removed before the seal */
-    }
-    close(fd);
+    close(channel->memory_fd);
     channel->memory_fd = -1;
     return TE_OK;
 }

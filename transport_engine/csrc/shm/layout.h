@@ -1,7 +1,7 @@
 /* What lies where in a channel's memory: a header, then the bytes of the TX and of the RX ring.
  *
  * Both ends include this; nothing else does. TX carries records to the engine, RX to the
- * application. Source: docs/channel.md §1.
+ * application. In a pair, whoever accepted has the engine's part. Source: docs/channel.md §1, §7.
  */
 #ifndef SHM_LAYOUT_H
 #define SHM_LAYOUT_H
@@ -22,12 +22,20 @@ enum channel_layout {
 
 #define CHANNEL_MAGIC "te-chan" /* with its zero: CHANNEL_MAGIC_BYTES */
 
+/* What stands at the beginning: written once, before anybody else has the memory. */
+struct channel_geometry {
+    uint8_t magic[CHANNEL_MAGIC_BYTES];
+    uint32_t version;
+    uint32_t header_bytes;
+    uint64_t ring_bytes; /* of each ring */
+};
+
 /* Written once by the engine, and the positions afterwards each by the side that is named. */
 struct channel_header {
     uint8_t magic[CHANNEL_MAGIC_BYTES];
     uint32_t version;
     uint32_t header_bytes;
-    uint64_t ring_bytes; /* of each ring */
+    uint64_t ring_bytes;
 
     _Alignas(CHANNEL_LINE_BYTES) _Atomic uint64_t tx_tail; /* application: bytes written to TX */
     _Alignas(CHANNEL_LINE_BYTES) _Atomic uint64_t tx_head; /* engine: bytes taken from TX */
@@ -43,6 +51,9 @@ static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
 static_assert(sizeof(struct channel_header) == 7 * CHANNEL_LINE_BYTES, "docs/channel.md §1");
 static_assert(offsetof(struct channel_header, engine_armed) == 6 * CHANNEL_LINE_BYTES,
               "docs/channel.md §1");
+static_assert(offsetof(struct channel_geometry, ring_bytes)
+                  == offsetof(struct channel_header, ring_bytes),
+              "the geometry is the head of the header");
 static_assert(sizeof(struct te_record) == 48, "docs/channel.md §2");
 
 #endif

@@ -17,8 +17,8 @@ static bool kind_valid(const struct te_record *record, enum record_direction dir
     if (kind >= TE_REQUEST && kind <= TE_APP_KIND_LAST) {
         return true;
     }
-    if (direction == RECORD_TO_ENGINE) {
-        return kind == TE_FLOW_CLOSE && record->total_bytes == 0;
+    if (direction != RECORD_TO_APPLICATION) {
+        return direction == RECORD_TO_ENGINE && kind == TE_FLOW_CLOSE && record->total_bytes == 0;
     }
     switch (kind) {
     case TE_FLOW_OPENED:

@@ -12,7 +12,8 @@
 #include "shm/ring.h"
 #include "transport_engine.h"
 
-enum record_direction { RECORD_TO_ENGINE, RECORD_TO_APPLICATION };
+/* The last is that of both rings of a pair. */
+enum record_direction { RECORD_TO_ENGINE, RECORD_TO_APPLICATION, RECORD_BETWEEN_APPLICATIONS };
 
 /* The message of which the ring has had some records, but not the last one. */
 struct record_order {
