@@ -37,10 +37,29 @@ static void table_equals_instruction(void **state) {
     }
 }
 
+/* Every length at which the three streams begin, grow, or take another round. */
+static void streams_equal_the_table(void **state) {
+    (void)state;
+    static uint8_t bytes[26000];
+    struct prng prng;
+    prng_init(&prng, 2);
+    crc32c_select();
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)prng_next(&prng);
+    }
+    for (size_t size_bytes = 0; size_bytes < 2000; size_bytes++) {
+        assert_int_equal(crc32c(bytes, size_bytes), crc32c_table(bytes, size_bytes));
+    }
+    for (size_t size_bytes = 9000; size_bytes <= sizeof bytes; size_bytes += 61) {
+        assert_int_equal(crc32c(bytes, size_bytes), crc32c_table(bytes, size_bytes));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matches_published_vectors),
         cmocka_unit_test(table_equals_instruction),
+        cmocka_unit_test(streams_equal_the_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
