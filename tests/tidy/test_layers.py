@@ -20,6 +20,7 @@ LAYERS = {
     "shm": {"base"},
     "netif": {"base", "ip"},
     "engine": {"base", "flow", "ip", "shm", "netif"},
+    "msggen": set[str](),
     "process": set[str](),
     "sim": {"base", "flow"},
 }
