@@ -80,7 +80,10 @@ COVERED = CBuild(
 RELEASE = CBuild(
     "release",
     "none",
-    options=("-Dunit_tests=enabled", "-Ddpdk=disabled", "-Doptimization=2", "-Ddebug=false"),
+    options=(
+        *("-Dunit_tests=enabled", "-Ddpdk=disabled", "-Db_lto=true"),
+        *("-Doptimization=3", "-Ddebug=false"),
+    ),
 )
 # As it ships, but that copies of unknown length stay calls of memcpy.
 PLAIN = CBuild(
