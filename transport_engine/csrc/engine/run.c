@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +35,8 @@ enum run_constant {
     NAP_MIN_NS = 50000, /* between looks at a netif that wakes nobody ... */
     NAP_MAX_NS = 1000000,
     NAP_GROWTH_SHIFT = 5, /* ... growing to a 32nd of the time without traffic */
-    TIMER_SLACK_NS = 1000
+    TIMER_SLACK_NS = 1000,
+    POLLS_BEFORE_YIELD = 8 /* that find nothing, while the engine spins */
 };
 
 /* What an epoll event stands for; other values are tenants. */
@@ -371,10 +373,13 @@ static void sleep_until_bell(struct te_engine *engine) {
 
 int te_engine_run(struct te_engine *engine) {
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
-    while (!flag_get(&engine->stop)) {
-        if (te_engine_poll(engine) == 0 &&
-            engine->engine.now_ns - engine->active_ns >= engine->spin_ns) {
+    for (uint32_t idle_count = 0; !flag_get(&engine->stop); idle_count++) {
+        if (te_engine_poll(engine) > 0) {
+            idle_count = 0;
+        } else if (engine->engine.now_ns - engine->active_ns >= engine->spin_ns) {
             sleep_until_bell(engine);
+        } else if (idle_count >= POLLS_BEFORE_YIELD) {
+            sched_yield(); /* whoever brings work may need this processor */
         }
     }
     flag_clear(&engine->stop);
