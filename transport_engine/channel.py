@@ -88,6 +88,11 @@ class Channel:
         """Whether `close` was called."""
         return self._channel is None
 
+    @property
+    def handle(self) -> Any:
+        """The `struct te_channel *`, for what drives channels in C."""
+        return self._open()
+
     def fileno(self) -> int:
         """Becomes readable when the engine rings, and when it is gone."""
         fd: int = lib.te_channel_fd(self._open())

@@ -75,6 +75,11 @@ class Engine:
     ) -> None:
         self.close()
 
+    @property
+    def handle(self) -> Any:
+        """The `struct te_engine *`, for what drives engines in C."""
+        return self._open()
+
     # -- driving it --
 
     def poll(self) -> int:

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import uvloop
 
-from machnet_rpc.cli import call, doctor, engine, ls, ping, serve, sim
+from machnet_rpc.cli import call, doctor, engine, ls, msggen, ping, serve, sim
 from machnet_rpc.cli.arguments import UsageError
 from machnet_rpc.errors import AddressError, ContractError, RpcError
 from transport_engine.errors import ConfigError, TransportError
 
-COMMANDS: Final = (serve, call, ls, ping, engine, doctor, sim)
+COMMANDS: Final = (serve, call, ls, ping, msggen, engine, doctor, sim)
 DESCRIPTION: Final = "Typed remote calls between Python programs, past the kernel."
 EPILOG: Final = """\
 try it:

@@ -1,0 +1,289 @@
+"""`mrpc msggen`: what an engine carries between two applications in C, without Python or RPC."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import asdict, dataclass
+from ipaddress import ip_address
+from typing import Final
+
+from machnet_rpc._transports.address import resolved
+from machnet_rpc.cli.arguments import Commands, UsageError, add_command, seconds
+from machnet_rpc.cli.two_hosts import WIRES, child, mrpc, two_hosts
+from transport_engine.attach import SidecarAttachment, attach
+from transport_engine.channel import Channel
+from transport_engine.config import EngineConfig
+from transport_engine.endpoint import Endpoint
+from transport_engine.engine import Engine
+from transport_engine.errors import EngineGoneError, TransportError
+from transport_engine.msggen import (
+    BYTES_MAX,
+    BYTES_MIN,
+    WINDOW_MAX,
+    Drive,
+    Generator,
+    opened_flow,
+)
+
+PORT: Final = 31582
+TOKEN: Final = 1
+LOOK_SECONDS: Final = 0.005
+CLEAR_LINE: Final = "\r\x1b[K"
+SLICE_SECONDS: Final = 0.25  # between looks at progress, and for Ctrl-C
+WARM_UP: Final = 0.2  # of the time that is measured
+SILENCE_SECONDS: Final = 5.0
+CONNECT_SECONDS: Final = 10.0
+RINGS: Final = (1 << 20, 16 << 20)
+EPILOG: Final = """\
+alone: one engine that sends to itself in memory; it and both applications share one thread
+  mrpc msggen
+two engines and two applications, four processes on this machine, joined as --netif says
+  mrpc msggen --netif memif
+on two hosts, each with a running `mrpc engine`
+  mrpc msggen --serve 31582           here
+  mrpc msggen 10.0.0.7:31582          there
+
+A message goes there and comes back; its length and its marks at both ends are looked at.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one window reached. Latencies are round trips."""
+
+    window: int
+    rpcs: int
+    rpcs_per_second: float
+    p50_us: float
+    p99_us: float
+    p999_us: float
+
+
+def add(commands: Commands) -> None:
+    """Declares the command."""
+    parser = add_command(commands, "msggen", run, "measure an engine with applications in C")
+    parser.epilog = EPILOG
+    parser.add_argument("address", metavar="ADDR", nargs="?", help="host:port of a server")
+    parser.add_argument("--serve", type=int, metavar="PORT", help="answer clients, until Ctrl-C")
+    parser.add_argument("--netif", choices=["loopback", *WIRES], help="without another host")
+    parser.add_argument("--engine", metavar="SOCKET", help="attach to the sidecar behind it")
+    parser.add_argument(
+        "--size", type=int, default=1024, metavar="BYTES", help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--windows",
+        default="1,8,32",
+        metavar="N,N",
+        help="messages under way, one run for each (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seconds", type=seconds, default=2.0, help="for each window (default: %(default)s)"
+    )
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; returns its exit status."""
+    windows = _windows(arguments)
+    if arguments.serve is not None:
+        return await _serve(arguments)
+    if arguments.address is not None:
+        async with _attached(arguments.engine, arguments.size, max(windows)) as attachment:
+            return await _client(arguments, attachment, arguments.address, windows)
+    if arguments.netif in {None, "loopback"}:
+        return await _loopback(arguments, windows)
+    with two_hosts(arguments.netif) as (hosts, wire):
+        serve = ["msggen", "--json", "--serve", str(PORT), "--engine", str(hosts.server)]
+        log = hosts.server.with_name("application.log")
+        with child("the server", mrpc(*serve), log):
+            async with _attached(str(hosts.client), arguments.size, max(windows)) as attachment:
+                address = f"{hosts.address}:{PORT}"
+                return await _client(arguments, attachment, address, windows, wire.title)
+
+
+def _windows(arguments: argparse.Namespace) -> list[int]:
+    """Checks all arguments; returns the windows."""
+    chosen = [arguments.address, arguments.serve, arguments.netif]
+    if sum(one is not None for one in chosen) > 1:
+        raise UsageError("ADDR, --serve and --netif exclude each other")
+    if arguments.engine is not None and arguments.address is None and arguments.serve is None:
+        raise UsageError("--engine is for ADDR and --serve; else msggen runs its own engines")
+    if not BYTES_MIN <= arguments.size <= BYTES_MAX:
+        raise UsageError(f"--size {arguments.size}: allowed is {BYTES_MIN} to {BYTES_MAX}")
+    if arguments.serve is not None and not 1 <= arguments.serve < 1 << 16:
+        raise UsageError(f"--serve {arguments.serve}: a port is 1 to 65535")
+    try:
+        windows = [int(word) for word in arguments.windows.split(",")]
+    except ValueError:
+        windows = []
+    if not windows or not all(1 <= window <= WINDOW_MAX for window in windows):
+        raise UsageError(
+            f"--windows {arguments.windows}: numbers from 1 to {WINDOW_MAX} with commas between"
+        )
+    return windows
+
+
+def _ring_bytes(size: int, window: int) -> int:
+    """A ring that holds the window twice, within what any sidecar gives."""
+    wanted = 2 * window * (size + 64)
+    return next((ring for ring in _powers(*RINGS) if ring >= wanted), RINGS[1])
+
+
+def _powers(low: int, high: int) -> Iterator[int]:
+    while low <= high:
+        yield low
+        low *= 2
+
+
+@contextlib.asynccontextmanager
+async def _attached(
+    socket: str | None, size: int, window: int
+) -> AsyncGenerator[SidecarAttachment]:
+    attachment = await attach(socket, _ring_bytes(size, window))
+    try:
+        yield attachment
+    finally:
+        await attachment.close()
+
+
+# ---- the two roles, and both in one ----
+
+
+async def _serve(arguments: argparse.Namespace) -> int:
+    """Answers until it is told to stop, or the engine is gone."""
+    async with _attached(arguments.engine, BYTES_MAX, WINDOW_MAX) as attachment:
+        await attachment.listen(arguments.serve)
+        address = str(Endpoint(attachment.local.address, arguments.serve))
+        said = json.dumps({"ready": address}) if arguments.json else f"answering at {address}"
+        print(said, flush=True)
+        with Generator(attachment.channel) as server:
+            drive = Drive([server])
+            while True:
+                drive.run(SLICE_SECONDS)
+                await asyncio.sleep(0)
+
+
+async def _client(
+    arguments: argparse.Namespace,
+    attachment: SidecarAttachment,
+    address: str,
+    windows: list[int],
+    title: str = "",
+) -> int:
+    host, port = await resolved(address)
+    await attachment.connect(Endpoint(ip_address(host), port), TOKEN)
+    flow = await _flow(attachment.channel, address)
+    rows: list[Row] = []
+    for window in windows:
+        size = arguments.size
+        with Generator(attachment.channel, flow=flow, size_bytes=size, window=window) as client:
+            rows.append(await _measured(arguments.seconds, window, client, Drive([client])))
+    _print(arguments, title or f"{address} by {attachment.driver}", rows)
+    return 0
+
+
+async def _flow(channel: Channel, address: str) -> int:
+    """Waits for the flow that was asked for."""
+    for _ in range(round(CONNECT_SECONDS / LOOK_SECONDS)):
+        flow = opened_flow(channel, TOKEN)
+        if flow is not None:
+            return flow
+        await asyncio.sleep(LOOK_SECONDS)
+    raise EngineGoneError(f"{address} does not answer: does `mrpc msggen --serve` run there?")
+
+
+async def _loopback(arguments: argparse.Namespace, windows: list[int]) -> int:
+    """Engine and both applications in this thread."""
+    size, rows = arguments.size, list[Row]()
+    with Engine(EngineConfig(driver="loopback")) as engine:
+        ring_bytes = _ring_bytes(size, max(windows))
+        ends = [engine.attach(ring_bytes) for _ in range(2)]
+        (client_index, client_channel), (server_index, server_channel) = ends
+        with client_channel, server_channel, Generator(server_channel) as server:
+            remote = Endpoint(engine.local.address, engine.listen(server_index, PORT))
+            engine.connect(client_index, remote, TOKEN)
+            flow = None
+            while flow is None:
+                Drive([server], [engine]).run(LOOK_SECONDS)
+                flow = opened_flow(client_channel, TOKEN)
+            for window in windows:
+                with Generator(client_channel, flow=flow, size_bytes=size, window=window) as client:
+                    drive = Drive([client, server], [engine])
+                    rows.append(await _measured(arguments.seconds, window, client, drive))
+    _print(arguments, "one engine in memory, everything in one thread", rows)
+    return 0
+
+
+# ---- measuring ----
+
+
+async def _measured(duration: float, window: int, client: Generator, drive: Drive) -> Row:
+    """One row: a warm-up that does not count, the run, and an end in which all is answered."""
+    progress = _Progress(f"window {window}")
+    await _drive_for(duration * WARM_UP, client, drive, progress)
+    client.forget()
+    await _drive_for(duration, client, drive, progress)
+    counts = client.counts()
+    progress.clear()
+    row = Row(
+        window=window,
+        rpcs=counts.replies,
+        rpcs_per_second=round(counts.replies * 1e9 / counts.elapsed_ns, 1),
+        p50_us=client.latency_ns(50) / 1e3,
+        p99_us=client.latency_ns(99) / 1e3,
+        p999_us=client.latency_ns(99.9) / 1e3,
+    )
+    if not drive.settle(SILENCE_SECONDS):
+        raise NoAnswerError(f"some messages were not answered in {SILENCE_SECONDS:g} s")
+    return row
+
+
+async def _drive_for(
+    duration: float, client: Generator, drive: Drive, progress: "_Progress"
+) -> None:
+    began = heard = time.monotonic()
+    replies = client.counts().replies
+    while (left := began + duration - time.monotonic()) > 0:
+        drive.run(min(left, SLICE_SECONDS))
+        counts = client.counts()
+        if counts.replies != replies:
+            replies, heard = counts.replies, time.monotonic()
+        if time.monotonic() - heard > SILENCE_SECONDS:
+            raise NoAnswerError(f"the server has not answered for {SILENCE_SECONDS:g} s")
+        progress.show(f"{replies:,} messages there and back")
+        await asyncio.sleep(0)  # so that Ctrl-C is heard
+
+
+class NoAnswerError(TransportError):
+    """A server stopped answering."""
+
+
+class _Progress:
+    """A line on a terminal's stderr, gone in the end."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._is_shown = sys.stderr.isatty()
+
+    def show(self, text: str) -> None:
+        if self._is_shown:
+            print(f"{CLEAR_LINE}{self._title}: {text}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        if self._is_shown:
+            print(CLEAR_LINE, end="", file=sys.stderr, flush=True)
+
+
+def _print(arguments: argparse.Namespace, title: str, rows: list[Row]) -> None:
+    if arguments.json:
+        facts = {"title": title, "size_bytes": arguments.size, "rows": [asdict(r) for r in rows]}
+        print(json.dumps(facts))
+        return
+    print(f"{arguments.size} bytes there and back; {title}")
+    print(f"{'window':>8}{'RPC/s':>14}{'p50 µs':>10}{'p99 µs':>10}{'p99.9 µs':>10}")
+    for row in rows:
+        latencies = f"{row.p50_us:>10.1f}{row.p99_us:>10.1f}{row.p999_us:>10.1f}"
+        print(f"{row.window:>8}{row.rpcs_per_second:>14,.0f}{latencies}")
