@@ -282,7 +282,10 @@ static bool is_served(const struct engine *engine, uint32_t tenant) {
 
 static int serve(struct engine *engine, uint32_t tenant) {
     int moved = 0;
-    if (is_served(engine, tenant)) {
+    if (!is_served(engine, tenant)) {
+        return 0;
+    }
+    if (engine->tenants[tenant].inbox_first != NO_ITEM) {
         moved += delivery_poll(engine, tenant);
     }
     if (is_served(engine, tenant)) {

@@ -36,7 +36,7 @@ enum run_constant {
     NAP_MAX_NS = 1000000,
     NAP_GROWTH_SHIFT = 5, /* ... growing to a 32nd of the time without traffic */
     TIMER_SLACK_NS = 1000,
-    POLLS_BEFORE_YIELD = 8 /* that find nothing, while the engine spins */
+    POLLS_BEFORE_YIELD = 2 /* that find nothing, while the engine spins */
 };
 
 /* What an epoll event stands for; other values are tenants. */

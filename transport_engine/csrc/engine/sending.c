@@ -108,13 +108,18 @@ static void pay(const struct engine *engine, struct share *share, const struct t
 int sending_poll(struct engine *engine, uint32_t index) {
     struct tenant *tenant = &engine->tenants[index];
     struct share *share = &engine->shares[tenant->share];
+    struct te_record record;
+    const uint8_t *payload;
     int count = 0;
-    share_bill(engine, tenant->share);
     while (count < TENANT_RECORDS_MAX && share->sending.items > 0 && share->sending.bytes > 0) {
-        struct te_record record;
-        const uint8_t *payload;
         int found = channel_peek(tenant->channel, &record, &payload);
-        if (found == 0 || (found > 0 && !share_may_send(engine, share))) {
+        if (found == 0) {
+            break;
+        }
+        if (count == 0) {
+            share_bill(engine, tenant->share);
+        }
+        if (found > 0 && !share_may_send(engine, share)) {
             break; /* a record that was peeked at does not keep the engine awake */
         }
         enum take taken = found < 0 ? TAKE_CORRUPT : take(engine, tenant, &record, payload);

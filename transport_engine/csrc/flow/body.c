@@ -10,10 +10,15 @@ static bool is_single(const struct body *body) {
 bool body_init(struct body *body, struct pool *blocks, uint32_t total_bytes) {
     te_check(total_bytes <= BODY_BYTES_MAX);
     body->total_bytes = total_bytes;
-    body->reserved_blocks = body_blocks(total_bytes);
+    body->reserved_blocks = 0;
     for (int i = 0; i < BODY_INDEXES; i++) {
         body->roots[i] = NO_ITEM;
     }
+    if (is_single(body)) {
+        body->roots[0] = pool_take(blocks);
+        return body->roots[0] != NO_ITEM;
+    }
+    body->reserved_blocks = body_blocks(total_bytes);
     return pool_reserve(blocks, body->reserved_blocks);
 }
 
@@ -28,11 +33,8 @@ static void take_root(struct body *body, struct pool *blocks, uint32_t *root, bo
     }
 }
 
-/* Where block `number` of the body is noted. */
+/* Where block `number` of a body of several is noted. */
 static uint32_t *find_entry(struct body *body, struct pool *blocks, uint32_t number) {
-    if (is_single(body)) {
-        return &body->roots[0];
-    }
     uint32_t *root = &body->roots[number / BODY_INDEX_ENTRIES];
     take_root(body, blocks, root, true);
     return (uint32_t *)pool_at(blocks, *root) + number % BODY_INDEX_ENTRIES;
@@ -45,6 +47,10 @@ static uint32_t min_u32(uint32_t a, uint32_t b) {
 void body_write(struct body *body, struct pool *blocks, uint32_t offset_bytes,
                 const uint8_t *source, uint32_t size_bytes) {
     te_check(size_bytes <= body->total_bytes && offset_bytes <= body->total_bytes - size_bytes);
+    if (is_single(body)) {
+        memcpy((uint8_t *)pool_at(blocks, body->roots[0]) + offset_bytes, source, size_bytes);
+        return;
+    }
     while (size_bytes > 0) {
         uint32_t *entry = find_entry(body, blocks, offset_bytes / BLOCK_BYTES);
         take_root(body, blocks, entry, false);
@@ -59,17 +65,18 @@ void body_write(struct body *body, struct pool *blocks, uint32_t offset_bytes,
 
 static const uint8_t *block_of(const struct body *body, const struct pool *blocks,
                                uint32_t number) {
-    uint32_t block = body->roots[0];
-    if (!is_single(body)) {
-        const uint32_t *index = pool_at(blocks, body->roots[number / BODY_INDEX_ENTRIES]);
-        block = index[number % BODY_INDEX_ENTRIES];
-    }
-    return pool_at(blocks, block);
+    const uint32_t *index = pool_at(blocks, body->roots[number / BODY_INDEX_ENTRIES]);
+    return pool_at(blocks, index[number % BODY_INDEX_ENTRIES]);
 }
 
 void body_read(const struct body *body, const struct pool *blocks, uint32_t offset_bytes,
                uint8_t *target, uint32_t size_bytes) {
     te_check(size_bytes <= body->total_bytes && offset_bytes <= body->total_bytes - size_bytes);
+    if (is_single(body)) {
+        const uint8_t *block = pool_at(blocks, body->roots[0]);
+        memcpy(target, block + offset_bytes, size_bytes);
+        return;
+    }
     while (size_bytes > 0) {
         uint32_t start = offset_bytes % BLOCK_BYTES;
         uint32_t piece = min_u32(size_bytes, BLOCK_BYTES - start);
@@ -91,17 +98,19 @@ static void give_index(struct pool *blocks, uint32_t root) {
 }
 
 void body_fini(struct body *body, struct pool *blocks) {
+    if (is_single(body)) {
+        if (body->roots[0] != NO_ITEM) {
+            pool_give(blocks, body->roots[0]);
+            body->roots[0] = NO_ITEM;
+        }
+        return;
+    }
     pool_unreserve(blocks, body->reserved_blocks);
     body->reserved_blocks = 0;
     for (int i = 0; i < BODY_INDEXES; i++) {
-        if (body->roots[i] == NO_ITEM) {
-            continue;
-        }
-        if (is_single(body)) {
-            pool_give(blocks, body->roots[i]);
-        } else {
+        if (body->roots[i] != NO_ITEM) {
             give_index(blocks, body->roots[i]);
+            body->roots[i] = NO_ITEM;
         }
-        body->roots[i] = NO_ITEM;
     }
 }

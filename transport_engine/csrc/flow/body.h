@@ -1,8 +1,8 @@
 /* The bytes of one message under way, in blocks of a pool; written and read at any offset.
  *
  * Up to one block the message is that block; above, each index block names 1,024 blocks. All are
- * reserved when the message begins, so that it can always be finished, and taken when first written
- * to.
+ * reserved when the message begins, so that it can always be finished, and those of a longer one
+ * taken when first written to.
  * Does not know segments, acks or flows.
  */
 #ifndef FLOW_BODY_H

@@ -16,7 +16,7 @@ struct draft {
     uint8_t *out;
     size_t size_bytes; /* so far, header included */
     size_t limit_bytes; /* room for the trailer is kept */
-    struct sent_packet record;
+    struct sent_packet *record;
     bool asks_ack;
     bool has_repeat;
 };
@@ -71,8 +71,8 @@ static void add_ack(struct flow *flow, struct draft *draft, uint64_t now_ns) {
     ack.delay_ns = now_ns - flow->largest_received_ns;
     ack.marked_count = flow->marked_received;
     draft->size_bytes += frame_write_ack(draft->out + draft->size_bytes, &ack);
-    draft->record.flags |= SENT_ACK;
-    draft->record.acked_number = ack.ranges[0].last;
+    draft->record->flags |= SENT_ACK;
+    draft->record->acked_number = ack.ranges[0].last;
     flow->ack_count = 0;
     flow->ack_due_ns = UINT64_MAX;
 }
@@ -82,13 +82,13 @@ static void add_fragment(struct flow *flow, struct store *store, struct draft *d
     draft->has_repeat |= send_queue_is_repeat(store, fragment);
     draft->size_bytes +=
         send_queue_write(&flow->out, store, fragment, draft->out + draft->size_bytes);
-    draft->record.fragments[draft->record.fragment_count++] = *fragment;
+    draft->record->fragments[draft->record->fragment_count++] = *fragment;
     draft->asks_ack = true;
 }
 
 static void add_messages(struct flow *flow, struct store *store, struct draft *draft) {
     struct fragment fragment;
-    while (draft->record.fragment_count < FRAGMENTS_MAX &&
+    while (draft->record->fragment_count < FRAGMENTS_MAX &&
            send_queue_pick(&flow->out, store, &fragment) &&
            send_queue_size(&flow->out, store, &fragment) <= room(draft)) {
         add_fragment(flow, store, draft, &fragment);
@@ -136,13 +136,13 @@ static void add_control(struct flow *flow, struct draft *draft) {
         flow->in.units_limit = flow->in.units_released + flow->config->parameters.credit_units;
         draft->size_bytes +=
             frame_write_credit(draft->out + draft->size_bytes, flow->in.units_limit);
-        draft->record.flags |= SENT_CREDIT;
+        draft->record->flags |= SENT_CREDIT;
         draft->asks_ack = true;
         flow->credit_due = false;
     }
     if (flow->close_due && room(draft) >= CLOSE_BYTES) {
         draft->size_bytes += frame_write_close(draft->out + draft->size_bytes, flow->reason);
-        draft->record.flags |= SENT_CLOSE;
+        draft->record->flags |= SENT_CLOSE;
         draft->asks_ack = true;
         flow->close_due = false;
         flow->close_sent = true;
@@ -155,11 +155,10 @@ static void add_control(struct flow *flow, struct draft *draft) {
     }
 }
 
-/* Moves the draft into the ledger. */
+/* Enters the draft into the ledger. */
 static void record(struct flow *flow, struct store *store, const struct draft *draft,
                    uint32_t index, uint64_t now_ns) {
-    struct sent_packet *packet = pool_at(&store->sent, index);
-    *packet = draft->record;
+    struct sent_packet *packet = draft->record;
     packet->number = flow->ledger.next_number;
     packet->sent_ns = now_ns;
     packet->size_bytes = (uint32_t)draft->size_bytes + PACKET_TRAILER_BYTES;
@@ -177,9 +176,9 @@ static void fill(struct flow *flow, struct store *store, struct draft *draft, ui
     if (flow->probes_due > 0 && flow->probe_count > PROBES_PLAIN) {
         add_oldest(flow, store, draft);
     }
-    if (may_send && draft->record.fragment_count == 0) {
+    if (may_send && draft->record->fragment_count == 0) {
         add_messages(flow, store, draft);
-        if (flow->probes_due > 0 && draft->record.fragment_count == 0) {
+        if (flow->probes_due > 0 && draft->record->fragment_count == 0) {
             repeat_newest(flow, store, draft);
         }
     }
@@ -192,11 +191,14 @@ static void fill(struct flow *flow, struct store *store, struct draft *draft, ui
 /* An acknowledgement that is due goes first, so that bulk cannot starve it; one that still waits
  * for company rides along where it fits. */
 static void compose(struct flow *flow, struct store *store, struct draft *draft, uint64_t now_ns) {
-    bool is_due = now_ns >= flow->ack_due_ns;
-    if (is_due) {
+    struct sent_packet unrecorded; /* acknowledgements alone are not in the ledger */
+    uint32_t entry = flow->state == FLOW_CLOSED ? NO_ITEM : pool_take(&store->sent);
+    draft->record = entry == NO_ITEM ? &unrecorded : pool_at(&store->sent, entry);
+    draft->record->flags = 0;
+    draft->record->fragment_count = 0;
+    if (now_ns >= flow->ack_due_ns) {
         add_ack(flow, draft, now_ns);
     }
-    uint32_t entry = flow->state == FLOW_CLOSED ? NO_ITEM : pool_take(&store->sent);
     if (entry == NO_ITEM) {
         return;
     }

@@ -45,8 +45,15 @@ static bool piece_valid(const struct te_record *record) {
            && (first || record->size_bytes != 0);
 }
 
+/* The usual case, for which piece_valid says the same with more questions. */
+static bool single_valid(const struct te_record *record) {
+    return (record->flags & (TE_FIRST | TE_LAST)) == (TE_FIRST | TE_LAST)
+           && record->offset_bytes == 0 && record->size_bytes == record->total_bytes
+           && record->size_bytes <= TE_RECORD_PAYLOAD_MAX;
+}
+
 bool record_valid(const struct te_record *record, enum record_direction direction) {
-    return kind_valid(record, direction) && piece_valid(record)
+    return kind_valid(record, direction) && (single_valid(record) || piece_valid(record))
            && (record->flags & ~(unsigned)RECORD_FLAGS) == 0
            && record->priority <= RECORD_PRIORITY_LAST && record->zero == 0;
 }
@@ -70,7 +77,9 @@ bool record_follows(const struct record_order *order, const struct te_record *re
 
 void record_order_advance(struct record_order *order, const struct te_record *record) {
     order->open = (record->flags & TE_LAST) == 0;
-    order->last = *record;
+    if (order->open) {
+        order->last = *record;
+    }
 }
 
 int record_next(struct ring *ring, const struct record_order *order,
