@@ -37,7 +37,7 @@ SLICE_SECONDS: Final = 0.25  # between looks at progress, and for Ctrl-C
 WARM_UP: Final = 0.2  # of the time that is measured
 SILENCE_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 10.0
-RINGS: Final = (1 << 20, 16 << 20)
+RINGS: Final = (1 << 17, 16 << 20)
 EPILOG: Final = """\
 alone: one engine that sends to itself in memory; it and both applications share one thread
   mrpc msggen
@@ -89,7 +89,7 @@ async def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     windows = _windows(arguments)
     if arguments.serve is not None:
-        return await _serve(arguments)
+        return await _serve(arguments, max(windows))
     if arguments.address is not None:
         async with _attached(arguments.engine, arguments.size, max(windows)) as attachment:
             return await _client(arguments, attachment, arguments.address, windows)
@@ -97,6 +97,7 @@ async def run(arguments: argparse.Namespace) -> int:
         return await _loopback(arguments, windows)
     with two_hosts(arguments.netif) as (hosts, wire):
         serve = ["msggen", "--json", "--serve", str(PORT), "--engine", str(hosts.server)]
+        serve += ["--size", str(arguments.size), "--windows", arguments.windows]
         log = hosts.server.with_name("application.log")
         with child("the server", mrpc(*serve), log):
             async with _attached(str(hosts.client), arguments.size, max(windows)) as attachment:
@@ -127,7 +128,7 @@ def _windows(arguments: argparse.Namespace) -> list[int]:
 
 
 def _ring_bytes(size: int, window: int) -> int:
-    """A ring that holds the window twice, within what any sidecar gives."""
+    """A ring that holds the window twice, within what any sidecar gives, and else stays in cache."""
     wanted = 2 * window * (size + 64)
     return next((ring for ring in _powers(*RINGS) if ring >= wanted), RINGS[1])
 
@@ -152,9 +153,9 @@ async def _attached(
 # ---- the two roles, and both in one ----
 
 
-async def _serve(arguments: argparse.Namespace) -> int:
+async def _serve(arguments: argparse.Namespace, window: int) -> int:
     """Answers until it is told to stop, or the engine is gone."""
-    async with _attached(arguments.engine, BYTES_MAX, WINDOW_MAX) as attachment:
+    async with _attached(arguments.engine, arguments.size, window) as attachment:
         await attachment.listen(arguments.serve)
         address = str(Endpoint(attachment.local.address, arguments.serve))
         said = json.dumps({"ready": address}) if arguments.json else f"answering at {address}"
