@@ -430,7 +430,7 @@ static void say_goodbye(struct engine *engine) {
 
 void engine_fini(struct engine *engine, uint64_t now_ns) {
     engine->now_ns = now_ns;
-    if (engine->memory != NULL && engine->output.burst != NULL) {
+    if (engine->memory != NULL && engine->output.memory != NULL) {
         say_goodbye(engine);
     }
     for (uint32_t i = 0; engine->tenants != NULL && i < engine->tenants_max; i++) {

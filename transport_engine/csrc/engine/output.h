@@ -21,7 +21,9 @@ struct output_buffer {
 
 struct output {
     struct netif *netif;
-    struct output_buffer *burst; /* TE_BURST_MAX of them */
+    uint8_t *memory; /* TE_BURST_MAX buffers, for where the netif has no room of its own */
+    uint8_t *buffers[TE_BURST_MAX];
+    struct netif_datagram burst[TE_BURST_MAX]; /* the one behind the last holds what is reserved */
     uint32_t burst_count;
     /* To ourselves, where the netif would not bring them back. NULL: it does. */
     struct output_buffer *loop;
@@ -34,8 +36,8 @@ struct output {
 int output_init(struct output *output, struct netif *netif);
 void output_fini(struct output *output);
 
-/* Returns memory for one datagram of NETIF_DATAGRAM_BYTES_MAX, or NULL: no room now. It counts once
- * output_commit is called. */
+/* Returns memory for one datagram, as long as the netif's mtu_bytes admits, or NULL: no room now. It
+ * counts once output_commit is called. */
 uint8_t *output_reserve(struct output *output, uint64_t now_ns);
 void output_commit(struct output *output, const struct te_endpoint *local,
                    const struct te_endpoint *remote, uint32_t size_bytes);

@@ -175,9 +175,16 @@ static size_t write_datagram(const struct host *host, const struct netif_datagra
         ipv6_write(out + at, &ip);
         at += IPV6_HEADER_BYTES;
     }
-    memcpy(out + at + UDP_HEADER_BYTES, datagram->bytes, datagram->size_bytes);
+    if (datagram->bytes != out + at + UDP_HEADER_BYTES) {
+        memcpy(out + at + UDP_HEADER_BYTES, datagram->bytes, datagram->size_bytes);
+    }
     udp_write(out + at, &ip, &udp, offload);
     return at + ip.payload_bytes;
+}
+
+size_t host_header_bytes(const struct host *host) {
+    return ETHERNET_HEADER_BYTES + (host->ipv4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES) +
+           UDP_HEADER_BYTES;
 }
 
 uint8_t *host_wait(struct host *host, size_t size_bytes, const uint8_t *next_hop) {

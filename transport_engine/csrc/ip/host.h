@@ -74,10 +74,14 @@ void host_unlisten(struct host *host, uint16_t port);
 bool host_receive(struct host *host, uint64_t now_ns, const struct host_frame *frame,
                   struct netif_datagram *datagram);
 
-/* Writes the frame of a datagram to `out` (HOST_FRAME_BYTES_MAX). Returns its size; 0 if it waits
- * for its neighbour, or was counted as unsent. */
+/* Writes the frame of a datagram to `out` (HOST_FRAME_BYTES_MAX); the datagram's bytes may lie there
+ * already, behind host_header_bytes. Returns its size; 0 if it waits for its neighbour, or was
+ * counted as unsent. */
 size_t host_send(struct host *host, uint64_t now_ns, const struct netif_datagram *datagram,
                  uint8_t *out);
+
+/* What stands before a datagram in its frame. */
+size_t host_header_bytes(const struct host *host);
 
 /* Writes the next frame that the host itself wants to send: answers, questions, datagrams whose
  * neighbour answered. Their checksums are complete. Returns its size; 0: none. */

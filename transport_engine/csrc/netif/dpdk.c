@@ -28,6 +28,8 @@ struct dpdk {
     int held_count;
     struct rte_mbuf *early[TE_BURST_MAX]; /* came while we went to sleep */
     int early_count;
+    struct rte_mbuf *out[TE_BURST_MAX]; /* for the next datagrams to be sent */
+    int out_count;
     bool armed;
     uint64_t bad;
     struct host host;
@@ -130,19 +132,41 @@ static void ask_offload(const struct dpdk *dpdk, struct rte_mbuf *mbuf) {
                       (dpdk->host.ipv4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6);
 }
 
-/* Writes the frames of datagrams into mbufs; `origin` says which datagram each frame is of.
+/* Has mbufs for `count` datagrams, and as many as will do for a burst while it is at it. */
+static bool fill_out(struct dpdk *dpdk, int count) {
+    int missing = TE_BURST_MAX - dpdk->out_count;
+    if (count <= dpdk->out_count) {
+        return true;
+    }
+    if (rte_pktmbuf_alloc_bulk(dpdk->port.pool, dpdk->out + dpdk->out_count,
+                               (unsigned)missing) != 0) {
+        return false;
+    }
+    dpdk->out_count += missing;
+    return true;
+}
+
+static uint8_t *dpdk_room(struct netif *netif, int index) {
+    struct dpdk *dpdk = (struct dpdk *)netif;
+    return fill_out(dpdk, index + 1) ? rte_pktmbuf_mtod(dpdk->out[index], uint8_t *) +
+                                           host_header_bytes(&dpdk->host)
+                                     : NULL;
+}
+
+/* Writes the frames of datagrams into their mbufs; `origin` says which datagram each frame is of.
  * Returns the frames. */
 static int write_frames(struct dpdk *dpdk, uint64_t now_ns, const struct netif_datagram *datagrams,
                         int count, struct rte_mbuf **mbufs, int *origin) {
     int frames = 0;
     for (int i = 0; i < count; i++) {
-        struct rte_mbuf *mbuf = mbufs[frames];
+        struct rte_mbuf *mbuf = dpdk->out[i];
         size_t size_bytes = host_send(&dpdk->host, now_ns, &datagrams[i],
                                       rte_pktmbuf_mtod(mbuf, uint8_t *));
         if (size_bytes != 0) {
             mbuf->data_len = (uint16_t)size_bytes;
             mbuf->pkt_len = (uint32_t)size_bytes;
             ask_offload(dpdk, mbuf);
+            mbufs[frames] = mbuf;
             origin[frames++] = i;
         }
     }
@@ -155,20 +179,36 @@ static bool link_is_down(const struct dpdk *dpdk) {
            link.link_status == RTE_ETH_LINK_DOWN;
 }
 
+/* Lets go of the mbufs of the first `taken` datagrams: the port has those of the first `sent`
+ * frames, the others are free. */
+static void drop_out(struct dpdk *dpdk, const int *origin, int sent, int taken) {
+    int frame = 0;
+    for (int i = 0; i < taken; i++) {
+        if (frame < sent && origin[frame] == i) {
+            frame++;
+        } else {
+            rte_pktmbuf_free(dpdk->out[i]);
+        }
+    }
+    dpdk->out_count -= taken;
+    memmove(dpdk->out, dpdk->out + taken, (size_t)dpdk->out_count * sizeof dpdk->out[0]);
+}
+
 static int dpdk_tx_burst(struct netif *netif, uint64_t now_ns,
                          const struct netif_datagram *datagrams, int count) {
     struct dpdk *dpdk = (struct dpdk *)netif;
     struct rte_mbuf *mbufs[TE_BURST_MAX];
     int origin[TE_BURST_MAX];
-    if (rte_pktmbuf_alloc_bulk(dpdk->port.pool, mbufs, (unsigned)count) != 0) {
+    if (!fill_out(dpdk, count)) {
         return 0;
     }
     int frames = write_frames(dpdk, now_ns, datagrams, count, mbufs, origin);
     int sent = rte_eth_tx_burst(dpdk->port.id, 0, mbufs, (uint16_t)frames);
-    rte_pktmbuf_free_bulk(mbufs + sent, (unsigned)(count - sent));
-    send_own_frames(dpdk, now_ns);
     /* Into a port without a link everything goes and nothing arrives, as with any cable. */
-    return sent == frames || link_is_down(dpdk) ? count : origin[sent];
+    int taken = sent == frames || link_is_down(dpdk) ? count : origin[sent];
+    drop_out(dpdk, origin, sent, taken);
+    send_own_frames(dpdk, now_ns);
+    return taken;
 }
 
 /* ---- the rest of the interface ---- */
@@ -229,6 +269,7 @@ static void dpdk_close(struct netif *netif) {
     struct dpdk *dpdk = (struct dpdk *)netif;
     rte_pktmbuf_free_bulk(dpdk->held, (unsigned)dpdk->held_count);
     rte_pktmbuf_free_bulk(dpdk->early, (unsigned)dpdk->early_count);
+    rte_pktmbuf_free_bulk(dpdk->out, (unsigned)dpdk->out_count);
     dpdk_port_close(&dpdk->port);
     dpdk_eal_stop();
     close(netif->fd);
@@ -239,6 +280,7 @@ static const struct netif_ops dpdk_ops = {
     .name = "dpdk",
     .rx_burst = dpdk_rx_burst,
     .tx_burst = dpdk_tx_burst,
+    .room = dpdk_room,
     .listen = dpdk_listen,
     .unlisten = dpdk_unlisten,
     .arm = dpdk_arm,

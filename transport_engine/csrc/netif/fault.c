@@ -100,6 +100,11 @@ static int fault_tx_burst(struct netif *netif, uint64_t now_ns,
     return inner->ops->tx_burst(inner, now_ns, datagrams, count);
 }
 
+static uint8_t *fault_room(struct netif *netif, int index) {
+    struct netif *inner = ((struct fault *)netif)->inner;
+    return inner->ops->room == NULL ? NULL : inner->ops->room(inner, index);
+}
+
 static int fault_listen(struct netif *netif, uint16_t port) {
     struct netif *inner = ((struct fault *)netif)->inner;
     return inner->ops->listen(inner, port);
@@ -148,6 +153,7 @@ static const struct netif_ops fault_ops = {
     .name = "fault",
     .rx_burst = fault_rx_burst,
     .tx_burst = fault_tx_burst,
+    .room = fault_room,
     .listen = fault_listen,
     .unlisten = fault_unlisten,
     .arm = fault_arm,

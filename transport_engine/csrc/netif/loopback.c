@@ -62,7 +62,16 @@ static void deliver(struct loopback *to, const struct loopback *from,
     if (address_is_any(datagram->local.address)) {
         memcpy(slot->datagram.remote.address, from->netif.local.address, ADDRESS_BYTES);
     }
-    memcpy(slot->bytes, datagram->bytes, datagram->size_bytes);
+    if (datagram->bytes != slot->bytes) {
+        memcpy(slot->bytes, datagram->bytes, datagram->size_bytes);
+    }
+}
+
+static uint8_t *loopback_room(struct netif *netif, int index) {
+    struct loopback *peer = ((struct loopback *)netif)->peer;
+    bool is_free = peer != NULL &&
+                   peer->written - peer->released + (uint64_t)index < LOOPBACK_SLOTS;
+    return is_free ? peer->slots[(peer->written + (uint64_t)index) % LOOPBACK_SLOTS].bytes : NULL;
 }
 
 static int loopback_tx_burst(struct netif *netif, uint64_t now_ns,
@@ -123,6 +132,7 @@ static const struct netif_ops loopback_ops = {
     .name = "loopback",
     .rx_burst = loopback_rx_burst,
     .tx_burst = loopback_tx_burst,
+    .room = loopback_room,
     .listen = loopback_listen,
     .unlisten = loopback_unlisten,
     .arm = loopback_arm,

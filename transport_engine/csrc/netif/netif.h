@@ -42,6 +42,11 @@ struct netif_ops {
     /* Returns how many of the first datagrams were taken; the rest could not be sent now. */
     int (*tx_burst)(struct netif *netif, uint64_t now_ns, const struct netif_datagram *datagrams,
                     int count);
+    /* Memory, for a datagram as long as mtu_bytes admits, from which tx_burst need not copy if the
+     * datagram that is the `index`-th of it lies there. It keeps its content as long as tx_burst
+     * does not take the datagram; those behind then move up. NULL: there is none now. The operation
+     * may be NULL, too. */
+    uint8_t *(*room)(struct netif *netif, int index);
     /* Receives datagrams for this local port too. Errors: TE_E_IN_USE, TE_E_NO_MEMORY,
      * TE_E_SYSTEM. */
     int (*listen)(struct netif *netif, uint16_t port);
