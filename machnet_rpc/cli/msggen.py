@@ -128,7 +128,7 @@ def _windows(arguments: argparse.Namespace) -> list[int]:
 
 
 def _ring_bytes(size: int, window: int) -> int:
-    """A ring that holds the window twice, within what any sidecar gives, and else stays in cache."""
+    """A ring that holds the window twice, as any sidecar gives it; small, it stays in cache."""
     wanted = 2 * window * (size + 64)
     return next((ring for ring in _powers(*RINGS) if ring >= wanted), RINGS[1])
 

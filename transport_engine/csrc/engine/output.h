@@ -36,8 +36,8 @@ struct output {
 int output_init(struct output *output, struct netif *netif);
 void output_fini(struct output *output);
 
-/* Returns memory for one datagram, as long as the netif's mtu_bytes admits, or NULL: no room now. It
- * counts once output_commit is called. */
+/* Returns memory for one datagram, as long as the netif's mtu_bytes admits, or NULL: no room now.
+ * It counts once output_commit is called. */
 uint8_t *output_reserve(struct output *output, uint64_t now_ns);
 void output_commit(struct output *output, const struct te_endpoint *local,
                    const struct te_endpoint *remote, uint32_t size_bytes);

@@ -74,9 +74,9 @@ void host_unlisten(struct host *host, uint16_t port);
 bool host_receive(struct host *host, uint64_t now_ns, const struct host_frame *frame,
                   struct netif_datagram *datagram);
 
-/* Writes the frame of a datagram to `out` (HOST_FRAME_BYTES_MAX); the datagram's bytes may lie there
- * already, behind host_header_bytes. Returns its size; 0 if it waits for its neighbour, or was
- * counted as unsent. */
+/* Writes the frame of a datagram to `out` (HOST_FRAME_BYTES_MAX), where its bytes may lie already,
+ * behind host_header_bytes. Returns its size; 0 if it waits for its neighbour, or was counted as
+ * unsent. */
 size_t host_send(struct host *host, uint64_t now_ns, const struct netif_datagram *datagram,
                  uint8_t *out);
 
