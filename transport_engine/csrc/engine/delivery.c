@@ -97,8 +97,8 @@ static enum outcome write_piece(struct engine *engine, struct tenant *tenant,
         return error == TE_OK ? BLOCKED : CORRUPT;
     }
     share->delivering.bytes -= (int32_t)(sizeof record + record.size_bytes);
-    body_read(&message->body, &engine->store.blocks,
-              TE_CALL_HEADER_BYTES + transfer->offset_bytes, room, record.size_bytes);
+    incoming_read(message, &engine->store, TE_CALL_HEADER_BYTES + transfer->offset_bytes, room,
+                  record.size_bytes);
     channel_commit(tenant->channel, &record);
     transfer->offset_bytes += record.size_bytes;
     transfer->is_active = !(record.flags & TE_LAST);
@@ -111,7 +111,7 @@ static enum outcome deliver_message(struct engine *engine, struct tenant *tenant
     struct te_record header;
     bool is_good = message->body.total_bytes >= sizeof bytes;
     if (is_good) {
-        body_read(&message->body, &engine->store.blocks, 0, bytes, sizeof bytes);
+        incoming_read(message, &engine->store, 0, bytes, sizeof bytes);
         is_good = call_header_read(bytes, &header);
     }
     if (!is_good) {

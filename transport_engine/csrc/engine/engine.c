@@ -125,28 +125,41 @@ static bool is_from_peer(struct flow *flow, const struct netif_datagram *datagra
     return is_same_place;
 }
 
-static void receive(struct engine *engine, const struct netif_datagram *datagram) {
+static bool is_served(const struct engine *engine, uint32_t tenant) {
+    return engine->tenants[tenant].channel != NULL &&
+           engine->tenants[tenant].reason == TE_R_NONE;
+}
+
+static int deliver(struct engine *engine, uint32_t tenant) {
+    bool has_some = is_served(engine, tenant) && engine->tenants[tenant].inbox_first != NO_ITEM;
+    return has_some ? delivery_poll(engine, tenant) : 0;
+}
+
+/* Returns the tenant whose message may have come, or NO_ITEM. */
+static uint32_t receive(struct engine *engine, const struct netif_datagram *datagram,
+                        bool is_lent) {
     struct packet packet;
     engine->stats.datagrams_received++;
     engine->stats.bytes_received += datagram->size_bytes;
     if (!packet_parse(datagram->bytes, datagram->size_bytes, &packet)) {
         engine->stats.datagrams_dropped_bad++;
-        return;
+        return NO_ITEM;
     }
     packet.ecn = datagram->ecn;
     packet.waited_ns = datagram->waited_ns;
+    packet.is_lent = is_lent;
     if (packet.type == PACKET_INIT) {
         listener_receive(engine, datagram, &packet);
-        return;
+        return NO_ITEM;
     }
     struct flow *found = flow_table_find(&engine->table, packet.destination_id);
     if (found == NULL || packet.version != PACKET_VERSION) {
         reset(engine, datagram, &packet);
-        return;
+        return NO_ITEM;
     }
     if (!is_from_peer(found, datagram, &packet)) {
         engine->stats.datagrams_dropped_unknown++;
-        return;
+        return NO_ITEM;
     }
     struct engine_flow *flow = (struct engine_flow *)found;
     bool was_connecting = found->state == FLOW_CONNECTING;
@@ -156,17 +169,24 @@ static void receive(struct engine *engine, const struct netif_datagram *datagram
     engine->stats.resets_received += packet.type == PACKET_RESET;
     engine_touch(engine, flow);
     engine_notify(engine, flow);
+    return flow->is_in_inbox ? flow->tenant : NO_ITEM;
 }
 
 /* A netif without stamps may have had the datagram ever since it was last asked: time for which
  * this host was busy or asleep, and the path is not to blame. */
 static void receive_burst(struct engine *engine, struct netif_datagram *datagrams, int count) {
     bool has_stamps = engine->netif->caps & NETIF_STAMPS;
+    uint32_t tenants[TE_BURST_MAX];
     for (int i = 0; i < count; i++) {
         if (!has_stamps) {
             datagrams[i].waited_ns = engine->now_ns - engine->received_ns;
         }
-        receive(engine, &datagrams[i]);
+        tenants[i] = receive(engine, &datagrams[i], true);
+    }
+    for (int i = 0; i < count; i++) {
+        if (tenants[i] != NO_ITEM) {
+            deliver(engine, tenants[i]); /* what goes now, goes from where it arrived */
+        }
     }
 }
 
@@ -174,6 +194,7 @@ static int receive_all(struct engine *engine) {
     struct netif_datagram datagrams[TE_BURST_MAX];
     int total = 0;
     for (int burst = 0; burst < RX_BURSTS_MAX; burst++) {
+        reassembly_keep(&engine->store);
         int count = engine->netif->ops->rx_burst(engine->netif, engine->now_ns, datagrams,
                                                  TE_BURST_MAX);
         receive_burst(engine, datagrams, count);
@@ -185,7 +206,7 @@ static int receive_all(struct engine *engine) {
     engine->received_ns = engine->now_ns;
     uint32_t looped = engine->output.loop_count;
     for (; looped > 0 && output_take_loop(&engine->output, &datagrams[0]); looped--) {
-        receive(engine, &datagrams[0]);
+        receive(engine, &datagrams[0], false);
         total++;
     }
     return total;
@@ -275,19 +296,8 @@ static void fire_timers(struct engine *engine) {
     }
 }
 
-static bool is_served(const struct engine *engine, uint32_t tenant) {
-    return engine->tenants[tenant].channel != NULL &&
-           engine->tenants[tenant].reason == TE_R_NONE;
-}
-
 static int serve(struct engine *engine, uint32_t tenant) {
-    int moved = 0;
-    if (!is_served(engine, tenant)) {
-        return 0;
-    }
-    if (engine->tenants[tenant].inbox_first != NO_ITEM) {
-        moved += delivery_poll(engine, tenant);
-    }
+    int moved = deliver(engine, tenant);
     if (is_served(engine, tenant)) {
         moved += sending_poll(engine, tenant);
         channel_flush(engine->tenants[tenant].channel);
@@ -295,15 +305,19 @@ static int serve(struct engine *engine, uint32_t tenant) {
     return moved;
 }
 
-/* What a share may move in one poll is for all its channels; another comes first in each. */
-static int serve_channels(struct engine *engine) {
-    uint32_t count = engine->tenant_count;
-    int moved = 0;
-    for (uint32_t i = 0; i < count; i++) {
+/* What a share may move in one poll is for all its channels. */
+static void grant_allowances(struct engine *engine) {
+    for (uint32_t i = 0; i < engine->tenant_count; i++) {
         struct share *share = &engine->shares[engine->tenants[i].share];
         share->sending = share->delivering =
             (struct allowance){.items = SHARE_ITEMS_MAX, .bytes = SHARE_BYTES_MAX};
     }
+}
+
+/* Another channel comes first in each poll. */
+static int serve_channels(struct engine *engine) {
+    uint32_t count = engine->tenant_count;
+    int moved = 0;
     engine->first_served = engine->first_served + 1 < count ? engine->first_served + 1 : 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t tenant = engine->first_served + i;
@@ -315,6 +329,7 @@ static int serve_channels(struct engine *engine) {
 int engine_poll(struct engine *engine, uint64_t now_ns) {
     engine->now_ns = now_ns;
     engine->resume_ns = UINT64_MAX;
+    grant_allowances(engine);
     int moved = receive_all(engine);
     fire_timers(engine);
     moved += serve_channels(engine);

@@ -416,6 +416,9 @@ static void receive_data(struct flow *flow, struct store *store, const struct pa
             fail(flow, store, now_ns);
             return;
         }
+        if (frame.type == FRAME_MESSAGE) {
+            frame.message.is_lent = packet->is_lent;
+        }
         is_refused |=
             receive_frame(flow, store, &frame, packet->waited_ns, now_ns) == FRAMES_NO_MEMORY;
         asks_ack |= frame.type != FRAME_ACK && frame.type != FRAME_PADDING;

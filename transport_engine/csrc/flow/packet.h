@@ -62,6 +62,7 @@ struct packet {
     uint8_t type; /* enum packet_type */
     uint64_t waited_ns; /* in this host, before it was read; set by the caller */
     uint8_t ecn;  /* the ECN bits of the IP header, set by the caller after parsing; 3: CE */
+    bool is_lent; /* set by the caller: the bytes stay until it calls reassembly_keep */
 };
 
 /* What INIT and ACCEPT say of their sender. */
@@ -91,6 +92,7 @@ struct message_frame {
     uint16_t lane_sequence;
     uint8_t lane;
     uint8_t priority;
+    bool is_lent; /* as its packet */
     const uint8_t *bytes;
 };
 

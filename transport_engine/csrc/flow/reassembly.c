@@ -24,6 +24,7 @@ void reassembly_init(struct reassembly *reassembly, uint32_t segment_bytes,
 
 static void free_incoming(struct store *store, uint32_t index) {
     struct incoming *message = at(store, index);
+    message->lent = NULL;
     body_fini(&message->body, &store->blocks);
     segments_fini(&message->sets, &store->blocks);
     pool_give(&store->incoming, index);
@@ -163,6 +164,39 @@ static void finish_message(struct reassembly *reassembly, struct store *store, u
     }
 }
 
+/* Leaves the bytes where they are, if the caller lends them and there is room to note it. */
+static bool borrow(struct store *store, uint32_t index, const struct message_frame *frame) {
+    if (!frame->is_lent || store->lent_count == LENT_MAX) {
+        return false;
+    }
+    at(store, index)->lent = frame->bytes;
+    store->lent[store->lent_count++] = index;
+    return true;
+}
+
+void reassembly_keep(struct store *store) {
+    for (uint32_t i = 0; i < store->lent_count; i++) {
+        struct incoming *message = at(store, store->lent[i]);
+        if (message->lent != NULL) { /* else it was taken, and its place may be another's */
+            body_write(&message->body, &store->blocks, 0, message->lent,
+                       message->body.total_bytes);
+            message->lent = NULL;
+        }
+    }
+    store->lent_count = 0;
+}
+
+void incoming_read(const struct incoming *message, const struct store *store,
+                   uint32_t offset_bytes, uint8_t *target, uint32_t size_bytes) {
+    if (message->lent == NULL) {
+        body_read(&message->body, &store->blocks, offset_bytes, target, size_bytes);
+        return;
+    }
+    te_check(size_bytes <= message->body.total_bytes &&
+             offset_bytes <= message->body.total_bytes - size_bytes);
+    memcpy(target, message->lent + offset_bytes, size_bytes);
+}
+
 /* The usual case: a message that one packet brings whole needs no map of partial ones. */
 static enum reassembly_verdict receive_whole(struct reassembly *reassembly, struct store *store,
                                              const struct message_frame *frame) {
@@ -170,7 +204,9 @@ static enum reassembly_verdict receive_whole(struct reassembly *reassembly, stru
     if (index == NO_ITEM) {
         return REASSEMBLY_NO_MEMORY;
     }
-    body_write(&at(store, index)->body, &store->blocks, 0, frame->bytes, frame->size_bytes);
+    if (!borrow(store, index, frame)) {
+        body_write(&at(store, index)->body, &store->blocks, 0, frame->bytes, frame->size_bytes);
+    }
     finish_message(reassembly, store, index);
     return REASSEMBLY_STORED;
 }

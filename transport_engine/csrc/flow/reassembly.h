@@ -21,6 +21,7 @@ struct incoming {
     uint32_t segment_count;
     uint64_t id;
     struct body body;
+    const uint8_t *lent;  /* all its bytes, still where they arrived; NULL: they are in `body` */
     struct segments sets; /* SET_RECEIVED */
     uint32_t received_count;
     uint16_t lane_sequence;
@@ -55,6 +56,13 @@ void reassembly_fini(struct reassembly *reassembly, struct store *store);
 
 enum reassembly_verdict reassembly_receive(struct reassembly *reassembly, struct store *store,
                                            const struct message_frame *frame);
+
+/* Copies what is left of lent messages. The caller then may use the memory that it lent. */
+void reassembly_keep(struct store *store);
+
+/* Copies bytes of a message that is ready, wherever they are. */
+void incoming_read(const struct incoming *message, const struct store *store,
+                   uint32_t offset_bytes, uint8_t *target, uint32_t size_bytes);
 
 /* The next message that is ready, or NULL. It stays the next until it is released. */
 struct incoming *reassembly_ready(const struct reassembly *reassembly, const struct store *store);

@@ -26,5 +26,6 @@ void store_init(struct store *store, void *memory, uint32_t blocks) {
     uint8_t *at = cut(&store->blocks, memory, BLOCK_BYTES, blocks);
     at = cut(&store->outgoing, at, sizeof(struct outgoing), blocks);
     at = cut(&store->incoming, at, sizeof(struct incoming), blocks);
+    store->lent_count = 0;
     cut(&store->sent, at, sizeof(struct sent_packet), 2 * blocks);
 }

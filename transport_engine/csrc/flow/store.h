@@ -11,11 +11,15 @@
 
 #include "base/pool.h"
 
+enum store_limit { LENT_MAX = 64 };
+
 struct store {
     struct pool blocks;
     struct pool outgoing; /* struct outgoing */
     struct pool incoming; /* struct incoming */
     struct pool sent;     /* struct sent_packet */
+    uint32_t lent[LENT_MAX]; /* incoming whose bytes may still be where they arrived */
+    uint32_t lent_count;
 };
 
 /* Bytes that store_init wants for `blocks` blocks of BLOCK_BYTES. */

@@ -201,8 +201,64 @@ static void the_oldest_message_always_finds_room(void **state) {
     assert_int_equal(receive_on_lane(id, 1, (uint16_t)id), REASSEMBLY_STORED);
 }
 
+static enum reassembly_verdict lend(uint64_t id, uint8_t lane, uint16_t sequence) {
+    struct message_frame frame = {.id = id, .total_bytes = 10, .size_bytes = 10, .lane = lane,
+                                  .lane_sequence = sequence, .bytes = bytes, .is_lent = true};
+    return reassembly_receive(&in, &store, &frame);
+}
+
+static uint8_t byte_of_ready(void) {
+    uint8_t found[10];
+    incoming_read(reassembly_ready(&in, &store), &store, 0, found, sizeof found);
+    return found[9];
+}
+
+/* Taken at once it is read from where it arrived, later from a copy. A place that was given back
+ * may be another message's by then. */
+static void lent_bytes_are_read_where_they_are_or_kept(void **state) {
+    (void)state;
+    memset(bytes, 1, sizeof bytes);
+    assert_int_equal(lend(0, 0, 0), REASSEMBLY_STORED);
+    assert_int_equal(lend(1, 0, 0), REASSEMBLY_STORED);
+    assert_int_equal(lend(2, 1, 1), REASSEMBLY_STORED); /* not yet its turn */
+    bytes[9] = 2;
+    assert_int_equal(byte_of_ready(), 2);
+    reassembly_release(&in, &store);
+    assert_int_equal(receive(3, 0, 10, SEGMENT + 10), REASSEMBLY_VIOLATION);
+    assert_int_equal(receive(3, SEGMENT, 10, SEGMENT + 10), REASSEMBLY_STORED);
+    reassembly_keep(&store);
+    memset(bytes, 3, sizeof bytes);
+    assert_int_equal(byte_of_ready(), 2);
+    reassembly_release(&in, &store);
+    assert_int_equal(receive_on_lane(4, 1, 0), REASSEMBLY_STORED);
+    assert_int_equal(byte_of_ready(), 3);
+    reassembly_release(&in, &store);
+    assert_int_equal(byte_of_ready(), 2); /* the held one */
+    reassembly_release(&in, &store);
+}
+
+static void no_more_is_lent_than_can_be_kept(void **state) {
+    (void)state;
+    reassembly_init(&in, SEGMENT, SEGMENT, LENT_MAX + 1);
+    store_init(&store, memory, BLOCKS);
+    for (uint64_t id = 0; id < BLOCKS / 2; id++) {
+        bytes[9] = (uint8_t)id;
+        assert_int_equal(lend(id, 0, 0), REASSEMBLY_STORED);
+        store.lent_count = id % 2 == 0 ? LENT_MAX : 0; /* as if others had lent as much */
+    }
+    bytes[9] = 200;
+    for (uint64_t id = 0; id < BLOCKS / 2; id++) {
+        assert_int_equal(byte_of_ready(), id % 2 == 0 ? 200 : id);
+        reassembly_release(&in, &store);
+    }
+    store.lent_count = 0;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(lent_bytes_are_read_where_they_are_or_kept, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(no_more_is_lent_than_can_be_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(duplicates_are_told_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(violations_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(credit_is_enforced, set_up, tear_down),
