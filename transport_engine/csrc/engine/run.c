@@ -36,7 +36,7 @@ enum run_constant {
     NAP_MAX_NS = 1000000,
     NAP_GROWTH_SHIFT = 5, /* ... growing to a 32nd of the time without traffic */
     TIMER_SLACK_NS = 1000,
-    POLLS_BEFORE_YIELD = 2 /* that find nothing, while the engine spins */
+    POLLS_BEFORE_YIELD = 64 /* that find nothing, while the engine spins */
 };
 
 /* What an epoll event stands for; other values are tenants. */
@@ -373,13 +373,16 @@ static void sleep_until_bell(struct te_engine *engine) {
 
 int te_engine_run(struct te_engine *engine) {
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
+    uint64_t seen = 0; /* messages that applications had the processor for */
     for (uint32_t idle_count = 0; !flag_get(&engine->stop); idle_count++) {
+        const uint64_t *delivered = &engine->engine.stats.messages_received;
         if (te_engine_poll(engine) > 0) {
             idle_count = 0;
         } else if (engine->engine.now_ns - engine->active_ns >= engine->spin_ns) {
             sleep_until_bell(engine);
-        } else if (idle_count >= POLLS_BEFORE_YIELD) {
-            sched_yield(); /* whoever brings work may need this processor */
+        } else if (seen != *delivered || idle_count % POLLS_BEFORE_YIELD == 0) {
+            seen = *delivered;
+            sched_yield(); /* whoever has work now may need this processor */
         }
     }
     flag_clear(&engine->stop);

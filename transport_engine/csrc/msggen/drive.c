@@ -8,7 +8,7 @@
 #include "msggen/msggen.h"
 
 enum drive_constant {
-    POLLS_BEFORE_YIELD = 2,
+    POLLS_BEFORE_YIELD = 1,
     SLEEP_NS = 10000000 /* at most, so that the time that is given is kept */
 };
 
