@@ -1,0 +1,66 @@
+"""`mrpc msggen`: its roles, its self-contained runs, and its sentences."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from machnet_rpc.cli import main
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_alone_it_needs_nothing(capsys: Capture) -> None:
+    assert main(["msggen", "--seconds", "0.05", "--windows", "1,4", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["window"] for row in found["rows"]] == [1, 4]
+    for row in found["rows"]:
+        assert row["rpcs"] > 0
+        assert 0 < row["p50_us"] <= row["p99_us"] <= row["p999_us"]
+    assert main(["msggen", "--seconds", "0.02", "--windows", "2", "--size", "65536"]) == 0
+    assert "65536 bytes there and back" in capsys.readouterr().out
+
+
+def test_two_engines_and_two_applications_are_four_processes(capsys: Capture) -> None:
+    """Both roles, attached to sidecars, which are joined by sockets of the kernel."""
+    argv = ["msggen", "--netif", "udp", "--seconds", "0.1", "--windows", "1,8", "--json"]
+    assert main(argv) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["rpcs"] > 0 for row in found["rows"]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["--size", "15"], "--size 15: allowed is 16 to 65536"),
+        (["--size", "65537"], "--size 65537"),
+        (["--windows", "0"], "--windows 0: numbers from 1 to 4096"),
+        (["--windows", "1,x"], "--windows 1,x"),
+        (["--windows", ""], "with commas between"),
+        (["--serve", "0"], "a port is 1 to 65535"),
+        (["--serve", "7", "--netif", "udp"], "exclude each other"),
+        (["127.0.0.1:7", "--netif", "udp"], "exclude each other"),
+        (["--engine", "/nowhere"], "--engine is for ADDR and --serve"),
+    ],
+)
+def test_bad_arguments_are_refused(argv: list[str], sentence: str, capsys: Capture) -> None:
+    assert main(["msggen", *argv]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_without_an_engine_it_says_so(capsys: Capture, tmp_path: Path) -> None:
+    engine = ["--engine", str(tmp_path / "none.sock")]
+    assert main(["msggen", "127.0.0.1:7", *engine]) == 3
+    assert "none.sock" in capsys.readouterr().err
+
+
+def test_what_a_wire_lacks_is_said(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    from machnet_rpc.cli import two_hosts
+    from transport_engine.doctor import Rung
+
+    rung = Rung("memif", possible=False, why="the moon is full")
+    monkeypatch.setattr(two_hosts, "rungs", lambda _: (rung,))
+    assert main(["msggen", "--netif", "memif", "--json"]) == 3
+    said = capsys.readouterr()
+    assert "--netif memif is not possible here: the moon is full" in said.err
+    assert "the moon is full" in json.loads(said.out)["error"]["message"]
