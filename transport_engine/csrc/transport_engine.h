@@ -272,6 +272,8 @@ struct te_stats {
     uint64_t datagrams_sent;
     uint64_t bytes_received; /* UDP payload */
     uint64_t bytes_sent;
+    uint64_t netif_receive_calls; /* of the kernel, by a driver that moves datagrams through it */
+    uint64_t netif_send_calls;
     uint64_t datagrams_dropped_bad; /* malformed or failed its checksum */
     uint64_t datagrams_dropped_unknown; /* for no flow or listener of ours */
     uint64_t datagrams_dropped_full; /* no memory */

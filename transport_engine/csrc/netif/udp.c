@@ -1,8 +1,8 @@
 /* Packet I/O through the kernel's UDP sockets: needs no privilege and no device.
  *
- * One socket for each port, gathered in an epoll descriptor that is the netif's own; bursts of
- * recvmmsg and sendmmsg. Does not know flows: whatever the kernel says of a destination is a lost
- * datagram, which flows repair.
+ * One socket for each port, gathered in an epoll descriptor that is the netif's own; bursts in and
+ * out are udp_receive's and udp_send's. Does not know flows: whatever the kernel says of a
+ * destination is a lost datagram, which flows repair.
  */
 #define _GNU_SOURCE
 #include "netif/netif.h"
@@ -18,7 +18,8 @@
 
 #include "ip/address.h"
 #include "netif/sockaddr.h"
-#include "netif/udp_control.h"
+#include "netif/udp_receive.h"
+#include "netif/udp_send.h"
 #include "netif/udp_socket.h"
 
 enum udp_limit {
@@ -32,131 +33,50 @@ struct udp_socket {
     uint16_t port;
 };
 
-/* What one recvmmsg or sendmmsg takes. */
-struct udp_burst {
-    struct mmsghdr messages[TE_BURST_MAX];
-    struct iovec vectors[TE_BURST_MAX];
-    struct sockaddr_storage names[TE_BURST_MAX];
-    _Alignas(struct cmsghdr) uint8_t control[TE_BURST_MAX][UDP_CONTROL_BYTES];
-};
-
 struct udp {
     struct netif netif;
     struct udp_socket sockets[UDP_SOCKETS_MAX]; /* [0] is the main one */
     int sockets_used;                           /* those behind were never open */
     int sockets_open;
-    uint64_t burst_ns; /* the kernel's clock at this rx_burst */
     int family;
     bool wildcard;
     bool blocked; /* the last tx_burst was cut short by a full socket */
     unsigned turn;
-    uint64_t truncated;
-    struct udp_burst rx;
-    struct udp_burst tx;
-    uint8_t memory[TE_BURST_MAX][NETIF_DATAGRAM_BYTES_MAX];
+    struct udp_inbox inbox;
+    struct udp_outbox outbox;
 };
 
 /* ---- receive ---- */
 
-static void prepare_receive(struct udp *udp, int slot) {
-    struct udp_burst *burst = &udp->rx;
-    burst->vectors[slot] = (struct iovec){udp->memory[slot], NETIF_DATAGRAM_BYTES_MAX};
-    burst->messages[slot].msg_hdr = (struct msghdr){
-        .msg_name = &burst->names[slot],
-        .msg_namelen = sizeof burst->names[slot],
-        .msg_iov = &burst->vectors[slot],
-        .msg_iovlen = 1,
-        .msg_control = burst->control[slot],
-        .msg_controllen = UDP_CONTROL_BYTES,
-    };
-}
-
-/* Fills slots from `slot` on. Returns the slots used; `*filled` grows by the datagrams that came
- * whole. */
-static int receive_from(struct udp *udp, const struct udp_socket *from, int slot, int slots,
-                        struct netif_datagram *datagrams, int *filled) {
-    struct mmsghdr *messages = &udp->rx.messages[slot];
-    int received = recvmmsg(from->fd, messages, (unsigned)slots, MSG_DONTWAIT, NULL);
-    udp->burst_ns = received > 0 ? udp_control_now_ns() : udp->burst_ns;
-    for (int i = 0; i < received; i++) {
-        struct msghdr *header = &messages[i].msg_hdr;
-        if ((header->msg_flags & MSG_TRUNC) != 0) {
-            udp->truncated++;
-        } else {
-            struct netif_datagram *datagram = &datagrams[(*filled)++];
-            *datagram = (struct netif_datagram){
-                .local = udp->netif.local,
-                .bytes = udp->memory[slot + i],
-                .size_bytes = messages[i].msg_len,
-            };
-            datagram->local.port = from->port;
-            sockaddr_read(header->msg_name, &datagram->remote);
-            udp_control_read(header, udp->burst_ns, datagram);
-        }
-        prepare_receive(udp, slot + i);
+static void receive_ready(struct udp *udp, int count) {
+    struct udp_inbox *inbox = &udp->inbox;
+    struct epoll_event events[UDP_READY_MAX];
+    int ready = epoll_wait(udp->netif.fd, events, UDP_READY_MAX, 0);
+    unsigned turn = udp->turn++; /* so that no busy socket starves the others */
+    for (int i = 0; i < ready && inbox->filled < count; i++) {
+        uint32_t index = events[(turn + (unsigned)i) % (unsigned)ready].data.u32;
+        const struct udp_socket *from = &udp->sockets[index];
+        udp_inbox_receive(inbox, from->fd, from->port, count - inbox->filled);
     }
-    return received > 0 ? received : 0;
 }
 
 static int udp_rx_burst(struct netif *netif, uint64_t now_ns, struct netif_datagram *datagrams,
                         int count) {
     struct udp *udp = (struct udp *)netif;
-    int filled = 0;
+    struct udp_inbox *inbox = &udp->inbox;
     (void)now_ns;
-    if (udp->sockets_open == 1) {
-        receive_from(udp, &udp->sockets[0], 0, count, datagrams, &filled);
-        return filled;
+    if (udp_inbox_is_empty(inbox)) {
+        udp_inbox_begin(inbox);
+        if (udp->sockets_open == 1) {
+            udp_inbox_receive(inbox, udp->sockets[0].fd, udp->sockets[0].port, count);
+        } else {
+            receive_ready(udp, count);
+        }
     }
-    struct epoll_event events[UDP_READY_MAX];
-    int ready = epoll_wait(netif->fd, events, UDP_READY_MAX, 0);
-    unsigned turn = udp->turn++; /* so that no busy socket starves the others */
-    int used = 0;
-    for (int i = 0; i < ready && used < count; i++) {
-        uint32_t index = events[(turn + (unsigned)i) % (unsigned)ready].data.u32;
-        used += receive_from(udp, &udp->sockets[index], used, count - used, datagrams, &filled);
-    }
-    return filled;
+    return udp_inbox_deal(inbox, &netif->local, datagrams, count);
 }
 
 /* ---- transmit ---- */
-
-/* Returns false if this socket's family cannot express the destination. */
-static bool prepare_send(struct udp *udp, int slot, const struct netif_datagram *datagram) {
-    struct udp_burst *burst = &udp->tx;
-    socklen_t name_bytes = sockaddr_write(&datagram->remote, udp->family, &burst->names[slot]);
-    burst->vectors[slot] = (struct iovec){datagram->bytes, datagram->size_bytes};
-    struct msghdr *header = &burst->messages[slot].msg_hdr;
-    *header = (struct msghdr){
-        .msg_name = &burst->names[slot],
-        .msg_namelen = name_bytes,
-        .msg_iov = &burst->vectors[slot],
-        .msg_iovlen = 1,
-        .msg_control = burst->control[slot],
-    };
-    udp_control_write(header, udp->family, udp->wildcard, datagram);
-    if (header->msg_controllen == 0) {
-        header->msg_control = NULL;
-    }
-    return name_bytes != 0;
-}
-
-/* Sends what stands in slots [0, count). Returns how many were taken: sent, or lost to an error
- * that belongs to the one datagram (no route, too large, forbidden by a filter). */
-static int send_slots(struct udp *udp, const struct udp_socket *through, int count) {
-    int taken = 0;
-    while (taken < count) {
-        int sent = sendmmsg(through->fd, udp->tx.messages + taken, (unsigned)(count - taken),
-                            MSG_DONTWAIT);
-        if (sent > 0) {
-            taken += sent;
-        } else if (errno == EAGAIN || errno == ENOBUFS) {
-            break;
-        } else {
-            taken++;
-        }
-    }
-    return taken;
-}
 
 static struct udp_socket *find_socket(struct udp *udp, uint16_t port) {
     for (int i = 0; i < udp->sockets_used; i++) {
@@ -167,16 +87,6 @@ static struct udp_socket *find_socket(struct udp *udp, uint16_t port) {
     return NULL;
 }
 
-/* The datagrams from the front that leave by one socket, up to one that no socket can send. */
-static int prepare_run(struct udp *udp, const struct netif_datagram *datagrams, int count) {
-    int run = 0;
-    while (run < count && datagrams[run].local.port == datagrams[0].local.port &&
-           prepare_send(udp, run, &datagrams[run])) {
-        run++;
-    }
-    return run;
-}
-
 static int udp_tx_burst(struct netif *netif, uint64_t now_ns,
                         const struct netif_datagram *datagrams, int count) {
     struct udp *udp = (struct udp *)netif;
@@ -185,12 +95,16 @@ static int udp_tx_burst(struct netif *netif, uint64_t now_ns,
     udp->blocked = false;
     while (taken < count) {
         const struct udp_socket *through = find_socket(udp, datagrams[taken].local.port);
-        int run = prepare_run(udp, datagrams + taken, count - taken);
-        if (through == NULL || run == 0) {
-            taken++; /* lost: its port was given up, or its family has no route from here */
+        int run = 1;
+        while (taken + run < count &&
+               datagrams[taken + run].local.port == datagrams[taken].local.port) {
+            run++;
+        }
+        if (through == NULL) {
+            taken += run; /* lost: their port was given up */
             continue;
         }
-        int sent = send_slots(udp, through, run);
+        int sent = udp_outbox_send(&udp->outbox, through->fd, datagrams + taken, run);
         taken += sent;
         if (sent < run) {
             udp->blocked = true;
@@ -262,7 +176,8 @@ static void udp_unlisten(struct netif *netif, uint16_t port) {
 
 static bool udp_arm(struct netif *netif) {
     /* The epoll descriptor is level-triggered: it is readable for as long as a datagram waits. */
-    return ((struct udp *)netif)->blocked;
+    const struct udp *udp = (const struct udp *)netif;
+    return udp->blocked || !udp_inbox_is_empty(&udp->inbox);
 }
 
 static uint64_t udp_next_ns(const struct netif *netif) {
@@ -271,7 +186,10 @@ static uint64_t udp_next_ns(const struct netif *netif) {
 }
 
 static void udp_add_stats(const struct netif *netif, struct te_stats *stats) {
-    stats->datagrams_dropped_bad += ((const struct udp *)netif)->truncated;
+    const struct udp *udp = (const struct udp *)netif;
+    stats->datagrams_dropped_bad += udp->inbox.unfit;
+    stats->netif_receive_calls += udp->inbox.calls;
+    stats->netif_send_calls += udp->outbox.calls;
 }
 
 static void udp_close(struct netif *netif) {
@@ -284,6 +202,7 @@ static void udp_close(struct netif *netif) {
     if (netif->fd >= 0) {
         close(netif->fd);
     }
+    udp_inbox_fini(&udp->inbox);
     free(udp);
 }
 
@@ -310,7 +229,8 @@ int netif_udp_open(const struct te_engine_config *config, struct netif **netif, 
         return TE_E_INVALID;
     }
     struct udp *udp = calloc(1, sizeof *udp);
-    if (udp == NULL) {
+    if (udp == NULL || udp_inbox_init(&udp->inbox) != TE_OK) {
+        free(udp);
         snprintf(why, TE_WHY_BYTES, "no memory for the buffers of the udp driver");
         return TE_E_NO_MEMORY;
     }
@@ -324,15 +244,15 @@ int netif_udp_open(const struct te_engine_config *config, struct netif **netif, 
     };
     udp->family = address_is_ipv4(config->local.address) ? AF_INET : AF_INET6;
     udp->wildcard = address_is_any(config->local.address);
-    for (int slot = 0; slot < TE_BURST_MAX; slot++) {
-        prepare_receive(udp, slot);
-    }
+    udp_outbox_init(&udp->outbox, udp->family, udp->wildcard);
     int error = udp->netif.fd < 0 ? TE_E_SYSTEM : add_socket(udp, config->local.port);
     if (error != TE_OK) {
         udp_socket_explain(&config->local, errno, why);
         udp_close(&udp->netif);
         return error;
     }
+    udp->outbox.family = udp->family; /* a kernel without IPv6 has made it AF_INET */
+    udp_outbox_probe(&udp->outbox, udp->sockets[0].fd);
     udp->netif.local.port = udp->sockets[0].port;
     *netif = &udp->netif;
     return TE_OK;

@@ -1,8 +1,9 @@
-/* Ancillary data of UDP sockets: pktinfo, ECN, arrival stamps. */
+/* Ancillary data of UDP sockets: pktinfo, ECN, arrival stamps, segments. */
 #define _GNU_SOURCE
 #include "netif/udp_control.h"
 
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <time.h>
 
@@ -24,27 +25,39 @@ static uint64_t waited_ns(const struct cmsghdr *stamp, uint64_t burst_ns) {
     return waited < WAIT_MAX_NS ? waited : 0; /* more: somebody has set the clock */
 }
 
-void udp_control_read(struct msghdr *header, uint64_t burst_ns, struct netif_datagram *datagram) {
+static void read_one(const struct cmsghdr *control, uint64_t burst_ns,
+                     struct netif_datagram *datagram) {
+    if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SCM_TIMESTAMPNS) {
+        datagram->waited_ns = waited_ns(control, burst_ns);
+    } else if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO) {
+        struct in_pktinfo info;
+        memcpy(&info, CMSG_DATA(control), sizeof info);
+        address_from_ipv4(datagram->local.address, (const uint8_t *)&info.ipi_addr);
+    } else if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_PKTINFO) {
+        struct in6_pktinfo info;
+        memcpy(&info, CMSG_DATA(control), sizeof info);
+        memcpy(datagram->local.address, &info.ipi6_addr, ADDRESS_BYTES);
+    } else if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_TOS) {
+        datagram->ecn = *CMSG_DATA(control) & 3;
+    } else if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_TCLASS) {
+        int traffic_class;
+        memcpy(&traffic_class, CMSG_DATA(control), sizeof traffic_class);
+        datagram->ecn = (uint8_t)(traffic_class & 3);
+    }
+}
+
+uint32_t udp_control_read(struct msghdr *header, uint64_t burst_ns,
+                          struct netif_datagram *datagram) {
+    int each_bytes = 0;
     for (struct cmsghdr *each = CMSG_FIRSTHDR(header); each != NULL;
          each = CMSG_NXTHDR(header, each)) {
-        if (each->cmsg_level == SOL_SOCKET && each->cmsg_type == SCM_TIMESTAMPNS) {
-            datagram->waited_ns = waited_ns(each, burst_ns);
-        } else if (each->cmsg_level == IPPROTO_IP && each->cmsg_type == IP_PKTINFO) {
-            struct in_pktinfo info;
-            memcpy(&info, CMSG_DATA(each), sizeof info);
-            address_from_ipv4(datagram->local.address, (const uint8_t *)&info.ipi_addr);
-        } else if (each->cmsg_level == IPPROTO_IPV6 && each->cmsg_type == IPV6_PKTINFO) {
-            struct in6_pktinfo info;
-            memcpy(&info, CMSG_DATA(each), sizeof info);
-            memcpy(datagram->local.address, &info.ipi6_addr, ADDRESS_BYTES);
-        } else if (each->cmsg_level == IPPROTO_IP && each->cmsg_type == IP_TOS) {
-            datagram->ecn = *CMSG_DATA(each) & 3;
-        } else if (each->cmsg_level == IPPROTO_IPV6 && each->cmsg_type == IPV6_TCLASS) {
-            int traffic_class;
-            memcpy(&traffic_class, CMSG_DATA(each), sizeof traffic_class);
-            datagram->ecn = (uint8_t)(traffic_class & 3);
+        if (each->cmsg_level == IPPROTO_UDP && each->cmsg_type == UDP_GRO) {
+            memcpy(&each_bytes, CMSG_DATA(each), sizeof each_bytes);
+        } else {
+            read_one(each, burst_ns, datagram);
         }
     }
+    return each_bytes > 0 ? (uint32_t)each_bytes : 0;
 }
 
 static void add_control(struct msghdr *header, int level, int type, const void *value,
@@ -77,4 +90,8 @@ void udp_control_write(struct msghdr *header, int family, bool wildcard,
         add_control(header, ipv4 ? IPPROTO_IP : IPPROTO_IPV6, ipv4 ? IP_TOS : IPV6_TCLASS, &ecn,
                     sizeof ecn);
     }
+}
+
+void udp_control_write_segment(struct msghdr *header, uint16_t size_bytes) {
+    add_control(header, IPPROTO_UDP, UDP_SEGMENT, &size_bytes, sizeof size_bytes);
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,6 +46,7 @@ static void set_buffers(int fd) {
 static void set_options(int fd, int family, bool wildcard) {
     set_buffers(fd);
     set_int(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
+    set_int(fd, IPPROTO_UDP, UDP_GRO, 1);
     set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
     set_int(fd, IPPROTO_IP, IP_RECVTOS, 1);
     if (family == AF_INET6) {

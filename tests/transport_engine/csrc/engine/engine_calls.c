@@ -1,11 +1,11 @@
-/* Calls between two engines over a wire in memory that loses packets, as fast as they go.
+/* Calls between two engines over a wire that loses packets, as fast as they go.
  *
- * engine_calls LOSS_PPM WINDOW SIZE CALLS SEED PROFILE CONGESTION
+ * engine_calls LOSS_PPM WINDOW SIZE CALLS SEED PROFILE CONGESTION [udp]
  *
- * PROFILE is 0 (rack) or 1 (cloud). Both engines and both applications share one thread that never
- * sleeps, and their clock is the time for which it ran: what others do on the machine does not
- * count. Prints one JSON object; exits with 1 and a sentence if anything but every call, once and
- * whole, came of it.
+ * PROFILE is 0 (rack) or 1 (cloud). The wire lies in memory, or with "udp" in the kernel. Both
+ * engines and both applications share one thread that never sleeps, and their clock is the time
+ * for which it ran: what others do on the machine does not count. Prints one JSON object; exits
+ * with 1 and a sentence if anything but every call, once and whole, came of it.
  */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include "engine_pair.h"
@@ -40,23 +40,26 @@ static int run(struct engine_pair *pair) {
     }
     struct te_stats stats = engine_pair_stats(pair);
     printf("{\"calls\": %u, \"seconds\": %.6f, \"packets\": %llu, \"lost\": %llu, "
-           "\"resent\": %llu, \"spurious\": %llu, \"probes\": %llu, \"timeouts\": %llu}\n",
+           "\"resent\": %llu, \"spurious\": %llu, \"probes\": %llu, \"timeouts\": %llu, "
+           "\"receive_calls\": %llu, \"send_calls\": %llu}\n",
            pair->calls, (double)(now() - open_ns) / 1e9,
            (unsigned long long)stats.datagrams_received + stats.faults_lost,
            (unsigned long long)stats.faults_lost, (unsigned long long)stats.packets_retransmitted,
            (unsigned long long)stats.packets_spurious, (unsigned long long)stats.probes,
-           (unsigned long long)stats.timeouts);
+           (unsigned long long)stats.timeouts, (unsigned long long)stats.netif_receive_calls,
+           (unsigned long long)stats.netif_send_calls);
     engine_pair_close(pair, now());
     return 0;
 }
 
 int main(int argc, char **argv) {
     struct pair_plan plan;
-    if (argc != 8) {
+    if (argc != 8 && argc != 9) {
         fprintf(stderr, "usage: see the head of engine_calls.c\n");
         return 2;
     }
     te_engine_config_init(&plan.config);
+    plan.config.driver = argc == 9 ? argv[8] : "loopback";
     plan.config.fault.loss_ppm = (uint32_t)strtoul(argv[1], NULL, 10);
     plan.window = (uint32_t)strtoul(argv[2], NULL, 10);
     plan.size_bytes = (uint32_t)strtoul(argv[3], NULL, 10);

@@ -1,4 +1,5 @@
-/* Two engines back to back in memory, each behind a faulty netif, and one application on each.
+/* Two engines, back to back in memory or over sockets of this host, each behind a faulty netif, and
+ * one application on each.
  *
  * Time is the caller's: steps of virtual time give the same run again, a real clock gives figures.
  * The client keeps a window of calls in flight, the server gives back what it gets. Content is a
@@ -53,7 +54,9 @@ struct engine_pair {
 };
 
 struct pair_plan {
-    struct te_engine_config config; /* of both; its faults befall what either receives */
+    /* Of both; its faults befall what either receives. With the driver "udp" they meet on
+     * 127.0.0.1, else back to back. */
+    struct te_engine_config config;
     uint32_t calls, window, size_bytes;
     uint64_t seed;
     uint64_t now_ns; /* when it begins */
@@ -108,12 +111,30 @@ static bool side_open(struct engine_pair *pair, struct side *side, const struct 
            te_channel_open(done.memory_fd, done.doorbell_fd, &side->channel, pair->wrong) == TE_OK;
 }
 
+static int pair_join(const struct te_engine_config *config, struct netif *ends[2],
+                     struct te_endpoint *server, char *why) {
+    struct te_engine_config configs[2] = {*config, *config};
+    if (strcmp(config->driver, "udp") == 0) {
+        const uint8_t here[TE_ADDRESS_BYTES] = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1};
+        memcpy(configs[0].local.address, here, sizeof here);
+        memset(&configs[0].fault, 0, sizeof configs[0].fault); /* they come in front of it */
+        int error = netif_open(&configs[0], &ends[0], why);
+        error = error == TE_OK ? netif_open(&configs[0], &ends[1], why) : error;
+        *server = configs[0].local;
+        return error;
+    }
+    configs[0].local.address[15] = 1;
+    configs[1].local.address[15] = 2;
+    *server = configs[1].local;
+    return netif_loopback_pair(&configs[0], &configs[1], ends, why);
+}
+
 /* Shape: plan->size_bytes is at most PAIR_SIZE_MAX, plan->window at most PAIR_WINDOW_MAX. */
 static struct engine_pair *engine_pair_open(const struct pair_plan *plan) {
     struct engine_pair *pair = calloc(1, sizeof *pair);
-    struct te_engine_config configs[2] = {plan->config, plan->config};
     struct netif *ends[2];
     struct te_completion done;
+    struct te_endpoint remote;
     crc32c_select();
     pair->client = calloc(1, sizeof *pair->client);
     pair->server = calloc(1, sizeof *pair->server);
@@ -124,16 +145,13 @@ static struct engine_pair *engine_pair_open(const struct pair_plan *plan) {
     for (uint32_t i = 0; i < PAIR_PAGE_BYTES; i++) {
         pair->page[i] = (uint8_t)prng_next(&pair->prng);
     }
-    configs[0].local.address[15] = 1;
-    configs[1].local.address[15] = 2;
-    struct te_endpoint remote = configs[1].local;
-    remote.port = PAIR_PORT;
-    if (netif_loopback_pair(&configs[0], &configs[1], ends, pair->wrong) == TE_OK &&
+    if (pair_join(&plan->config, ends, &remote, pair->wrong) == TE_OK &&
         side_open(pair, pair->client, plan, ends[0]) &&
         side_open(pair, pair->server, plan, ends[1]) &&
         side_command(pair, pair->server, (struct te_command){.op = TE_LISTEN,
                                                              .endpoint = {.port = PAIR_PORT}},
                      &done)) {
+        remote.port = PAIR_PORT;
         side_command(pair, pair->client, (struct te_command){.op = TE_CONNECT, .endpoint = remote},
                      &done);
     }
@@ -253,6 +271,8 @@ static struct te_stats engine_pair_stats(const struct engine_pair *pair) {
     engine_fill_stats(&pair->server->engine, &sum);
     sum.datagrams_received += client.datagrams_received;
     sum.datagrams_dropped_bad += client.datagrams_dropped_bad;
+    sum.netif_receive_calls += client.netif_receive_calls;
+    sum.netif_send_calls += client.netif_send_calls;
     sum.packets_retransmitted += client.packets_retransmitted;
     sum.packets_spurious += client.packets_spurious;
     sum.packets_lost += client.packets_lost;
