@@ -22,6 +22,7 @@ BIN := .venv/bin
 STAMPS := build/.stamps
 NATIVE := build/native
 MODULE := transport_engine/_native.abi3.so
+CROSSING := machnet_rpc/_crossing.abi3.so
 WITH_TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH"
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -96,7 +97,7 @@ siege: setup build ## What engines and applications survive, for MINUTES of garb
 
 .PHONY: clean
 clean: ## Remove everything that was made here
-	rm -rf build dist .venv $(MODULE) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist .venv $(MODULE) $(CROSSING) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMPS)/packages-%: .ci/packages
@@ -133,7 +134,8 @@ $(STAMPS)/editable: pyproject.toml $(STAMPS)/python
 		--config-settings=build-dir=$(NATIVE) --config-settings=setup-args=-Ddpdk=$(DPDK) --editable '.[msgspec]'
 	@pth=$$(echo $(BIN)/../lib/python3*/site-packages/machnet-rpc-editable.pth); \
 		[ -f $$pth ] && echo '$(CURDIR)' > $$pth
-	@ln -sf ../$(NATIVE)/transport_engine/$(notdir $(MODULE)) $(MODULE)
+	@ln -sf ../$(NATIVE)/$(MODULE) $(MODULE)
+	@ln -sf ../$(NATIVE)/$(CROSSING) $(CROSSING)
 	@touch $@
 
 .PHONY: FORCE

@@ -124,9 +124,9 @@ class Client:
         answer = await self._exchange(
             binding.full_name, binding.method_id, payload, options, binding.options
         )
-        if isinstance(answer, Replied):
+        if isinstance(answer, bytes):
             try:
-                return binding.result.decode(answer.payload)
+                return binding.result.decode(answer)
             except CodecError as error:
                 raise self._undecoded(binding.full_name, error) from None
         raise self._failure(answer, binding.full_name, binding.errors)
@@ -170,12 +170,12 @@ class Client:
         answer = await self._exchange(
             name, method_id(service, method), payload, self._options, _BY_NAME
         )
-        if not isinstance(answer, Replied):
+        if not isinstance(answer, bytes):
             raise self._failure(answer, name, {})
         if is_raw:
-            return answer.payload
+            return answer
         try:
-            return unpack(answer.payload) if answer.payload else None
+            return unpack(answer) if answer else None
         except CodecError as error:
             raise self._undecoded(name, error) from None
 
@@ -186,7 +186,7 @@ class Client:
         payload: bytes | memoryview,
         options: CallOptions,
         declared: MethodOptions,
-    ) -> Replied | Refused | Failed:
+    ) -> bytes | Refused | Failed:
         now_ns = time.monotonic_ns()
         timeout = declared.timeout if options.timeout is None else options.timeout
         deadline_ns = now_ns + int(timeout * 1e9)
@@ -204,10 +204,10 @@ class Client:
             now_ns = time.monotonic_ns()
         if len(payload) > connection.message_bytes_max:
             raise self._unsent(_too_large(len(payload), connection.message_bytes_max), name)
-        call = OutgoingCall(number, deadline_ns, asyncio.get_running_loop().create_future())
+        call = OutgoingCall(number, deadline_ns, asyncio.get_running_loop())
         connection.call(call, payload, now_ns, declared.lane)
         try:
-            answer: Replied | Refused | Failed = await call.waiter
+            answer: bytes | Refused | Failed = await call
         except asyncio.CancelledError:
             connection.cancel(call)
             raise
@@ -298,8 +298,10 @@ def connect(
     split(address)
 
     def on_event(event: Event) -> None:
-        if isinstance(event, Replied | Refused | Failed) and not event.call.waiter.done():
-            event.call.waiter.set_result(event)
+        if isinstance(event, Replied):
+            event.call.complete(event.payload)
+        elif isinstance(event, Refused | Failed):
+            event.call.complete(event)
 
     return Client(FlowKeeper(address, Reach(via, require), on_event), CallOptions(timeout, wait))
 

@@ -7,6 +7,7 @@ mean. Source: docs/channel.md
 
 import os
 import struct
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
@@ -47,13 +48,22 @@ class Channel:
     the channel is closed.
     """
 
-    __slots__ = ("_channel", "_heads", "_heads_bytes", "_other", "_payload", "_payload_bytes")
+    __slots__ = (
+        "_channel",
+        "_heads",
+        "_heads_bytes",
+        "_on_close",
+        "_other",
+        "_payload",
+        "_payload_bytes",
+    )
 
     def __init__(self, memory_fd: int, doorbell_fd: int, *, accepts: bool | None = None) -> None:
         """`accepts`: None for an engine's channel; of a pair, whether this end was called."""
         made = ffi.new("struct te_channel **")
         why = ffi.new("char[]", lib.TE_WHY_BYTES)
         self._channel: Any = None
+        self._on_close: Callable[[], object] | None = None
         if accepts is None:
             self._other = "engine"
             code = lib.te_channel_open(memory_fd, doorbell_fd, made, why)
@@ -157,8 +167,15 @@ class Channel:
                 f"the {self._other} closed this channel: it stopped, or was killed"
             )
 
+    def lend(self, on_close: Callable[[], object]) -> int:
+        """The address of the struct te_channel, to one other user until `on_close` is called."""
+        self._on_close = on_close
+        return int(ffi.cast("uintptr_t", self._open()))
+
     def close(self) -> None:
         """Unmaps the rings, of which the other side learns. A second call does nothing."""
+        if self._on_close is not None:
+            self._on_close()
         channel, self._channel = self._channel, None
         if channel is not None:
             lib.te_channel_close(channel)

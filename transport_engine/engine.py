@@ -51,6 +51,7 @@ class Engine:
         self._is_driven = False  # by te_engine_run, in whatever thread
         self._unanswered: Any = None  # a command that took too long; its memory stays
         self._token = 0
+        self._on_close: Callable[[], object] | None = None
         self.on_quarantined: Callable[[int, str], None] | None = None
         self._c_config, self._strings = config.into_c()
         made = ffi.new("struct te_engine **")
@@ -86,6 +87,11 @@ class Engine:
         """Moves one burst; returns the records and datagrams moved."""
         moved: int = lib.te_engine_poll(self._open())
         return moved
+
+    def lend(self, on_close: Callable[[], object]) -> int:
+        """The address of the struct te_engine, for who polls it until `on_close` is called."""
+        self._on_close = on_close
+        return int(ffi.cast("uintptr_t", self._open()))
 
     def arm(self) -> int:
         """Prepares to sleep on `fileno`; returns for how many nanoseconds at most, 0: poll now."""
@@ -131,6 +137,8 @@ class Engine:
         """Tells peers and applications, then frees everything. A second call does nothing."""
         if self._engine is None:
             return
+        if self._on_close is not None:
+            self._on_close()
         if self._thread is not None:
             self.stop()
         engine, self._engine = self._engine, None

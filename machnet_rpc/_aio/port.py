@@ -1,22 +1,27 @@
 """One channel in use: what is queued for it, what arrives on it, and the connections of its flows.
 
-Moves records when it is told to. Does not know the event loop's turns, nor how flows come about.
+Moves records when it is told to. A `CrossingPort` has them moved in C: its outbox holds only what
+the ring has no room for, and replies end their calls before they are seen here. Does not know the
+event loop's turns, nor how flows come about.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
+from machnet_rpc._native import crossing
 from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.deadlines import Deadlines
 from machnet_rpc._protocol.events import Event
-from machnet_rpc._protocol.outbox import Outbox
+from machnet_rpc._protocol.outbox import Outbox, Post
 from machnet_rpc._protocol.records import FLOW, KIND, Head, Joiner
 from machnet_rpc._transports.base import READABLE, WRITABLE, Wire
+from transport_engine.channel import Channel
+from transport_engine.engine import Engine
 from transport_engine.errors import TransportError
 
 
@@ -54,6 +59,7 @@ class Port:
         "is_closed",
         "on_lost",
         "outbox",
+        "post",
         "turns_idle",
         "wire",
     )
@@ -68,6 +74,7 @@ class Port:
         self.on_lost = on_lost
         self.connections: dict[int, Connection] = {}
         self.outbox = Outbox(on_filled=self._on_filled)
+        self.post: Post = self.outbox.post
         self.is_closed = False
         self.is_awake = False  # whether its owner takes turns for it
         self.turns_idle = 0
@@ -81,9 +88,20 @@ class Port:
 
     def open(self, flow: int, peer: str, message_bytes_max: int) -> Connection:
         """The connection of a flow that is open."""
-        connection = Connection(flow, peer, self.outbox, self._owner.deadlines, message_bytes_max)
+        connection = Connection(
+            flow,
+            peer,
+            self.outbox,
+            self._owner.deadlines,
+            message_bytes_max,
+            post=self.post,
+        )
         self.connections[flow] = connection
         return connection
+
+    def set_awake(self, is_awake: bool) -> None:
+        """Says whether its owner takes turns for it."""
+        self.is_awake = is_awake
 
     def turn(self) -> int:
         """Sends what is queued and takes a burst; returns what moved. Errors: TransportError."""
@@ -92,25 +110,26 @@ class Port:
     def receive(self) -> int:
         """Takes a burst of what arrived; returns its records. Errors: TransportError."""
         arrived = self.wire.receive()
-        if not arrived:
-            return 0
+        if arrived:
+            join = self._joiner.join
+            wholes = [(head, join(head, payload)) for head, payload in arrived]
+            self._handle((head, whole) for head, whole in wholes if whole is not None)
+            self.wire.ring()
+        return len(arrived)
+
+    def _handle(self, messages: Iterable[tuple[Head, bytes]]) -> None:
         now_ns = time.monotonic_ns()
-        owner = self._owner
-        connections, join, on_event = self.connections, self._joiner.join, owner.on_event
-        for head, payload in arrived:
-            whole = join(head, payload)
-            if whole is None:
-                continue
+        owner, connections = self._owner, self.connections
+        on_event = owner.on_event
+        for head, payload in messages:
             if head[KIND] > records.APP_KIND_LAST:
-                owner.on_flow(self, head, whole)
+                owner.on_flow(self, head, payload)
                 continue
             connection = connections.get(head[FLOW])
             if connection is not None:
-                event = connection.receive(head, whole, now_ns)
+                event = connection.receive(head, payload, now_ns)
                 if event is not None:
                     on_event(event)
-        self.wire.ring()
-        return len(arrived)
 
     def arm(self) -> int:
         """Prepares to sleep; returns for how many nanoseconds, 0: there is work already."""
@@ -174,3 +193,72 @@ class Port:
             waiter = self._waiting_for_room.popleft()
             if not waiter.done():
                 waiter.set_result(None)
+
+
+class CrossingPort(Port):
+    """A port whose messages cross in C (machnet_rpc/csrc)."""
+
+    __slots__ = ("crossing",)
+
+    def __init__(
+        self,
+        wire: Wire,
+        owner: PortOwner,
+        on_lost: Callable[[TransportError], None] | None,
+        native: tuple[Channel, Engine | None],
+    ) -> None:
+        super().__init__(wire, owner, on_lost)
+        channel, engine = native
+        addresses = (
+            channel.lend(self._lent_no_more),
+            engine.lend(self._lent_no_more) if engine else 0,
+        )
+        self.crossing: Any = crossing.Crossing(*addresses, self.outbox.post, self._on_filled)
+        self.post = self.crossing.post
+
+    def open(self, flow: int, peer: str, message_bytes_max: int) -> Connection:
+        connection = super().open(flow, peer, message_bytes_max)
+        self.crossing.watch(flow, connection.awaited)
+        return connection
+
+    def end(self, connection: Connection, reason: int) -> None:
+        self.crossing.forget(connection.flow)
+        super().end(connection, reason)
+
+    def close(self, reason: int) -> None:
+        super().close(reason)
+        self.crossing.close()
+
+    def set_awake(self, is_awake: bool) -> None:
+        self.is_awake = self.crossing.is_watched = is_awake
+
+    def turn(self) -> int:
+        if self.outbox:
+            return self._flush() + self.receive()
+        return self.receive()
+
+    def receive(self) -> int:
+        others = self.crossing.receive()
+        if others is None:
+            return 0
+        if others:
+            self._handle(others)
+        return 1
+
+    def _flush(self) -> int:
+        sent = super()._flush()
+        self.crossing.is_blocked = bool(self.outbox)
+        return sent
+
+    def _lent_no_more(self) -> None:
+        self.crossing.close()
+
+
+def port_of(
+    wire: Wire, owner: PortOwner, on_lost: Callable[[TransportError], None] | None = None
+) -> Port:
+    """A port for the wire: in C where both can."""
+    native = wire.native() if crossing is not None else None
+    return (
+        Port(wire, owner, on_lost) if native is None else CrossingPort(wire, owner, on_lost, native)
+    )

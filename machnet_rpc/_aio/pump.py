@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from machnet_rpc._aio.port import Port
+from machnet_rpc._aio.port import Port, port_of
 from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
 from machnet_rpc._protocol.connection import Connection
@@ -91,7 +91,7 @@ class Pump:
         The connections of a channel that dies end with TE_R_PEER_CLOSED. Owner: the wire stays the
         caller's. The death of the link is that of the pump, and is told to the pump's owner.
         """
-        port = Port(wire, self, on_lost)
+        port = port_of(wire, self, on_lost)
         self._ports.append(port)
         for fileno in wire.filenos():
             self._loop.add_reader(fileno, self._on_readable, port)
@@ -106,7 +106,7 @@ class Pump:
             self._loop.remove_reader(fileno)
         self._ports.remove(port)
         if port.is_awake:
-            port.is_awake = False
+            port.set_awake(False)
             self._awake.remove(port)
         port.close(reason)
         self._check_flows_ended()
@@ -185,7 +185,7 @@ class Pump:
     def _rouse(self, port: Port) -> None:
         """Takes turns for the port from the next iteration of the loop on."""
         if not (port.is_awake or port.is_closed):
-            port.is_awake = True
+            port.set_awake(True)
             self._awake.append(port)
         port.turns_idle = 0
         self._schedule()
@@ -235,7 +235,7 @@ class Pump:
         sleep_ns = port.arm()
         if sleep_ns == 0:
             return
-        port.is_awake = False
+        port.set_awake(False)
         self._awake.remove(port)
         if sleep_ns < FOREVER_NS:
             self._set_timer(time.monotonic_ns() + sleep_ns)

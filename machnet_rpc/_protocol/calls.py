@@ -3,31 +3,53 @@
 A caller's call ends in exactly one event; its ticket says whether the request can have left.
 """
 
-from typing import Any, Literal, TypeAlias
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from machnet_rpc._native import crossing
 from machnet_rpc._protocol.outbox import Ticket
 
 Executed: TypeAlias = Literal["no", "maybe", "yes"]
 """Whether a failed call's handler ran: no (it never started), maybe, yes (its end was seen)."""
 
 
-class OutgoingCall(Ticket):
-    """A call that this side made; the ticket is that of its request.
+class Timed:
+    """What has a deadline."""
 
-    Owner: `waiter` belongs to the shell that made the call, and is not looked at in here.
+    __slots__ = ("deadline_ns",)
+
+    deadline_ns: int
+
+
+class OutgoingCall(Ticket):
+    """A call that this side made, and that whoever made it awaits; the ticket is its request's.
+
+    Owner: `loop` belongs to the shell that made the call, and makes the future that is awaited.
     """
 
-    __slots__ = ("call_id", "connection", "deadline_ns", "method_id", "waiter")
+    __slots__ = (
+        "_is_ended",
+        "_loop",
+        "_result",
+        "_waiter",
+        "call_id",
+        "connection",
+        "deadline_ns",
+        "method_id",
+    )
 
-    def __init__(self, method_id: int, deadline_ns: int, waiter: Any) -> None:
+    def __init__(self, method_id: int, deadline_ns: int, loop: Any) -> None:
         self.gone = False
         self.started = False
         self.sent = False
         self.call_id = 0
         self.method_id = method_id
         self.deadline_ns = deadline_ns
-        self.waiter = waiter
         self.connection: Any = None
+        self._loop = loop
+        self._waiter: Any = None
+        self._is_ended = False
+        self._result: Any = None
 
     @property
     def executed(self) -> Executed:
@@ -38,14 +60,34 @@ class OutgoingCall(Ticket):
     def stage(self) -> str:
         return "sent" if self.sent else "queued"
 
+    def complete(self, result: object) -> None:
+        """Ends the call for whoever awaits it; does nothing if it has ended, or was cancelled."""
+        if self._is_ended:
+            return
+        self._is_ended = True
+        self._result = result
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
-class IncomingCall:
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if not self._is_ended:
+            self._waiter = self._loop.create_future()
+            yield from self._waiter
+        return self._result
+
+
+if not TYPE_CHECKING and crossing is not None:
+    Timed = crossing.Timed
+    OutgoingCall = crossing.OutgoingCall
+
+
+class IncomingCall(Timed):
     """A call that the peer made and that awaits this side's one answer.
 
     Owner: `task` belongs to the shell that runs the handler, and is not looked at in here.
     """
 
-    __slots__ = ("answered", "call_id", "connection", "deadline_ns", "method_id", "task")
+    __slots__ = ("answered", "call_id", "connection", "method_id", "task")
 
     def __init__(self, call_id: int, method_id: int, deadline_ns: int, connection: Any) -> None:
         self.answered = False

@@ -12,8 +12,8 @@ from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
 from machnet_rpc._protocol.deadlines import Deadlines
 from machnet_rpc._protocol.events import Cause, Event, Failed, Refused, Replied, Requested, Stopped
-from machnet_rpc._protocol.outbox import Outbox, Ticket
-from machnet_rpc._protocol.records import CALL_ID, FLAGS, KIND, STATUS, Head
+from machnet_rpc._protocol.outbox import Outbox, Post, Ticket
+from machnet_rpc._protocol.records import CALL_ID, ERROR, FLAGS, KIND, REPLY, REQUEST, STATUS, Head
 
 NO_DEADLINE_NS: Final = (1 << 63) - 1
 
@@ -31,8 +31,9 @@ class Connection:
         "_is_closing",
         "_last_call_id",
         "_outbox",
-        "_outgoing",
+        "_post",
         "_ticket",
+        "awaited",
         "flow",
         "message_bytes_max",
         "peer",
@@ -47,15 +48,19 @@ class Connection:
         outbox: Outbox,
         deadlines: Deadlines[OutgoingCall | IncomingCall],
         message_bytes_max: int = records.MESSAGE_BYTES_MAX,
+        *,
+        post: Post | None = None,
     ) -> None:
+        """`post` sends, unless everything goes to the outbox."""
         self.flow = flow
         self.peer = peer
         self.message_bytes_max = message_bytes_max  # longest payload that the peer takes
         self.peer_leaves = False  # the peer asked for no new calls
         self.records_ignored = 0
         self._outbox = outbox
+        self._post = outbox.post if post is None else post
         self._deadlines = deadlines
-        self._outgoing: dict[int, OutgoingCall] = {}
+        self.awaited: dict[int, OutgoingCall] = {}  # calls made here, by their ids
         self._incoming: dict[int, IncomingCall] = {}
         self._last_call_id = 0
         self._is_closing = False
@@ -65,7 +70,7 @@ class Connection:
         state = "closed" if self.is_closed else "open" if self.is_usable else "leaving"
         return (
             f"<Connection {self.peer} flow={self.flow} {state} "
-            f"outgoing={len(self._outgoing)} incoming={len(self._incoming)}>"
+            f"outgoing={len(self.awaited)} incoming={len(self._incoming)}>"
         )
 
     @property
@@ -84,7 +89,7 @@ class Connection:
 
     @property
     def outgoing(self) -> int:
-        return len(self._outgoing)
+        return len(self.awaited)
 
     @property
     def incoming(self) -> int:
@@ -99,26 +104,20 @@ class Connection:
         self._last_call_id = call_id = self._last_call_id + 1
         call.call_id = call_id
         call.connection = self
-        self._outgoing[call_id] = call
+        self.awaited[call_id] = call
         self._deadlines.add(call)
         remaining_ns = max(call.deadline_ns - now_ns, 1)
-        self._send(
-            call,
-            records.REQUEST,
-            call_id,
-            payload,
-            call.method_id,
-            remaining_ns=remaining_ns,
-            lane=lane,
+        self._post(
+            call, payload, REQUEST, self.flow, call_id, call.method_id, remaining_ns, 0, lane, 0
         )
 
     def cancel(self, call: OutgoingCall) -> Failed | None:
         """Gives the call up and tells the peer; None if it has ended already."""
-        if self._outgoing.pop(call.call_id, None) is None:
+        if self.awaited.pop(call.call_id, None) is None:
             return None
         self._deadlines.discard(call)
         if call.sent or call.started:
-            self._send(self._ticket, records.CANCEL, call.call_id, b"")
+            self._note(records.CANCEL, call.call_id)
         return _failed(call, Cause.CANCELLED)
 
     # -- calls that this side answers --
@@ -126,19 +125,15 @@ class Connection:
     def reply(self, call: IncomingCall, payload: bytes | memoryview) -> None:
         """Answers with a result; does nothing if nobody waits for it any more."""
         if self._answered(call):
-            self._send(self._ticket, records.REPLY, call.call_id, payload, call.method_id)
+            call_id, method_id = call.call_id, call.method_id
+            self._post(self._ticket, payload, REPLY, self.flow, call_id, method_id, 0, 0, 0, 0)
 
     def reply_error(self, call: IncomingCall, status: int, payload: bytes) -> None:
         """Answers with an error; does nothing if nobody waits for it any more."""
         if self._answered(call):
-            self._send(
-                self._ticket,
-                records.REPLY,
-                call.call_id,
-                payload,
-                call.method_id,
-                flags=records.ERROR,
-                status=status,
+            call_id, method_id = call.call_id, call.method_id
+            self._post(
+                self._ticket, payload, REPLY, self.flow, call_id, method_id, 0, ERROR, 0, status
             )
 
     # -- both --
@@ -146,9 +141,9 @@ class Connection:
     def receive(self, head: Head, payload: bytes, now_ns: int) -> Event | None:
         """Takes one whole message of this flow."""
         kind = head[KIND]
-        if kind == records.REPLY:
+        if kind == REPLY:
             return self._receive_reply(head, payload)
-        if kind == records.REQUEST:
+        if kind == REQUEST:
             return self._receive_request(head, payload, now_ns)
         if kind == records.CANCEL:
             return self._receive_cancel(head[CALL_ID])
@@ -162,42 +157,42 @@ class Connection:
         """Ends a call that `Deadlines.expire` gave back."""
         if isinstance(call, IncomingCall):
             return Stopped(call, Cause.DEADLINE)
-        del self._outgoing[call.call_id]
+        del self.awaited[call.call_id]
         return _failed(call, Cause.DEADLINE)
 
     def go_away(self) -> None:
         """Asks the peer for no new calls; those under way are answered."""
-        self._send(self._ticket, records.GOAWAY, 0, b"")
+        self._note(records.GOAWAY)
 
     def close(self) -> None:
         """Ends the flow once all that was sent is delivered; `closed` follows from the engine."""
         if not (self.is_closed or self._is_closing):
             self._is_closing = True
-            self._send(self._ticket, records.FLOW_CLOSE, 0, b"")
+            self._note(records.FLOW_CLOSE)
 
     def closed(self, reason: int) -> list[Event]:
         """The flow is no more: ends every call, and withdraws what has not left yet."""
         events: list[Event] = []
-        for outgoing in self._outgoing.values():
+        for outgoing in self.awaited.values():
             self._deadlines.discard(outgoing)
             events.append(_failed(outgoing, Cause.FLOW_CLOSED, reason))
         for incoming in self._incoming.values():
             self._deadlines.discard(incoming)
             incoming.answered = True
             events.append(Stopped(incoming, Cause.FLOW_CLOSED))
-        self._outgoing.clear()
+        self.awaited.clear()
         self._incoming.clear()
         self._ticket.gone = True
         return events
 
     def _receive_reply(self, head: Head, payload: bytes) -> Event | None:
-        call = self._outgoing.pop(head[CALL_ID], None)
+        call = self.awaited.pop(head[CALL_ID], None)
         if call is None:  # it was cancelled or timed out while the reply was under way
             self.records_ignored += 1
             return None
         self._deadlines.discard(call)
         call.gone = True
-        if head[FLAGS] & records.ERROR:
+        if head[FLAGS] & ERROR:
             return Refused(call, head[STATUS], payload)
         return Replied(call, payload)
 
@@ -230,48 +225,8 @@ class Connection:
         self._deadlines.discard(call)
         return True
 
-    def _send(
-        self,
-        ticket: Ticket,
-        kind: int,
-        call_id: int,
-        payload: bytes | memoryview,
-        method_id: int = 0,
-        *,
-        remaining_ns: int = 0,
-        flags: int = 0,
-        lane: int = 0,
-        status: int = 0,
-    ) -> None:
-        put = self._outbox.put
-        if len(payload) <= records.PAYLOAD_MAX:
-            record = records.pack(
-                kind,
-                self.flow,
-                call_id,
-                payload,
-                method_id=method_id,
-                remaining_ns=remaining_ns,
-                flags=flags,
-                lane=lane,
-                status=status,
-            )
-            put(record, ticket)
-            return
-        left = len(payload)
-        for record in records.pieces(
-            kind,
-            self.flow,
-            call_id,
-            payload,
-            method_id=method_id,
-            remaining_ns=remaining_ns,
-            flags=flags,
-            lane=lane,
-            status=status,
-        ):
-            left -= records.PAYLOAD_MAX
-            put(record, ticket, last=left <= 0)
+    def _note(self, kind: int, call_id: int = 0) -> None:
+        self._post(self._ticket, b"", kind, self.flow, call_id, 0, 0, 0, 0, 0)
 
 
 def _failed(call: OutgoingCall, cause: Cause, reason: int = 0) -> Failed:

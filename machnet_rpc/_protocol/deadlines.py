@@ -5,7 +5,9 @@ Units: nanoseconds on the clock of whoever calls; it must not go backwards.
 Source: Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (SOSP 1987), scheme 6
 """
 
-from typing import Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+
+from machnet_rpc._native import crossing
 
 TICK_NS: Final = 1_000_000
 SLOTS: Final = 4096
@@ -75,3 +77,7 @@ class Deadlines(Generic[T]):
             while not self._slots[tick % SLOTS]:
                 tick += 1
         return tick
+
+
+if not TYPE_CHECKING and crossing is not None:
+    Deadlines = crossing.Deadlines

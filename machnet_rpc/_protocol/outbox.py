@@ -6,7 +6,9 @@ pieces of a message stand next to each other in a ring.
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
+
+from machnet_rpc._protocol import records
 
 BYTES_MAX: Final = 8 << 20
 BURST_BYTES: Final = 256 << 10
@@ -24,6 +26,14 @@ class Ticket:
         self.gone = False
         self.started = False
         self.sent = False
+
+
+class Post(Protocol):
+    """Sends or queues one message. A ticket that is `gone` withdraws what has not left."""
+
+    def __call__(self, ticket: Ticket, payload: bytes | memoryview, /, *fields: int) -> None:
+        """`fields`: kind, flow, call_id, method_id, remaining_ns, flags, lane, status."""
+        ...
 
 
 def _nothing() -> None:
@@ -54,6 +64,27 @@ class Outbox:
     def full(self) -> bool:
         return self.size_bytes >= self._bytes_max
 
+    def post(self, ticket: Ticket, payload: bytes | memoryview, /, *fields: int) -> None:
+        """Queues a message. `fields` are those of `Post`, in their order."""
+        kind, flow, call_id, method_id, remaining_ns, flags, lane, status, *rest = fields
+        start = rest[0] if rest else 0  # so much of it has left already
+        left = len(payload) - start
+        parts = records.pieces(
+            kind,
+            flow,
+            call_id,
+            payload,
+            method_id=method_id,
+            remaining_ns=remaining_ns,
+            flags=flags,
+            lane=lane,
+            status=status,
+            start=start,
+        )
+        for record in parts:
+            left -= records.PAYLOAD_MAX
+            self.put(record, ticket, last=left <= 0)
+
     def put(self, record: bytes, ticket: Ticket, *, last: bool = True) -> None:
         """Queues one record; `last` says that it completes the ticket's message."""
         if not self._records:
@@ -63,14 +94,14 @@ class Outbox:
 
     def burst(self) -> bytes:
         """What to offer to the ring now: whole records, about BURST_BYTES of them."""
-        records = self._records
+        queued = self._records
         self._skip_withdrawn()
-        if len(records) == 1:
-            return records[0][0]
+        if len(queued) == 1:
+            return queued[0][0]
         taken: list[bytes] = []
         size = 0
-        inside = bool(records) and records[0][1].started  # of a message whose start was taken
-        for record, ticket, last in records:
+        inside = bool(queued) and queued[0][1].started  # of a message whose start was taken
+        for record, ticket, last in queued:
             if ticket.gone and not inside:
                 break  # `took` counts from the front: the next burst skips it
             inside = not last
@@ -101,6 +132,6 @@ class Outbox:
         self.size_bytes = sum(len(record) for record, _, _ in kept)
 
     def _skip_withdrawn(self) -> None:
-        records = self._records
-        while records and records[0][1].gone and not records[0][1].started:
-            self.size_bytes -= len(records.popleft()[0])
+        queued = self._records
+        while queued and queued[0][1].gone and not queued[0][1].started:
+            self.size_bytes -= len(queued.popleft()[0])

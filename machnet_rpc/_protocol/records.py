@@ -107,11 +107,15 @@ def pieces(
     lane: int = 0,
     priority: int = 0,
     status: int = 0,
+    start: int = 0,
 ) -> Iterator[bytes]:
-    """The records of a message of any length, in the order in which they must be sent."""
+    """The records of a message of any length, in the order in which they must be sent.
+
+    `start` is the offset of the first that is wanted.
+    """
     total = len(payload)
     view = memoryview(payload)
-    for offset in range(0, max(total, 1), PAYLOAD_MAX):
+    for offset in range(start, max(total, 1), PAYLOAD_MAX):
         part = view[offset : offset + PAYLOAD_MAX]
         size = len(part)
         place = (FIRST if offset == 0 else 0) | (LAST if offset + size == total else 0)

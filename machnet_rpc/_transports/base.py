@@ -9,8 +9,9 @@ from typing import Final, NamedTuple, Protocol
 
 from machnet_rpc._protocol.records import Head
 from transport_engine._native import ffi
-from transport_engine.channel import READABLE, WRITABLE
+from transport_engine.channel import READABLE, WRITABLE, Channel
 from transport_engine.endpoint import Endpoint
+from transport_engine.engine import Engine
 
 __all__ = ["FOREVER_NS", "READABLE", "WRITABLE", "FlowEnds", "Link", "Transport", "Wire"]
 
@@ -42,6 +43,10 @@ class Wire(Protocol):
 
     def filenos(self) -> Sequence[int]:
         """Descriptors that become readable after `arm` when there is something to do."""
+        ...
+
+    def native(self) -> tuple[Channel, Engine | None] | None:
+        """Its channel, and the engine that `work` polls; None: its records are in no channel."""
         ...
 
     def work(self) -> int:

@@ -9,8 +9,10 @@ import pydantic
 
 from machnet_rpc._protocol.records import Head
 from machnet_rpc._transports.base import Transport
+from transport_engine.channel import Channel
 from transport_engine.config import EngineConfig
 from transport_engine.endpoint import Endpoint
+from transport_engine.engine import Engine
 from transport_engine.errors import ConfigError
 from transport_engine.inline import open_inline
 
@@ -31,6 +33,9 @@ class InlineLink:
 
     def filenos(self) -> Sequence[int]:
         return (self._engine.fileno(),)
+
+    def native(self) -> tuple[Channel, Engine]:
+        return self._channel, self._engine
 
     def work(self) -> int:
         return self._engine.poll()

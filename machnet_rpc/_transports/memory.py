@@ -83,6 +83,9 @@ class MemoryLink:
     def filenos(self) -> tuple[int]:
         return (self._near.fileno(),)
 
+    def native(self) -> None:
+        """Its records are Python's objects."""
+
     def work(self) -> int:
         self._check_alive()
         return 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from machnet_rpc._protocol.records import Head
 from machnet_rpc._transports.base import FOREVER_NS, Transport
 from transport_engine.attach import SidecarAttachment, attach
+from transport_engine.channel import Channel
 from transport_engine.endpoint import Endpoint
 
 
@@ -30,6 +31,9 @@ class SidecarLink:
 
     def filenos(self) -> Sequence[int]:
         return (self._channel.fileno(),)
+
+    def native(self) -> tuple[Channel, None]:
+        return self._channel, None
 
     def work(self) -> int:
         return 0

@@ -150,11 +150,23 @@ void te_channel_close(struct te_channel *channel);
  * TE_E_CORRUPT for a ring that the engine would not have written. Rings no bell. */
 int64_t te_channel_send(struct te_channel *channel, const uint8_t *records, uint64_t bytes);
 
+/* The same for one record whose payload lies elsewhere: 1 if it was taken, 0: the ring is full. */
+int te_channel_put(struct te_channel *channel, const struct te_record *record,
+                   const uint8_t *payload);
+
 /* Copies up to `heads_max` records out of the ring: headers to `heads`, their payloads one behind
  * another, unpadded, to `payload` (room for at least TE_RECORD_PAYLOAD_MAX).
  * Returns the number of records; TE_E_CORRUPT as above. */
 int te_channel_receive(struct te_channel *channel, struct te_record *heads, int heads_max,
                        uint8_t *payload, uint64_t payload_max);
+
+/* The next record where it lies, for whoever copies its payload once and to its place: its checked
+ * header to `record`, and its payload, which stays there until the pop. 1; 0: the ring is empty;
+ * TE_E_CORRUPT as above. */
+int te_channel_peek(struct te_channel *channel, struct te_record *record,
+                    const uint8_t **payload);
+/* Takes the record that was peeked at out of the ring; does nothing where there was none. */
+void te_channel_pop(struct te_channel *channel);
 
 /* Wakes the engine if it sleeps. Call it once after a burst of sends, and after receives. */
 void te_channel_ring(struct te_channel *channel);

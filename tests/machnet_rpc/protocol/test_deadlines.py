@@ -2,10 +2,11 @@
 
 import random
 
+from machnet_rpc._protocol.calls import Timed
 from machnet_rpc._protocol.deadlines import SLOTS, TICK_NS, Deadlines
 
 
-class Item:
+class Item(Timed):
     def __init__(self, deadline_ns: int) -> None:
         self.deadline_ns = deadline_ns
 

@@ -22,6 +22,8 @@ struct te_channel {
     enum record_direction out_direction;
     enum record_direction in_direction;
     bool is_corrupt; /* for good, whatever the other side does to the memory afterwards */
+    bool peeked;
+    struct te_record peeked_record;
 };
 
 static int refuse(char *why, const char *sentence) {
@@ -112,18 +114,17 @@ void te_channel_close(struct te_channel *channel) {
     }
 }
 
-/* Takes one record from `records`. Returns its bytes, 0 when the ring is full, or an error. */
-static int64_t send_one(struct te_channel *channel, const uint8_t *records, uint64_t bytes) {
+/* Copies a record that keeps the rules into the ring. Returns its bytes there, 0: it is full. */
+static int64_t put_one(struct te_channel *channel, const struct te_record *record,
+                       const uint8_t *payload) {
     struct ring *out = &channel->end.out;
-    struct te_record record;
+    const uint64_t stride = record_stride_bytes(record->size_bytes);
 
-    if (bytes < sizeof record) {
-        return TE_E_INVALID;
+    if (channel->is_corrupt) {
+        return TE_E_CORRUPT;
     }
-    memcpy(&record, records, sizeof record);
-    const uint64_t stride = record_stride_bytes(record.size_bytes);
-    if (!record_valid(&record, channel->out_direction)
-        || !record_follows(&channel->out_order, &record) || stride > bytes) {
+    if (!record_valid(record, channel->out_direction)
+        || !record_follows(&channel->out_order, record)) {
         return TE_E_INVALID;
     }
     const int64_t room = ring_available(out, stride);
@@ -131,25 +132,47 @@ static int64_t send_one(struct te_channel *channel, const uint8_t *records, uint
         channel->is_corrupt = room < 0;
         return room < 0 ? room : 0;
     }
-    memcpy(ring_cursor(out), records, stride);
+    uint8_t *at = ring_cursor(out);
+    memcpy(at, record, sizeof *record);
+    if (record->size_bytes != 0) {
+        memcpy(at + sizeof *record, payload, record->size_bytes);
+    }
     ring_advance(out, stride);
-    record_order_advance(&channel->out_order, &record);
+    record_order_advance(&channel->out_order, record);
     return (int64_t)stride;
+}
+
+/* Takes one record from `records`. Returns its bytes, 0 when the ring is full, or an error. */
+static int64_t send_one(struct te_channel *channel, const uint8_t *records, uint64_t bytes) {
+    struct te_record record;
+
+    if (bytes < sizeof record) {
+        return TE_E_INVALID;
+    }
+    memcpy(&record, records, sizeof record);
+    if (record_stride_bytes(record.size_bytes) > bytes) {
+        return TE_E_INVALID;
+    }
+    return put_one(channel, &record, records + sizeof record);
 }
 
 int64_t te_channel_send(struct te_channel *channel, const uint8_t *records, uint64_t bytes) {
     uint64_t taken = 0;
     int64_t one = 0;
 
-    if (channel->is_corrupt) {
-        return TE_E_CORRUPT;
-    }
     while (taken < bytes && (one = send_one(channel, records + taken, bytes - taken)) > 0) {
         taken += (uint64_t)one;
     }
     ring_publish(&channel->end.out);
     /* As write(2): what was taken before an error counts, the next call meets the error. */
     return taken != 0 ? (int64_t)taken : one;
+}
+
+int te_channel_put(struct te_channel *channel, const struct te_record *record,
+                   const uint8_t *payload) {
+    const int64_t taken = put_one(channel, record, payload);
+    ring_publish(&channel->end.out);
+    return taken > 0 ? 1 : (int)taken;
 }
 
 int te_channel_receive(struct te_channel *channel, struct te_record *heads, int heads_max,
@@ -165,6 +188,7 @@ int te_channel_receive(struct te_channel *channel, struct te_record *heads, int 
     if (channel->is_corrupt) {
         return TE_E_CORRUPT;
     }
+    channel->peeked = false;
     while (count < heads_max) {
         struct te_record *record = &heads[count];
         found = record_next(&end->in, &end->in_order, channel->in_direction, record);
@@ -180,6 +204,38 @@ int te_channel_receive(struct te_channel *channel, struct te_record *heads, int 
     ring_publish(&end->in);
     channel->is_corrupt = found < 0;
     return count == 0 && found < 0 ? found : count;
+}
+
+int te_channel_peek(struct te_channel *channel, struct te_record *record,
+                    const uint8_t **payload) {
+    struct end *end = &channel->end;
+
+    if (channel->is_corrupt) {
+        return TE_E_CORRUPT;
+    }
+    if (!channel->peeked) {
+        const int found = record_next(&end->in, &end->in_order, channel->in_direction,
+                                      &channel->peeked_record);
+        if (found <= 0) {
+            channel->is_corrupt = found < 0;
+            return found;
+        }
+        channel->peeked = true;
+    }
+    *record = channel->peeked_record;
+    *payload = ring_cursor(&end->in) + sizeof *record;
+    return 1;
+}
+
+void te_channel_pop(struct te_channel *channel) {
+    struct end *end = &channel->end;
+
+    if (channel->peeked) {
+        channel->peeked = false;
+        record_order_advance(&end->in_order, &channel->peeked_record);
+        ring_advance(&end->in, record_stride_bytes(channel->peeked_record.size_bytes));
+        ring_publish(&end->in);
+    }
 }
 
 void te_channel_ring(struct te_channel *channel) {

@@ -1,0 +1,111 @@
+/* What crosses between Python's objects and a channel's rings, once per burst and message.
+ *
+ * Shape: timed.c keeps deadlines, call.c is the call that a caller awaits; crossing.c is the near
+ * end of a channel, whose messages post.c sends and receive.c takes; spin.c waits for them. The
+ * Python classes of the same names define what each means (machnet_rpc/_protocol, _aio/port.py);
+ * these are the same, and faster. Knows the public interface of the engine, by the addresses that
+ * Python took from it. Thread: all with the GIL held, except for the look at rings while it spins.
+ */
+#ifndef CROSSING_H
+#define CROSSING_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "transport_engine.h"
+
+/* The functions of the engine that are called from here, in the order of `bind`'s arguments. */
+struct engine_functions {
+    int (*put)(struct te_channel *, const struct te_record *, const uint8_t *);
+    int (*peek)(struct te_channel *, struct te_record *, const uint8_t **);
+    void (*pop)(struct te_channel *);
+    void (*ring)(struct te_channel *);
+    int (*poll)(struct te_engine *);
+};
+
+/* One channel's messages; see crossing.c. */
+struct crossing {
+    PyObject ob_base; /* PyObject_HEAD */
+    struct te_channel *channel; /* NULL: closed */
+    struct te_engine *engine;   /* that this process polls; NULL: it runs elsewhere */
+    PyObject *queue;            /* takes what the ring has no room for */
+    PyObject *rouse;            /* told of what was sent while nobody watches the channel */
+    PyObject *flows;            /* flow -> the calls that wait on it, by their ids */
+    PyObject *whole;            /* a message of which the last record has not come; or NULL */
+    uint32_t filled_bytes;      /* of `whole` */
+    PyObject *left;             /* taken by a burst that ended in an exception; or NULL */
+    char is_blocked;            /* something is queued in Python, and goes first */
+    char is_watched;            /* the pump takes turns */
+};
+
+struct link {
+    struct link *next;
+    struct link *previous;
+};
+
+/* Anything with a deadline: the base of calls, in and out. */
+struct timed {
+    PyObject ob_base; /* PyObject_HEAD */
+    struct link link;
+    struct deadlines *in; /* where its timer runs; NULL: nowhere */
+    int64_t deadline_ns;
+};
+
+enum call_state { CALL_WAITS, CALL_ENDED, CALL_CANCELLED };
+
+/* A call that was made here, and its one awaiter. */
+struct call {
+    struct timed timed;
+    uint64_t call_id;
+    uint64_t method_id;
+    PyObject *connection;
+    PyObject *loop;
+    PyObject *wakeup;  /* whom to tell of the end; NULL: nobody awaits it yet */
+    PyObject *context; /* in which to tell it */
+    PyObject *result;  /* of a call that ended; the message of one that was cancelled */
+    enum call_state state;
+    char gone;
+    char started;
+    char sent;
+    char blocking;
+};
+
+extern PyTypeObject *timed_type;
+extern PyTypeObject *deadlines_type;
+extern PyTypeObject *call_type;
+extern PyTypeObject *crossing_type;
+extern struct engine_functions engine;
+extern PyObject *corrupt_error;
+
+int timed_register(PyObject *module);
+int call_register(PyObject *module);
+int crossing_register(PyObject *module);
+
+/* post(ticket, payload, kind, flow, call_id, method_id, remaining_ns, flags, lane, status) */
+PyObject *crossing_post(PyObject *crossing, PyObject *const *args, Py_ssize_t count);
+/* receive() -> None where nothing moved; else the list of what is not done with yet */
+PyObject *crossing_receive(PyObject *crossing, PyObject *unused);
+/* spin(crossings, nanoseconds) -> whether one of them has something to receive */
+PyObject *crossing_spin(PyObject *module, PyObject *const *args, Py_ssize_t count);
+
+/* The slot holds the new reference from here on; what it held is released after that. */
+static inline void slot_set(PyObject **slot, PyObject *object) {
+    PyObject *before = *slot;
+    *slot = object;
+    Py_XDECREF(before);
+}
+
+/* Stops a timer that runs. */
+void timed_stop(struct timed *timed);
+
+/* Ends a call that waits, without telling its awaiter. */
+void call_end(struct call *call, PyObject *result);
+/* Tells the awaiter at once, as the event loop would. False: it raised what ends the process. */
+bool call_wake(struct call *call);
+/* Tells the awaiter in the next iteration of the event loop. */
+bool call_wake_soon(struct call *call);
+
+#endif

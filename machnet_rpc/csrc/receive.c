@@ -1,0 +1,186 @@
+/* Messages out of a ring, a burst at a time.
+ *
+ * Replies end the calls that wait for them, and resume whoever awaits those; everything else comes
+ * back as (header, payload), for the state machine in Python. A message of several records becomes
+ * one object, filled in place. The channel has checked what the other side wrote (docs/channel.md
+ * §3); here is no second look at its memory.
+ */
+#include <string.h>
+
+#include "crossing.h"
+
+enum { BURST_MAX = 64 };
+
+struct burst {
+    PyObject *others; /* (header, payload) of all that is no reply to a call that waits; or NULL */
+    Py_ssize_t ended_count;
+    struct call *ended[BURST_MAX];
+};
+
+static PyObject *header_of(const struct te_record *record) {
+    const unsigned long long fields[] = {
+        record->call_id,    record->method_id,    record->remaining_ns, record->flow,
+        record->size_bytes, record->offset_bytes, record->total_bytes,  record->kind,
+        record->flags,      record->lane,         record->priority,     record->status,
+        record->progress,   record->zero,
+    };
+    const Py_ssize_t count = sizeof fields / sizeof fields[0];
+    PyObject *header = PyTuple_New(count);
+    for (Py_ssize_t i = 0; header != NULL && i < count; i++) {
+        PyObject *field = PyLong_FromUnsignedLongLong(fields[i]);
+        if (field == NULL || PyTuple_SetItem(header, i, field) != 0) {
+            Py_CLEAR(header);
+        }
+    }
+    return header;
+}
+
+/* Copies the record's payload to its place. 1: `*payload` is whole; 0: more is to come. */
+static int take_payload(struct crossing *self, const struct te_record *record, const uint8_t *from,
+                        PyObject **payload) {
+    const uint8_t place = record->flags & (TE_FIRST | TE_LAST);
+    if (place == (TE_FIRST | TE_LAST)) {
+        *payload = PyBytes_FromStringAndSize((const char *)from, (Py_ssize_t)record->size_bytes);
+        return *payload == NULL ? -1 : 1;
+    }
+    if (place == TE_FIRST) {
+        slot_set(&self->whole, PyBytes_FromStringAndSize(NULL, (Py_ssize_t)record->total_bytes));
+        self->filled_bytes = 0;
+        if (self->whole == NULL) {
+            return -1;
+        }
+    }
+    if (self->whole == NULL) {
+        return 0; /* there was no memory for it */
+    }
+    if (record->offset_bytes != self->filled_bytes
+        || PyBytes_Size(self->whole) != (Py_ssize_t)record->total_bytes) {
+        Py_CLEAR(self->whole);
+        return 0;
+    }
+    memcpy(PyBytes_AsString(self->whole) + record->offset_bytes, from, record->size_bytes);
+    self->filled_bytes += record->size_bytes;
+    if ((place & TE_LAST) == 0) {
+        return 0;
+    }
+    *payload = self->whole;
+    self->whole = NULL;
+    return 1;
+}
+
+/* Ends the call that the reply is for. 1: done; 0: the state machine must see it; -1: exception. */
+static int end_call(const struct crossing *self, const struct te_record *record, PyObject *payload,
+                    struct burst *burst) {
+    if (record->kind != TE_REPLY || (record->flags & TE_ERROR) != 0) {
+        return 0;
+    }
+    PyObject *flow = PyLong_FromUnsignedLong(record->flow);
+    PyObject *call_id = PyLong_FromUnsignedLongLong(record->call_id);
+    PyObject *calls = NULL;
+    PyObject *call = NULL;
+    int done = -1;
+    if (flow != NULL && call_id != NULL) {
+        calls = PyDict_GetItemWithError(self->flows, flow);
+        call = calls == NULL ? NULL : PyDict_GetItemWithError(calls, call_id);
+        done = PyErr_Occurred() ? -1 : 0;
+    }
+    if (call != NULL && Py_TYPE(call) == call_type) {
+        struct call *ended = (struct call *)Py_NewRef(call);
+        burst->ended[burst->ended_count++] = ended;
+        done = PyDict_DelItem(calls, call_id) == 0 ? 1 : -1;
+        timed_stop(&ended->timed);
+        ended->gone = 1;
+        call_end(ended, payload);
+    }
+    Py_XDECREF(flow);
+    Py_XDECREF(call_id);
+    return done;
+}
+
+static bool hand_over(const struct te_record *record, PyObject *payload, struct burst *burst) {
+    PyObject *header = header_of(record);
+    PyObject *item = header == NULL ? NULL : PyTuple_Pack(2, header, payload);
+    if (item != NULL && burst->others == NULL) {
+        burst->others = PyList_New(0);
+    }
+    const bool is_done = item != NULL && burst->others != NULL
+                         && PyList_Append(burst->others, item) == 0;
+    Py_XDECREF(header);
+    Py_XDECREF(item);
+    return is_done;
+}
+
+/* Takes at most a burst out of the ring; returns the records, or a negative error. */
+static int take_burst(struct crossing *self, struct burst *burst) {
+    struct te_record record;
+    const uint8_t *from;
+    int count = 0;
+    int found = 0;
+    while (count < BURST_MAX && (found = engine.peek(self->channel, &record, &from)) > 0) {
+        PyObject *payload = NULL;
+        int whole = take_payload(self, &record, from, &payload);
+        engine.pop(self->channel);
+        count++;
+        if (whole > 0) {
+            const int ended = end_call(self, &record, payload, burst);
+            if (ended < 0 || (ended == 0 && !hand_over(&record, payload, burst))) {
+                whole = -1;
+            }
+            Py_DECREF(payload);
+        }
+        if (whole < 0) {
+            break; /* no memory: this message is lost, and the exception says so */
+        }
+    }
+    if (count != 0) {
+        engine.ring(self->channel);
+        return count;
+    }
+    return found;
+}
+
+/* Resumes those whose calls ended. They may do anything with this object. */
+static bool wake_ended(struct burst *burst) {
+    bool is_well = !PyErr_Occurred();
+    for (Py_ssize_t i = 0; i < burst->ended_count; i++) {
+        if (is_well) {
+            is_well = call_wake(burst->ended[i]);
+        } else {
+            PyObject *type;
+            PyObject *value;
+            PyObject *trace;
+            PyErr_Fetch(&type, &value, &trace);
+            if (!call_wake_soon(burst->ended[i])) {
+                PyErr_Clear();
+            }
+            PyErr_Restore(type, value, trace);
+        }
+        Py_DECREF((PyObject *)burst->ended[i]);
+    }
+    return is_well;
+}
+
+PyObject *crossing_receive(PyObject *object, PyObject *unused) {
+    (void)unused;
+    struct crossing *self = (struct crossing *)object;
+    if (self->channel == NULL) {
+        Py_RETURN_NONE;
+    }
+    struct burst burst = {.others = self->left, .ended_count = 0};
+    self->left = NULL;
+    const int polled = self->engine == NULL ? 0 : engine.poll(self->engine);
+    const int count = take_burst(self, &burst);
+    if (count < 0) {
+        Py_XDECREF(burst.others);
+        PyErr_SetString(corrupt_error, "the other side wrote what breaks the channel's rules");
+        return NULL;
+    }
+    if (!wake_ended(&burst)) {
+        self->left = burst.others;
+        return NULL;
+    }
+    if (burst.others != NULL) {
+        return burst.others;
+    }
+    return count > 0 || polled > 0 ? PyList_New(0) : Py_NewRef(Py_None);
+}

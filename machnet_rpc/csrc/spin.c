@@ -1,0 +1,95 @@
+/* Waiting for messages without sleep: looks at rings, and polls engines, for a bounded time.
+ *
+ * Other threads of the process run meanwhile; other processes get the core from time to time, since
+ * the one that is to answer may be among them.
+ */
+#define _GNU_SOURCE
+#include <sched.h>
+#include <time.h>
+
+#include "crossing.h"
+
+enum { SPIN_PORTS_MAX = 16, LOOKS_PER_YIELD = 64 };
+
+/* For `spin`: whether there is something to receive, or to find out by trying. */
+static bool crossing_look(struct crossing *self) {
+    struct te_record record;
+    const uint8_t *payload;
+    if (self->channel == NULL) {
+        return true;
+    }
+    return (self->engine != NULL && engine.poll(self->engine) != 0)
+           || engine.peek(self->channel, &record, &payload) != 0;
+}
+
+static int64_t clock_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static bool look_at_all(struct crossing *const *crossings, Py_ssize_t count) {
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (crossing_look(crossings[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool spin(struct crossing *const *crossings, Py_ssize_t count, int64_t spin_ns) {
+    const int64_t deadline_ns = clock_ns() + spin_ns;
+    bool polls = false;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        polls = polls || crossings[i]->engine != NULL;
+    }
+    const int looks = polls ? 1 : LOOKS_PER_YIELD; /* a poll of an engine takes as long as many */
+    do {
+        for (int i = 0; i < looks; i++) {
+            if (look_at_all(crossings, count)) {
+                return true;
+            }
+#if defined(__x86_64__)
+            __builtin_ia32_pause();
+#endif
+        }
+        sched_yield(); /* whoever is to answer may wait for this core */
+    } while (clock_ns() < deadline_ns);
+    return false;
+}
+
+PyObject *crossing_spin(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    (void)module;
+    struct crossing *crossings[SPIN_PORTS_MAX];
+    const Py_ssize_t size = count == 2 && PyList_Check(args[0]) ? PyList_Size(args[0]) : -1;
+    const long long spin_ns = size < 0 ? 0 : PyLong_AsLongLong(args[1]);
+    if (size < 0 || (spin_ns == -1 && PyErr_Occurred())) {
+        PyErr_SetString(PyExc_TypeError, "spin(list of crossings, nanoseconds)");
+        return NULL;
+    }
+    if (size > SPIN_PORTS_MAX) {
+        Py_RETURN_FALSE; /* so many have something soon enough */
+    }
+    for (Py_ssize_t i = 0; i < size; i++) {
+        PyObject *item = PyList_GetItem(args[0], i);
+        if (Py_TYPE(item) != crossing_type) {
+            PyErr_SetString(PyExc_TypeError, "only a Crossing can be looked at");
+            return NULL;
+        }
+        crossings[i] = (struct crossing *)item;
+    }
+    if (look_at_all(crossings, size)) {
+        Py_RETURN_TRUE;
+    }
+    bool found = false;
+    for (Py_ssize_t i = 0; i < size; i++) {
+        Py_INCREF((PyObject *)crossings[i]);
+    }
+    Py_BEGIN_ALLOW_THREADS
+    found = spin(crossings, size, spin_ns);
+    Py_END_ALLOW_THREADS
+    for (Py_ssize_t i = 0; i < size; i++) {
+        Py_DECREF((PyObject *)crossings[i]);
+    }
+    return PyBool_FromLong(found);
+}
