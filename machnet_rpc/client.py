@@ -5,14 +5,15 @@ with a result, or with an error that says whether its handler ran.
 """
 
 import asyncio
-import time
+from time import monotonic_ns
 from types import TracebackType
-from typing import Any, Final, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, Final, NamedTuple, ParamSpec, Self, TypeVar, cast, overload
 
 from idl import CodecError, pack, unpack
 from machnet_rpc import _faults, _reasons
 from machnet_rpc._aio.flows import FlowKeeper, NoFlow
 from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Cause, Event, Failed, Refused, Replied
 from machnet_rpc._transports.address import split
 from machnet_rpc._transports.base import Transport
@@ -46,6 +47,14 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 _NO_REQUEST: Final = object()
+
+
+class Target(NamedTuple):
+    """What a call by name is for."""
+
+    full_name: str
+    method_id: int
+    options: MethodOptions
 
 
 class Client:
@@ -121,15 +130,22 @@ class Client:
             payload = binding.arguments.encode(args, kwargs)
         except CodecError as error:
             raise self._unsent(InvalidArgument(str(error)), binding.full_name) from None
-        answer = await self._exchange(
-            binding.full_name, binding.method_id, payload, options, binding.options
-        )
-        if isinstance(answer, bytes):
-            try:
-                return binding.result.decode(answer)
-            except CodecError as error:
-                raise self._undecoded(binding.full_name, error) from None
-        raise self._failure(answer, binding.full_name, binding.errors)
+        call = self._new_call(binding, options.timeout)
+        connection = self._keeper.connection
+        if connection is None or not connection.is_usable or connection.is_full:
+            connection = await self._ready(binding, call, wait=options.wait is not False)
+        self._send(connection, call, payload, binding)
+        try:
+            answer: bytes | Refused | Failed = await call
+        except asyncio.CancelledError:
+            connection.cancel(call)
+            raise
+        if not isinstance(answer, bytes):
+            raise self._failure(answer, binding.full_name, binding.errors)
+        try:
+            return binding.result.decode(answer)
+        except CodecError as error:
+            raise self._undecoded(binding.full_name, error) from None
 
     async def open(self) -> None:
         """Attaches to an engine and starts to open the flow; does not wait for the flow.
@@ -167,9 +183,17 @@ class Client:
             payload = _plain_payload(request)
         except CodecError as error:
             raise self._unsent(InvalidArgument(str(error)), name) from None
-        answer = await self._exchange(
-            name, method_id(service, method), payload, self._options, _BY_NAME
-        )
+        target = Target(name, method_id(service, method), _BY_NAME)
+        call = self._new_call(target, self._options.timeout)
+        connection = self._keeper.connection
+        if connection is None or not connection.is_usable or connection.is_full:
+            connection = await self._ready(target, call, wait=self._options.wait is not False)
+        self._send(connection, call, payload, target)
+        try:
+            answer: bytes | Refused | Failed = await call
+        except asyncio.CancelledError:
+            connection.cancel(call)
+            raise
         if not isinstance(answer, bytes):
             raise self._failure(answer, name, {})
         if is_raw:
@@ -179,43 +203,39 @@ class Client:
         except CodecError as error:
             raise self._undecoded(name, error) from None
 
-    async def _exchange(
-        self,
-        name: str,
-        number: int,
-        payload: bytes | memoryview,
-        options: CallOptions,
-        declared: MethodOptions,
-    ) -> bytes | Refused | Failed:
-        now_ns = time.monotonic_ns()
-        timeout = declared.timeout if options.timeout is None else options.timeout
+    def _new_call(self, target: Target | MethodBinding, timeout: float | None) -> OutgoingCall:
+        """A call with its deadline: the method's or the caller's, within that of the handler."""
+        now_ns = monotonic_ns()
+        if timeout is None:
+            timeout = target.options.timeout
         deadline_ns = now_ns + int(timeout * 1e9)
         current = CURRENT.get()
         if current is not None and current.deadline_ns < deadline_ns:
             deadline_ns = current.deadline_ns
         if deadline_ns <= now_ns:
-            raise self._unsent(DeadlineExceeded("no time is left for the call"), name)
-        keeper = self._keeper
-        connection = keeper.connection
-        if connection is None or not connection.is_usable or connection.is_full:
-            await self._ready(name, deadline_ns, wait=options.wait is not False)
-            connection = keeper.connection
-            assert connection is not None
-            now_ns = time.monotonic_ns()
-        if len(payload) > connection.message_bytes_max:
-            raise self._unsent(_too_large(len(payload), connection.message_bytes_max), name)
-        call = OutgoingCall(number, deadline_ns, asyncio.get_running_loop())
-        connection.call(call, payload, now_ns, declared.lane)
-        try:
-            answer: bytes | Refused | Failed = await call
-        except asyncio.CancelledError:
-            connection.cancel(call)
-            raise
-        return answer
+            late = DeadlineExceeded("no time is left for the call")
+            raise self._unsent(late, target.full_name)
+        return OutgoingCall(target.method_id, deadline_ns, self._keeper.loop)
 
-    async def _ready(self, name: str, deadline_ns: int, *, wait: bool) -> None:
+    def _send(
+        self,
+        connection: Connection,
+        call: OutgoingCall,
+        payload: bytes | memoryview,
+        target: Target | MethodBinding,
+    ) -> None:
+        if len(payload) > connection.message_bytes_max:
+            too_large = _too_large(len(payload), connection.message_bytes_max)
+            raise self._unsent(too_large, target.full_name)
+        connection.call(call, payload, monotonic_ns(), target.options.lane)
+
+    async def _ready(
+        self, target: Target | MethodBinding, call: OutgoingCall, *, wait: bool
+    ) -> Connection:
+        """A connection for new calls, with room."""
+        name = target.full_name
         try:
-            await self._keeper.usable(deadline_ns, wait=wait)
+            return await self._keeper.usable(call.deadline_ns, wait=wait)
         except NoFlow as error:
             late = " (until the call's time was over)" if error.is_late else ""
             failure = Unavailable(f"{error.message}{late}", next_step=error.next_step)

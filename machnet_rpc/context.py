@@ -4,6 +4,7 @@ import time
 from contextvars import ContextVar
 from typing import Final
 
+from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import NO_DEADLINE_NS
 
 
@@ -28,7 +29,7 @@ class CurrentCall:
         return max(self.deadline_ns - time.monotonic_ns(), 0) / 1e9
 
 
-CURRENT: Final[ContextVar[CurrentCall | None]] = ContextVar("machnet_rpc.call", default=None)
+CURRENT: Final[ContextVar[IncomingCall | None]] = ContextVar("machnet_rpc.call", default=None)
 
 
 def current_call() -> CurrentCall:
@@ -39,4 +40,4 @@ def current_call() -> CurrentCall:
     call = CURRENT.get()
     if call is None:
         raise LookupError("current_call() is for handlers: no call is being answered here")
-    return call
+    return CurrentCall(call.binding.full_name, call.connection.peer, call.deadline_ns)

@@ -1,22 +1,26 @@
 """Runs handlers: one task per call, so that cancelling a call cancels exactly its handler.
 
+A handler runs at once, until it first waits for something. Each call has a context of its own.
+
 Whatever way a handler ends, its call is answered: result, declared exception, RpcError, any other
 exception, cancellation. What can be refused is refused before a task is made, as executed "no".
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Iterable
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Final
 
 from idl import CodecError
 from machnet_rpc import _faults
+from machnet_rpc._aio.handler_task import HandlerTask
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Requested, Stopped
 from machnet_rpc._protocol.records import MESSAGE_BYTES_MAX
-from machnet_rpc.context import CURRENT, CurrentCall
+from machnet_rpc.context import CURRENT
 from machnet_rpc.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -29,6 +33,8 @@ from machnet_rpc.errors import (
 )
 from machnet_rpc.service import MethodBinding
 
+_set_current: Final = CURRENT.set
+
 log: Final = logging.getLogger("machnet_rpc")
 
 
@@ -37,7 +43,7 @@ class Route:
     """A method and what answers it."""
 
     binding: MethodBinding
-    handler: Callable[..., Awaitable[Any]]
+    handler: Callable[..., Coroutine[Any, Any, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +71,10 @@ class Dispatcher:
         self._routes = routes
         self._services = services  # high half of a method id -> service name
         self._limits = limits
-        self._tasks: dict[asyncio.Task[None], IncomingCall] = {}
+        self._reply_bytes_max = limits.reply_bytes
+        self._tasks: dict[HandlerTask, IncomingCall] = {}  # of handlers that wait for something
         self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
 
     @property
     def running(self) -> int:
@@ -80,10 +88,15 @@ class Dispatcher:
         except RpcError as error:
             self._refuse(call, error)
             return
-        task = self._loop.create_task(self._run(call, route, args, kwargs))
-        call.task = task
-        self._tasks[task] = call
-        task.add_done_callback(self._tasks.pop)
+        call.binding = route.binding
+        context = self._context.copy()
+        context.run(_set_current, call)
+        coroutine = route.handler(*args, **kwargs)
+        task = call.task = HandlerTask(coroutine, self._loop, context, self._answer, call)
+        task.start()
+        if not task.done():
+            self._tasks[task] = call
+            task.add_done_callback(self._tasks.pop)
 
     def on_stopped(self, event: Stopped) -> None:
         """Cancels the handler of a call that nobody waits for any more."""
@@ -96,12 +109,12 @@ class Dispatcher:
         """Lets handlers end by themselves, then cancels those that have not."""
         self.is_draining = True
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace_seconds)
+            await _ended(self._tasks, grace_seconds)
         for task, call in self._tasks.items():
             self._give_up(call, Cancelled("the server shuts down", executed="maybe"))
             task.cancel("the server shuts down")
         while self._tasks:
-            await asyncio.wait(self._tasks, timeout=1.0)
+            await _ended(self._tasks, 1.0)
 
     def _admitted(
         self, call: IncomingCall, payload: bytes
@@ -143,24 +156,17 @@ class Dispatcher:
             f"service {service} has no such method; it has {', '.join(sorted(methods))}"
         )
 
-    async def _run(
-        self, call: IncomingCall, route: Route, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        binding = route.binding
-        connection: Connection = call.connection
-        CURRENT.set(CurrentCall(binding.full_name, connection.peer, call.deadline_ns))
-        try:
-            result = await route.handler(*args, **kwargs)
-        except asyncio.CancelledError as error:
+    def _answer(self, task: HandlerTask) -> None:
+        call, error = task.call, task.error
+        binding: MethodBinding = call.binding
+        if error is None:
+            self._reply(call, binding, task.returned)
+        elif isinstance(error, asyncio.CancelledError):
             self._give_up(call, Cancelled(f"the handler was cancelled {error}".strip()))
-            raise
-        except Exception as error:  # noqa: BLE001 (whatever a handler raises is answered)
+        elif isinstance(error, Exception):
             self._fail(call, binding, error)
-        except BaseException:
-            self._fail(call, binding, Internal("the server is going down", executed="maybe"))
-            raise
         else:
-            self._reply(call, binding, result)
+            self._fail(call, binding, Internal("the server is going down", executed="maybe"))
 
     def _reply(self, call: IncomingCall, binding: MethodBinding, result: object) -> None:
         connection: Connection = call.connection
@@ -170,10 +176,11 @@ class Dispatcher:
             log.error("%s returned what its contract does not allow: %s", binding.full_name, error)
             self._fail(call, binding, Internal(f"the handler's result is wrong: {error}"))
             return
-        size_max = min(self._limits.reply_bytes, connection.message_bytes_max)
-        if len(payload) > size_max:
+        size = len(payload)
+        if size > self._reply_bytes_max or size > connection.message_bytes_max:
+            size_max = min(self._reply_bytes_max, connection.message_bytes_max)
             too_large = ResourceExhausted(
-                f"the result is {len(payload)} bytes, and at most {size_max} can be sent",
+                f"the result is {size} bytes, and at most {size_max} can be sent",
                 next_step="Ask for less at once, or raise Limits.reply_bytes and the engines' "
                 "message_bytes_max.",
             )
@@ -208,3 +215,9 @@ class Dispatcher:
         error.executed = "no"
         connection: Connection = call.connection
         connection.reply_error(call, error.code, _faults.encode(error))
+
+
+async def _ended(tasks: Iterable[HandlerTask], seconds: float) -> None:
+    """Returns when all have ended, or the time is over."""
+    waited: Any = list(tasks)  # to asyncio.wait they are futures
+    await asyncio.wait(waited, timeout=seconds)

@@ -45,6 +45,7 @@ class FlowKeeper:
         self.address = address
         self.connection: Connection | None = None
         self.pump: Pump | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None  # once it is attached
         self.on_event = on_event
         self._reach = reach
         self._attempt: asyncio.Task[Connection] | None = None
@@ -67,6 +68,7 @@ class FlowKeeper:
         host, _ = await resolved(self.address)
         link = await link_to(host, self._reach, is_local=False)
         self._reach = self._reach.again(link.transport)
+        self.loop = asyncio.get_running_loop()
         self.pump = Pump(link, self)
         self._backoff.succeeded()  # a new engine: its server may be there in a moment, too
         return self.pump

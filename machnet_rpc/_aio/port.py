@@ -54,13 +54,14 @@ class Port:
         "_joiner",
         "_owner",
         "_waiting_for_room",
+        "busy_ns",
         "connections",
+        "crossing",
         "is_awake",
         "is_closed",
         "on_lost",
         "outbox",
         "post",
-        "turns_idle",
         "wire",
     )
 
@@ -77,7 +78,8 @@ class Port:
         self.post: Post = self.outbox.post
         self.is_closed = False
         self.is_awake = False  # whether its owner takes turns for it
-        self.turns_idle = 0
+        self.busy_ns = 0  # when something moved last
+        self.crossing: Any = None
         self._owner = owner
         self._joiner = Joiner()
         self._waiting_for_room: deque[asyncio.Future[None]] = deque()
@@ -198,7 +200,7 @@ class Port:
 class CrossingPort(Port):
     """A port whose messages cross in C (machnet_rpc/csrc)."""
 
-    __slots__ = ("crossing",)
+    __slots__ = ()
 
     def __init__(
         self,
@@ -213,7 +215,7 @@ class CrossingPort(Port):
             channel.lend(self._lent_no_more),
             engine.lend(self._lent_no_more) if engine else 0,
         )
-        self.crossing: Any = crossing.Crossing(*addresses, self.outbox.post, self._on_filled)
+        self.crossing = crossing.Crossing(*addresses, self.outbox.post, self._on_filled)
         self.post = self.crossing.post
 
     def open(self, flow: int, peer: str, message_bytes_max: int) -> Connection:
@@ -252,6 +254,12 @@ class CrossingPort(Port):
 
     def _lent_no_more(self) -> None:
         self.crossing.close()
+
+
+def spin(crossings: list[Any], spin_ns: int) -> bool:
+    """Looks at rings for so long, without the GIL; whether there was something."""
+    found: bool = crossing.spin(crossings, spin_ns)
+    return found
 
 
 def port_of(

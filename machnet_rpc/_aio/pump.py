@@ -10,10 +10,11 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
+from contextvars import copy_context
 from typing import Final, Protocol
 
-from machnet_rpc._aio.port import Port, port_of
+from machnet_rpc._aio.port import Port, port_of, spin
 from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
 from machnet_rpc._protocol.connection import Connection
@@ -24,7 +25,9 @@ from machnet_rpc._transports.base import FOREVER_NS, FlowEnds, Link, Wire
 from transport_engine._native import lib
 from transport_engine.errors import TransportError
 
-TURNS_IDLE_MAX: Final = 64  # turns without traffic before a port sleeps
+SPIN_NS: Final = 200_000  # without traffic, before a port sleeps
+TURN_NS: Final = 50_000  # that one turn may take, where it can see whether the loop has other work
+TURN_BLIND_NS: Final = 10_000  # and where it cannot
 CLOSE_SECONDS_MAX: Final = 2.0  # for the last replies to leave and the flows to end
 ENGINE_STOPPED: Final[int] = lib.TE_R_ENGINE_STOPPED
 PEER_CLOSED: Final[int] = lib.TE_R_PEER_CLOSED
@@ -66,6 +69,10 @@ class Pump:
         self._awake: list[Port] = []
         self._is_scheduled = False
         self._is_closed = False
+        # Callbacks that wait for this thread; uvloop keeps its own to itself.
+        self._loop_ready: Sized = getattr(self._loop, "_ready", ())
+        self._turn_ns = TURN_NS if hasattr(self._loop, "_ready") else TURN_BLIND_NS
+        self._context = copy_context()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self.on_event = owner.on_event
@@ -180,46 +187,60 @@ class Pump:
     def _schedule(self) -> None:
         if not (self._is_scheduled or self._is_closed):
             self._is_scheduled = True
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._turn, context=self._context)
 
     def _rouse(self, port: Port) -> None:
         """Takes turns for the port from the next iteration of the loop on."""
         if not (port.is_awake or port.is_closed):
             port.set_awake(True)
             self._awake.append(port)
-        port.turns_idle = 0
+        port.busy_ns = time.monotonic_ns()
         self._schedule()
 
     def _turn(self) -> None:
         self._is_scheduled = False
         if self._is_closed:
             return
-        for port in tuple(self._awake):
-            try:
-                self._move(port)
-            except TransportError as error:
-                self._lose(port, error)
-        if self.is_dead:
-            return
-        self._expire()
+        now_ns = time.monotonic_ns()
+        ends_ns = now_ns + self._turn_ns
+        try:
+            while self._move(now_ns) or self._spin(ends_ns - now_ns):
+                now_ns = time.monotonic_ns()
+                if now_ns >= ends_ns or self._loop_ready:
+                    break
+        finally:
+            if self._awake:
+                self._schedule()
         self._check_flows_ended()
-        if self._awake:
-            self._schedule()
-        else:
+        if not (self._awake or self._is_closed):
             self._set_timer(self.deadlines.next_ns())
 
-    def _move(self, port: Port) -> None:
-        if not port.is_awake:
-            return  # it was removed in this turn
-        if port.turn():
-            port.turns_idle = 0
-            return
-        port.turns_idle += 1
-        if port.turns_idle >= TURNS_IDLE_MAX:
-            self._lay_down(port)
+    def _move(self, now_ns: int) -> bool:
+        """Lets every port that is awake do its work; whether there was any, and may be more."""
+        is_busy = False
+        self._expire(now_ns)  # first: what comes after a deadline is too late
+        for port in tuple(self._awake):
+            if port.is_closed:
+                continue  # by what happened in this turn
+            try:
+                if port.turn():
+                    port.busy_ns = now_ns
+                    is_busy = True
+                elif now_ns - port.busy_ns >= SPIN_NS:
+                    self._lay_down(port)
+            except TransportError as error:
+                self._lose(port, error)
+        return is_busy
 
-    def _expire(self) -> None:
-        expired = self.deadlines.expire(time.monotonic_ns())
+    def _spin(self, spin_ns: int) -> bool:
+        """Looks for messages for so long, where nothing else wants this thread."""
+        if self._loop_ready or not self._awake:
+            return False
+        crossings = [port.crossing for port in self._awake]
+        return None not in crossings and spin(crossings, spin_ns)
+
+    def _expire(self, now_ns: int) -> None:
+        expired = self.deadlines.expire(now_ns)
         for call in expired:
             connection: Connection = call.connection
             self._owner.on_event(connection.expire(call))
@@ -270,7 +291,8 @@ class Pump:
             return
         if not port.is_awake:
             self._rouse(port)
-            port.turns_idle = TURNS_IDLE_MAX - 1 if not port.outbox else 0
+            if not port.outbox:
+                port.busy_ns = 0  # sleeps again at once if it was nothing
         self._turn()
 
     # -- end --

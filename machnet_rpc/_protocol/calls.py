@@ -84,10 +84,13 @@ if not TYPE_CHECKING and crossing is not None:
 class IncomingCall(Timed):
     """A call that the peer made and that awaits this side's one answer.
 
-    Owner: `task` belongs to the shell that runs the handler, and is not looked at in here.
+    Owner: `task` and `binding` belong to the shell that runs the handler, and are not looked at in
+    here.
     """
 
-    __slots__ = ("answered", "call_id", "connection", "method_id", "task")
+    __slots__ = ("answered", "binding", "call_id", "connection", "method_id", "task")
+
+    binding: Any
 
     def __init__(self, call_id: int, method_id: int, deadline_ns: int, connection: Any) -> None:
         self.answered = False

@@ -1,0 +1,217 @@
+"""The task of one handler, driven at once until it first suspends, and by the loop after that.
+
+To handlers and libraries it is what `asyncio.current_task()` gives, from the first step on: it can
+be cancelled, awaited, and have timeouts and task groups. Unlike an asyncio.Task it costs no trip
+through the event loop, which learns of it only when it suspends.
+Source: asyncio/tasks.py of Python 3.11, whose protocol this follows
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context
+from typing import Any, Final
+
+from machnet_rpc._protocol.calls import IncomingCall
+
+# Typed for asyncio.Task alone; what they need of a task is written here.
+_enter_task: Final[Callable[..., None]] = asyncio.tasks._enter_task  # noqa: SLF001
+_leave_task: Final[Callable[..., None]] = asyncio.tasks._leave_task  # noqa: SLF001
+_register_task: Final[Callable[..., None]] = asyncio.tasks._register_task  # noqa: SLF001
+_names: Final = itertools.count(1)
+
+
+class HandlerTask:
+    """A handler's coroutine on its way, for one call.
+
+    `on_end` is told right when it ends, in the task's context: then `returned` and `error` are set.
+    Thread: the event loop's.
+    """
+
+    # What most tasks never set stands here, so that making one costs what it needs.
+    _asyncio_future_blocking = False
+    _callbacks: list[tuple[Callable[[Any], object], Context | None]] | None = None
+    _cancel_message: object = None
+    _cancels = 0
+    _fut_waiter: Any = None
+    _is_done = False
+    _must_cancel = False
+    _name: str | None = None
+    error: BaseException | None = None
+    returned: Any = None
+
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        loop: asyncio.AbstractEventLoop,
+        context: Context,
+        on_end: Callable[["HandlerTask"], None],
+        call: IncomingCall,
+    ) -> None:
+        self._coroutine = coroutine
+        self._loop = loop
+        self._context = context
+        self._on_end = on_end
+        self.call = call
+
+    def __repr__(self) -> str:
+        state = "done" if self._is_done else f"waiting for {self._fut_waiter!r}"
+        return f"<HandlerTask {self.get_name()} {state} coro={self._coroutine!r}>"
+
+    def start(self) -> None:
+        """Takes the first step; to be called once, where no task is current."""
+        self._context.run(self._step)
+        if not self._is_done:
+            _register_task(self)
+
+    # -- what others ask of a task --
+
+    def done(self) -> bool:
+        return self._is_done
+
+    def cancelled(self) -> bool:
+        return isinstance(self.error, asyncio.CancelledError)
+
+    def result(self) -> Any:
+        """What the coroutine returned. Errors: what it raised; InvalidStateError."""
+        exception = self.exception() if not self.cancelled() else self.error
+        if exception is not None:
+            raise exception
+        return self.returned
+
+    def exception(self) -> BaseException | None:
+        """What it raised, if it did. Errors: CancelledError; InvalidStateError."""
+        if not self._is_done:
+            raise asyncio.InvalidStateError("the handler has not ended")
+        if self.cancelled():
+            raise self._make_cancelled_error()
+        return self.error
+
+    def cancel(self, msg: object = None) -> bool:
+        """Throws CancelledError into the coroutine, where it waits or in its next step."""
+        if self._is_done:
+            return False
+        self._cancels += 1
+        if self._fut_waiter is not None and self._fut_waiter.cancel(msg=msg):
+            return True
+        self._must_cancel = True
+        self._cancel_message = msg
+        return True
+
+    def cancelling(self) -> int:
+        return self._cancels
+
+    def uncancel(self) -> int:
+        self._cancels = max(self._cancels - 1, 0)
+        return self._cancels
+
+    def add_done_callback(
+        self, fn: Callable[[Any], object], *, context: Context | None = None
+    ) -> None:
+        if self._is_done:
+            self._loop.call_soon(fn, self, context=context)
+            return
+        if self._callbacks is None:
+            self._callbacks = []
+        self._callbacks.append((fn, context))
+
+    def remove_done_callback(self, fn: Callable[[Any], object]) -> int:
+        before = self._callbacks or []
+        self._callbacks = [item for item in before if item[0] != fn]
+        return len(before) - len(self._callbacks)
+
+    def get_coro(self) -> Coroutine[Any, Any, Any]:
+        return self._coroutine
+
+    def get_context(self) -> Context:
+        return self._context
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+    def get_name(self) -> str:
+        if self._name is None:
+            self._name = f"Handler-{next(_names)}"
+        return self._name
+
+    def set_name(self, value: object) -> None:
+        self._name = str(value)
+
+    def get_stack(self, *, limit: int | None = None) -> list[Any]:
+        """The frame in which the handler stands, if it has one."""
+        frame = getattr(self._coroutine, "cr_frame", None)
+        return [] if frame is None or limit == 0 else [frame]
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if not self._is_done:
+            self._asyncio_future_blocking = True
+            yield self
+        return self.result()
+
+    def _make_cancelled_error(self) -> asyncio.CancelledError:
+        exception = self.error
+        if isinstance(exception, asyncio.CancelledError):
+            return exception
+        if self._cancel_message is None:
+            return asyncio.CancelledError()
+        return asyncio.CancelledError(self._cancel_message)
+
+    # -- steps --
+
+    def _step(self, error: BaseException | None = None) -> None:
+        if self._must_cancel:
+            self._must_cancel = False
+            if not isinstance(error, asyncio.CancelledError):
+                error = self._make_cancelled_error()
+        loop, coroutine = self._loop, self._coroutine
+        _enter_task(loop, self)
+        try:
+            waited = coroutine.send(None) if error is None else coroutine.throw(error)
+        except StopIteration as stop:
+            if self._must_cancel:  # cancelled in its last step
+                self._end(None, self._make_cancelled_error())
+            else:
+                self._end(stop.value, None)
+        except (KeyboardInterrupt, SystemExit) as exception:
+            self._end(None, exception)
+            raise
+        except BaseException as exception:  # noqa: BLE001 (it is whoever ends the call that reacts)
+            self._end(None, exception)
+        else:
+            self._wait_for(waited)
+        finally:
+            _leave_task(loop, self)
+
+    def _wait_for(self, waited: Any) -> None:
+        blocking = getattr(waited, "_asyncio_future_blocking", None)
+        if blocking and waited is not self:
+            waited._asyncio_future_blocking = False  # noqa: SLF001
+            waited.add_done_callback(self._wake, context=self._context)
+            self._fut_waiter = waited
+            if self._must_cancel and waited.cancel(msg=self._cancel_message):
+                self._must_cancel = False
+        elif waited is None:
+            self._loop.call_soon(self._step, context=self._context)
+        else:
+            wrong = RuntimeError(f"the handler waits for what is no future: {waited!r}")
+            self._loop.call_soon(self._step, wrong, context=self._context)
+
+    def _wake(self, waited: Any) -> None:
+        self._fut_waiter = None
+        try:
+            waited.result()
+        except BaseException as error:  # noqa: BLE001 (the handler is given what it waited for)
+            self._step(error)
+        else:
+            self._step()
+
+    def _end(self, result: object, exception: BaseException | None) -> None:
+        self._is_done = True
+        self.returned = result
+        if exception is not None:
+            self.error = exception
+        self._on_end(self)
+        if self._callbacks is not None:
+            for callback, context in self._callbacks:
+                self._loop.call_soon(callback, self, context=context)
+            self._callbacks = None
