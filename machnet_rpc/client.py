@@ -5,6 +5,7 @@ with a result, or with an error that says whether its handler ran.
 """
 
 import asyncio
+from asyncio import get_running_loop
 from time import monotonic_ns
 from types import TracebackType
 from typing import Any, Final, NamedTuple, ParamSpec, Self, TypeVar, cast, overload
@@ -106,15 +107,15 @@ class Client:
     async def call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
     async def call(self, method: str, request: object = ..., /) -> Any: ...
-    async def call(self, method: Any, /, *args: Any, **kwargs: Any) -> Any:
+    def call(self, method: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Calls `Contract.method`, or "service/method" with one plain value.
 
         By name, bytes travel as they are and give bytes; anything else is msgpack both ways.
         Errors: RpcError, and what the contract declares.
         """
         if isinstance(method, str):
-            return await self._call_by_name(method, *args, **kwargs)
-        return await self.invoke(method, args, kwargs, AS_DECLARED)
+            return self._call_by_name(method, *args, **kwargs)
+        return self.invoke(method, args, kwargs, AS_DECLARED)
 
     async def invoke(
         self,
@@ -215,7 +216,7 @@ class Client:
         if deadline_ns <= now_ns:
             late = DeadlineExceeded("no time is left for the call")
             raise self._unsent(late, target.full_name)
-        return OutgoingCall(target.method_id, deadline_ns, self._keeper.loop)
+        return OutgoingCall(target.method_id, deadline_ns, self._keeper.loop or get_running_loop())
 
     def _send(
         self,

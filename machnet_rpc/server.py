@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self, cast
@@ -11,8 +11,9 @@ from idl import SchemaError, differences
 from machnet_rpc._aio.backoff import Backoff
 from machnet_rpc._aio.dispatch import Dispatcher, Limits, Route
 from machnet_rpc._aio.pump import Pump
+from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
-from machnet_rpc._protocol.events import Event, Requested, Stopped
+from machnet_rpc._protocol.events import Event, Stopped
 from machnet_rpc._transports.address import joined, resolved
 from machnet_rpc._transports.base import Link, Transport
 from machnet_rpc._transports.ladder import Reach, Require, Via, link_to
@@ -110,11 +111,13 @@ class Server:
     # -- for the pump --
 
     def on_event(self, event: Event) -> None:
-        assert self._dispatcher is not None
-        if isinstance(event, Requested):
-            self._dispatcher.on_request(event)
-        elif isinstance(event, Stopped):
+        if isinstance(event, Stopped) and self._dispatcher is not None:
             self._dispatcher.on_stopped(event)
+
+    @property
+    def on_request(self) -> Callable[[IncomingCall, bytes], None]:
+        assert self._dispatcher is not None
+        return self._dispatcher.on_request
 
     def on_accepted(self, connection: Connection) -> None:
         if self._dispatcher is not None and self._dispatcher.is_draining:
@@ -134,8 +137,8 @@ class Server:
             raise
         self._reach = self._reach.again(link.transport)
         self._link = link
-        self._pump = Pump(link, self)
         self._dispatcher = Dispatcher(self._routes, self._services, self._limits)
+        self._pump = Pump(link, self)
 
     async def _reattach(self) -> None:
         address = self.address

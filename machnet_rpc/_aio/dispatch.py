@@ -18,7 +18,7 @@ from machnet_rpc import _faults
 from machnet_rpc._aio.handler_task import HandlerTask
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
-from machnet_rpc._protocol.events import Requested, Stopped
+from machnet_rpc._protocol.events import Stopped
 from machnet_rpc._protocol.records import MESSAGE_BYTES_MAX
 from machnet_rpc.context import CURRENT
 from machnet_rpc.errors import (
@@ -70,7 +70,8 @@ class Dispatcher:
         self.is_draining = False
         self._routes = routes
         self._services = services  # high half of a method id -> service name
-        self._limits = limits
+        self._handlers_max = limits.handlers
+        self._request_bytes_max = limits.request_bytes
         self._reply_bytes_max = limits.reply_bytes
         self._tasks: dict[HandlerTask, IncomingCall] = {}  # of handlers that wait for something
         self._loop = asyncio.get_running_loop()
@@ -80,21 +81,33 @@ class Dispatcher:
     def running(self) -> int:
         return len(self._tasks)
 
-    def on_request(self, event: Requested) -> None:
+    def on_request(self, call: IncomingCall, payload: bytes) -> None:
         """Starts the call's handler, or refuses it."""
-        call, payload = event
-        try:
-            route, args, kwargs = self._admitted(call, payload)
-        except RpcError as error:
-            self._refuse(call, error)
+        route = self._routes.get(call.method_id)
+        if (
+            route is None
+            or self.is_draining
+            or len(self._tasks) >= self._handlers_max
+            or len(payload) > self._request_bytes_max
+        ):
+            self._refuse(call, self._refusal(call, payload))
             return
-        call.binding = route.binding
+        binding = call.binding = route.binding
+        try:
+            args, kwargs = binding.arguments.decode(payload)
+        except CodecError as error:
+            self._refuse(call, InvalidArgument(str(error)))
+            return
         context = self._context.copy()
         context.run(_set_current, call)
-        coroutine = route.handler(*args, **kwargs)
+        try:
+            coroutine = route.handler(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 (whatever a handler raises is answered)
+            self._fail(call, binding, error)
+            return
         task = call.task = HandlerTask(coroutine, self._loop, context, self._answer, call)
         task.start()
-        if not task.done():
+        if not task.is_done:
             self._tasks[task] = call
             task.add_done_callback(self._tasks.pop)
 
@@ -116,31 +129,23 @@ class Dispatcher:
         while self._tasks:
             await _ended(self._tasks, 1.0)
 
-    def _admitted(
-        self, call: IncomingCall, payload: bytes
-    ) -> tuple[Route, tuple[Any, ...], dict[str, Any]]:
-        route = self._routes.get(call.method_id)
-        if route is None:
-            raise self._unknown(call.method_id)
+    def _refusal(self, call: IncomingCall, payload: bytes) -> RpcError:
+        if call.method_id not in self._routes:
+            return self._unknown(call.method_id)
         if self.is_draining:
-            raise Unavailable(
+            return Unavailable(
                 "the server shuts down", next_step="Try again, on another connection."
             )
-        if len(self._tasks) >= self._limits.handlers:
-            raise ResourceExhausted(
+        if len(self._tasks) >= self._handlers_max:
+            return ResourceExhausted(
                 f"{len(self._tasks)} calls are being handled, which is the limit",
                 next_step="Try again later, or raise Limits.handlers.",
             )
-        if len(payload) > self._limits.request_bytes:
-            raise ResourceExhausted(
-                f"the arguments are {len(payload)} bytes, and the server takes "
-                f"{self._limits.request_bytes}",
-                next_step="Send less at once, or raise Limits.request_bytes.",
-            )
-        try:
-            return route, *route.binding.arguments.decode(payload)
-        except CodecError as error:
-            raise InvalidArgument(str(error)) from error
+        return ResourceExhausted(
+            f"the arguments are {len(payload)} bytes, and the server takes "
+            f"{self._request_bytes_max}",
+            next_step="Send less at once, or raise Limits.request_bytes.",
+        )
 
     def _unknown(self, method_id: int) -> RpcError:
         service = self._services.get(method_id >> 32)
@@ -158,35 +163,36 @@ class Dispatcher:
 
     def _answer(self, task: HandlerTask) -> None:
         call, error = task.call, task.error
+        if error is not None:
+            self._answer_error(call, error)
+            return
         binding: MethodBinding = call.binding
-        if error is None:
-            self._reply(call, binding, task.returned)
-        elif isinstance(error, asyncio.CancelledError):
-            self._give_up(call, Cancelled(f"the handler was cancelled {error}".strip()))
-        elif isinstance(error, Exception):
-            self._fail(call, binding, error)
-        else:
-            self._fail(call, binding, Internal("the server is going down", executed="maybe"))
-
-    def _reply(self, call: IncomingCall, binding: MethodBinding, result: object) -> None:
         connection: Connection = call.connection
         try:
-            payload = binding.result.encode(result)
+            payload = binding.result.encode(task.returned)
         except CodecError as error:
             log.error("%s returned what its contract does not allow: %s", binding.full_name, error)
             self._fail(call, binding, Internal(f"the handler's result is wrong: {error}"))
             return
         size = len(payload)
-        if size > self._reply_bytes_max or size > connection.message_bytes_max:
-            size_max = min(self._reply_bytes_max, connection.message_bytes_max)
-            too_large = ResourceExhausted(
-                f"the result is {size} bytes, and at most {size_max} can be sent",
-                next_step="Ask for less at once, or raise Limits.reply_bytes and the engines' "
-                "message_bytes_max.",
-            )
-            self._fail(call, binding, too_large)
+        if size <= self._reply_bytes_max and size <= connection.message_bytes_max:
+            connection.reply(call, payload)
             return
-        connection.reply(call, payload)
+        size_max = min(self._reply_bytes_max, connection.message_bytes_max)
+        too_large = ResourceExhausted(
+            f"the result is {size} bytes, and at most {size_max} can be sent",
+            next_step="Ask for less at once, or raise Limits.reply_bytes and the engines' "
+            "message_bytes_max.",
+        )
+        self._fail(call, binding, too_large)
+
+    def _answer_error(self, call: IncomingCall, error: BaseException) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            self._give_up(call, Cancelled(f"the handler was cancelled {error}".strip()))
+        elif isinstance(error, Exception):
+            self._fail(call, call.binding, error)
+        else:
+            self._fail(call, call.binding, Internal("the server is going down", executed="maybe"))
 
     def _fail(self, call: IncomingCall, binding: MethodBinding, error: Exception) -> None:
         status, payload = self._encoded(binding, error)

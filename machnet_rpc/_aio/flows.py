@@ -13,6 +13,7 @@ from typing import Final
 from machnet_rpc import _reasons
 from machnet_rpc._aio.backoff import Backoff
 from machnet_rpc._aio.pump import FlowRefused, Pump
+from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Event
 from machnet_rpc._transports.address import joined, resolved
@@ -101,6 +102,9 @@ class FlowKeeper:
             await self.pump.close()
 
     # -- for the pump --
+
+    def on_request(self, call: IncomingCall, payload: bytes) -> None:
+        """Nobody serves here; the caller's deadline ends the call."""
 
     def on_accepted(self, connection: Connection) -> None:
         connection.close()  # nobody listens here

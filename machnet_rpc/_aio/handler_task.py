@@ -34,10 +34,10 @@ class HandlerTask:
     _cancel_message: object = None
     _cancels = 0
     _fut_waiter: Any = None
-    _is_done = False
     _must_cancel = False
     _name: str | None = None
     error: BaseException | None = None
+    is_done = False
     returned: Any = None
 
     def __init__(
@@ -55,19 +55,19 @@ class HandlerTask:
         self.call = call
 
     def __repr__(self) -> str:
-        state = "done" if self._is_done else f"waiting for {self._fut_waiter!r}"
+        state = "done" if self.is_done else f"waiting for {self._fut_waiter!r}"
         return f"<HandlerTask {self.get_name()} {state} coro={self._coroutine!r}>"
 
     def start(self) -> None:
         """Takes the first step; to be called once, where no task is current."""
         self._context.run(self._step)
-        if not self._is_done:
+        if not self.is_done:
             _register_task(self)
 
     # -- what others ask of a task --
 
     def done(self) -> bool:
-        return self._is_done
+        return self.is_done
 
     def cancelled(self) -> bool:
         return isinstance(self.error, asyncio.CancelledError)
@@ -81,7 +81,7 @@ class HandlerTask:
 
     def exception(self) -> BaseException | None:
         """What it raised, if it did. Errors: CancelledError; InvalidStateError."""
-        if not self._is_done:
+        if not self.is_done:
             raise asyncio.InvalidStateError("the handler has not ended")
         if self.cancelled():
             raise self._make_cancelled_error()
@@ -89,7 +89,7 @@ class HandlerTask:
 
     def cancel(self, msg: object = None) -> bool:
         """Throws CancelledError into the coroutine, where it waits or in its next step."""
-        if self._is_done:
+        if self.is_done:
             return False
         self._cancels += 1
         if self._fut_waiter is not None and self._fut_waiter.cancel(msg=msg):
@@ -108,7 +108,7 @@ class HandlerTask:
     def add_done_callback(
         self, fn: Callable[[Any], object], *, context: Context | None = None
     ) -> None:
-        if self._is_done:
+        if self.is_done:
             self._loop.call_soon(fn, self, context=context)
             return
         if self._callbacks is None:
@@ -143,7 +143,7 @@ class HandlerTask:
         return [] if frame is None or limit == 0 else [frame]
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        if not self._is_done:
+        if not self.is_done:
             self._asyncio_future_blocking = True
             yield self
         return self.result()
@@ -169,14 +169,17 @@ class HandlerTask:
             waited = coroutine.send(None) if error is None else coroutine.throw(error)
         except StopIteration as stop:
             if self._must_cancel:  # cancelled in its last step
-                self._end(None, self._make_cancelled_error())
+                self.error = self._make_cancelled_error()
             else:
-                self._end(stop.value, None)
+                self.returned = stop.value
+            self._end()
         except (KeyboardInterrupt, SystemExit) as exception:
-            self._end(None, exception)
+            self.error = exception
+            self._end()
             raise
         except BaseException as exception:  # noqa: BLE001 (it is whoever ends the call that reacts)
-            self._end(None, exception)
+            self.error = exception
+            self._end()
         else:
             self._wait_for(waited)
         finally:
@@ -205,11 +208,8 @@ class HandlerTask:
         else:
             self._step()
 
-    def _end(self, result: object, exception: BaseException | None) -> None:
-        self._is_done = True
-        self.returned = result
-        if exception is not None:
-            self.error = exception
+    def _end(self) -> None:
+        self.is_done = True
         self._on_end(self)
         if self._callbacks is not None:
             for callback, context in self._callbacks:

@@ -18,7 +18,7 @@ from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.deadlines import Deadlines
 from machnet_rpc._protocol.events import Event
 from machnet_rpc._protocol.outbox import Outbox, Post
-from machnet_rpc._protocol.records import FLOW, KIND, Head, Joiner
+from machnet_rpc._protocol.records import FLOW, KIND, REQUEST, Head, Joiner
 from machnet_rpc._transports.base import READABLE, WRITABLE, Wire
 from transport_engine.channel import Channel
 from transport_engine.engine import Engine
@@ -32,7 +32,11 @@ class PortOwner(Protocol):
     def deadlines(self) -> Deadlines[OutgoingCall | IncomingCall]: ...
 
     def on_event(self, event: Event, /) -> None:
-        """A call of one of the port's connections came, ended, or must stop."""
+        """A call of one of the port's connections ended, or must stop."""
+        ...
+
+    def on_request(self, call: IncomingCall, payload: bytes, /) -> None:
+        """A call came."""
         ...
 
     def on_flow(self, port: "Port", head: Head, payload: bytes, /) -> None:
@@ -52,6 +56,7 @@ class Port:
 
     __slots__ = (
         "_joiner",
+        "_left",
         "_owner",
         "_waiting_for_room",
         "busy_ns",
@@ -82,6 +87,7 @@ class Port:
         self.crossing: Any = None
         self._owner = owner
         self._joiner = Joiner()
+        self._left: list[tuple[Head, bytes]] = []  # taken, and not handled yet
         self._waiting_for_room: deque[asyncio.Future[None]] = deque()
 
     def __repr__(self) -> str:
@@ -111,27 +117,44 @@ class Port:
 
     def receive(self) -> int:
         """Takes a burst of what arrived; returns its records. Errors: TransportError."""
+        self._handle_left()
         arrived = self.wire.receive()
         if arrived:
             join = self._joiner.join
             wholes = [(head, join(head, payload)) for head, payload in arrived]
-            self._handle((head, whole) for head, whole in wholes if whole is not None)
             self.wire.ring()
+            self._handle((head, whole) for head, whole in wholes if whole is not None)
         return len(arrived)
+
+    def _handle_left(self) -> None:
+        if self._left:
+            left, self._left = self._left, []
+            self._handle(left)
 
     def _handle(self, messages: Iterable[tuple[Head, bytes]]) -> None:
         now_ns = time.monotonic_ns()
         owner, connections = self._owner, self.connections
-        on_event = owner.on_event
-        for head, payload in messages:
-            if head[KIND] > records.APP_KIND_LAST:
-                owner.on_flow(self, head, payload)
-                continue
-            connection = connections.get(head[FLOW])
-            if connection is not None:
-                event = connection.receive(head, payload, now_ns)
-                if event is not None:
-                    on_event(event)
+        on_event, on_request = owner.on_event, owner.on_request
+        arrived = iter(messages)
+        try:
+            for head, payload in arrived:
+                connection = connections.get(head[FLOW])
+                kind = head[KIND]
+                if kind > records.APP_KIND_LAST:
+                    owner.on_flow(self, head, payload)
+                elif connection is None:
+                    continue
+                elif kind == REQUEST:
+                    call = connection.requested(head, now_ns)
+                    if call is not None:
+                        on_request(call, payload)
+                else:
+                    event = connection.receive(head, payload, now_ns)
+                    if event is not None:
+                        on_event(event)
+        except BaseException:
+            self._left.extend(arrived)  # for the next turn, if the process goes on
+            raise
 
     def arm(self) -> int:
         """Prepares to sleep; returns for how many nanoseconds, 0: there is work already."""
@@ -235,11 +258,13 @@ class CrossingPort(Port):
         self.is_awake = self.crossing.is_watched = is_awake
 
     def turn(self) -> int:
-        if self.outbox:
+        if self.crossing.is_blocked:
             return self._flush() + self.receive()
         return self.receive()
 
     def receive(self) -> int:
+        if self._left:
+            self._handle_left()
         others = self.crossing.receive()
         if others is None:
             return 0

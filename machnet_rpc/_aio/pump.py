@@ -48,6 +48,9 @@ class Owner(Protocol):
 
     def on_event(self, event: Event, /) -> None: ...
 
+    @property
+    def on_request(self) -> Callable[[IncomingCall, bytes], None]: ...
+
     def on_accepted(self, connection: Connection) -> None: ...
 
     def on_link_lost(self, error: TransportError) -> None: ...
@@ -76,6 +79,7 @@ class Pump:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self.on_event = owner.on_event
+        self.on_request = owner.on_request
         self.port = self.add(link)
 
     def __repr__(self) -> str:

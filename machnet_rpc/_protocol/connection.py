@@ -13,7 +13,18 @@ from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
 from machnet_rpc._protocol.deadlines import Deadlines
 from machnet_rpc._protocol.events import Cause, Event, Failed, Refused, Replied, Requested, Stopped
 from machnet_rpc._protocol.outbox import Outbox, Post, Ticket
-from machnet_rpc._protocol.records import CALL_ID, ERROR, FLAGS, KIND, REPLY, REQUEST, STATUS, Head
+from machnet_rpc._protocol.records import (
+    CALL_ID,
+    ERROR,
+    FLAGS,
+    KIND,
+    METHOD_ID,
+    REMAINING,
+    REPLY,
+    REQUEST,
+    STATUS,
+    Head,
+)
 
 NO_DEADLINE_NS: Final = (1 << 63) - 1
 
@@ -35,9 +46,9 @@ class Connection:
         "_ticket",
         "awaited",
         "flow",
+        "is_usable",
         "message_bytes_max",
         "peer",
-        "peer_leaves",
         "records_ignored",
     )
 
@@ -55,7 +66,7 @@ class Connection:
         self.flow = flow
         self.peer = peer
         self.message_bytes_max = message_bytes_max  # longest payload that the peer takes
-        self.peer_leaves = False  # the peer asked for no new calls
+        self.is_usable = True  # new calls may be made here
         self.records_ignored = 0
         self._outbox = outbox
         self._post = outbox.post if post is None else post
@@ -76,11 +87,6 @@ class Connection:
     @property
     def is_closed(self) -> bool:
         return self._ticket.gone
-
-    @property
-    def is_usable(self) -> bool:
-        """New calls may be made here."""
-        return not (self._ticket.gone or self._is_closing or self.peer_leaves)
 
     @property
     def is_full(self) -> bool:
@@ -124,17 +130,23 @@ class Connection:
 
     def reply(self, call: IncomingCall, payload: bytes | memoryview) -> None:
         """Answers with a result; does nothing if nobody waits for it any more."""
-        if self._answered(call):
-            call_id, method_id = call.call_id, call.method_id
-            self._post(self._ticket, payload, REPLY, self.flow, call_id, method_id, 0, 0, 0, 0)
+        if call.answered:
+            return
+        call.answered = True
+        call_id = call.call_id
+        del self._incoming[call_id]
+        self._deadlines.discard(call)
+        self._post(self._ticket, payload, REPLY, self.flow, call_id, call.method_id, 0, 0, 0, 0)
 
     def reply_error(self, call: IncomingCall, status: int, payload: bytes) -> None:
         """Answers with an error; does nothing if nobody waits for it any more."""
-        if self._answered(call):
-            call_id, method_id = call.call_id, call.method_id
-            self._post(
-                self._ticket, payload, REPLY, self.flow, call_id, method_id, 0, ERROR, 0, status
-            )
+        if call.answered:
+            return
+        call.answered = True
+        call_id, method_id = call.call_id, call.method_id
+        del self._incoming[call_id]
+        self._deadlines.discard(call)
+        self._post(self._ticket, payload, REPLY, self.flow, call_id, method_id, 0, ERROR, 0, status)
 
     # -- both --
 
@@ -144,14 +156,31 @@ class Connection:
         if kind == REPLY:
             return self._receive_reply(head, payload)
         if kind == REQUEST:
-            return self._receive_request(head, payload, now_ns)
+            call = self.requested(head, now_ns)
+            return None if call is None else Requested(call, payload)
         if kind == records.CANCEL:
             return self._receive_cancel(head[CALL_ID])
         if kind == records.GOAWAY:
-            self.peer_leaves = True
+            self.is_usable = False  # the peer leaves
         else:
             self.records_ignored += 1
         return None
+
+    def requested(self, head: Head, now_ns: int) -> IncomingCall | None:
+        """Takes the header of a request; None where it is to be ignored."""
+        call_id = head[CALL_ID]
+        if call_id in self._incoming:
+            self.records_ignored += 1
+            return None
+        remaining_ns = head[REMAINING]
+        deadline_ns = now_ns + remaining_ns
+        if remaining_ns == 0 or deadline_ns >= NO_DEADLINE_NS:
+            call = IncomingCall(call_id, head[METHOD_ID], NO_DEADLINE_NS, self)
+        else:
+            call = IncomingCall(call_id, head[METHOD_ID], deadline_ns, self)
+            self._deadlines.add(call)
+        self._incoming[call_id] = call
+        return call
 
     def expire(self, call: OutgoingCall | IncomingCall) -> Event:
         """Ends a call that `Deadlines.expire` gave back."""
@@ -168,6 +197,7 @@ class Connection:
         """Ends the flow once all that was sent is delivered; `closed` follows from the engine."""
         if not (self.is_closed or self._is_closing):
             self._is_closing = True
+            self.is_usable = False
             self._note(records.FLOW_CLOSE)
 
     def closed(self, reason: int) -> list[Event]:
@@ -183,6 +213,7 @@ class Connection:
         self.awaited.clear()
         self._incoming.clear()
         self._ticket.gone = True
+        self.is_usable = False
         return events
 
     def _receive_reply(self, head: Head, payload: bytes) -> Event | None:
@@ -196,18 +227,6 @@ class Connection:
             return Refused(call, head[STATUS], payload)
         return Replied(call, payload)
 
-    def _receive_request(self, head: Head, payload: bytes, now_ns: int) -> Event | None:
-        call_id, method_id, remaining_ns = head[:3]
-        if call_id in self._incoming:
-            self.records_ignored += 1
-            return None
-        deadline_ns = now_ns + remaining_ns if remaining_ns else NO_DEADLINE_NS
-        call = IncomingCall(call_id, method_id, min(deadline_ns, NO_DEADLINE_NS), self)
-        self._incoming[call_id] = call
-        if call.deadline_ns != NO_DEADLINE_NS:
-            self._deadlines.add(call)
-        return Requested(call, payload)
-
     def _receive_cancel(self, call_id: int) -> Event | None:
         call = self._incoming.pop(call_id, None)
         if call is None:
@@ -216,14 +235,6 @@ class Connection:
         self._deadlines.discard(call)
         call.answered = True
         return Stopped(call, Cause.CANCELLED)
-
-    def _answered(self, call: IncomingCall) -> bool:
-        if call.answered:
-            return False
-        call.answered = True
-        del self._incoming[call.call_id]
-        self._deadlines.discard(call)
-        return True
 
     def _note(self, kind: int, call_id: int = 0) -> None:
         self._post(self._ticket, b"", kind, self.flow, call_id, 0, 0, 0, 0, 0)

@@ -50,6 +50,8 @@ FIELDS: Final = (
 """The header's fields as `pack` and `Connection.receive` take them; a test holds them to C's."""
 
 CALL_ID: Final = FIELDS.index("call_id")
+METHOD_ID: Final = FIELDS.index("method_id")
+REMAINING: Final = FIELDS.index("remaining_ns")
 FLOW: Final = FIELDS.index("flow")
 OFFSET: Final = FIELDS.index("offset_bytes")
 TOTAL: Final = FIELDS.index("total_bytes")

@@ -18,12 +18,14 @@ static PyObject *cancelled_error;
 static PyObject *copy_context;
 
 static PyObject *call_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    unsigned long long method_id;
-    long long deadline_ns;
-    PyObject *loop;
-
-    if ((kwargs != NULL && PyDict_Size(kwargs) != 0)
-        || !PyArg_ParseTuple(args, "KLO:OutgoingCall", &method_id, &deadline_ns, &loop)) {
+    if ((kwargs != NULL && PyDict_Size(kwargs) != 0) || PyTuple_Size(args) != 3) {
+        PyErr_SetString(PyExc_TypeError, "OutgoingCall(method_id, deadline_ns, loop)");
+        return NULL;
+    }
+    const unsigned long long method_id = PyLong_AsUnsignedLongLong(PyTuple_GetItem(args, 0));
+    const long long deadline_ns = PyLong_AsLongLong(PyTuple_GetItem(args, 1));
+    PyObject *loop = PyTuple_GetItem(args, 2);
+    if (PyErr_Occurred()) {
         return NULL;
     }
     struct call *self = (struct call *)PyType_GenericAlloc(type, 0);
@@ -160,15 +162,18 @@ static PyObject *call_cancel(PyObject *object, PyObject *args, PyObject *kwargs)
     return call_wake_soon(self) ? Py_NewRef(Py_True) : NULL;
 }
 
-static PyObject *call_add_done_callback(PyObject *object, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"", "context", NULL};
+static PyObject *call_add_done_callback(PyObject *object, PyObject *const *args, Py_ssize_t count,
+                                        PyObject *names) {
     struct call *self = (struct call *)object;
-    PyObject *wakeup;
-    PyObject *context = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$O:add_done_callback", names, &wakeup,
-                                     &context)) {
+    const Py_ssize_t named = names == NULL ? 0 : PyTuple_Size(names);
+    if (count != 1 || named > 1
+        || (named == 1
+            && PyUnicode_CompareWithASCIIString(PyTuple_GetItem(names, 0), "context") != 0)) {
+        PyErr_SetString(PyExc_TypeError, "add_done_callback(callback, *, context=None)");
         return NULL;
     }
+    PyObject *wakeup = args[0];
+    PyObject *context = named == 1 ? args[1] : NULL;
     if (self->wakeup != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "a call is awaited once");
         return NULL;
@@ -278,7 +283,7 @@ static PyMethodDef call_methods[] = {
     {"result", call_result, METH_NOARGS, NULL},
     {"cancel", (PyCFunction)(void (*)(void))call_cancel, METH_VARARGS | METH_KEYWORDS, NULL},
     {"add_done_callback", (PyCFunction)(void (*)(void))call_add_done_callback,
-     METH_VARARGS | METH_KEYWORDS, NULL},
+     METH_FASTCALL | METH_KEYWORDS, NULL},
     {"remove_done_callback", call_remove_done_callback, METH_O, NULL},
     {"done", call_done, METH_NOARGS, NULL},
     {"cancelled", call_cancelled, METH_NOARGS, NULL},

@@ -7,9 +7,9 @@ import pytest
 
 from machnet_rpc import MemoryNetwork
 from machnet_rpc._aio.pump import FlowRefused, Pump
-from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
 from machnet_rpc._protocol.connection import Connection
-from machnet_rpc._protocol.events import Cause, Event, Failed
+from machnet_rpc._protocol.events import Cause, Event, Failed, Requested
 from machnet_rpc._protocol.records import REQUEST, pack
 from machnet_rpc._transports.memory import MemoryLink
 from tests.machnet_rpc.waiting import until
@@ -26,6 +26,9 @@ class Owner:
 
     def on_event(self, event: Event) -> None:
         self.events.append(event)
+
+    def on_request(self, call: IncomingCall, payload: bytes) -> None:
+        self.events.append(Requested(call, payload))
 
     def on_accepted(self, connection: Connection) -> None:
         self.accepted.append(connection)
