@@ -18,7 +18,7 @@ import pytest
 from tests.c_builds import ENGINE, ROOT, SANITIZER_ENVIRONMENT, TENANTS
 from tests.e2e.processes import Running
 
-MODULE: Final = "_native.abi3.so"
+MODULES: Final = {"transport_engine": "_native.abi3.so", "machnet_rpc": "_crossing.abi3.so"}
 STOP_SECONDS: Final = 20.0
 CONFIG: Final = """
 [engine]
@@ -46,18 +46,36 @@ def guest(name: str) -> str:
 
 
 def sanitized_package() -> Path:
-    """A folder from which `python -m transport_engine` runs an engine under sanitizers."""
-    module = ENGINE.program(f"transport_engine/{MODULE}")
+    """A folder from which `python -m transport_engine` runs an engine under sanitizers.
+
+    `machnet_rpc` is there, too, with its own extension module under sanitizers.
+    """
     folder = ENGINE.folder / "packages"
-    package = folder / "transport_engine"
+    for name, module in MODULES.items():
+        _link_package(folder / name, ROOT / name, ENGINE.program(f"{name}/{module}"))
+    return folder
+
+
+def sanitized_environment() -> dict[str, str]:
+    """For a Python that imports what is built with sanitizers."""
+    runtime = subprocess.run(
+        ["gcc", "-print-file-name=libasan.so"], check=True, capture_output=True, text=True
+    )
+    # Python's own memory is not freed at its end, and is not ours to judge.
+    options = {"ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1"}
+    preload = {"LD_PRELOAD": runtime.stdout.strip(), "PYTHONDONTWRITEBYTECODE": "1"}
+    return os.environ | SANITIZER_ENVIRONMENT | options | preload
+
+
+def _link_package(package: Path, sources: Path, module: Path) -> None:
+    """Links a package's files, its folders, and another module in the place of the usual one."""
     package.mkdir(parents=True, exist_ok=True)
-    sources = {path.name: path for path in (ROOT / "transport_engine").glob("*.py")}
-    for name, target in (sources | {MODULE: module}).items():
+    names = {path.name: path for path in sources.iterdir() if path.suffix in ("", ".py", ".pyi")}
+    for name, target in (names | {module.name: module}).items():
         link = package / name
         if not (link.is_symlink() and link.readlink() == target):
             link.unlink(missing_ok=True)
             link.symlink_to(target)
-    return folder
 
 
 @dataclass(slots=True)
@@ -115,14 +133,7 @@ def watched_engine(
     where = ROOT
     if is_sanitized:
         where = sanitized_package()
-        runtime = subprocess.run(
-            ["gcc", "-print-file-name=libasan.so"], check=True, capture_output=True, text=True
-        )
-        environment |= SANITIZER_ENVIRONMENT
-        # Python's own memory is not freed at its end, and is not ours to judge.
-        environment["ASAN_OPTIONS"] = "detect_leaks=0:abort_on_error=1"
-        environment["LD_PRELOAD"] = runtime.stdout.strip()
-        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+        environment = sanitized_environment()
     argv = [sys.executable, "-m", "transport_engine", "--config", str(config)]
     with (folder / "engine.log").open("w") as log:
         process = subprocess.Popen(

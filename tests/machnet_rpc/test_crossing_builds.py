@@ -1,0 +1,55 @@
+"""The same tests again: of the extension under sanitizers, and with all of it in Python."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.c_builds import ENGINE, ROOT
+from tests.e2e.guests import sanitized_environment, sanitized_package
+
+SECONDS_MAX = 170.0
+NATIVE = ["test_crossing.py", "test_pump.py", "protocol", "test_cancel.py", "test_handler_task.py"]
+PYTHON = ["test_calls.py", "test_cancel.py", "test_pump.py", "protocol", "test_failures.py"]
+ONE_OF_EACH = "not sidecar and not uvloop"  # the rest differs in what this is not about
+
+
+def again(environment: dict[str, str], files: list[str]) -> subprocess.CompletedProcess[str]:
+    """Runs tests of this folder in a process of its own."""
+    paths = [f"tests/machnet_rpc/{name}" for name in files]
+    argv = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-x"]
+    return subprocess.run(
+        [*argv, "-k", ONE_OF_EACH, *paths],
+        check=False,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS_MAX,
+    )
+
+
+def test_under_sanitizers() -> None:
+    if ENGINE.lacks() is not None:
+        pytest.skip(str(ENGINE.lacks()))
+    folder = sanitized_package()
+    environment = sanitized_environment() | {"PYTHONPATH": str(folder)}
+    where = subprocess.run(
+        [sys.executable, "-P", "-c", "from machnet_rpc import _crossing as c; print(c.__file__)"],
+        check=True,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert where.stdout.startswith(str(folder))
+    done = again(environment, NATIVE)
+    assert done.returncode == 0, done.stdout
+    assert "runtime error:" not in done.stdout
+
+
+def test_in_python() -> None:
+    done = again(os.environ | {"MRPC_CROSSING": "python"}, PYTHON)
+    assert done.returncode == 0, done.stdout
+    assert "passed" in done.stdout

@@ -1,0 +1,219 @@
+"""To handlers, and to what they use, their task is a task: cancelled, timed, grouped, awaited."""
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import pytest
+
+from machnet_rpc import RpcError, current_call, rpc, service
+from machnet_rpc.testing import local
+from tests.machnet_rpc.waiting import until
+
+Body = Callable[[], Awaitable[Any]]
+seen: contextvars.ContextVar[str] = contextvars.ContextVar("seen", default="nothing")
+
+
+@service("any")
+class Anything:
+    @rpc(timeout=5.0)
+    async def run(self, body: int) -> str:
+        raise NotImplementedError
+
+
+class AnyServer(Anything):
+    """Runs a body of the test's own, in this process."""
+
+    def __init__(self, *bodies: Body) -> None:
+        self.bodies = bodies
+
+    @rpc
+    async def run(self, body: int) -> str:
+        return str(await self.bodies[body]())
+
+
+async def answer(*bodies: Body) -> list[Any]:
+    """What each body returned to its caller, all at once."""
+    async with local(AnyServer(*bodies)) as client:
+        run = client.stub(Anything).run
+        return await asyncio.gather(
+            *(run(number) for number in range(len(bodies))), return_exceptions=True
+        )
+
+
+async def nap() -> str:
+    await asyncio.sleep(0.001)
+    return "rested"
+
+
+async def forever() -> str:
+    await asyncio.Event().wait()
+    raise AssertionError("nobody sets it")
+
+
+async def test_the_current_task_is_one_from_the_first_step_to_the_last() -> None:
+    async def body() -> str:
+        first = asyncio.current_task()
+        assert first is not None
+        await asyncio.sleep(0)
+        await nap()
+        assert asyncio.current_task() is first
+        assert first in asyncio.all_tasks()
+        assert first.get_name().startswith("Handler-")
+        assert first.get_coro() is not None
+        assert current_call().method == "any/run"
+        return "same"
+
+    assert await answer(body, body) == ["same", "same"]
+
+
+async def timeout_at_once() -> str:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0):
+            await forever()
+    return await nap()
+
+
+async def timeout_later() -> str:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.001):
+            await forever()
+    return await nap()
+
+
+async def wait_for() -> str:
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(forever(), 0.001)
+    return await asyncio.wait_for(nap(), 5)
+
+
+async def task_group() -> str:
+    with suppress(ExceptionGroup):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.wait_for(forever(), 0.001))
+            await forever()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(nap())
+    return task.result()
+
+
+async def gather_and_shield() -> str:
+    first, second = await asyncio.gather(nap(), asyncio.shield(nap()))
+    assert first == second
+    return first
+
+
+async def anyio_scopes() -> str:
+    with anyio.move_on_after(0.001) as scope:
+        await forever()
+    assert scope.cancelled_caught
+    with anyio.CancelScope() as at_once:
+        at_once.cancel()
+        await anyio.sleep(1)
+    assert at_once.cancelled_caught
+    async with anyio.create_task_group() as group:
+        group.start_soon(nap)
+    with pytest.raises(TimeoutError), anyio.fail_after(0.001):
+        await forever()
+    return await nap()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [timeout_at_once, timeout_later, wait_for, task_group, gather_and_shield, anyio_scopes],
+)
+async def test_libraries_take_it_for_a_task(body: Body) -> None:
+    assert await answer(body, body) == ["rested", "rested"]
+
+
+async def test_contexts_are_apart() -> None:
+    async def body() -> str:
+        before = seen.get()
+        seen.set("by a handler")
+        await nap()
+        return before
+
+    assert await answer(body, body, body) == ["nothing"] * 3
+
+
+async def test_cancelling_itself_in_the_first_step() -> None:
+    async def waits() -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancel("enough")
+        assert task.cancelling() == 1
+        await nap()
+        return "not reached"
+
+    async def returns() -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        return "too late"
+
+    async def takes_it_back() -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await nap()
+        assert task.uncancel() == 0
+        return await nap()
+
+    first, second, third = await answer(waits, returns, takes_it_back)
+    assert isinstance(first, RpcError)
+    assert "enough" in str(first)
+    assert isinstance(second, RpcError)
+    assert third == "rested"
+
+
+async def test_others_can_wait_for_it() -> None:
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def body() -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.append(task)
+        return await nap()
+
+    async with local(AnyServer(body)) as client:
+        call = asyncio.ensure_future(client.stub(Anything).run(0))
+        await until(lambda: tasks)
+        (task,) = tasks
+        assert await asyncio.gather(task, asyncio.shield(task)) == ["rested", "rested"]
+        assert (await task, task.result(), task.exception()) == ("rested", "rested", None)
+        assert (task.done(), task.cancelled(), task.cancel()) == (True, False, False)
+        assert await call == "rested"
+
+
+async def test_waiting_for_itself_and_for_nonsense() -> None:
+    class Nonsense:
+        def __await__(self) -> Any:
+            yield 7
+
+    async def itself() -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        with pytest.raises(RuntimeError):
+            await task
+        return "refused"
+
+    async def nonsense() -> str:
+        with pytest.raises(RuntimeError):
+            await Nonsense()
+        return "refused"
+
+    assert await answer(itself, nonsense) == ["refused", "refused"]
+
+
+async def test_a_handler_that_ends_at_once_is_never_the_loops() -> None:
+    async def body() -> str:
+        assert asyncio.current_task() not in asyncio.all_tasks()
+        return "quick"
+
+    before = len(asyncio.all_tasks())
+    assert await answer(body) == ["quick"]
+    assert len(asyncio.all_tasks()) == before
