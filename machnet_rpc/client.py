@@ -6,27 +6,27 @@ with a result, or with an error that says whether its handler ran.
 
 import asyncio
 from asyncio import get_running_loop
+from collections import deque
+from collections.abc import Iterable
 from time import monotonic_ns
 from types import TracebackType
-from typing import Any, Final, NamedTuple, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, Final, ParamSpec, Self, TypeVar, cast, overload
 
 from idl import CodecError, pack, unpack
-from machnet_rpc import _faults, _reasons
 from machnet_rpc._aio.flows import FlowKeeper, NoFlow
+from machnet_rpc._calling import Begun, Target
+from machnet_rpc._outcomes import failure_of, too_large, undecoded, unsent
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.connection import Connection
-from machnet_rpc._protocol.events import Cause, Event, Failed, Refused, Replied
+from machnet_rpc._protocol.events import Event, Failed, Refused, Replied
 from machnet_rpc._transports.address import split
 from machnet_rpc._transports.base import Transport
-from machnet_rpc._transports.ladder import Reach, Require, Via
+from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via
 from machnet_rpc.context import CURRENT
 from machnet_rpc.errors import (
-    Cancelled,
     ContractError,
     DeadlineExceeded,
-    Internal,
     InvalidArgument,
-    ResourceExhausted,
     RpcError,
     Unavailable,
 )
@@ -47,15 +47,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
+IN_FLIGHT_MAX: Final = 256  # of the calls that `call_many` makes
+
 _NO_REQUEST: Final = object()
-
-
-class Target(NamedTuple):
-    """What a call by name is for."""
-
-    full_name: str
-    method_id: int
-    options: MethodOptions
 
 
 class Client:
@@ -130,7 +124,7 @@ class Client:
         try:
             payload = binding.arguments.encode(args, kwargs)
         except CodecError as error:
-            raise self._unsent(InvalidArgument(str(error)), binding.full_name) from None
+            raise unsent(InvalidArgument(str(error)), binding.full_name, self.address) from None
         call = self._new_call(binding, options.timeout)
         connection = self._keeper.connection
         if connection is None or not connection.is_usable or connection.is_full:
@@ -141,12 +135,44 @@ class Client:
         except asyncio.CancelledError:
             connection.cancel(call)
             raise
-        if not isinstance(answer, bytes):
-            raise self._failure(answer, binding.full_name, binding.errors)
+        return self._result(answer, binding)
+
+    async def call_many(
+        self,
+        method: Method[[T], R],
+        items: Iterable[T],
+        *,
+        return_exceptions: bool = False,
+        in_flight_max: int = IN_FLIGHT_MAX,
+    ) -> list[R | Exception]:
+        """Calls a method of one argument for each item; gives the results in the items' order.
+
+        The first exception ends it, cancels what is under way and is raised; with
+        `return_exceptions` it stands in its item's place instead. Each call has its own deadline.
+        Errors: as `call`.
+        """
+        binding = self._bindings.get(method) or self._binding_of(method)
+        under_way: deque[Begun | Exception] = deque()
+        results: list[R | Exception] = []
         try:
-            return binding.result.decode(answer)
-        except CodecError as error:
-            raise self._undecoded(binding.full_name, error) from None
+            for item in items:
+                if len(under_way) >= in_flight_max:
+                    results.append(await self._first(under_way, binding, return_exceptions))
+                try:
+                    begun = await self._begun(binding, item)
+                except RpcError as error:
+                    if not return_exceptions:
+                        raise
+                    under_way.append(error)
+                else:
+                    under_way.append(begun)
+            while under_way:
+                results.append(await self._first(under_way, binding, return_exceptions))
+        finally:
+            for rest in under_way:
+                if not isinstance(rest, Exception):
+                    rest.connection.cancel(rest.call)
+        return results
 
     async def open(self) -> None:
         """Attaches to an engine and starts to open the flow; does not wait for the flow.
@@ -175,6 +201,49 @@ class Client:
     ) -> None:
         await self.close()
 
+    async def _begun(self, binding: MethodBinding, item: object) -> Begun:
+        """A call with one argument that is on its way."""
+        try:
+            payload = binding.arguments.encode((item,), {})
+        except CodecError as error:
+            raise unsent(InvalidArgument(str(error)), binding.full_name, self.address) from None
+        call = self._new_call(binding, self._options.timeout)
+        connection = self._keeper.connection
+        if connection is None or not connection.is_usable or connection.is_full:
+            wait = self._options.wait is not False
+            connection = await self._ready(binding, call, wait=wait)
+        self._send(connection, call, payload, binding)
+        return Begun(call, connection)
+
+    async def _first(
+        self,
+        under_way: deque[Begun | Exception],
+        binding: MethodBinding,
+        return_exceptions: bool,
+    ) -> Any:
+        """The end of the oldest call."""
+        first = under_way.popleft()
+        try:
+            if isinstance(first, Exception):
+                raise first
+            return self._result(await first.call, binding)
+        except asyncio.CancelledError:
+            if isinstance(first, Begun):
+                first.connection.cancel(first.call)
+            raise
+        except Exception as error:
+            if not return_exceptions:
+                raise
+            return error
+
+    def _result(self, answer: bytes | Refused | Failed, binding: MethodBinding) -> Any:
+        if not isinstance(answer, bytes):
+            raise failure_of(answer, binding.full_name, binding.errors, self.address)
+        try:
+            return binding.result.decode(answer)
+        except CodecError as error:
+            raise undecoded(error, binding.full_name, self.address) from None
+
     async def _call_by_name(self, name: str, request: object = _NO_REQUEST) -> Any:
         service, slash, method = name.partition("/")
         if not (slash and service and method):
@@ -183,7 +252,7 @@ class Client:
         try:
             payload = _plain_payload(request)
         except CodecError as error:
-            raise self._unsent(InvalidArgument(str(error)), name) from None
+            raise unsent(InvalidArgument(str(error)), name, self.address) from None
         target = Target(name, method_id(service, method), _BY_NAME)
         call = self._new_call(target, self._options.timeout)
         connection = self._keeper.connection
@@ -196,13 +265,13 @@ class Client:
             connection.cancel(call)
             raise
         if not isinstance(answer, bytes):
-            raise self._failure(answer, name, {})
+            raise failure_of(answer, name, {}, self.address)
         if is_raw:
             return answer
         try:
             return unpack(answer) if answer else None
         except CodecError as error:
-            raise self._undecoded(name, error) from None
+            raise undecoded(error, name, self.address) from None
 
     def _new_call(self, target: Target | MethodBinding, timeout: float | None) -> OutgoingCall:
         """A call with its deadline: the method's or the caller's, within that of the handler."""
@@ -215,7 +284,7 @@ class Client:
             deadline_ns = current.deadline_ns
         if deadline_ns <= now_ns:
             late = DeadlineExceeded("no time is left for the call")
-            raise self._unsent(late, target.full_name)
+            raise unsent(late, target.full_name, self.address)
         return OutgoingCall(target.method_id, deadline_ns, self._keeper.loop or get_running_loop())
 
     def _send(
@@ -226,8 +295,8 @@ class Client:
         target: Target | MethodBinding,
     ) -> None:
         if len(payload) > connection.message_bytes_max:
-            too_large = _too_large(len(payload), connection.message_bytes_max)
-            raise self._unsent(too_large, target.full_name)
+            error = too_large(len(payload), connection.message_bytes_max)
+            raise unsent(error, target.full_name, self.address)
         connection.call(call, payload, monotonic_ns(), target.options.lane)
 
     async def _ready(
@@ -240,9 +309,10 @@ class Client:
         except NoFlow as error:
             late = " (until the call's time was over)" if error.is_late else ""
             failure = Unavailable(f"{error.message}{late}", next_step=error.next_step)
-            raise self._unsent(failure, name, "connecting") from None
+            raise unsent(failure, name, self.address, "connecting") from None
         except TransportError as error:
-            raise self._unsent(Unavailable(str(error)), name, "connecting") from error
+            failure = Unavailable(str(error))
+            raise unsent(failure, name, self.address, "connecting") from error
 
     def _binding_of(self, method: Method[..., Any]) -> MethodBinding:
         if method.contract is None:
@@ -255,31 +325,6 @@ class Client:
     def _bind(self, contract: type) -> None:
         for name, binding in resolve(contract).methods.items():
             self._bindings[getattr(contract, name)] = binding
-
-    def _unsent(self, error: RpcError, name: str, stage: str = "encoding") -> RpcError:
-        error.executed, error.stage = "no", stage
-        error.method, error.peer = name, self.address
-        return error
-
-    def _undecoded(self, name: str, error: CodecError) -> RpcError:
-        return Internal(
-            f"the result is not what the contract says: {error}",
-            executed="yes",
-            method=name,
-            peer=self.address,
-            stage="replied",
-            next_step="Compare the contract here with the server's (`mrpc ls`).",
-        )
-
-    def _failure(
-        self, answer: Refused | Failed, name: str, errors: dict[str, type[Exception]]
-    ) -> Exception:
-        if isinstance(answer, Refused):
-            return _faults.decode(answer.status, answer.payload, errors, name, self.address)
-        failure = _failure(answer)
-        failure.executed, failure.stage = answer.executed, answer.stage
-        failure.method, failure.peer = name, self.address
-        return failure
 
 
 class _Stub:
@@ -308,13 +353,15 @@ def connect(
     require: Require = None,
     timeout: float | None = None,
     wait: bool = True,
+    spin: float = SPIN,
 ) -> Client:
     """Makes a client of the services at "host:port", to be entered by `async with`.
 
     `via` chooses the way (a sidecar's socket, an EngineConfig for an engine in this process, a
     MemoryNetwork); by default the best that is there. `require="bypass"` fails unless packets pass
     the kernel. `timeout` (seconds) replaces that of methods; `wait=False` fails calls at once
-    where there is no server. Errors: AddressError.
+    where there is no server. `spin` is what latency costs: for so many seconds after a message the
+    client looks for the next one without sleep; with 0 it sleeps at once. Errors: AddressError.
     """
     split(address)
 
@@ -324,7 +371,9 @@ def connect(
         elif isinstance(event, Refused | Failed):
             event.call.complete(event)
 
-    return Client(FlowKeeper(address, Reach(via, require), on_event), CallOptions(timeout, wait))
+    return Client(
+        FlowKeeper(address, Reach(via, require, spin), on_event), CallOptions(timeout, wait)
+    )
 
 
 _BY_NAME: Final = MethodOptions(TIMEOUT)
@@ -341,22 +390,3 @@ def _plain_payload(request: object) -> bytes:
     if isinstance(request, bytes | bytearray | memoryview):
         return bytes(request)
     return pack(request)
-
-
-def _too_large(size: int, size_max: int) -> RpcError:
-    return ResourceExhausted(
-        f"the arguments are {size} bytes, and the peer takes at most {size_max} in a message",
-        next_step="Send less at once, or raise message_bytes_max in the engines' limits.",
-    )
-
-
-def _failure(failed: Failed) -> RpcError:
-    if failed.cause is Cause.DEADLINE:
-        return DeadlineExceeded(
-            "no answer came within the call's time",
-            next_step="Give it a longer timeout, or find out what holds the server up.",
-        )
-    if failed.cause is Cause.CANCELLED:
-        return Cancelled("the call was cancelled")
-    message, next_step = _reasons.sentence(failed.reason)
-    return Unavailable(message, next_step=next_step)

@@ -16,7 +16,7 @@ from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Event, Stopped
 from machnet_rpc._transports.address import joined, resolved
 from machnet_rpc._transports.base import Link, Transport
-from machnet_rpc._transports.ladder import Reach, Require, Via, link_to
+from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via, link_to
 from machnet_rpc.errors import ContractError
 from machnet_rpc.reflection import Reflection, describe
 from machnet_rpc.service import Contract, Method, contract_of, resolve
@@ -71,16 +71,18 @@ class Server:
     def handlers_running(self) -> int:
         return self._dispatcher.running if self._dispatcher else 0
 
-    async def listen(self, address: str, *, via: Via = None, require: Require = None) -> None:
+    async def listen(
+        self, address: str, *, via: Via = None, require: Require = None, spin: float = SPIN
+    ) -> None:
         """Starts to answer calls to "host:port"; port 0 takes a free one.
 
-        `via` and `require` are those of `connect`.
+        `via`, `require` and `spin` are those of `connect`.
 
         Errors: AddressError, TransportError (PortInUseError, NoEngineError and others).
         """
         if self._pump is not None:
             raise RuntimeError(f"{self!r} listens already")
-        self._reach = Reach(via, require)
+        self._reach = Reach(via, require, spin)
         await self._attach(address)
 
     async def close(self, grace: float = GRACE_SECONDS) -> None:
@@ -138,7 +140,7 @@ class Server:
         self._reach = self._reach.again(link.transport)
         self._link = link
         self._dispatcher = Dispatcher(self._routes, self._services, self._limits)
-        self._pump = Pump(link, self)
+        self._pump = Pump(link, self, self._reach.spin)
 
     async def _reattach(self) -> None:
         address = self.address
@@ -192,13 +194,14 @@ async def serve(
     via: Via = None,
     require: Require = None,
     grace: float = GRACE_SECONDS,
+    spin: float = SPIN,
 ) -> AsyncGenerator[Server, None]:
     """Serves one implementation, or a list of them, at "host:port" while the block runs.
 
     Errors: ContractError, AddressError, TransportError.
     """
     server = Server(*several(implementations), limits=limits)
-    await server.listen(address, via=via, require=require)
+    await server.listen(address, via=via, require=require, spin=spin)
     try:
         yield server
     finally:

@@ -70,7 +70,7 @@ class FlowKeeper:
         link = await link_to(host, self._reach, is_local=False)
         self._reach = self._reach.again(link.transport)
         self.loop = asyncio.get_running_loop()
-        self.pump = Pump(link, self)
+        self.pump = Pump(link, self, self._reach.spin)
         self._backoff.succeeded()  # a new engine: its server may be there in a moment, too
         return self.pump
 

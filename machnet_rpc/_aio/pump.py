@@ -1,9 +1,10 @@
 """Drives the ports of one client or server from the event loop: the engine's, and any others.
 
-One turn sends what was queued since the last, receives a burst from every port that is awake, and
-ends what is overdue. Turns follow each other by `call_soon` while a port is awake. A port falls
-asleep after a bounded number of turns without traffic: then its descriptors wake it, and it costs
-the turns of others nothing. Knows nothing of services and codecs.
+A turn receives a burst from every port that is awake, sends what was queued, and ends what is
+overdue. While there is traffic, or may soon be, it does so again, for a bounded time, which ends
+early if the loop has other work. Turns follow each other by `call_soon` while a port is awake. A
+port falls asleep after some time without traffic: then its descriptors wake it, and it costs the
+turns of others nothing. Knows nothing of services and codecs.
 """
 
 import asyncio
@@ -22,10 +23,10 @@ from machnet_rpc._protocol.deadlines import Deadlines
 from machnet_rpc._protocol.events import Event
 from machnet_rpc._protocol.records import CALL_ID, FLOW, KIND, STATUS, Head
 from machnet_rpc._transports.base import FOREVER_NS, FlowEnds, Link, Wire
+from machnet_rpc._transports.ladder import SPIN
 from transport_engine._native import lib
 from transport_engine.errors import TransportError
 
-SPIN_NS: Final = 200_000  # without traffic, before a port sleeps
 TURN_NS: Final = 50_000  # that one turn may take, where it can see whether the loop has other work
 TURN_BLIND_NS: Final = 10_000  # and where it cannot
 CLOSE_SECONDS_MAX: Final = 2.0  # for the last replies to leave and the flows to end
@@ -59,7 +60,8 @@ class Owner(Protocol):
 class Pump:
     """Drives one link, and whatever ports are added, for one owner. Thread: the event loop's."""
 
-    def __init__(self, link: Link, owner: Owner) -> None:
+    def __init__(self, link: Link, owner: Owner, spin: float = SPIN) -> None:
+        """`spin`: for how many seconds without traffic a port stays awake."""
         self.link = link
         self.deadlines: Deadlines[OutgoingCall | IncomingCall] = Deadlines()
         self.error: TransportError | None = None
@@ -74,6 +76,7 @@ class Pump:
         self._is_closed = False
         # Callbacks that wait for this thread; uvloop keeps its own to itself.
         self._loop_ready: Sized = getattr(self._loop, "_ready", ())
+        self._spin_ns = int(spin * 1e9)
         self._turn_ns = TURN_NS if hasattr(self._loop, "_ready") else TURN_BLIND_NS
         self._context = copy_context()
         self._timer: asyncio.TimerHandle | None = None
@@ -230,7 +233,7 @@ class Pump:
                 if port.turn():
                     port.busy_ns = now_ns
                     is_busy = True
-                elif now_ns - port.busy_ns >= SPIN_NS:
+                elif now_ns - port.busy_ns >= self._spin_ns:
                     self._lay_down(port)
             except TransportError as error:
                 self._lose(port, error)
@@ -238,10 +241,10 @@ class Pump:
 
     def _spin(self, spin_ns: int) -> bool:
         """Looks for messages for so long, where nothing else wants this thread."""
-        if self._loop_ready or not self._awake:
+        if self._loop_ready or not self._awake or self._spin_ns == 0:
             return False
         crossings = [port.crossing for port in self._awake]
-        return None not in crossings and spin(crossings, spin_ns)
+        return None not in crossings and spin(crossings, min(spin_ns, self._spin_ns))
 
     def _expire(self, now_ns: int) -> None:
         expired = self.deadlines.expire(now_ns)

@@ -6,7 +6,7 @@ back in silence: `Transport` names the rung and what the higher ones lack.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from machnet_rpc._transports.base import Link, Transport
 from machnet_rpc._transports.inline import InlineLink, udp_towards
@@ -21,16 +21,21 @@ tries what is there."""
 Require: TypeAlias = Literal["bypass"] | None
 
 
+SPIN: Final = 200e-6
+
+
 @dataclass(frozen=True, slots=True)
 class Reach:
     """What the user said about the way to the network.
 
+    `spin` is for how long after a message the next one is looked for without sleep, in seconds.
     `is_sidecar_only` is for whoever was attached to a sidecar: it waits for the next one, and does
     not go on by a lower rung, whose ports and address are others.
     """
 
     via: Via = None
     require: Require = None
+    spin: float = SPIN
     is_sidecar_only: bool = False
 
     def again(self, transport: Transport) -> "Reach":

@@ -39,9 +39,8 @@ async def answer(*bodies: Body) -> list[Any]:
     """What each body returned to its caller, all at once."""
     async with local(AnyServer(*bodies)) as client:
         run = client.stub(Anything).run
-        return await asyncio.gather(
-            *(run(number) for number in range(len(bodies))), return_exceptions=True
-        )
+        calls = (run(number) for number in range(len(bodies)))
+        return list(await asyncio.gather(*calls, return_exceptions=True))
 
 
 async def nap() -> str:
@@ -183,7 +182,7 @@ async def test_others_can_wait_for_it() -> None:
         call = asyncio.ensure_future(client.stub(Anything).run(0))
         await until(lambda: tasks)
         (task,) = tasks
-        assert await asyncio.gather(task, asyncio.shield(task)) == ["rested", "rested"]
+        assert list(await asyncio.gather(task, asyncio.shield(task))) == ["rested", "rested"]
         assert (await task, task.result(), task.exception()) == ("rested", "rested", None)
         assert (task.done(), task.cancelled(), task.cancel()) == (True, False, False)
         assert await call == "rested"

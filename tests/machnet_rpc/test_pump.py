@@ -6,11 +6,13 @@ import time
 import pytest
 
 from machnet_rpc import MemoryNetwork
-from machnet_rpc._aio.pump import FlowRefused, Pump
+from machnet_rpc._aio import pump as pump_module
+from machnet_rpc._aio.pump import TURN_BLIND_NS, FlowRefused, Pump
 from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Cause, Event, Failed, Requested
 from machnet_rpc._protocol.records import REQUEST, pack
+from machnet_rpc._transports.ladder import SPIN
 from machnet_rpc._transports.memory import MemoryLink
 from tests.machnet_rpc.waiting import until
 from transport_engine.errors import TransportError
@@ -40,11 +42,11 @@ class Owner:
 class Rig:
     """A pump, and a bare link at the other end that does only what a test makes it do."""
 
-    def __init__(self, network: MemoryNetwork) -> None:
+    def __init__(self, network: MemoryNetwork, spin: float = SPIN) -> None:
         self.owner = Owner()
         self.peer = network.attach("127.0.0.1")
         self.link = network.attach("127.0.0.1")
-        self.pump = Pump(self.link, self.owner)
+        self.pump = Pump(self.link, self.owner, spin)
 
     async def open(self) -> Connection:
         await self.peer.listen(7)
@@ -196,4 +198,62 @@ async def test_sleeping_ports_take_no_turns(network: MemoryNetwork) -> None:
     for port, wire in zip(ports, wires, strict=True):
         rig.pump.remove(port)
         await wire.close()
+    await rig.close()
+
+
+async def test_it_spins_only_while_the_loop_has_nothing_else(
+    network: MemoryNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spins: list[int] = []
+
+    def spin(crossings: list[object], spin_ns: int) -> bool:
+        spins.append(spin_ns)
+        return False
+
+    monkeypatch.setattr(pump_module, "spin", spin)
+    rig = Rig(network, spin=3600.0)
+    rig.pump.port.crossing = object()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    if hasattr(asyncio.get_running_loop(), "_ready"):
+        assert spins == []  # this test itself was always ready
+    else:
+        assert 0 < max(spins) <= TURN_BLIND_NS
+    await asyncio.sleep(0.001)
+    assert spins
+    await rig.close()
+
+
+async def test_without_spin_it_sleeps_at_once(
+    network: MemoryNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump_module, "spin", None)
+    rig = Rig(network, spin=0)
+    rig.pump.port.crossing = object()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not rig.pump.port.is_awake
+    await rig.open()
+    await rig.asleep()
+    await rig.close()
+
+
+async def test_what_a_turn_took_survives_an_owner_that_ends_the_process(
+    network: MemoryNetwork,
+) -> None:
+    rig = Rig(network)
+    await rig.open()
+    requests: list[bytes] = []
+
+    def exits(call: IncomingCall, payload: bytes) -> None:
+        requests.append(payload)
+        if len(requests) == 1:
+            raise SystemExit(3)
+
+    rig.pump.on_request = exits
+    (flow,) = rig.peer.flows
+    rig.peer.send(pack(REQUEST, flow, 1, b"first") + pack(REQUEST, flow, 2, b"second"))
+    with pytest.raises(SystemExit):
+        rig.pump._turn()
+    await until(lambda: requests == [b"first", b"second"])
     await rig.close()

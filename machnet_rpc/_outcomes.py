@@ -1,0 +1,63 @@
+"""What callers are told of calls that gave no result: errors that say if their handlers ran."""
+
+from machnet_rpc import _faults, _reasons
+from machnet_rpc._protocol.events import Cause, Failed, Refused
+from machnet_rpc.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    Internal,
+    ResourceExhausted,
+    RpcError,
+    Unavailable,
+)
+
+
+def unsent(error: RpcError, name: str, peer: str, stage: str = "encoding") -> RpcError:
+    """The error of a call whose request never left."""
+    error.executed, error.stage = "no", stage
+    error.method, error.peer = name, peer
+    return error
+
+
+def undecoded(error: Exception, name: str, peer: str) -> RpcError:
+    """A result came that is none."""
+    return Internal(
+        f"the result is not what the contract says: {error}",
+        executed="yes",
+        method=name,
+        peer=peer,
+        stage="replied",
+        next_step="Compare the contract here with the server's (`mrpc ls`).",
+    )
+
+
+def too_large(size: int, size_max: int) -> RpcError:
+    """The arguments do not fit into a message."""
+    return ResourceExhausted(
+        f"the arguments are {size} bytes, and the peer takes at most {size_max} in a message",
+        next_step="Send less at once, or raise message_bytes_max in the engines' limits.",
+    )
+
+
+def failure_of(
+    answer: Refused | Failed, name: str, errors: dict[str, type[Exception]], peer: str
+) -> Exception:
+    """The exception for an answer that is no result. `errors` are those of the contract."""
+    if isinstance(answer, Refused):
+        return _faults.decode(answer.status, answer.payload, errors, name, peer)
+    failure = _failure(answer)
+    failure.executed, failure.stage = answer.executed, answer.stage
+    failure.method, failure.peer = name, peer
+    return failure
+
+
+def _failure(failed: Failed) -> RpcError:
+    if failed.cause is Cause.DEADLINE:
+        return DeadlineExceeded(
+            "no answer came within the call's time",
+            next_step="Give it a longer timeout, or find out what holds the server up.",
+        )
+    if failed.cause is Cause.CANCELLED:
+        return Cancelled("the call was cancelled")
+    message, next_step = _reasons.sentence(failed.reason)
+    return Unavailable(message, next_step=next_step)

@@ -1,0 +1,66 @@
+"""Many calls of one method at once: in order, bounded, and each of them with its own end."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from machnet_rpc import Client, DeadlineExceeded, InvalidArgument, NotFound, Server
+from tests.machnet_rpc.ledger import Ledger, LedgerBook
+from tests.machnet_rpc.waiting import until
+
+
+async def test_results_come_in_the_items_order(client: Client) -> None:
+    items = [f"item {number}".encode() * (number % 50 + 1) for number in range(700)]
+    assert await client.call_many(Ledger.echo, items) == items
+    assert await client.call_many(Ledger.echo, iter(items[:3]), in_flight_max=1) == items[:3]
+    assert await client.call_many(Ledger.echo, []) == []
+
+
+async def test_messages_of_several_records(client: Client) -> None:
+    items = [bytes([number]) * 300_000 for number in range(20)]
+    assert await client.call_many(Ledger.echo, items) == items
+
+
+async def test_no_more_are_in_flight_than_may(client: Client, book: LedgerBook) -> None:
+    many = asyncio.ensure_future(
+        client.using(timeout=5).call_many(Ledger.sleep, [0.02] * 10, in_flight_max=4)
+    )
+    await until(lambda: len(book.journal) == 4)
+    await asyncio.sleep(0.005)
+    assert book.journal == ["start"] * 4
+    assert len(await many) == 10
+
+
+async def test_the_first_error_ends_it(client: Client, server: Server, book: LedgerBook) -> None:
+    with pytest.raises(NotFound):
+        await client.call_many(Ledger.fail, ["none", "not found", "none"])
+    items: list[Any] = [5.0, 5.0, "no number"]
+    with pytest.raises(InvalidArgument) as caught:
+        await client.using(timeout=9).call_many(Ledger.sleep, items)
+    assert caught.value.executed == "no"
+    await until(lambda: server.handlers_running == 0)
+    connection = client._keeper.connection
+    assert connection is not None
+    assert connection.outgoing == 0
+
+
+async def test_errors_in_their_places(client: Client) -> None:
+    words = ["none", "not found", "undeclared", "none"]
+    ends = await client.call_many(Ledger.fail, words, return_exceptions=True)
+    assert [isinstance(end, Exception) for end in ends] == [False, True, True, False]
+    assert isinstance(ends[1], NotFound)
+    late = await client.using(timeout=0).call_many(Ledger.echo, [b""], return_exceptions=True)
+    assert isinstance(late[0], DeadlineExceeded)
+
+
+async def test_cancelling_it_cancels_all(client: Client, server: Server, book: LedgerBook) -> None:
+    many = asyncio.ensure_future(
+        client.using(timeout=9).call_many(Ledger.sleep, [9.0] * 5, return_exceptions=True)
+    )
+    await until(lambda: server.handlers_running == 5)
+    many.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await many
+    await until(lambda: server.handlers_running == 0)
+    assert book.journal == ["start"] * 5 + ["cancelled"] * 5
