@@ -21,10 +21,31 @@ class Crossing:
     is_watched: bool
     def __init__(self, channel: int, engine: int, queue: Any, rouse: Any, /) -> None: ...
     def post(self, ticket: Any, payload: bytes | memoryview, /, *fields: int) -> None: ...
-    def receive(self) -> list[tuple[tuple[int, ...], bytes]] | None: ...
+    def receive(self, spin_ns: int, /) -> list[tuple[tuple[int, ...], bytes]] | None: ...
     def watch(self, flow: int, calls: dict[int, Any], /) -> None: ...
     def forget(self, flow: int, /) -> None: ...
     def close(self) -> None: ...
+
+class Flow:
+    def __init__(
+        self,
+        crossing: Crossing,
+        flow: int,
+        connection: Any,
+        awaited: dict[int, Any],
+        deadlines: Deadlines,
+        /,
+    ) -> None: ...
+    def request(
+        self,
+        payload: bytes | memoryview,
+        method_id: int,
+        deadline_ns: int,
+        now_ns: int,
+        lane: int,
+        loop: Any,
+        /,
+    ) -> OutgoingCall: ...
 
 def bind(
     put: int, peek: int, pop: int, ring: int, poll: int, error: type[Exception], /

@@ -5,19 +5,16 @@ with a result, or with an error that says whether its handler ran.
 """
 
 import asyncio
-from asyncio import get_running_loop
 from collections import deque
 from collections.abc import Iterable
 from time import monotonic_ns
 from types import TracebackType
-from typing import Any, Final, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, Final, NamedTuple, ParamSpec, Self, TypeVar, cast, overload
 
 from idl import CodecError, pack, unpack
 from machnet_rpc._aio.flows import FlowKeeper, NoFlow
-from machnet_rpc._calling import Begun, Target
 from machnet_rpc._outcomes import failure_of, too_large, undecoded, unsent
 from machnet_rpc._protocol.calls import OutgoingCall
-from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Event, Failed, Refused, Replied
 from machnet_rpc._transports.address import split
 from machnet_rpc._transports.base import Transport
@@ -50,6 +47,14 @@ T = TypeVar("T")
 IN_FLIGHT_MAX: Final = 256  # of the calls that `call_many` makes
 
 _NO_REQUEST: Final = object()
+
+
+class Target(NamedTuple):
+    """What a call by name is for."""
+
+    full_name: str
+    method_id: int
+    options: MethodOptions
 
 
 class Client:
@@ -125,15 +130,13 @@ class Client:
             payload = binding.arguments.encode(args, kwargs)
         except CodecError as error:
             raise unsent(InvalidArgument(str(error)), binding.full_name, self.address) from None
-        call = self._new_call(binding, options.timeout)
-        connection = self._keeper.connection
-        if connection is None or not connection.is_usable or connection.is_full:
-            connection = await self._ready(binding, call, wait=options.wait is not False)
-        self._send(connection, call, payload, binding)
+        call = self._begun(binding, payload, options)
+        if call is None:
+            call = await self._begun_later(binding, payload, options)
         try:
             answer: bytes | Refused | Failed = await call
         except asyncio.CancelledError:
-            connection.cancel(call)
+            call.connection.cancel(call)
             raise
         return self._result(answer, binding)
 
@@ -152,26 +155,24 @@ class Client:
         Errors: as `call`.
         """
         binding = self._bindings.get(method) or self._binding_of(method)
-        under_way: deque[Begun | Exception] = deque()
+        under_way: deque[OutgoingCall | Exception] = deque()
         results: list[R | Exception] = []
         try:
             for item in items:
                 if len(under_way) >= in_flight_max:
                     results.append(await self._first(under_way, binding, return_exceptions))
                 try:
-                    begun = await self._begun(binding, item)
+                    under_way.append(await self._begun_with(binding, item))
                 except RpcError as error:
                     if not return_exceptions:
                         raise
                     under_way.append(error)
-                else:
-                    under_way.append(begun)
             while under_way:
                 results.append(await self._first(under_way, binding, return_exceptions))
         finally:
             for rest in under_way:
                 if not isinstance(rest, Exception):
-                    rest.connection.cancel(rest.call)
+                    rest.connection.cancel(rest)
         return results
 
     async def open(self) -> None:
@@ -201,23 +202,18 @@ class Client:
     ) -> None:
         await self.close()
 
-    async def _begun(self, binding: MethodBinding, item: object) -> Begun:
+    async def _begun_with(self, binding: MethodBinding, item: object) -> OutgoingCall:
         """A call with one argument that is on its way."""
         try:
             payload = binding.arguments.encode((item,), {})
         except CodecError as error:
             raise unsent(InvalidArgument(str(error)), binding.full_name, self.address) from None
-        call = self._new_call(binding, self._options.timeout)
-        connection = self._keeper.connection
-        if connection is None or not connection.is_usable or connection.is_full:
-            wait = self._options.wait is not False
-            connection = await self._ready(binding, call, wait=wait)
-        self._send(connection, call, payload, binding)
-        return Begun(call, connection)
+        call = self._begun(binding, payload, self._options)
+        return call or await self._begun_later(binding, payload, self._options)
 
     async def _first(
         self,
-        under_way: deque[Begun | Exception],
+        under_way: deque[OutgoingCall | Exception],
         binding: MethodBinding,
         return_exceptions: bool,
     ) -> Any:
@@ -226,10 +222,10 @@ class Client:
         try:
             if isinstance(first, Exception):
                 raise first
-            return self._result(await first.call, binding)
+            return self._result(await first, binding)
         except asyncio.CancelledError:
-            if isinstance(first, Begun):
-                first.connection.cancel(first.call)
+            if not isinstance(first, Exception):
+                first.connection.cancel(first)
             raise
         except Exception as error:
             if not return_exceptions:
@@ -254,15 +250,13 @@ class Client:
         except CodecError as error:
             raise unsent(InvalidArgument(str(error)), name, self.address) from None
         target = Target(name, method_id(service, method), _BY_NAME)
-        call = self._new_call(target, self._options.timeout)
-        connection = self._keeper.connection
-        if connection is None or not connection.is_usable or connection.is_full:
-            connection = await self._ready(target, call, wait=self._options.wait is not False)
-        self._send(connection, call, payload, target)
+        call = self._begun(target, payload, self._options)
+        if call is None:
+            call = await self._begun_later(target, payload, self._options)
         try:
             answer: bytes | Refused | Failed = await call
         except asyncio.CancelledError:
-            connection.cancel(call)
+            call.connection.cancel(call)
             raise
         if not isinstance(answer, bytes):
             raise failure_of(answer, name, {}, self.address)
@@ -273,11 +267,44 @@ class Client:
         except CodecError as error:
             raise undecoded(error, name, self.address) from None
 
-    def _new_call(self, target: Target | MethodBinding, timeout: float | None) -> OutgoingCall:
-        """A call with its deadline: the method's or the caller's, within that of the handler."""
+    def _begun(
+        self, target: Target | MethodBinding, payload: bytes | memoryview, options: CallOptions
+    ) -> OutgoingCall | None:
+        """A call that is on its way; None where it has to wait for a flow, or for room."""
         now_ns = monotonic_ns()
-        if timeout is None:
-            timeout = target.options.timeout
+        deadline_ns = self._deadline(target, options, now_ns)
+        connection = self._keeper.connection
+        if connection is None or not connection.is_usable or connection.is_full:
+            return None
+        if len(payload) > connection.message_bytes_max:
+            error = too_large(len(payload), connection.message_bytes_max)
+            raise unsent(error, target.full_name, self.address)
+        lane, loop = target.options.lane, self._keeper.loop
+        return connection.request(payload, target.method_id, deadline_ns, now_ns, lane, loop)
+
+    async def _begun_later(
+        self, target: Target | MethodBinding, payload: bytes | memoryview, options: CallOptions
+    ) -> OutgoingCall:
+        deadline_ns = self._deadline(target, options, monotonic_ns())
+        name = target.full_name
+        while True:
+            try:
+                await self._keeper.usable(deadline_ns, wait=options.wait is not False)
+            except NoFlow as error:
+                late = " (until the call's time was over)" if error.is_late else ""
+                failure = Unavailable(f"{error.message}{late}", next_step=error.next_step)
+                raise unsent(failure, name, self.address, "connecting") from None
+            except TransportError as error:
+                failure = Unavailable(str(error))
+                raise unsent(failure, name, self.address, "connecting") from error
+            left = CallOptions((deadline_ns - monotonic_ns()) / 1e9, options.wait)
+            call = self._begun(target, payload, left)
+            if call is not None:
+                return call
+
+    def _deadline(self, target: Target | MethodBinding, options: CallOptions, now_ns: int) -> int:
+        """The method's or the caller's, within that of the handler that makes the call."""
+        timeout = target.options.timeout if options.timeout is None else options.timeout
         deadline_ns = now_ns + int(timeout * 1e9)
         current = CURRENT.get()
         if current is not None and current.deadline_ns < deadline_ns:
@@ -285,34 +312,7 @@ class Client:
         if deadline_ns <= now_ns:
             late = DeadlineExceeded("no time is left for the call")
             raise unsent(late, target.full_name, self.address)
-        return OutgoingCall(target.method_id, deadline_ns, self._keeper.loop or get_running_loop())
-
-    def _send(
-        self,
-        connection: Connection,
-        call: OutgoingCall,
-        payload: bytes | memoryview,
-        target: Target | MethodBinding,
-    ) -> None:
-        if len(payload) > connection.message_bytes_max:
-            error = too_large(len(payload), connection.message_bytes_max)
-            raise unsent(error, target.full_name, self.address)
-        connection.call(call, payload, monotonic_ns(), target.options.lane)
-
-    async def _ready(
-        self, target: Target | MethodBinding, call: OutgoingCall, *, wait: bool
-    ) -> Connection:
-        """A connection for new calls, with room."""
-        name = target.full_name
-        try:
-            return await self._keeper.usable(call.deadline_ns, wait=wait)
-        except NoFlow as error:
-            late = " (until the call's time was over)" if error.is_late else ""
-            failure = Unavailable(f"{error.message}{late}", next_step=error.next_step)
-            raise unsent(failure, name, self.address, "connecting") from None
-        except TransportError as error:
-            failure = Unavailable(str(error))
-            raise unsent(failure, name, self.address, "connecting") from error
+        return deadline_ns
 
     def _binding_of(self, method: Method[..., Any]) -> MethodBinding:
         if method.contract is None:

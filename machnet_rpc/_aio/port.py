@@ -111,11 +111,14 @@ class Port:
         """Says whether its owner takes turns for it."""
         self.is_awake = is_awake
 
-    def turn(self) -> int:
-        """Sends what is queued and takes a burst; returns what moved. Errors: TransportError."""
-        return self._flush() + self.wire.work() + self.receive()
+    def turn(self, spin_ns: int = 0) -> int:
+        """Sends what is queued and takes a burst; returns what moved. Errors: TransportError.
 
-    def receive(self) -> int:
+        Where it can, it looks for something to take for `spin_ns`.
+        """
+        return self._flush() + self.wire.work() + self.receive(spin_ns)
+
+    def receive(self, spin_ns: int = 0) -> int:
         """Takes a burst of what arrived; returns its records. Errors: TransportError."""
         self._handle_left()
         arrived = self.wire.receive()
@@ -244,6 +247,9 @@ class CrossingPort(Port):
     def open(self, flow: int, peer: str, message_bytes_max: int) -> Connection:
         connection = super().open(flow, peer, message_bytes_max)
         self.crossing.watch(flow, connection.awaited)
+        deadlines = self._owner.deadlines
+        flow_in_c = crossing.Flow(self.crossing, flow, connection, connection.awaited, deadlines)
+        connection.request = flow_in_c.request
         return connection
 
     def end(self, connection: Connection, reason: int) -> None:
@@ -257,15 +263,15 @@ class CrossingPort(Port):
     def set_awake(self, is_awake: bool) -> None:
         self.is_awake = self.crossing.is_watched = is_awake
 
-    def turn(self) -> int:
+    def turn(self, spin_ns: int = 0) -> int:
         if self.crossing.is_blocked:
             return self._flush() + self.receive()
-        return self.receive()
+        return self.receive(spin_ns)
 
-    def receive(self) -> int:
+    def receive(self, spin_ns: int = 0) -> int:
         if self._left:
             self._handle_left()
-        others = self.crossing.receive()
+        others = self.crossing.receive(spin_ns)
         if others is None:
             return 0
         if others:

@@ -211,50 +211,53 @@ class Pump:
         now_ns = time.monotonic_ns()
         ends_ns = now_ns + self._turn_ns
         try:
-            while self._move(now_ns) or self._spin(ends_ns - now_ns):
+            while now_ns < ends_ns and self._moved(now_ns, ends_ns):
                 now_ns = time.monotonic_ns()
-                if now_ns >= ends_ns or self._loop_ready:
-                    break
         finally:
             if self._awake:
                 self._schedule()
-        self._check_flows_ended()
+        if self._flows_ended is not None:
+            self._check_flows_ended()
         if not (self._awake or self._is_closed):
             self._set_timer(self.deadlines.next_ns())
 
-    def _move(self, now_ns: int) -> bool:
-        """Lets every port that is awake do its work; whether there was any, and may be more."""
+    def _moved(self, now_ns: int, ends_ns: int) -> bool:
+        """Lets every port that is awake do its work; whether there was any, and may be more.
+
+        Looks for it for a while, where nothing else wants this thread.
+        """
+        expired = self.deadlines.expire(now_ns)
+        if expired:
+            self._expire(expired)
+        awake = self._awake
+        spin_ns = 0 if self._loop_ready else min(self._spin_ns, ends_ns - now_ns)
         is_busy = False
-        self._expire(now_ns)  # first: what comes after a deadline is too late
-        for port in tuple(self._awake):
+        for port in awake if len(awake) == 1 else tuple(awake):
             if port.is_closed:
                 continue  # by what happened in this turn
             try:
-                if port.turn():
+                if port.turn(spin_ns if len(awake) == 1 else 0):
                     port.busy_ns = now_ns
                     is_busy = True
                 elif now_ns - port.busy_ns >= self._spin_ns:
                     self._lay_down(port)
             except TransportError as error:
                 self._lose(port, error)
-        return is_busy
+        if is_busy:
+            return not self._loop_ready
+        return len(awake) > 1 and spin_ns > 0 and self._spin(spin_ns)
 
     def _spin(self, spin_ns: int) -> bool:
-        """Looks for messages for so long, where nothing else wants this thread."""
-        if self._loop_ready or not self._awake or self._spin_ns == 0:
-            return False
         crossings = [port.crossing for port in self._awake]
-        return None not in crossings and spin(crossings, min(spin_ns, self._spin_ns))
+        return None not in crossings and spin(crossings, spin_ns)
 
-    def _expire(self, now_ns: int) -> None:
-        expired = self.deadlines.expire(now_ns)
+    def _expire(self, expired: list[OutgoingCall | IncomingCall]) -> None:
         for call in expired:
             connection: Connection = call.connection
             self._owner.on_event(connection.expire(call))
-        if expired:
-            for port in self._ports:
-                if port.is_wanted:
-                    port.sweep()
+        for port in self._ports:
+            if port.is_wanted:
+                port.sweep()
 
     # -- sleep --
 

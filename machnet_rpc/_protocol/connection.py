@@ -6,7 +6,8 @@ when the flow closes, whatever comes first. A call is `executed = "no"` only if 
 have reached the peer. Any records give events or are counted, never anything else.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
@@ -50,6 +51,7 @@ class Connection:
         "message_bytes_max",
         "peer",
         "records_ignored",
+        "request",
     )
 
     def __init__(
@@ -75,6 +77,8 @@ class Connection:
         self._incoming: dict[int, IncomingCall] = {}
         self._last_call_id = 0
         self._is_closing = False
+        # Makes a call and sends its request, as `call` does; where there is C, it is C's.
+        self.request: Callable[..., OutgoingCall] = self._request
         self._ticket = Ticket()  # of all that is sent here but requests
 
     def __repr__(self) -> str:
@@ -117,6 +121,19 @@ class Connection:
             call, payload, REQUEST, self.flow, call_id, call.method_id, remaining_ns, 0, lane, 0
         )
 
+    def _request(
+        self,
+        payload: bytes | memoryview,
+        method_id: int,
+        deadline_ns: int,
+        now_ns: int,
+        lane: int,
+        loop: Any,
+    ) -> OutgoingCall:
+        call = OutgoingCall(method_id, deadline_ns, loop)
+        self.call(call, payload, now_ns, lane)
+        return call
+
     def cancel(self, call: OutgoingCall) -> Failed | None:
         """Gives the call up and tells the peer; None if it has ended already."""
         if self.awaited.pop(call.call_id, None) is None:
@@ -154,7 +171,7 @@ class Connection:
         """Takes one whole message of this flow."""
         kind = head[KIND]
         if kind == REPLY:
-            return self._receive_reply(head, payload)
+            return self._receive_reply(head, payload, now_ns)
         if kind == REQUEST:
             call = self.requested(head, now_ns)
             return None if call is None else Requested(call, payload)
@@ -216,7 +233,7 @@ class Connection:
         self.is_usable = False
         return events
 
-    def _receive_reply(self, head: Head, payload: bytes) -> Event | None:
+    def _receive_reply(self, head: Head, payload: bytes, now_ns: int) -> Event | None:
         call = self.awaited.pop(head[CALL_ID], None)
         if call is None:  # it was cancelled or timed out while the reply was under way
             self.records_ignored += 1
@@ -224,6 +241,8 @@ class Connection:
         self._deadlines.discard(call)
         call.gone = True
         if head[FLAGS] & ERROR:
+            if now_ns >= call.deadline_ns:  # the server says what was about to be found out here
+                return _failed(call, Cause.DEADLINE)
             return Refused(call, head[STATUS], payload)
         return Replied(call, payload)
 

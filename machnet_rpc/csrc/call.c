@@ -17,6 +17,17 @@ static PyObject *name_context; /* ("context",) */
 static PyObject *cancelled_error;
 static PyObject *copy_context;
 
+struct call *call_make(uint64_t method_id, int64_t deadline_ns, PyObject *loop) {
+    struct call *self = (struct call *)PyType_GenericAlloc(call_type, 0);
+    if (self != NULL) {
+        self->method_id = method_id;
+        self->timed.deadline_ns = deadline_ns;
+        self->loop = Py_NewRef(loop);
+        self->connection = Py_NewRef(Py_None);
+    }
+    return self;
+}
+
 static PyObject *call_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     if ((kwargs != NULL && PyDict_Size(kwargs) != 0) || PyTuple_Size(args) != 3) {
         PyErr_SetString(PyExc_TypeError, "OutgoingCall(method_id, deadline_ns, loop)");
@@ -28,16 +39,8 @@ static PyObject *call_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     if (PyErr_Occurred()) {
         return NULL;
     }
-    struct call *self = (struct call *)PyType_GenericAlloc(type, 0);
-    if (self != NULL) {
-        self->method_id = method_id;
-        self->timed.deadline_ns = deadline_ns;
-        Py_INCREF(loop);
-        self->loop = loop;
-        Py_INCREF(Py_None);
-        self->connection = Py_None;
-    }
-    return (PyObject *)self;
+    (void)type; /* it cannot be subclassed */
+    return (PyObject *)call_make(method_id, deadline_ns, loop);
 }
 
 static int call_traverse(PyObject *object, visitproc visit, void *arg) {

@@ -105,7 +105,7 @@ static PyMemberDef crossing_members[] = {
 
 static PyMethodDef crossing_methods[] = {
     {"post", (PyCFunction)(void (*)(void))crossing_post, METH_FASTCALL, NULL},
-    {"receive", crossing_receive, METH_NOARGS, NULL},
+    {"receive", crossing_receive, METH_O, NULL},
     {"watch", crossing_watch, METH_VARARGS, NULL},
     {"forget", crossing_forget, METH_O, NULL},
     {"close", crossing_close, METH_NOARGS, NULL},
@@ -169,7 +169,8 @@ PyMODINIT_FUNC PyInit__crossing(void) {
         return NULL;
     }
     crossing_type = (PyTypeObject *)PyType_FromSpec(&crossing_spec);
-    if (timed_register(module) != 0 || call_register(module) != 0 || crossing_type == NULL
+    if (crossing_type == NULL || timed_register(module) != 0 || call_register(module) != 0
+        || flow_register(module) != 0
         || PyModule_AddObjectRef(module, "Crossing", (PyObject *)crossing_type) != 0) {
         Py_DECREF(module);
         return NULL;

@@ -82,12 +82,19 @@ extern PyObject *corrupt_error;
 
 int timed_register(PyObject *module);
 int call_register(PyObject *module);
-int crossing_register(PyObject *module);
+int flow_register(PyObject *module);
 
+/* Sends one message, or hands what the ring has no room for to the queue. False: an exception. */
+bool post_message(struct crossing *crossing, PyObject *ticket, PyObject *payload,
+                  struct te_record *record);
+/* False, and an exception, where it is no number, or larger than `max`. */
+bool read_uint64(PyObject *number, uint64_t max, uint64_t *value);
 /* post(ticket, payload, kind, flow, call_id, method_id, remaining_ns, flags, lane, status) */
 PyObject *crossing_post(PyObject *crossing, PyObject *const *args, Py_ssize_t count);
-/* receive() -> None where nothing moved; else the list of what is not done with yet */
-PyObject *crossing_receive(PyObject *crossing, PyObject *unused);
+/* receive(spin_ns) -> None where nothing moved; else the list of what is not done with yet */
+PyObject *crossing_receive(PyObject *crossing, PyObject *spin_ns);
+/* Looks at rings for so long, without the GIL; whether there is something to receive. */
+bool crossings_spin(struct crossing *const *crossings, Py_ssize_t count, int64_t spin_ns);
 /* spin(crossings, nanoseconds) -> whether one of them has something to receive */
 PyObject *crossing_spin(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
@@ -98,9 +105,13 @@ static inline void slot_set(PyObject **slot, PyObject *object) {
     Py_XDECREF(before);
 }
 
+/* Starts a timer in a `deadlines_type`. False: an exception, since it runs already. */
+bool deadlines_start(PyObject *deadlines, struct timed *timed);
 /* Stops a timer that runs. */
 void timed_stop(struct timed *timed);
 
+/* NULL: an exception. */
+struct call *call_make(uint64_t method_id, int64_t deadline_ns, PyObject *loop);
 /* Ends a call that waits, without telling its awaiter. */
 void call_end(struct call *call, PyObject *result);
 /* Tells the awaiter at once, as the event loop would. False: it raised what ends the process. */

@@ -2,13 +2,11 @@
  *
  * What does not fit goes to the queue in Python, whose turn it is then until it is empty.
  */
-#include <string.h>
-
 #include "crossing.h"
 
 enum { POST_ARGUMENTS = 10 };
 
-static bool read_uint64(PyObject *number, uint64_t max, uint64_t *value) {
+bool read_uint64(PyObject *number, uint64_t max, uint64_t *value) {
     *value = PyLong_AsUnsignedLongLong(number);
     if (*value == UINT64_MAX && PyErr_Occurred()) {
         return false;
@@ -79,69 +77,74 @@ static bool note_progress(PyObject *ticket, const char *what) {
     return PyObject_SetAttrString(ticket, what, Py_True) == 0;
 }
 
-static PyObject *queue_rest(struct crossing *self, PyObject *const *args, uint64_t offset) {
-    PyObject *all[POST_ARGUMENTS + 1];
-    PyObject *at = PyLong_FromUnsignedLongLong(offset);
-    if (at == NULL || (offset != 0 && !note_progress(args[0], "started"))) {
-        Py_XDECREF(at);
-        return NULL;
+/* Hands what the ring did not take, from `offset` on, to the queue in Python. */
+static bool queue_rest(struct crossing *self, PyObject *ticket, PyObject *payload,
+                       const struct te_record *record, uint64_t offset) {
+    if (offset != 0 && !note_progress(ticket, "started")) {
+        return false;
     }
-    memcpy(all, args, POST_ARGUMENTS * sizeof *args);
-    all[POST_ARGUMENTS] = at;
-    PyObject *tuple = PyTuple_New(POST_ARGUMENTS + 1);
-    for (Py_ssize_t i = 0; tuple != NULL && i <= POST_ARGUMENTS; i++) {
-        PyTuple_SetItem(tuple, i, Py_NewRef(all[i]));
-    }
-    PyObject *queued = tuple == NULL ? NULL : PyObject_CallObject(self->queue, tuple);
-    Py_XDECREF(tuple);
-    Py_DECREF(at);
     self->is_blocked = 1;
-    return queued;
+    PyObject *queued = PyObject_CallFunction(
+        self->queue, "OOiIKKKiiiK", ticket, payload, (int)record->kind, (unsigned)record->flow,
+        (unsigned long long)record->call_id, (unsigned long long)record->method_id,
+        (unsigned long long)record->remaining_ns,
+        (int)record->flags & ~(TE_FIRST | TE_LAST), (int)record->lane, (int)record->status,
+        (unsigned long long)offset);
+    Py_XDECREF(queued);
+    return queued != NULL;
 }
 
-static PyObject *post_payload(struct crossing *self, PyObject *const *args, const uint8_t *payload,
-                              uint64_t size_bytes) {
-    struct te_record record = {0};
+static bool post_bytes(struct crossing *self, PyObject *ticket, PyObject *payload,
+                       struct te_record *record, const uint8_t *bytes, uint64_t size_bytes) {
     uint64_t taken = 0;
-    if (!read_record(args, &record)) {
-        return NULL;
-    }
     if (!self->is_blocked && self->channel != NULL && size_bytes <= TE_MESSAGE_BYTES_MAX) {
-        record.total_bytes = (uint32_t)size_bytes;
-        taken = put_message(self, &record, payload);
+        record->total_bytes = (uint32_t)size_bytes;
+        taken = put_message(self, record, bytes);
         if (taken != 0) {
             engine.ring(self->channel);
         }
     }
     if (taken <= size_bytes) {
-        return queue_rest(self, args, taken);
+        return queue_rest(self, ticket, payload, record, taken);
     }
-    if (Py_TYPE(args[0]) == call_type && !note_progress(args[0], "sent")) {
-        return NULL;
+    if (Py_TYPE(ticket) == call_type && !note_progress(ticket, "sent")) {
+        return false;
     }
-    return self->is_watched ? Py_NewRef(Py_None) : PyObject_CallObject(self->rouse, NULL);
+    if (self->is_watched) {
+        return true;
+    }
+    PyObject *roused = PyObject_CallObject(self->rouse, NULL);
+    Py_XDECREF(roused);
+    return roused != NULL;
 }
 
-PyObject *crossing_post(PyObject *object, PyObject *const *args, Py_ssize_t count) {
-    struct crossing *self = (struct crossing *)object;
-    if (count != POST_ARGUMENTS) {
-        PyErr_SetString(PyExc_TypeError, "post takes ten arguments");
-        return NULL;
-    }
-    if (PyBytes_CheckExact(args[1])) {
+bool post_message(struct crossing *self, PyObject *ticket, PyObject *payload,
+                  struct te_record *record) {
+    if (PyBytes_CheckExact(payload)) {
         char *bytes;
         Py_ssize_t size;
-        if (PyBytes_AsStringAndSize(args[1], &bytes, &size) != 0) {
-            return NULL;
-        }
-        return post_payload(self, args, (const uint8_t *)bytes, (uint64_t)size);
+        return PyBytes_AsStringAndSize(payload, &bytes, &size) == 0
+               && post_bytes(self, ticket, payload, record, (const uint8_t *)bytes,
+                             (uint64_t)size);
     }
     Py_buffer view;
-    if (PyObject_GetBuffer(args[1], &view, PyBUF_SIMPLE) != 0) {
-        return NULL;
+    if (PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE) != 0) {
+        return false;
     }
-    PyObject *done = post_payload(self, args, view.buf, (uint64_t)view.len);
+    const bool done = post_bytes(self, ticket, payload, record, view.buf, (uint64_t)view.len);
     PyBuffer_Release(&view);
     return done;
 }
 
+PyObject *crossing_post(PyObject *object, PyObject *const *args, Py_ssize_t count) {
+    struct te_record record = {0};
+    if (count != POST_ARGUMENTS) {
+        PyErr_SetString(PyExc_TypeError, "post takes ten arguments");
+        return NULL;
+    }
+    if (!read_record(args, &record)
+        || !post_message((struct crossing *)object, args[0], args[1], &record)) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}

@@ -160,16 +160,19 @@ static bool wake_ended(struct burst *burst) {
     return is_well;
 }
 
-PyObject *crossing_receive(PyObject *object, PyObject *unused) {
-    (void)unused;
+PyObject *crossing_receive(PyObject *object, PyObject *spin_ns) {
     struct crossing *self = (struct crossing *)object;
-    if (self->channel == NULL) {
+    const long long patience_ns = PyLong_AsLongLong(spin_ns);
+    if (patience_ns == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (self->left == NULL
+        && (self->channel == NULL || !crossings_spin(&self, 1, patience_ns))) {
         Py_RETURN_NONE;
     }
     struct burst burst = {.others = self->left, .ended_count = 0};
     self->left = NULL;
-    const int polled = self->engine == NULL ? 0 : engine.poll(self->engine);
-    const int count = take_burst(self, &burst);
+    const int count = self->channel == NULL ? 0 : take_burst(self, &burst);
     if (count < 0) {
         Py_XDECREF(burst.others);
         PyErr_SetString(corrupt_error, "the other side wrote what breaks the channel's rules");
@@ -179,8 +182,5 @@ PyObject *crossing_receive(PyObject *object, PyObject *unused) {
         self->left = burst.others;
         return NULL;
     }
-    if (burst.others != NULL) {
-        return burst.others;
-    }
-    return count > 0 || polled > 0 ? PyList_New(0) : Py_NewRef(Py_None);
+    return burst.others != NULL ? burst.others : PyList_New(0);
 }

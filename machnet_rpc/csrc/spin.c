@@ -11,12 +11,12 @@
 
 enum { SPIN_PORTS_MAX = 16, LOOKS_PER_YIELD = 64 };
 
-/* For `spin`: whether there is something to receive, or to find out by trying. */
+/* Whether there is something to receive, or the engine moved something. */
 static bool crossing_look(struct crossing *self) {
     struct te_record record;
     const uint8_t *payload;
     if (self->channel == NULL) {
-        return true;
+        return false;
     }
     return (self->engine != NULL && engine.poll(self->engine) != 0)
            || engine.peek(self->channel, &record, &payload) != 0;
@@ -58,6 +58,26 @@ static bool spin(struct crossing *const *crossings, Py_ssize_t count, int64_t sp
     return false;
 }
 
+bool crossings_spin(struct crossing *const *crossings, Py_ssize_t count, int64_t spin_ns) {
+    if (look_at_all(crossings, count)) {
+        return true;
+    }
+    if (spin_ns <= 0) {
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        Py_INCREF((PyObject *)crossings[i]);
+    }
+    bool found = false;
+    Py_BEGIN_ALLOW_THREADS
+    found = spin(crossings, count, spin_ns);
+    Py_END_ALLOW_THREADS
+    for (Py_ssize_t i = 0; i < count; i++) {
+        Py_DECREF((PyObject *)crossings[i]);
+    }
+    return found;
+}
+
 PyObject *crossing_spin(PyObject *module, PyObject *const *args, Py_ssize_t count) {
     (void)module;
     struct crossing *crossings[SPIN_PORTS_MAX];
@@ -78,18 +98,5 @@ PyObject *crossing_spin(PyObject *module, PyObject *const *args, Py_ssize_t coun
         }
         crossings[i] = (struct crossing *)item;
     }
-    if (look_at_all(crossings, size)) {
-        Py_RETURN_TRUE;
-    }
-    bool found = false;
-    for (Py_ssize_t i = 0; i < size; i++) {
-        Py_INCREF((PyObject *)crossings[i]);
-    }
-    Py_BEGIN_ALLOW_THREADS
-    found = spin(crossings, size, spin_ns);
-    Py_END_ALLOW_THREADS
-    for (Py_ssize_t i = 0; i < size; i++) {
-        Py_DECREF((PyObject *)crossings[i]);
-    }
-    return PyBool_FromLong(found);
+    return PyBool_FromLong(crossings_spin(crossings, size, spin_ns));
 }

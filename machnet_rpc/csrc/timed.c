@@ -110,15 +110,11 @@ static struct timed *checked(PyObject *item) {
     return (struct timed *)item;
 }
 
-static PyObject *deadlines_add(PyObject *object, PyObject *item) {
+bool deadlines_start(PyObject *object, struct timed *timed) {
     struct deadlines *self = (struct deadlines *)object;
-    struct timed *timed = checked(item);
-    if (timed == NULL) {
-        return NULL;
-    }
     if (timed->in != NULL) {
         PyErr_SetString(PyExc_ValueError, "its timer runs already");
-        return NULL;
+        return false;
     }
     const int64_t tick = tick_of(timed->deadline_ns);
     if (self->items == 0 || tick < self->earliest_tick) {
@@ -130,8 +126,13 @@ static PyObject *deadlines_add(PyObject *object, PyObject *item) {
     head->previous = &timed->link;
     timed->in = self;
     self->items++;
-    Py_INCREF(item);
-    Py_RETURN_NONE;
+    Py_INCREF((PyObject *)timed);
+    return true;
+}
+
+static PyObject *deadlines_add(PyObject *object, PyObject *item) {
+    struct timed *timed = checked(item);
+    return timed != NULL && deadlines_start(object, timed) ? Py_NewRef(Py_None) : NULL;
 }
 
 static PyObject *deadlines_discard(PyObject *object, PyObject *item) {

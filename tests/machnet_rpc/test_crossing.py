@@ -118,8 +118,8 @@ def test_in(rig: Rig, size: int) -> None:
     arrived: list[tuple[tuple[int, ...], bytes]] = []
     for record in records.pieces(records.REQUEST, FLOW, 9, payload, method_id=2, lane=3):
         while rig.far.send(record) == 0:
-            arrived += rig.crossing.receive()
-    while (more := rig.crossing.receive()) is not None:
+            arrived += rig.crossing.receive(0)
+    while (more := rig.crossing.receive(0)) is not None:
         arrived += more
     ((head, whole),) = arrived
     assert whole == payload
@@ -169,7 +169,7 @@ async def test_a_reply_resumes_its_awaiter_at_once(rig: Rig, size: int) -> None:
     await asyncio.sleep(0)
     for record in records.pieces(records.REPLY, FLOW, 5, payload):
         while rig.far.send(record) == 0:
-            rig.crossing.receive()
+            rig.crossing.receive(0)
     await from_the_loop(rig)
     assert task.done(), "it took another trip through the loop"
     assert task.result() == payload
@@ -181,7 +181,7 @@ async def from_the_loop(rig: Rig) -> None:
     done = asyncio.get_running_loop().create_future()
 
     def turn() -> None:
-        while rig.crossing.receive() is not None:
+        while rig.crossing.receive(0) is not None:
             pass
         done.set_result(None)
 
@@ -195,14 +195,14 @@ async def test_what_is_no_answer_comes_back(rig: Rig) -> None:
     rig.reply(2, b"to a call that is gone")
     rig.far.send(records.pack(records.REPLY, FLOW + 1, 1, b"on no flow of ours"))
     rig.far.send(records.pack(records.CANCEL, FLOW, 1))
-    others = rig.crossing.receive()
+    others = rig.crossing.receive(0)
     assert [payload for _, payload in others] == [
         b"an error", b"to a call that is gone", b"on no flow of ours", b"",
     ]  # fmt: skip
     assert list(rig.calls) == [1]
     rig.crossing.forget(FLOW)
     rig.reply(1, b"after its flow ended")
-    assert len(rig.crossing.receive()) == 1
+    assert len(rig.crossing.receive(0)) == 1
 
 
 async def test_an_awaiter_that_ends_the_process_loses_nobody(rig: Rig) -> None:
@@ -218,10 +218,10 @@ async def test_an_awaiter_that_ends_the_process_loses_nobody(rig: Rig) -> None:
     rig.far.send(records.pack(records.REQUEST, FLOW, 9, b"behind it"))
     rig.reply(2, b"")
     with pytest.raises(SystemExit):
-        rig.crossing.receive()
+        rig.crossing.receive(0)
     await asyncio.sleep(0)
     assert resumed == [2]
-    ((_, payload),) = rig.crossing.receive()
+    ((_, payload),) = rig.crossing.receive(0)
     assert payload == b"behind it"
     assert loop.is_running()
 
@@ -238,12 +238,12 @@ async def test_an_awaiter_may_close_everything(rig: Rig) -> None:
     second.add_done_callback(lambda _: order.append("told"))  # type: ignore[attr-defined]
     rig.reply(1, b"")
     rig.reply(2, b"")
-    assert rig.crossing.receive() == []
+    assert rig.crossing.receive(0) == []
     assert order == ["closed", "told"]
-    assert rig.crossing.receive() is None
+    assert rig.crossing.receive(0) is None
     rig.post(Ticket(), b"goes to the queue")
     assert rig.outbox
-    assert crossing.spin([rig.crossing], 0)
+    assert not crossing.spin([rig.crossing], 0)
 
 
 async def test_a_call_is_awaited_like_a_future(rig: Rig) -> None:
@@ -279,11 +279,11 @@ def test_a_peer_that_breaks_the_rules(rig: Rig) -> None:
     bad = records.pack(records.REQUEST, FLOW, 2, b"bad")
     rig.far.send(bad)
     rig.memory[rig.memory.find(bad) + 40] = 0xFF  # its kind
-    ((_, payload),) = rig.crossing.receive()
+    ((_, payload),) = rig.crossing.receive(0)
     assert payload == b"good"
     for _ in range(2):
         with pytest.raises(ChannelCorruptError):
-            rig.crossing.receive()
+            rig.crossing.receive(0)
     rig.post(Ticket(), b"into a corrupt channel")
     assert rig.outbox
 
@@ -304,7 +304,7 @@ async def test_a_peer_that_writes_anything(rig: Rig, seed: int) -> None:
             if at >= 0 and pick.random() < 0.2:
                 rig.memory[at + pick.randrange(48)] = pick.randrange(256)
         try:
-            others = rig.crossing.receive()
+            others = rig.crossing.receive(0)
             rig.post(Ticket(), payload)
         except ChannelCorruptError:
             return
@@ -358,3 +358,28 @@ def test_nothing_leaks() -> None:
     del witness, rig, wheel, call
     gc.collect()
     assert gone() is None
+
+
+async def test_requests_in_one_step(rig: Rig) -> None:
+    wheel = crossing.Deadlines()
+    flow = crossing.Flow(rig.crossing, FLOW, "the connection", rig.calls, wheel)
+    loop = asyncio.get_running_loop()
+    call = flow.request(b"payload", 2, 10_000, 4_000, 3, loop)
+    late = flow.request(bytes(150_000), 2, 10_000, 20_000, 0, loop)
+    assert (call.connection, call.sent, late.started) == ("the connection", True, True)
+    assert rig.calls == {call.call_id: call, late.call_id: late}
+    assert len(wheel) == 2
+    ((head, payload),) = rig.taken()[:1]
+    assert payload == b"payload"
+    assert head[:4] == (call.call_id, 2, 6_000, FLOW)
+    assert (head[7], head[9]) == (records.REQUEST, 3)
+    for wrong in (
+        (),
+        ("text", 2, 3, 4, 5, loop),
+        (b"", -1, 3, 4, 5, loop),
+        (b"", 1, 3, 4, 256, loop),
+    ):
+        with pytest.raises((TypeError, OverflowError)):
+            flow.request(*wrong)
+    with pytest.raises(TypeError):
+        crossing.Flow(rig.crossing, FLOW, None, [], wheel)
