@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import itertools
 import os
 import socket
 from pathlib import Path
@@ -11,17 +10,20 @@ from typing import Any, Final, Protocol
 from transport_engine import messages
 from transport_engine.channel import Channel
 from transport_engine.config import default_socket_path, system_socket_path
-from transport_engine.endpoint import Endpoint
+from transport_engine.control_client import DESCRIPTORS, ControlClient, close_all
+from transport_engine.endpoint import Endpoint, packed_address
 from transport_engine.engine import RING_BYTES
-from transport_engine.errors import EngineGoneError, ForbiddenError, NoEngineError, TransportError
-from transport_engine.messages import BadMessageError
-from transport_engine.policy import Peer
+from transport_engine.errors import (
+    EngineGoneError,
+    ForbiddenError,
+    NoEngineError,
+    NoPairError,
+)
+from transport_engine.pair_end import PairEnd, PairEnds
 from transport_engine.stats import Stats
 
-ANSWER_SECONDS_MAX: Final = 10.0
 CONNECT_PAUSE_SECONDS: Final = 0.01
 CONNECT_TRIES_MAX: Final = 200
-_DESCRIPTORS: Final = 2  # memory, doorbell
 
 
 class Attachment(Protocol):
@@ -47,101 +49,6 @@ class Attachment(Protocol):
     async def close(self) -> None: ...
 
 
-class ControlClient:
-    """Requests and answers on one control socket. Thread: the event loop's."""
-
-    def __init__(self, connection: socket.socket, path: Path) -> None:
-        self.server = Peer.of(connection)
-        self._connection = connection
-        self._path = path
-        self._ids = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
-        self._gone: TransportError | None = None
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(connection.fileno(), self._on_readable)
-
-    def __repr__(self) -> str:
-        return f"<ControlClient {self._path} {'open' if self._gone is None else 'closed'}>"
-
-    def next_id(self) -> int:
-        """A number for a request."""
-        return next(self._ids)
-
-    async def ask(self, request: messages.Request) -> tuple[dict[str, Any], list[int]]:
-        """Sends a request; returns its result, and descriptors, which are the caller's.
-
-        Errors: those of the engine; EngineGoneError.
-        """
-        if self._gone is not None:
-            raise self._gone
-        answer: asyncio.Future[tuple[dict[str, Any], list[int]]] = self._loop.create_future()
-        self._waiting[request.id] = answer
-        try:
-            # Where the engine closed the connection, its last words still wait to be read.
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                self._connection.send(messages.pack_request(request))
-            async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                return await answer
-        except OSError as error:  # also TimeoutError
-            raise EngineGoneError(f"the engine at {self._path} does not answer: {error}") from error
-        finally:
-            del self._waiting[request.id]
-
-    def close(self) -> None:
-        """Closes the socket, with which the engine frees all that it held for us."""
-        self._end(EngineGoneError("this attachment was closed"))
-
-    def _on_readable(self) -> None:
-        descriptors: list[int] = []
-        try:
-            data, descriptors = self._receive()
-            if not data:
-                self._end(EngineGoneError(f"the engine at {self._path} closed the connection"))
-                return
-            if self._deliver(messages.unpack(data), descriptors):
-                descriptors = []
-        except BlockingIOError:
-            return
-        except (OSError, BadMessageError, LookupError, TypeError) as error:
-            self._end(EngineGoneError(f"the engine at {self._path} answers nonsense: {error}"))
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
-
-    def _receive(self) -> tuple[bytes, list[int]]:
-        flags = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
-        arguments = (self._connection, messages.MESSAGE_BYTES_MAX, _DESCRIPTORS, flags)
-        try:
-            data, descriptors, _, _ = socket.recv_fds(*arguments)
-        except ConnectionResetError:  # told once, before what was sent ahead of the reset
-            data, descriptors, _, _ = socket.recv_fds(*arguments)
-        return data, descriptors
-
-    def _deliver(self, answer: dict[str, Any], descriptors: list[int]) -> bool:
-        """Hands an answer to who waits for it; False where nobody took the descriptors."""
-        if answer["id"] == 0:  # about the connection, which then closes
-            self._end(messages.error_from(answer))
-            return False
-        waiting = self._waiting.get(answer["id"])
-        if waiting is None or waiting.done():
-            return False
-        if "error" in answer:
-            waiting.set_exception(messages.error_from(answer))
-            return False
-        waiting.set_result((answer["result"], descriptors))
-        return True
-
-    def _end(self, error: TransportError) -> None:
-        if self._gone is not None:
-            return
-        self._gone = error
-        self._loop.remove_reader(self._connection.fileno())
-        self._connection.close()
-        for waiting in self._waiting.values():
-            if not waiting.done():
-                waiting.set_exception(error)
-
-
 class SidecarAttachment:
     """A channel to a sidecar's engine; closing it ends its flows and listeners."""
 
@@ -150,6 +57,7 @@ class SidecarAttachment:
         self.local: Endpoint = Endpoint.parse(about["local"])
         self.driver: str = about["driver"]
         self.engine = client.server  # the process that runs it, as the kernel says
+        self.pairs = PairEnds(client)
         self._client = client
 
     def __repr__(self) -> str:
@@ -177,6 +85,17 @@ class SidecarAttachment:
         number = self._client.next_id()
         await self._client.ask(messages.Connect(id=number, remote=str(remote), token=token))
 
+    async def pair(self, remote: Endpoint) -> PairEnd:
+        """A channel straight to the application that listens there, past the engine.
+
+        Errors: NoPairError, whose sentence says why only `connect` will do; EngineGoneError.
+        """
+        if packed_address(remote.address) != packed_address(self.local.address):
+            raise NoPairError(f"{remote.address} is not the address of this engine")
+        request = messages.Pair(id=self._client.next_id(), remote=str(remote))
+        result, descriptors = await self._client.ask(request)
+        return await self.pairs.take(result["pair"], descriptors)
+
     async def stats(self) -> Stats:
         """The engine's counters."""
         result, _ = await self._client.ask(messages.Stats(id=self._client.next_id()))
@@ -184,23 +103,26 @@ class SidecarAttachment:
         return counters
 
     async def close(self) -> None:
-        """Closes channel and socket. A second call does nothing."""
+        """Closes channel, pairs and socket. A second call does nothing."""
+        self.pairs.close()
         self.channel.close()
         self._client.close()
 
 
-async def attach(path: str | Path | None = None, ring_bytes: int = RING_BYTES) -> SidecarAttachment:
+async def attach(
+    path: str | Path | None = None, ring_bytes: int = RING_BYTES, *, direct: bool = False
+) -> SidecarAttachment:
     """Attaches to the sidecar at `path`, else at $MRPC_SOCKET, else this user's or root's.
 
+    `direct`: whether this application takes ends of pairs, also those that others ask for.
     Errors: NoEngineError, ForbiddenError, NoRoomError, ChannelCorruptError.
     """
     client = await connect_control(path)
     try:
-        request = messages.Attach(id=client.next_id(), ring_bytes=ring_bytes)
+        request = messages.Attach(id=client.next_id(), ring_bytes=ring_bytes, direct=direct)
         about, descriptors = await client.ask(request)
-        if len(descriptors) != _DESCRIPTORS:
-            for descriptor in descriptors:
-                os.close(descriptor)
+        if len(descriptors) != DESCRIPTORS:
+            close_all(descriptors)
             raise EngineGoneError("the engine's answer lacks the channel's descriptors")
         return SidecarAttachment(client, Channel(*descriptors), about)
     except BaseException:

@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -150,6 +151,18 @@ class ControlConfig(BaseModel):
     )
     messages_per_second_max: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
     drain_seconds: Annotated[float, Field(ge=0, le=60)] = 2.0
+    direct: bool = True
+    direct_ring_bytes: Annotated[int, Field(ge=lib.TE_RING_BYTES_MIN, le=lib.TE_RING_BYTES_MAX)] = (
+        512 << 10
+    )
+    direct_ends_max: Annotated[int, Field(ge=1, le=65536)] = 1024
+
+    @field_validator("direct_ring_bytes")
+    @classmethod
+    def _is_a_power_of_two(cls, value: int) -> int:
+        if value & (value - 1):
+            raise ValueError("must be a power of two")
+        return value
 
 
 class Quotas(BaseModel):
@@ -187,6 +200,7 @@ class TenantConfig(BaseModel):
     listen: tuple[PortWord, ...] = ()
     reach: tuple[Reach, ...] = ()
     weight: Annotated[int, Field(ge=1, le=lib.TE_WEIGHT_MAX)] = 1
+    direct: bool = True
     quotas: Quotas = Quotas()
 
 

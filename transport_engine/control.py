@@ -12,11 +12,11 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
-from typing import Any, Final, Protocol
+from collections.abc import Sequence
+from typing import Any, Final
 
 from transport_engine import messages
-from transport_engine.endpoint import Endpoint
+from transport_engine.commanded import Commanded
 from transport_engine.errors import (
     ChannelCorruptError,
     ConfigError,
@@ -25,47 +25,17 @@ from transport_engine.errors import (
     TransportError,
 )
 from transport_engine.messages import BadMessageError
+from transport_engine.pairs import RING_BYTES_PER_TOKEN, Pairs
 from transport_engine.policy import Peer, Policy, Tenant, pidfd_of
-from transport_engine.ports import Ports
-from transport_engine.stats import Stats
 from transport_engine.users import Turns, User, Users
 
 ACCEPTS_MAX: Final = 4  # in one turn of the loop
 PORTS_PER_APPLICATION_MAX: Final = 64
 UNATTACHED_SECONDS_MAX: Final = 10.0  # without a channel and without a word
-RING_BYTES_PER_TOKEN: Final = 1 << 18  # large rings cost as much as several messages
 VIOLATION_TOKENS: Final = 200  # so that coming back to do it again takes time
 SO_PASSRIGHTS: Final = 83  # asm-generic/socket.h, since Linux 6.16
 
 log = logging.getLogger("transport_engine.control")
-
-
-class Commanded(Protocol):
-    """What the control plane asks of an engine."""
-
-    on_quarantined: Callable[[int, str], None] | None
-
-    @property
-    def local(self) -> Endpoint: ...
-
-    @property
-    def driver(self) -> str: ...
-
-    def attach_descriptors(self, ring_bytes: int, share: int) -> tuple[int, int, int]: ...
-
-    def detach(self, channel: int) -> None: ...
-
-    def listen(self, channel: int, port: int, among: Ports) -> int: ...
-
-    def unlisten(self, channel: int, port: int) -> None: ...
-
-    def connect(self, channel: int, remote: Endpoint, token: int) -> None: ...
-
-    def stats(self) -> Stats: ...
-
-    def attend(self) -> None: ...
-
-    def attend_fileno(self) -> int: ...
 
 
 class Session:
@@ -84,6 +54,7 @@ class Session:
         self.tenant = tenant
         self.user = user
         self.channel: int | None = None
+        self.takes_pairs = False
         self.ports: set[int] = set()
         self._server = server
         self._connection = connection
@@ -129,14 +100,28 @@ class Session:
         self.close()
 
     def detach(self) -> None:
-        """Gives the channel back, with its flows and listeners."""
+        """Gives the channel back, with its flows, listeners and pairs."""
         channel, self.channel = self.channel, None
+        self.takes_pairs = False
+        self._server.pairs.forget(self)
+        for port in self.ports:
+            self._server.listeners.pop(port, None)
         self.ports.clear()
         if channel is not None:
             try:
                 self._server.engine.detach(channel)
             except TransportError as error:
                 self._server.write(logging.WARNING, self.peer, f"{self}: {error}")
+
+    def tell(self, message: bytes, descriptors: Sequence[int] = ()) -> bool:
+        """Sends what it did not ask for; False where it takes nothing now."""
+        if self._is_closed:
+            return False
+        try:
+            socket.send_fds(self._connection, [message], descriptors)
+        except OSError:
+            return False
+        return True
 
     def _on_readable(self) -> None:
         if not self._is_in_turn:
@@ -192,7 +177,10 @@ class Session:
                 raise BadMessageError(f"longer than {messages.MESSAGE_BYTES_MAX} bytes")
             request = messages.unpack_request(data)
             try:
-                result, descriptors = self._server.carry_out(self, request)
+                done = self._server.carry_out(self, request)
+                if done is None:
+                    return  # the answer comes when it is known
+                result, descriptors = done
                 answer = messages.pack({"id": request.id, "result": result})
             except TransportError as error:
                 answer = messages.pack_error(request.id, error)
@@ -230,6 +218,8 @@ class ControlServer:
         self.policy = policy
         self._listening = listening
         self._sessions: set[Session] = set()
+        self.listeners: dict[int, Session] = {}
+        self.pairs = Pairs(engine, policy)
         self.turns = Turns()
         self._users = Users(policy.messages_per_second_max, log)
         self._is_serving = False
@@ -252,6 +242,7 @@ class ControlServer:
         if self._is_serving:
             self._is_serving = False
             asyncio.get_running_loop().remove_reader(self._listening.fileno())
+            self.pairs.drain()
 
     def close(self) -> None:
         """Refuses, and detaches everybody. A second call does nothing."""
@@ -317,9 +308,10 @@ class ControlServer:
 
     def carry_out(
         self, session: Session, request: messages.Request
-    ) -> tuple[dict[str, Any], list[int]]:
+    ) -> tuple[dict[str, Any], list[int]] | None:
         """Does what an application asks; returns the answer's result and descriptors to pass.
 
+        None: the answer follows from `Session.tell`.
         Errors: TransportError, BadMessageError.
         """
         match request:
@@ -337,9 +329,20 @@ class ControlServer:
             case messages.Unlisten(port=port):
                 self.engine.unlisten(session.channel, port)
                 session.ports.discard(port)
+                self.listeners.pop(port, None)
                 return {}, []
             case messages.Connect():
                 self._connect(session, session.channel, request)
+                return {}, []
+            case messages.Pair():
+                remote = messages.endpoint_of(request)
+                session.tenant.check_connect(remote)
+                return self.pairs.offer(session, self.listeners.get(remote.port), remote)
+            case messages.Mapped():
+                self.pairs.map(session, request)
+                return None
+            case messages.Unpair(pair=number):
+                self.pairs.give_back(session, number)
                 return {}, []
 
     def _attach(
@@ -360,6 +363,7 @@ class ControlServer:
             request.ring_bytes, tenant.share
         )
         session.channel = channel
+        session.takes_pairs = request.direct
         line = f"{session.peer} attached as {tenant.name}, channel {channel}"
         self.write(logging.INFO, session.peer, line)
         result = {"local": str(self.engine.local), "driver": self.engine.driver}
@@ -373,6 +377,7 @@ class ControlServer:
         session.tenant.check_listen(port)
         bound = self.engine.listen(channel, port, session.tenant.listen)
         session.ports.add(bound)
+        self.listeners[bound] = session
         return bound
 
     def _connect(self, session: Session, channel: int, request: messages.Connect) -> None:

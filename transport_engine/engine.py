@@ -170,12 +170,27 @@ class Engine:
             self.detach(index)
             raise
 
-    def set_share(self, share: int, terms: ShareTerms) -> None:
-        """Says what the channels of a share get together.
+    @property
+    def message_bytes_max(self) -> int:
+        """Longest message that it carries."""
+        bytes_max: int = self._c_config.message_bytes_max
+        return bytes_max
+
+    @property
+    def handshake_seconds_max(self) -> float:
+        """How long an unanswered connect lasts."""
+        nanoseconds: int = self._c_config.handshake_timeout_ns
+        return nanoseconds / 1e9
+
+    def set_share(self, share: int, terms: ShareTerms) -> int:
+        """Says what the channels of a share get together; returns the flows that they have open.
 
         Errors: ConfigError.
         """
-        self._command(lib.TE_SHARE, f"share {share} cannot be set", share=share, terms=terms)
+        what = f"share {share} cannot be set"
+        done = self._command(lib.TE_SHARE, what, share=share, terms=terms)
+        open_flows: int = done.value
+        return open_flows
 
     def attach_descriptors(
         self, ring_bytes: int = RING_BYTES, share: int = 0

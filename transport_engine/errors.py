@@ -40,6 +40,14 @@ class QuotaError(NoRoomError):
     """All that the engine's policy gives this tenant is in use."""
 
 
+class NoPairError(TransportError):
+    """There is no pair between these two applications: the sentence says why, a flow will do."""
+
+
+class PeerSilentError(NoPairError):
+    """The other application did not take its end of a pair in time."""
+
+
 class ChannelCorruptError(TransportError):
     """Shared memory holds what no honest side writes: a bug, or an attack."""
 

@@ -1,7 +1,8 @@
 """What an application and a sidecar say to each other on the control socket.
 
 One msgpack map for each message of a SOCK_SEQPACKET socket: requests carry `op` and an `id`, which
-the answer repeats beside `result` or `error`. Knows bytes and shapes, no sockets.
+the answer repeats beside `result` or `error`; an `event` answers nothing. Knows bytes and shapes,
+no sockets.
 Source: docs/channel.md §6
 """
 
@@ -32,11 +33,15 @@ class _Request(BaseModel):
 
 
 class Attach(_Request):
-    """Asks for a channel; the answer brings two descriptors."""
+    """Asks for a channel; the answer brings two descriptors.
+
+    `direct`: whether it takes ends of pairs, of which it is told by events.
+    """
 
     op: Literal["attach"] = "attach"
     version: int = VERSION
     ring_bytes: Annotated[int, Field(ge=lib.TE_RING_BYTES_MIN, le=lib.TE_RING_BYTES_MAX)]
+    direct: bool = False
 
 
 class Listen(_Request):
@@ -61,6 +66,27 @@ class Connect(_Request):
     token: Identifier
 
 
+class Pair(_Request):
+    """Asks for a pair with whoever listens there; the answer brings two descriptors."""
+
+    op: Literal["pair"] = "pair"
+    remote: Annotated[str, Field(max_length=64)]
+
+
+class Mapped(_Request):
+    """Says that an end of a pair is mapped; the answer comes when it may be used."""
+
+    op: Literal["mapped"] = "mapped"
+    pair: Identifier
+
+
+class Unpair(_Request):
+    """Gives an end of a pair back, or refuses it."""
+
+    op: Literal["unpair"] = "unpair"
+    pair: Identifier
+
+
 class Stats(_Request):
     """Asks for the engine's counters."""
 
@@ -73,7 +99,7 @@ class Detach(_Request):
     op: Literal["detach"] = "detach"
 
 
-Request: TypeAlias = Attach | Listen | Unlisten | Connect | Stats | Detach
+Request: TypeAlias = Attach | Listen | Unlisten | Connect | Pair | Mapped | Unpair | Stats | Detach
 _REQUESTS: Final[TypeAdapter[Request]] = TypeAdapter(Annotated[Request, Field(discriminator="op")])
 
 
@@ -109,8 +135,8 @@ def unpack_request(data: bytes) -> Request:
         raise BadMessageError(f"{where}: {first['msg']}") from error
 
 
-def endpoint_of(request: Connect) -> Endpoint:
-    """The remote end of a connect.
+def endpoint_of(request: Connect | Pair) -> Endpoint:
+    """The remote end of a connect or a pair.
 
     Errors: BadMessageError.
     """
@@ -118,6 +144,11 @@ def endpoint_of(request: Connect) -> Endpoint:
         return Endpoint.parse(request.remote)
     except ValueError as error:
         raise BadMessageError(str(error)) from error
+
+
+def pack_event(event: Literal["pair", "unpaired"], pair: int) -> bytes:
+    """What an application is told without having asked."""
+    return pack({"event": event, "pair": pair})
 
 
 def pack_error(request_id: int, error: TransportError) -> bytes:

@@ -108,6 +108,7 @@ class Tenant:
     reach: tuple[Peers, ...] = ()
     quotas: Quotas = _NO_QUOTAS
     terms: ShareTerms = _NO_LIMITS
+    direct: bool = True
 
     def check_attach(self, channels: int) -> None:
         """Whether it may have one more channel than it has.
@@ -146,6 +147,18 @@ class Tenant:
             f"{f' and {more} more' if more > 0 else ''}; {_ask('add the peer there')}"
         )
 
+    def why_not_direct(self) -> str | None:
+        """Why its messages may not pass beside the engine; None: they may."""
+        if not self.direct:
+            return f'{self.line}.direct is false for tenant "{self.name}"'
+        for name in ("messages_per_second", "bytes_per_second"):
+            if getattr(self.quotas, name) is not None:
+                return (
+                    f'tenant "{self.name}" has {self.line}.quotas.{name}, which only the engine '
+                    "can hold it to"
+                )
+        return None
+
     def no_more_flows(self) -> QuotaError:
         """What to say when the engine opens no more flows for it."""
         return QuotaError(
@@ -170,6 +183,9 @@ class Policy:
     connections_per_uid_max: int
     ring_bytes_max: int
     messages_per_second_max: int
+    direct: bool
+    direct_ring_bytes: int
+    direct_ends_max: int
 
     @classmethod
     def of(cls, config: SidecarConfig) -> "Policy":
@@ -195,6 +211,9 @@ class Policy:
             connections_per_uid_max=config.control.connections_per_uid_max,
             ring_bytes_max=config.control.ring_bytes_max,
             messages_per_second_max=config.control.messages_per_second_max,
+            direct=config.control.direct,
+            direct_ring_bytes=config.control.direct_ring_bytes,
+            direct_ends_max=config.control.direct_ends_max,
         )
 
     def tenant_of(self, peer: Peer) -> Tenant:
@@ -241,6 +260,7 @@ def _tenant(
             Peers(peers.network, Ports.parse(peers.ports, services)) for peers in said.reach
         ),
         quotas=said.quotas,
+        direct=said.direct,
         terms=ShareTerms(
             memory_bytes=memory_bytes,
             bytes_per_second=said.quotas.bytes_per_second or 0,

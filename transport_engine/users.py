@@ -24,6 +24,7 @@ class User:
     asking: Bucket
     lines: Bucket
     connections: int = 0
+    offers: int = 0  # of pairs, of which no word came back
     lines_left_out: int = 0
 
 

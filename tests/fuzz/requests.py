@@ -12,7 +12,18 @@ from transport_engine.messages import MESSAGE_BYTES_MAX
 _msgpack: Final[Any] = msgpack  # its functions are untyped
 _EDGES: Final = (0, 1, -1, 255, 65535, 65536, 1 << 31, 1 << 32, (1 << 63) - 1, (1 << 64) - 1)
 _TEXTS: Final = ("127.0.0.1:40000", "[::1]:7000", "[::ffff:127.0.0.1]:40001", "", "x" * 65, "1:2:3")
-_KEYS: Final = ("op", "id", "version", "ring_bytes", "port", "remote", "token", "more")
+_KEYS: Final = (
+    "op",
+    "id",
+    "version",
+    "ring_bytes",
+    "port",
+    "remote",
+    "token",
+    "direct",
+    "pair",
+    "more",
+)
 
 
 def mutated(rng: random.Random) -> bytes:
@@ -34,10 +45,25 @@ def _good(rng: random.Random) -> dict[str, Any]:
     number = rng.getrandbits(32)
     port = rng.choice((0, 40000 + rng.randrange(1000), rng.randrange(65536)))
     requests: tuple[dict[str, Any], ...] = (
-        {"op": "attach", "id": number, "version": 1, "ring_bytes": lib.TE_RING_BYTES_MIN},
+        {
+            "op": "attach",
+            "id": number,
+            "version": 1,
+            "ring_bytes": lib.TE_RING_BYTES_MIN,
+            "direct": rng.random() < 0.5,
+        },
         {"op": "listen", "id": number, "port": port},
         {"op": "unlisten", "id": number, "port": port},
         {"op": "connect", "id": number, "remote": f"127.0.0.1:{port}", "token": number},
+        {
+            "op": "connect",
+            "id": number,
+            "remote": f"127.0.0.1:{port}",
+            "token": number,
+            "direct": rng.random() < 0.5,
+        },
+        {"op": "mapped", "id": number, "pair": rng.randrange(8)},
+        {"op": "unpair", "id": number, "pair": rng.randrange(8)},
         {"op": "stats", "id": number},
         {"op": "detach", "id": number},
     )

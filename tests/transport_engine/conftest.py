@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.transport_engine.sidecars import Sidecar, descriptors
+from tests.transport_engine.pairs import SHORT, Two, two
+from tests.transport_engine.sidecars import Sidecar, descriptors, until
+from transport_engine.policy import Policy
 
 
 @pytest.fixture
@@ -15,5 +17,19 @@ async def sidecar(tmp_path: Path) -> AsyncIterator[Sidecar]:
     opened = Sidecar(tmp_path / "engine.sock")
     yield opened
     opened.close()
+    gc.collect()
+    assert descriptors() <= before, "descriptors were left open"
+
+
+@pytest.fixture
+async def both(tmp_path: Path) -> AsyncIterator[Two]:
+    before = descriptors()
+    sidecar = Sidecar(tmp_path / "engine.sock", Policy.of(SHORT))
+    made = await two(sidecar)
+    yield made
+    await made.client.close()
+    await made.server.close()
+    await until(lambda: len(sidecar.server.pairs) == 0)
+    sidecar.close()
     gc.collect()
     assert descriptors() <= before, "descriptors were left open"

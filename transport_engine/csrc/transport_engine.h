@@ -246,7 +246,8 @@ enum te_command_op {
     TE_CONNECT = 5, /* in: channel, endpoint, token. A record answers: TE_FLOW_OPENED/CLOSED */
     TE_STATS = 6,   /* out: *stats */
     TE_DRAIN = 7,   /* no new flows; closes all flows once their messages are delivered */
-    TE_SHARE = 8,   /* in: share, terms. Share 0 is without limits until it is set */
+    TE_SHARE = 8,   /* in: share, terms. Share 0 is without limits until it is set.
+                       out: value = flows that it has open */
     /* Not a command: a completion that nobody asked for, token 0. value = channel, violation */
     TE_QUARANTINED = 64
 };

@@ -108,6 +108,8 @@ void command_execute(struct engine *engine, const struct te_command *command,
         break;
     case TE_SHARE:
         completion->error = share_set(engine, command->share, &command->terms);
+        completion->value =
+            completion->error == TE_OK ? engine->shares[command->share].flow_count : 0;
         break;
     default:
         completion->error = TE_E_INVALID;
