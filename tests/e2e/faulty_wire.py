@@ -69,7 +69,7 @@ class Outcome:
 
 def rules(rates: Rates) -> str:
     """What `nft -f` reads in the middle."""
-    udp = "meta protocol ip ip protocol udp"
+    ours = "meta protocol ip ip protocol { tcp, udp }"
     damaged_ppm = round(rates.damaged * PPM / len(DAMAGED_BYTES))
     places = [(UDP_HEADER_BYTES + at) * 8 for at in DAMAGED_BYTES]
     lines = [f"counter {name} {{}}" for name in ("seen", "lost", "doubled", "damaged")]
@@ -77,22 +77,26 @@ def rules(rates: Rates) -> str:
         lines += [
             f"chain from_{here} {{",
             f'type filter hook ingress device "{here}" priority 0; policy drop;',
-            f"{udp} counter name seen",
-            f"{udp} {_chance(rates.lost * PPM)} counter name lost drop",
+            f"{ours} counter name seen",
+            *_fault(ours, rates.lost * PPM, "counter name lost drop"),
             *(
-                f"{udp} {_chance(damaged_ppm)} @th,{at},8 set @th,{at},8 ^ 0x10"
-                " counter name damaged"
+                rule
                 for at in places
+                for rule in _fault(
+                    ours, damaged_ppm, f"@th,{at},8 set @th,{at},8 ^ 0x10 counter name damaged"
+                )
             ),
-            f'{udp} {_chance(rates.doubled * PPM)} counter name doubled dup to "{there}"',
+            *_fault(ours, rates.doubled * PPM, f'counter name doubled dup to "{there}"'),
             f'fwd to "{there}"',
             "}",
         ]
     return "\n".join(["table netdev wire {", *lines, "}\n"])
 
 
-def _chance(ppm: float) -> str:
-    return f"numgen random mod {PPM} < {round(ppm)}"
+def _fault(packets: str, ppm: float, fault: str) -> list[str]:
+    """A rule that meets some of the packets; none if it never would."""
+    chance = f"numgen random mod {PPM} < {round(ppm)}"
+    return [f"{packets} {chance} {fault}"] if round(ppm) > 0 else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +128,13 @@ def _nft(netns: str, *words: str, text: str = "") -> str:
 
 
 @contextmanager
-def faulty_wire(rates: Rates, *, kernel_has_left: bool) -> Generator[Wire]:
-    """Makes the hosts and the wire, and removes them. LEFT is the kernel's, or an engine's own."""
+def faulty_wire(
+    rates: Rates, *, kernel_has_left: bool, kernel_has_right: bool = True
+) -> Generator[Wire]:
+    """Makes the hosts and the wire, and removes them.
+
+    LEFT and RIGHT are the kernel's, or an engine's own.
+    """
     wire = Wire(*(f"mrpc-{place}-{os.getpid()}" for place in ("l", "m", "r")))
     made: list[str] = []
     try:
@@ -140,7 +149,8 @@ def faulty_wire(rates: Rates, *, kernel_has_left: bool) -> Generator[Wire]:
             ip("-n", wire.middle, "link", "set", end, "up")
         if kernel_has_left:
             ip("-n", wire.left, "address", "add", f"{LEFT}/24", "dev", "mrpc0")
-        ip("-n", wire.right, "address", "add", f"{RIGHT}/24", "dev", "mrpc0")
+        if kernel_has_right:
+            ip("-n", wire.right, "address", "add", f"{RIGHT}/24", "dev", "mrpc0")
         _nft(wire.middle, "-f", "-", text=rules(rates))
         yield wire
     finally:
