@@ -63,9 +63,9 @@ format: setup ## Rewrite Python files in the house format
 	@$(BIN)/ruff check --fix .
 
 .PHONY: bench
-bench: build ## Compare with grpc.aio and plain streams; takes minutes
+bench: build ## The whole table beside grpc, uvloop, iceoryx2 and others; ARGS="--quick"
 	@flock $(STAMPS) $(MAKE) --silent $(STAMPS)/bench
-	@$(BIN)/python -m benchmarks.compare $(ARGS)
+	@$(BIN)/python -m benchmarks.bench $(ARGS)
 
 .PHONY: loss
 loss: setup build ## What a lost packet costs, between engines in memory

@@ -1,48 +1,65 @@
-"""A closed loop: keeps so many calls in flight for so long, and notes what each of them took."""
+"""Makes load on a contender's client, and notes what each call took.
+
+A closed loop keeps so many calls in flight. An open loop starts calls at a rate, whatever becomes
+of those before, and counts from when a call was due: so a stall is felt by all who met it.
+"""
 
 import asyncio
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter_ns
 
-from benchmarks.contender import Call
+from benchmarks.contender import Call, Pipeline
+from benchmarks.distribution import percentiles_us
 
 NS_PER_S = 1_000_000_000
+DRAIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to do."""
+    """What to do; `open_share` of the closed loop's rate makes it an open loop, 0 a closed one."""
 
     window: int  # calls in flight
     size_bytes: int = 1024
-    warmup_s: float = 0.5
-    duration_s: float = 2.0
+    seconds: float = 0.6
+    warmup_s: float = 0.15
+    open_share: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """Stands before the names of its figures."""
+        share = f"@{self.open_share:g}" if self.open_share else ""
+        return f"{self.window}x{self.size_bytes}{share}:"
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What came of one run."""
+class Timings:
+    """Every call of one run."""
 
-    calls: int  # with those of the warm-up
-    calls_per_s: float
-    p50_us: float
-    p99_us: float
-    p999_us: float
+    took_ns: Sequence[int]
+    elapsed_ns: int
 
+    @property
+    def calls_per_s(self) -> float:
+        """Those that ended, over the time in which they did."""
+        return len(self.took_ns) * NS_PER_S / self.elapsed_ns
 
-async def drive(call: Call, load: Load) -> Result:
-    """Warms up, checks that the reply is the request, then measures."""
-    payload = bytes(index % 251 for index in range(load.size_bytes))
-    warmup_ns, _ = await _run(call, payload, load.window, load.warmup_s)
-    reply = await call(payload)
-    if bytes(reply) != payload:
-        raise ValueError(f"not an echo: {len(reply)} bytes came back for {len(payload)}")
-    took_ns, elapsed_ns = await _run(call, payload, load.window, load.duration_s)
-    return _summary(took_ns, elapsed_ns, len(warmup_ns) + 1)
+    def figures(self) -> dict[str, float]:
+        """The rate, and the distribution of latency."""
+        return {"calls_per_s": self.calls_per_s} | percentiles_us(self.took_ns)
 
 
-async def _run(call: Call, payload: bytes, window: int, seconds: float) -> tuple[list[int], int]:
-    took_ns: list[int] = []
+def check(payload: object, reply: object) -> None:
+    """Errors: ValueError: the reply is not the request."""
+    if reply != payload:
+        raise ValueError(f"not an echo: {str(reply)[:80]} came back for {str(payload)[:80]}")
+
+
+async def closed(call: Call, payload: object, window: int, seconds: float) -> Timings:
+    """So many calls in flight for so long."""
+    took_ns = array("q")
     start_ns = perf_counter_ns()
     stop_ns = start_ns + int(seconds * NS_PER_S)
 
@@ -57,19 +74,48 @@ async def _run(call: Call, payload: bytes, window: int, seconds: float) -> tuple
     async with asyncio.TaskGroup() as tasks:
         for _ in range(window):
             tasks.create_task(worker())
-    return took_ns, perf_counter_ns() - start_ns
+    return Timings(took_ns, perf_counter_ns() - start_ns)
 
 
-def _summary(took_ns: list[int], elapsed_ns: int, calls_before: int) -> Result:
-    ordered = sorted(took_ns)
+async def opened(call: Call, payload: object, calls_per_s: float, seconds: float) -> Timings:
+    """A call every so often for so long. Errors: TimeoutError: the last did not end."""
+    took_ns = array("q")
+    gap_ns = int(NS_PER_S / calls_per_s)
+    start_ns = due_ns = perf_counter_ns()
+    stop_ns = start_ns + int(seconds * NS_PER_S)
 
-    def percentile_us(fraction: float) -> float:
-        return ordered[min(int(fraction * len(ordered)), len(ordered) - 1)] / 1000
+    async def one(due_ns: int) -> None:
+        await call(payload)
+        took_ns.append(perf_counter_ns() - due_ns)
 
-    return Result(
-        calls=calls_before + len(ordered),
-        calls_per_s=len(ordered) * NS_PER_S / elapsed_ns,
-        p50_us=percentile_us(0.5),
-        p99_us=percentile_us(0.99),
-        p999_us=percentile_us(0.999),
-    )
+    async with asyncio.timeout(seconds + DRAIN_S), asyncio.TaskGroup() as tasks:
+        while due_ns < stop_ns:
+            now_ns = perf_counter_ns()
+            while due_ns <= now_ns and due_ns < stop_ns:
+                tasks.create_task(one(due_ns))
+                due_ns += gap_ns
+            await asyncio.sleep(0)
+    return Timings(took_ns, perf_counter_ns() - start_ns)
+
+
+def pipelined(pipeline: Pipeline, payload: bytes, window: int, seconds: float) -> Timings:
+    """A closed loop without an event loop."""
+    took_ns = array("q")
+    send, receive = pipeline.send, pipeline.receive
+    start_ns = perf_counter_ns()
+    stop_ns = start_ns + int(seconds * NS_PER_S)
+    begun_ns: list[int] = []
+    for _ in range(window):
+        begun_ns.append(perf_counter_ns())
+        send(payload)
+    index, now_ns = 0, start_ns
+    while now_ns < stop_ns:
+        receive()
+        now_ns = perf_counter_ns()
+        took_ns.append(now_ns - begun_ns[index])
+        begun_ns[index] = now_ns
+        send(payload)
+        index = (index + 1) % window
+    for _ in range(window):
+        receive()
+    return Timings(took_ns, now_ns - start_ns)

@@ -7,11 +7,27 @@ from pathlib import Path
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/performance.md"
 HELP = "into docs/performance.md"
+CPUINFO = Path("/proc/cpuinfo")
+GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 def machine() -> str:
     """Where figures come from."""
-    return f"{os.cpu_count()} CPUs, Python {platform.python_version()}, Linux {platform.release()}"
+    cpus = len(os.sched_getaffinity(0))
+    software = f"Python {platform.python_version()}, Linux {platform.release()}"
+    return f"{cpus} CPUs ({_model()}, {_governor()}), {software}"
+
+
+def _model() -> str:
+    names = [line for line in CPUINFO.read_text().splitlines() if line.startswith("model name")]
+    return names[0].partition(":")[2].strip() if names else platform.machine()
+
+
+def _governor() -> str:
+    try:
+        return f"governor {GOVERNOR.read_text().strip()}"
+    except OSError:
+        return "no governor to be seen"  # a virtual machine's clock is its host's affair
 
 
 def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -20,14 +36,14 @@ def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
-def write(name: str, table: str) -> None:
+def write(name: str, table: str, path: Path = PAGE) -> None:
     """Puts the table in place of the one of that name.
 
     Errors: ValueError: the page has no place for it.
     """
     begin, end = (f"<!-- {name}: {edge} -->" for edge in ("begin", "end"))
-    before, found, rest = PAGE.read_text(encoding="utf-8").partition(begin)
-    after = rest.partition(end)[2]
-    if not found or not after:
-        raise ValueError(f"{PAGE} has no {begin} ... {end}")
-    PAGE.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
+    before, found, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"{path} has no {begin} ... {end}")
+    path.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")

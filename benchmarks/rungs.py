@@ -1,18 +1,24 @@
 """This project's rungs as contenders: the same service and the same calls on each of them."""
 
 import contextlib
+import os
 from collections.abc import AsyncGenerator, Generator
 from ipaddress import ip_address
 from typing import Any
 
 from benchmarks.contender import Call, Contender, Place
-from benchmarks.sidecars import EngineToml, dpdk_missing, running
+from benchmarks.documents import FIELDS, Order, Orders, OrdersServer, OrderStruct
+from benchmarks.sidecars import EAL, EngineToml, dpdk_missing, running
 from machnet_rpc import Client, MemoryNetwork, connect, rpc, serve, service
 from machnet_rpc._transports.ladder import Via
-from transport_engine.config import EngineConfig
+from transport_engine.config import ControlConfig, EngineConfig
+from transport_engine.config import Limits as EngineLimits
 from transport_engine.hugepages import hugepages
 
 HUGE_MIB = 512  # for two engines
+SMALL_BYTES = 1 << 20  # a longest message that every engine has room for
+FOREVER_S = 3600.0
+NO_PAIRS = ("direct = false",) if "direct" in ControlConfig.model_fields else ()
 
 
 @service("echo")
@@ -29,6 +35,11 @@ class Echo:
         """The document itself, through the codec on both sides."""
         raise NotImplementedError
 
+    @rpc(timeout=30.0, idempotent=True)
+    async def swallow(self, payload: memoryview) -> int:
+        """How many bytes came; they do not go back."""
+        raise NotImplementedError
+
 
 class EchoServer(Echo):
     """Answers in one go."""
@@ -41,11 +52,16 @@ class EchoServer(Echo):
     async def document(self, document: dict[str, Any]) -> dict[str, Any]:
         return document
 
+    @rpc
+    async def swallow(self, payload: memoryview) -> int:
+        return len(payload)
+
 
 class Rung(Contender):
-    """A rung of the ladder; says so if calls would travel by another one."""
+    """A rung of the ladder; says by which one calls travelled."""
 
-    rung: str
+    def __init__(self) -> None:
+        self._travelled = ""
 
     def server_via(self, place: Place) -> Via:
         """How the server reaches the network."""
@@ -59,35 +75,42 @@ class Rung(Contender):
         """Where the server listens."""
         return place.address
 
+    def travelled(self) -> str:
+        return self._travelled
+
+    def method(self, client: Client) -> Call:
+        """What is called."""
+        return client.stub(Echo).echo
+
     @contextlib.asynccontextmanager
     async def server(self, place: Place) -> AsyncGenerator[None]:
-        """The echo service."""
-        async with serve(EchoServer(), self.server_address(place), via=self.server_via(place)):
+        """The services."""
+        services = [EchoServer(), OrdersServer()]
+        async with serve(services, self.server_address(place), via=self.server_via(place)):
             yield
 
     @contextlib.asynccontextmanager
     async def client(self, place: Place) -> AsyncGenerator[Call]:
         """A stub's method."""
         async with self.connected(place) as client:
-            yield client.stub(Echo).echo
+            yield self.method(client)
 
     @contextlib.asynccontextmanager
     async def connected(self, place: Place) -> AsyncGenerator[Client]:
-        """A client on this rung. Errors: RuntimeError where it is on another."""
+        """A client on this rung; afterwards `travelled` knows on which it was."""
         via = self.client_via(place)
         async with connect(self.server_address(place), via=via) as client:
-            if client.transport.rung != self.rung:
-                raise RuntimeError(f"calls travel by {client.transport}, not by {self.rung}")
             yield client
+            self._travelled = client.transport.rung
 
 
 class Memory(Rung):
     """No engine: what the framework itself costs, on both sides."""
 
-    rung = "memory"
     one_process = True
 
     def __init__(self) -> None:
+        super().__init__()
         self._network = MemoryNetwork()
 
     def server_via(self, place: Place) -> Via:
@@ -100,19 +123,71 @@ class Memory(Rung):
 class Inline(Rung):
     """An engine in each process, over kernel UDP."""
 
-    rung = "inline+udp"
-
     def server_via(self, place: Place) -> Via:
-        return EngineConfig(address=ip_address(place.host))
+        return self._engine(place.host, place)
 
     def client_via(self, place: Place) -> Via:
-        return EngineConfig(address=ip_address(place.host))
+        return self._engine(place.client_host, place)
+
+    def _engine(self, host: str, place: Place) -> EngineConfig:
+        address = ip_address(host)
+        limits = EngineLimits()
+        if place.size_bytes_max >= SMALL_BYTES:
+            limits = EngineLimits(message_bytes_max=place.size_bytes_max + 4096)
+        security = None if address.is_loopback else "none"
+        return EngineConfig(address=address, limits=limits, security=security)
+
+
+class InlineDpdk(Rung):
+    """An engine in each process, joined by DPDK: vhost on one side, virtio-user on the other."""
+
+    def missing(self) -> str | None:
+        """Root, and an engine built with DPDK."""
+        return dpdk_missing()
+
+    def server_address(self, place: Place) -> str:
+        return f"192.0.2.1:{place.port}"
+
+    def server_via(self, place: Place) -> Via:
+        return _dpdk("192.0.2.1", f"net_vhost0,iface={place.folder}/wire,queues=1")
+
+    def client_via(self, place: Place) -> Via:
+        return _dpdk("192.0.2.2", f"net_virtio_user0,path={place.folder}/wire,queues=1")
+
+    @contextlib.contextmanager
+    def beside(self, place: Place) -> Generator[list[int]]:
+        """Hugepages for as long as they run."""
+        with hugepages(HUGE_MIB):
+            yield []
+
+
+class InlineAfPacket(Inline):
+    """An engine in each process, each on the raw packets of its veth device, `mrpc0`."""
+
+    def missing(self) -> str | None:
+        """Root, and an engine built with DPDK."""
+        return dpdk_missing()
+
+    def _engine(self, host: str, place: Place) -> EngineConfig:
+        netif = f"--no-huge -m 256 --no-pci --no-telemetry --file-prefix bench-{os.getpid()}"
+        netif += " --vdev=net_af_packet0,iface=mrpc0"
+        return EngineConfig(
+            driver="dpdk", netif=netif, address=ip_address(host), prefix_bits=24, security="none"
+        )
+
+
+def _dpdk(host: str, vdev: str) -> EngineConfig:
+    netif = f"{EAL} --file-prefix bench-{os.getpid()} --vdev {vdev}"
+    return EngineConfig(
+        driver="dpdk", netif=netif, address=ip_address(host), prefix_bits=24, security="none"
+    )
 
 
 class SharedSidecar(Rung):
-    """One sidecar for both processes: what calls between applications of one host cost."""
+    """Both processes attached to one sidecar, by the best way that it offers them."""
 
-    rung = "sidecar+udp"
+    lines: tuple[str, ...] = ()  # of the sidecar's [engine.limits]
+    control: tuple[str, ...] = ()  # and of its [control]
 
     def server_via(self, place: Place) -> Via:
         return place.folder / "engine.sock"
@@ -123,14 +198,65 @@ class SharedSidecar(Rung):
     @contextlib.contextmanager
     def beside(self, place: Place) -> Generator[list[int]]:
         """The sidecar."""
-        with running(place.folder, EngineToml("engine", place.host)) as pid:
+        limits = self.lines
+        if place.size_bytes_max >= SMALL_BYTES:
+            limits = (*limits, f"message_bytes_max = {place.size_bytes_max + 4096}")
+        engine = EngineToml("engine", place.host, limits=limits, control=self.control)
+        with running(place.folder, engine) as pid:
             yield [pid]
+
+
+class Pydantic(SharedSidecar):
+    """A pydantic model of six fields both ways."""
+
+    def payload(self, size_bytes: int) -> Any:
+        return Order(**FIELDS)
+
+    def method(self, client: Client) -> Call:
+        return client.stub(Orders).model
+
+
+class Msgspec(SharedSidecar):
+    """A msgspec struct of six fields both ways."""
+
+    def payload(self, size_bytes: int) -> Any:
+        return OrderStruct(**FIELDS)
+
+    def method(self, client: Client) -> Call:
+        return client.stub(Orders).struct
+
+
+class OneWay(SharedSidecar):
+    """Large messages go one way, and a number comes back."""
+
+    def method(self, client: Client) -> Call:
+        swallow = client.stub(Echo).swallow
+
+        async def call(payload: bytes) -> bytes:
+            if await swallow(memoryview(payload)) != len(payload):
+                raise ValueError("not all of it came")
+            return payload
+
+        return call
+
+
+class SidecarPolling(SharedSidecar):
+    """Three processes, the engine never sleeping; no direct pair of rings."""
+
+    control = NO_PAIRS
+    lines = (f"spin_seconds = {FOREVER_S}",)
+
+
+class SidecarSleeping(SharedSidecar):
+    """Three processes, the engine asleep whenever nothing is to do; no direct pair of rings."""
+
+    control = NO_PAIRS
+    lines = ("spin_seconds = 0.0",)
 
 
 class SidecarsUdp(Rung):
     """A sidecar for each process, as on two hosts, joined by kernel UDP."""
 
-    rung = "sidecar+udp"
     server_engine = EngineToml("server", "127.0.0.2")
     client_engine = EngineToml("client", "127.0.0.3")
 
@@ -156,7 +282,6 @@ class SidecarsUdp(Rung):
 class SidecarsDpdk(SidecarsUdp):
     """A sidecar for each process, joined by DPDK: vhost on one side, virtio-user on the other."""
 
-    rung = "sidecar+dpdk"
     server_engine = EngineToml(
         "server", "192.0.2.1", "dpdk", "net_vhost0,iface={folder}/wire,queues=1"
     )

@@ -26,6 +26,8 @@ class EngineToml:
     address: str
     driver: str = "udp"
     vdev: str = ""
+    limits: tuple[str, ...] = ()  # lines of its [engine.limits]
+    control: tuple[str, ...] = ()  # and of its [control]
 
     def text(self, folder: Path) -> str:
         """The file."""
@@ -34,7 +36,9 @@ class EngineToml:
             netif = f"{EAL} --file-prefix {folder.name}-{self.name}"
             netif += f" --vdev {self.vdev.format(folder=folder)}"
             lines += [f'netif = "{netif}"', "prefix_bits = 24", 'security = "none"']
-        return "\n".join([*lines, "[control]", f'socket = "{folder / self.name}.sock"', ""])
+        lines += ["[engine.limits]", *self.limits]
+        lines += ["[control]", f'socket = "{folder / self.name}.sock"', *self.control]
+        return "\n".join([*lines, ""])
 
 
 @contextlib.contextmanager
@@ -48,7 +52,9 @@ def running(folder: Path, engine: EngineToml) -> Generator[int]:
     log = folder / f"{engine.name}.log"
     argv = [sys.executable, "-m", "machnet_rpc.cli", "engine", "--config", str(config)]
     with log.open("wb") as output:
-        process = subprocess.Popen(argv, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            argv, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )  # an interrupt from the terminal is for the parent, which then ends this one
     try:
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while not (folder / f"{engine.name}.sock").exists():

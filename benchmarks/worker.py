@@ -1,62 +1,105 @@
-"""A process of one run: `python -m benchmarks.worker ROLE CONTENDER PORT FOLDER WINDOW`.
+"""A process of one run: `python -m benchmarks.worker JOB`, where JOB is JSON.
 
 The server says `ready` and serves until its stdin ends, so that it cannot outlive its parent. The
-client makes the load. Each ends with a line of JSON: what it measured, and its own CPU time.
+client does its task, and says one line of JSON: its figures, and by which way calls travelled.
 """
 
-import argparse
+import _thread
 import asyncio
 import contextlib
 import json
 import sys
-import time
-from dataclasses import asdict
+import threading
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-import uvloop
-
-from benchmarks.contender import Contender, Place
+from benchmarks import tasks
+from benchmarks.contender import BlockingContender, Contender, Place
 from benchmarks.contenders import CONTENDERS
-from benchmarks.load import Load, drive
+from benchmarks.load import Load
+from benchmarks.processes import pin
+from benchmarks.tasks import Task
 
 
-async def serve(contender: Contender, place: Place) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Who plays which role where."""
+
+    role: str
+    contender: str
+    place: Place
+    task: Task
+
+    def packed(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self), default=str)
+
+    @classmethod
+    def unpacked(cls, text: str) -> "Job":
+        """From JSON."""
+        said: dict[str, Any] = json.loads(text)
+        place, task = said["place"], said["task"]
+        place["folder"], place["pids"] = Path(place["folder"]), tuple(place["pids"])
+        task["loads"] = tuple(Load(**load) for load in task["loads"])
+        return cls(said["role"], said["contender"], Place(**place), Task(**task))
+
+
+def say(line: str) -> None:
+    """To the parent."""
+    print(line, flush=True)
+
+
+def ready() -> None:
+    """Clients may come."""
+    say("ready")
+
+
+async def serve(contender: Contender, place: Place) -> None:
     """Serves until stdin ends."""
     async with contender.server(place):
-        start_s = time.process_time()
-        print("ready", flush=True)
+        ready()
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read)
-        return {"cpu_s": time.process_time() - start_s}
 
 
-async def load(contender: Contender, place: Place, window: int) -> dict[str, float]:
+def serve_blocking(contender: BlockingContender, place: Place) -> None:
+    """Serves until stdin ends, of which a thread of its own tells the first."""
+
+    def watch() -> None:
+        sys.stdin.buffer.read()
+        _thread.interrupt_main()
+
+    threading.Thread(target=watch, daemon=True).start()
+    with contextlib.suppress(KeyboardInterrupt):
+        contender.serve(place, ready)
+
+
+async def load(contender: Contender, job: Job) -> dict[str, Any]:
     """Makes the load on a server elsewhere, or on one in this process."""
     async with contextlib.AsyncExitStack() as stack:
         if contender.one_process:
-            await stack.enter_async_context(contender.server(place))
-        call = await stack.enter_async_context(contender.client(place))
-        start_s = time.process_time()
-        result = await drive(call, Load(window))
-        return asdict(result) | {"cpu_s": time.process_time() - start_s}
+            await stack.enter_async_context(contender.server(job.place))
+        return {"figures": await tasks.run(contender, job.place, job.task)}
 
 
 def main() -> None:
     """Plays the role that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("role", choices=["server", "client"])
-    parser.add_argument("contender", choices=sorted(CONTENDERS))
-    parser.add_argument("port", type=int)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("window", type=int)
-    given = parser.parse_args()
-    contender = CONTENDERS[given.contender]()
-    place = Place(given.port, given.folder)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        if given.role == "server":
-            measured = runner.run(serve(contender, place))
+    job = Job.unpacked(sys.argv[1])
+    pin(job.role)
+    contender = CONTENDERS[job.contender]()
+    if isinstance(contender, BlockingContender) and job.role == "client":
+        figures = tasks.pipeline(contender, job.place, job.task)
+        say(json.dumps({"figures": figures, "travelled": contender.travelled()}))
+        return
+    if isinstance(contender, BlockingContender) and contender.blocking_server:
+        serve_blocking(contender, job.place)
+        return
+    with asyncio.Runner(loop_factory=contender.loop) as runner:
+        if job.role == "server":
+            runner.run(serve(contender, job.place))
         else:
-            measured = runner.run(load(contender, place, given.window))
-    print(json.dumps(measured), flush=True)
+            said = runner.run(load(contender, job))
+            say(json.dumps(said | {"travelled": contender.travelled()}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,92 @@
+"""Interleaved rounds: every measure once in each, so that a slow phase of the machine meets all.
+
+Keeps what came of them, also if it is interrupted.
+"""
+
+import hashlib
+import itertools
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from benchmarks.bars import Rounds
+from benchmarks.measures import Measure
+from benchmarks.runs import RunFailedError, Said, Setting
+
+FAILURES = (RunFailedError, OSError, AssertionError, ValueError, subprocess.SubprocessError)
+PIECE = bytes(1 << 18)
+Report = Callable[[str, int], None]
+"""Told what is being measured, and how many runs are done."""
+
+
+@dataclass(slots=True)
+class Results:
+    """By the name of the measure."""
+
+    rounds: dict[str, list[Said | None]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    pieces_s: list[float] = field(default_factory=list)  # a fixed piece of work, each time
+    congestion: str = ""  # what TCP ran on, on this machine's own loopback
+    was_interrupted: bool = False
+
+    @property
+    def by_measure(self) -> Mapping[str, Rounds]:
+        """Of all that was measured."""
+        return self.rounds
+
+    @property
+    def slowness(self) -> float:
+        """How much longer than at best a fixed piece of work took, nine times in ten."""
+        ordered = sorted(self.pieces_s)
+        return ordered[int(0.9 * (len(ordered) - 1))] / ordered[0] if ordered else 1.0
+
+
+def plan(measures: Sequence[Measure], rounds: int) -> list[tuple[int, Measure]]:
+    """Rounds from 0, each with those measures that still want one."""
+    return [
+        (number, measure)
+        for number, measure in itertools.product(range(rounds), measures)
+        if number < measure.rounds_max
+    ]
+
+
+def run_all(
+    measures: Sequence[Measure], rounds: int, loopback: Setting, scale: float, report: Report
+) -> Results:
+    """Everything, or what there is when KeyboardInterrupt comes."""
+    results = Results()
+    present: list[Measure] = []
+    for measure in measures:
+        why = measure.missing()
+        if why is None:
+            present.append(measure)
+        else:
+            results.missing[measure.name] = why
+    steps = plan(present, rounds)
+    try:
+        for done, (number, measure) in enumerate(steps):
+            report(f"round {number + 1}/{rounds}  {measure.name}", len(steps) - done)
+            results.pieces_s.append(_piece())
+            said = _run(measure, loopback, scale, results)
+            results.rounds.setdefault(measure.name, []).append(said)
+    except KeyboardInterrupt:
+        results.was_interrupted = True
+    return results
+
+
+def _run(measure: Measure, loopback: Setting, scale: float, results: Results) -> Said | None:
+    try:
+        return measure.run(loopback, scale)
+    except FAILURES as error:
+        results.failures.append(f"{measure.name}: {error}")
+        results.missing[measure.name] = f"a run failed: {error}"
+        return None
+
+
+def _piece() -> float:
+    begin_s = perf_counter()
+    for _ in range(4):
+        hashlib.sha256(PIECE)
+    return perf_counter() - begin_s

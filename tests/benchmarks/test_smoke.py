@@ -1,0 +1,62 @@
+"""Real runs with a few calls each: processes start, figures come, nothing stays. No timing bars."""
+
+import asyncio
+import shutil
+
+import pytest
+
+from benchmarks.contenders import CONTENDERS
+from benchmarks.load import Load, check, closed, opened
+from benchmarks.runs import SHARED_MEMORY, RunFailedError, run
+from benchmarks.tasks import Task
+
+TINY = Task((Load(1, seconds=0.02, warmup_s=0.01), Load(4, 64, seconds=0.02, warmup_s=0.01)))
+
+
+@pytest.mark.parametrize("name", ["inline+udp", "ring, spinning", "ring, blocking", "memcpy"])
+def test_contender_gives_the_figures_of_every_load(name: str) -> None:
+    if name.startswith("ring") and shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    before = set(SHARED_MEMORY.glob("mrpc-bench-*"))
+    said = run(name, TINY)
+    for load in TINY.loads:
+        assert said.figures[load.key + "calls_per_s"] > 0
+        assert said.figures[load.key + "p50_us"] <= said.figures[load.key + "p999_us"]
+    assert said.travelled == (name if name == "inline+udp" else "")
+    assert set(SHARED_MEMORY.glob("mrpc-bench-*")) == before
+
+
+def test_run_that_fails_says_what_the_process_said() -> None:
+    task = Task((Load(1, open_share=0.5),))  # of a rate that nobody measured
+    with pytest.raises(RunFailedError, match=r"^memory: no figures in time: KeyError"):
+        run("memory", task)
+
+
+async def test_what_is_no_echo_is_refused() -> None:
+    check(b"abc", b"abc")
+    with pytest.raises(ValueError, match="not an echo"):
+        check(b"abc", b"abd")
+
+
+async def test_closed_loop_keeps_its_window_and_open_loop_its_rate() -> None:
+    under_way = most = 0
+
+    async def call(payload: object) -> object:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.001)
+        under_way -= 1
+        return payload
+
+    timings = await closed(call, b"", 5, 0.02)
+    assert most == 5
+    assert len(timings.took_ns) >= 5
+    timings = await opened(call, b"", 1000.0, 0.05)
+    assert len(timings.took_ns) == 50  # however late each of them was
+    assert min(timings.took_ns) >= 1_000_000
+
+
+def test_payloads_are_as_long_as_asked() -> None:
+    for name in ("inline+udp", "grpc.aio"):
+        assert len(CONTENDERS[name]().payload(1000)) == 1000
