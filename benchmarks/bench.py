@@ -7,6 +7,7 @@ table says which bars are met.
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -26,12 +27,13 @@ from benchmarks.measures import Measure
 from benchmarks.rounds import Results, plan, run_all
 from benchmarks.rows import MEASURES, ROWS, Row
 
-QUICK_ROUNDS, QUICK_SCALE = 2, 0.4
+ROUNDS, QUICK_ROUNDS, QUICK_SCALE = 5, 2, 0.4
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures, prints, and with --write writes; returns the exit status."""
     given = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an orderly end, too
     if given.list:
         print("\n".join(f"{row.word:10} {row.title}" for row in ROWS))
         return 0
@@ -42,14 +44,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.write and len(rows) < len(ROWS):
         print("--write needs all rows, for it takes the place of the whole table", file=sys.stderr)
         return 2
-    rounds = given.rounds or (QUICK_ROUNDS if given.quick else 5)
-    scale = QUICK_SCALE if given.quick else 1.0
-    results = measure(measures_of(rows), rounds, scale)
+    if given.again:
+        results = Results.load()
+    else:
+        rounds = given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS)
+        results = measure(measures_of(rows), rounds, QUICK_SCALE if given.quick else 1.0)
+        results.save()
     for failure in results.failures:
         print(f"failed: {failure}", file=sys.stderr)
     tables = {
-        "bars": f"{report.heading(results, rounds)}\n\n{report.bars(rows, results)}\n\n"
-        f"{report.count(rows, results)}",
+        "bars": "\n\n".join(
+            [report.heading(results), report.bars(rows, results), report.count(rows, results)]
+        ),
         "echo": report.figures(results),
     }
     print("\n" + "\n\n".join(tables.values()))
@@ -114,7 +120,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="the rows of the table, by their words")
     parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="rows with a word")
     parser.add_argument("--quick", action="store_true", help="a few minutes, with more noise")
-    parser.add_argument("--rounds", type=int, help="interleaved rounds; 5, or 2 if quick")
+    parser.add_argument(
+        "--rounds", type=int, help=f"interleaved rounds; {ROUNDS}, or {QUICK_ROUNDS} if quick"
+    )
+    parser.add_argument("--again", action="store_true", help="show the last results, measure none")
     parser.add_argument("--write", action="store_true", help=f"{page.HELP}, with plots beside it")
     return parser
 

@@ -8,6 +8,7 @@ import asyncio
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter_ns
 
 from benchmarks.contender import Call, Pipeline
@@ -78,23 +79,37 @@ async def closed(call: Call, payload: object, window: int, seconds: float) -> Ti
 
 
 async def opened(call: Call, payload: object, calls_per_s: float, seconds: float) -> Timings:
-    """A call every so often for so long. Errors: TimeoutError: the last did not end."""
+    """A call every so often for so long.
+
+    Errors: TimeoutError: some did not end; what a call raised.
+    """
     took_ns = array("q")
+    errors: list[BaseException] = []
+    all_ended = asyncio.Event()
     gap_ns = int(NS_PER_S / calls_per_s)
-    start_ns = due_ns = perf_counter_ns()
-    stop_ns = start_ns + int(seconds * NS_PER_S)
+    total = max(int(seconds * NS_PER_S) // gap_ns, 1)
 
-    async def one(due_ns: int) -> None:
-        await call(payload)
+    def note(due_ns: int, ended: asyncio.Future[object]) -> None:
         took_ns.append(perf_counter_ns() - due_ns)
+        error = ended.exception()
+        if error is not None:
+            errors.append(error)
+        if len(took_ns) == total:
+            all_ended.set()
 
-    async with asyncio.timeout(seconds + DRAIN_S), asyncio.TaskGroup() as tasks:
-        while due_ns < stop_ns:
-            now_ns = perf_counter_ns()
-            while due_ns <= now_ns and due_ns < stop_ns:
-                tasks.create_task(one(due_ns))
-                due_ns += gap_ns
-            await asyncio.sleep(0)
+    start_ns = perf_counter_ns()
+    started = 0
+    while started < total:
+        due = min((perf_counter_ns() - start_ns) // gap_ns + 1, total)
+        for number in range(started, due):
+            ended = asyncio.ensure_future(call(payload))
+            ended.add_done_callback(partial(note, start_ns + number * gap_ns))
+        started = due
+        await asyncio.sleep(0)
+    async with asyncio.timeout(DRAIN_S):
+        await all_ended.wait()
+    if errors:
+        raise errors[0]
     return Timings(took_ns, perf_counter_ns() - start_ns)
 
 

@@ -21,13 +21,13 @@ CELLS = (
 )
 
 
-def heading(results: Results, rounds: int) -> str:
+def heading(results: Results) -> str:
     """Which machine, how much of it, and how steady it was."""
     sentences = [
         f"{page.machine()}.",
-        f"Medians of {rounds} interleaved rounds; server and client pinned to a CPU each, engines",
-        f"beside them not; TCP on {results.congestion}. A fixed piece of work took up to",
-        f"{results.slowness:.2f}× its best, nine times in ten.",
+        f"Medians of {results.rounds_planned} interleaved rounds; server and client pinned to a",
+        f"CPU each, engines beside them not; TCP on {results.congestion}. A fixed piece of work",
+        f"took up to {results.slowness:.2f}× its best, nine times in ten.",
     ]
     if results.was_interrupted:
         sentences.append("Interrupted: this is what had been measured.")

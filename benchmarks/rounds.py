@@ -5,16 +5,20 @@ Keeps what came of them, also if it is interrupted.
 
 import hashlib
 import itertools
+import json
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from benchmarks.bars import Rounds
 from benchmarks.measures import Measure
-from benchmarks.runs import RunFailedError, Said, Setting
+from benchmarks.runs import ROOT, RunFailedError, Said, Setting
 
 FAILURES = (RunFailedError, OSError, AssertionError, ValueError, subprocess.SubprocessError)
+KEPT = ROOT / "build/bench/results.json"
 PIECE = bytes(1 << 18)
 Report = Callable[[str, int], None]
 """Told what is being measured, and how many runs are done."""
@@ -28,8 +32,24 @@ class Results:
     missing: dict[str, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     pieces_s: list[float] = field(default_factory=list)  # a fixed piece of work, each time
+    rounds_planned: int = 0
     congestion: str = ""  # what TCP ran on, on this machine's own loopback
     was_interrupted: bool = False
+
+    def save(self, path: Path = KEPT) -> None:
+        """For `load`."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path = KEPT) -> "Results":
+        """What was saved last. Errors: OSError: nothing was."""
+        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        rounds = {
+            name: [said and Said(**said) for said in column]
+            for name, column in kept.pop("rounds").items()
+        }
+        return cls(rounds, **kept)
 
     @property
     def by_measure(self) -> Mapping[str, Rounds]:
@@ -56,7 +76,7 @@ def run_all(
     measures: Sequence[Measure], rounds: int, loopback: Setting, scale: float, report: Report
 ) -> Results:
     """Everything, or what there is when KeyboardInterrupt comes."""
-    results = Results()
+    results = Results(rounds_planned=rounds)
     present: list[Measure] = []
     for measure in measures:
         why = measure.missing()

@@ -51,7 +51,7 @@ def test_report_says_what_was_met_and_what_could_not_be_had() -> None:
     assert len(lines) == 2 + len(ROWS) + sum(len(row.bars) for row in ROWS)
     assert any("no memory" in line for line in lines)
     assert report.count(ROWS, results()).endswith("could not be had here.")
-    assert "cubic" in report.heading(results(), 2)
+    assert "cubic" in report.heading(results())
 
 
 def test_figures_are_of_contenders_only() -> None:

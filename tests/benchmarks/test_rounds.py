@@ -1,12 +1,13 @@
 """Interleaved rounds: the order of runs, what a failed one costs, and an interrupt."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from benchmarks.bench import chosen, main, measures_of
 from benchmarks.measures import Measure
-from benchmarks.rounds import plan, run_all
+from benchmarks.rounds import Results, plan, run_all
 from benchmarks.rows import ROWS
 from benchmarks.runs import RunFailedError, Said, Setting
 
@@ -63,6 +64,13 @@ def test_interrupt_keeps_what_was_measured() -> None:
     results = run_all(measures, 2, Setting(), 1.0, told)
     assert results.was_interrupted
     assert {name: len(rounds) for name, rounds in results.rounds.items()} == {"a": 2, "b": 1}
+
+
+def test_results_come_back_as_they_were_saved(tmp_path: Path) -> None:
+    measures = [Scripted("a", ("1", "fails")), Scripted("b", lacks="not root")]
+    results = run_all(measures, 2, Setting(), 1.0, told)
+    results.save(tmp_path / "kept.json")
+    assert Results.load(tmp_path / "kept.json") == results
 
 
 def test_what_is_missing_is_not_run() -> None:

@@ -57,6 +57,14 @@ async def test_closed_loop_keeps_its_window_and_open_loop_its_rate() -> None:
     assert min(timings.took_ns) >= 1_000_000
 
 
+async def test_open_loop_tells_of_a_call_that_fails() -> None:
+    async def call(payload: object) -> object:
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        await opened(call, b"", 1000.0, 0.01)
+
+
 def test_payloads_are_as_long_as_asked() -> None:
     for name in ("inline+udp", "grpc.aio"):
         assert len(CONTENDERS[name]().payload(1000)) == 1000
