@@ -24,7 +24,7 @@ from rich.progress import (
 from benchmarks import page, plots, report
 from benchmarks.hosts import congestion, congestion_allowed, own_loopback
 from benchmarks.measures import Measure
-from benchmarks.rounds import Results, plan, run_all
+from benchmarks.rounds import Results, run_all
 from benchmarks.rows import MEASURES, ROWS, Row
 
 ROUNDS, QUICK_ROUNDS, QUICK_SCALE = 5, 2, 0.4
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         "echo": report.figures(results),
     }
-    print("\n" + "\n\n".join(tables.values()))
+    print("\n" + "\n\n".join(table for table in tables.values() if table))
     if given.write and not results.was_interrupted:
         for name, table in tables.items():
             page.write(name, table)
@@ -93,17 +93,15 @@ def measure(measures: Sequence[Measure], rounds: int, scale: float) -> Results:
         own_loopback() as loopback,
         Progress(*columns, console=console) as progress,
     ):
-        total = len(plan(measures, rounds))
-        bar = progress.add_task("starting", total=total)
+        bar = progress.add_task("starting", total=None)
 
-        def say(doing: str, left: int) -> None:
-            progress.update(bar, description=doing, completed=total - left)
+        def say(doing: str, done: int, total: int) -> None:
+            progress.update(bar, description=doing, completed=done, total=total)
             if not console.is_terminal:
                 console.print(doing)
 
         results = run_all(measures, rounds, loopback, scale, say)
         results.congestion = congestion(loopback)
-        progress.update(bar, description="done", completed=total)
     return results
 
 

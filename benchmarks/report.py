@@ -53,7 +53,7 @@ def count(rows: Sequence[Row], results: Results) -> str:
 
 
 def figures(results: Results) -> str:
-    """Every contender that echoes 1 KiB on this machine."""
+    """Every contender that echoes 1 KiB on this machine; empty if none was measured."""
     cells: list[list[str]] = []
     for name, rounds in results.by_measure.items():
         there = [said.figures for said in rounds if said is not None]
@@ -66,4 +66,4 @@ def figures(results: Results) -> str:
         ways = {said.travelled for said in rounds if said is not None} - {"", name}
         by = f" (by {', '.join(sorted(ways))})" if ways else ""
         cells.append([name + by, *shown, f"{spread:.0%}"])
-    return page.markdown(FIGURES, cells)
+    return page.markdown(FIGURES, cells) if cells else ""

@@ -20,8 +20,8 @@ from benchmarks.runs import ROOT, RunFailedError, Said, Setting
 FAILURES = (RunFailedError, OSError, AssertionError, ValueError, subprocess.SubprocessError)
 KEPT = ROOT / "build/bench/results.json"
 PIECE = bytes(1 << 18)
-Report = Callable[[str, int], None]
-"""Told what is being measured, and how many runs are done."""
+Report = Callable[[str, int, int], None]
+"""Told what is being measured, how many runs are done, and of how many."""
 
 
 @dataclass(slots=True)
@@ -87,10 +87,11 @@ def run_all(
     steps = plan(present, rounds)
     try:
         for done, (number, measure) in enumerate(steps):
-            report(f"round {number + 1}/{rounds}  {measure.name}", len(steps) - done)
+            report(f"round {number + 1}/{rounds}  {measure.name}", done, len(steps))
             results.pieces_s.append(_piece())
             said = _run(measure, loopback, scale, results)
             results.rounds.setdefault(measure.name, []).append(said)
+        report("done", len(steps), len(steps))
     except KeyboardInterrupt:
         results.was_interrupted = True
     return results

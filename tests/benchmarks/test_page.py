@@ -57,6 +57,7 @@ def test_report_says_what_was_met_and_what_could_not_be_had() -> None:
 def test_figures_are_of_contenders_only() -> None:
     names = [line.split(" | ")[0][2:] for line in report.figures(results()).splitlines()[2:]]
     assert names == [name for name in SWEPT if name in CONTENDERS]
+    assert report.figures(Results()) == ""
 
 
 def test_plots_are_the_same_for_the_same_figures(tmp_path: Path) -> None:
