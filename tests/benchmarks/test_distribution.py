@@ -19,6 +19,7 @@ def test_percentiles_are_those_of_the_nearest_rank() -> None:
     assert told["p90_us"] == 900
     assert told["p99_us"] == 990
     assert told["p999_us"] == 999
+    assert percentiles_us([3000, 1000, 2000])["p50_us"] == 2
 
 
 def test_one_call_is_every_percentile() -> None:
