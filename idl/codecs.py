@@ -1,8 +1,8 @@
 """Arguments and results as bytes: a codec is compiled once for each method.
 
-A lone `bytes` or `memoryview` is its own payload, with no codec at all. All else is msgpack: a lone
-argument is its value, several are a map by name, a missing one takes its default and an unknown
-one is ignored. Values are checked on both sides.
+A lone `bytes`, `bytearray` or `memoryview` is its own payload, with no codec at all. All else is
+msgpack: a lone argument is its value, several are a map by name, a missing one takes its default
+and an unknown one is ignored. Values are checked on both sides.
 """
 
 import dataclasses
@@ -51,7 +51,11 @@ def unpack(payload: bytes | memoryview, *, use_list: bool = True) -> Any:
     """
     try:
         return _msgpack.unpackb(
-            payload, strict_map_key=False, use_list=use_list, ext_hook=_extended
+            payload,
+            strict_map_key=False,
+            use_list=use_list,
+            ext_hook=_extended,
+            timestamp=3,  # msgspec's times with a zone, as datetimes
         )
     except Exception as error:
         raise CodecError(f"the payload is not msgpack: {_said(error)}") from error
@@ -148,12 +152,14 @@ class StructCodec(ValueCodec):
 
 
 class RawCodec:
-    """`bytes` and `memoryview`, which are their own payload."""
+    """`bytes`, `bytearray` and `memoryview`, which are their own payload."""
 
-    __slots__ = ("_as_view",)
+    __slots__ = ("_kind",)
 
     def __init__(self, annotation: Any) -> None:
-        self._as_view = annotation is memoryview
+        self._kind: Callable[[bytes], bytes | bytearray | memoryview] | None = (
+            None if annotation is bytes else annotation
+        )
 
     def encode(self, value: object) -> bytes | memoryview:
         if type(value) is bytes:
@@ -164,8 +170,8 @@ class RawCodec:
             )  # what the caller may change or release later is copied
         raise CodecError(f"must be bytes, not {_shown(value)}")
 
-    def decode(self, payload: bytes) -> bytes | memoryview:
-        return memoryview(payload) if self._as_view else payload
+    def decode(self, payload: bytes) -> bytes | bytearray | memoryview:
+        return payload if self._kind is None else self._kind(payload)
 
 
 class NothingCodec:
@@ -300,7 +306,7 @@ def _compiled(annotation: Any, where: str) -> ValueCodec | RawCodec | NothingCod
 
 
 def _value_codec(annotation: Any, where: str) -> ValueCodec:
-    annotation = bytes if annotation is memoryview else annotation
+    annotation = bytes if _is_raw(annotation) else annotation
     try:
         return StructCodec(annotation) if holds_struct(annotation) else ValueCodec(annotation)
     except SchemaError as error:
@@ -308,7 +314,7 @@ def _value_codec(annotation: Any, where: str) -> ValueCodec:
 
 
 def _is_raw(annotation: Any) -> bool:
-    return annotation is bytes or annotation is memoryview
+    return annotation is bytes or annotation is memoryview or annotation is bytearray
 
 
 def _dumped(codec: ValueCodec, name: str, value: object) -> object:

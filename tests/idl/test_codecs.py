@@ -159,9 +159,20 @@ def test_bytes_need_no_codec() -> None:
     assert arguments.encode((data,), {}) is data
     assert result.decode(data) is data
     assert arguments.encode((bytearray(data),), {}) == data
-    view = lone(memoryview)[1].decode(data)
-    assert isinstance(view, memoryview)
-    assert view == data
+    for kind in (memoryview, bytearray):
+        arguments, result = lone(kind)
+        assert arguments.is_raw
+        assert bytes(arguments.encode((kind(data),), {})) == data
+        assert isinstance(result.decode(data), kind)
+        assert result.decode(data) == data
+
+
+def test_a_time_with_a_zone_goes_from_a_struct_to_a_dataclass() -> None:
+    at = dt.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=dt.UTC)
+    fields = [("x", int), ("y", float), ("at", dt.datetime)]
+    sent = lone(msgspec.defstruct("Other", fields))[0]
+    payload = bytes(sent.encode((sent._schema.parameters[0].annotation(1, 2.0, at),), {}))
+    assert lone(Point)[1].decode(payload) == Point(1, 2.0, at)
 
 
 def nested(depth: int) -> bytes:
