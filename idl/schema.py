@@ -6,9 +6,13 @@ types that are defined later (PEP 563, PEP 649).
 
 import inspect
 import typing
+from collections import abc
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias
+
+MethodKind: TypeAlias = Literal["unary", "server_stream", "client_stream", "bidirectional"]
+_STREAMS: Final = (abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator)
 
 
 class SchemaError(TypeError):
@@ -27,11 +31,17 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class MethodSchema:
-    """A unary method: its arguments in order, `self` left out, and its result."""
+    """A method: its arguments in order, `self` and a stream left out, and its result.
+
+    `requests` is the argument that is a stream, with the type of an item; of a method that
+    answers with a stream, `result` is the type of an item.
+    """
 
     name: str
     parameters: tuple[Parameter, ...]
     result: Any
+    kind: MethodKind = "unary"
+    requests: Parameter | None = None
 
 
 def method_schema(function: Callable[..., Any], name: str) -> MethodSchema:
@@ -39,18 +49,25 @@ def method_schema(function: Callable[..., Any], name: str) -> MethodSchema:
 
     Errors: SchemaError for a hint that is missing or cannot be resolved, and for *args, **kwargs.
     """
-    if inspect.isasyncgenfunction(function):
-        raise SchemaError(f"{name} is an async generator: streams are not supported yet")
-    if not inspect.iscoroutinefunction(function):
-        raise SchemaError(f"{name} must be an `async def`")
     hints = _resolved_hints(function, name)
-    parameters = tuple(
+    parameters = [
         _parameter(parameter, hints, name)
         for parameter in list(inspect.signature(function).parameters.values())[1:]
-    )
+    ]
     if "return" not in hints:
         raise SchemaError(f"{name} does not say what it returns: write `-> None` if nothing")
-    return MethodSchema(name, parameters, hints["return"])
+    result = hints["return"]
+    item = _item_of(result, name)
+    _check_form(function, name, answers_with_stream=item is not None)
+    requests = _requests(parameters, name)
+    parameters = [each for each in parameters if requests is None or each.name != requests.name]
+    if item is None:
+        kind: MethodKind = "unary" if requests is None else "client_stream"
+    else:
+        kind = "server_stream" if requests is None else "bidirectional"
+    return MethodSchema(
+        name, tuple(parameters), result if item is None else item[0], kind, requests
+    )
 
 
 def differences(contract: MethodSchema, implementation: Callable[..., Any]) -> list[str]:
@@ -76,6 +93,38 @@ def differences(contract: MethodSchema, implementation: Callable[..., Any]) -> l
         found.append(
             f"{contract.name} returns {spelled(hints['return'])}, not {spelled(contract.result)}"
         )
+    return found
+
+
+def _check_form(function: Callable[..., Any], name: str, *, answers_with_stream: bool) -> None:
+    if answers_with_stream:
+        if inspect.iscoroutinefunction(function):
+            raise SchemaError(f"{name} answers with a stream, so it must be a `def`")
+    elif inspect.isasyncgenfunction(function):
+        raise SchemaError(f"{name} yields, so it must return `-> AsyncIterator[...]`")
+    elif not inspect.iscoroutinefunction(function):
+        raise SchemaError(f"{name} must be an `async def`")
+
+
+def _item_of(annotation: Any, where: str) -> tuple[Any] | None:
+    """The type of a stream's items; None for what is no stream."""
+    if (typing.get_origin(annotation) or annotation) not in _STREAMS:
+        return None
+    arguments = typing.get_args(annotation)
+    if not arguments:
+        raise SchemaError(f"{where}: a stream does not say of what: write AsyncIterator[...]")
+    return (arguments[0],)
+
+
+def _requests(parameters: list[Parameter], name: str) -> Parameter | None:
+    found: Parameter | None = None
+    for parameter in parameters:
+        item = _item_of(parameter.annotation, f"{name}: {parameter.name}")
+        if item is None:
+            continue
+        if found is not None or not parameter.required:
+            raise SchemaError(f"{name} takes at most one stream, and without a default")
+        found = Parameter(parameter.name, item[0], True)
     return found
 
 

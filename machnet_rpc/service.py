@@ -6,7 +6,7 @@ two signatures; a server compares them once more when it is built.
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import (
     Any,
@@ -16,6 +16,7 @@ from typing import (
     ParamSpec,
     Protocol,
     Self,
+    TypeAlias,
     TypeVar,
     cast,
     overload,
@@ -159,8 +160,13 @@ def service(
     return declare
 
 
+Stream: TypeAlias = Callable[Concatenate[Any, P], AsyncIterator[R]]  # declared, not yet served
+
+
 @overload
 def rpc(function: Callable[Concatenate[Any, P], Awaitable[R]], /) -> Method[P, R]: ...
+@overload
+def rpc(function: Stream[P, R], /) -> Stream[P, R]: ...
 @overload
 def rpc(
     *,
@@ -217,6 +223,7 @@ class Contract:
     name: str
     version: int
     methods: dict[str, MethodBinding]
+    declaring: type
 
 
 def contract_of(declaring: type) -> type:
@@ -240,14 +247,20 @@ def resolve(declaring: type) -> Contract:
     """
     contract = contract_of(declaring)
     declared: Declared = vars(contract)["__rpc_service__"]
-    methods: dict[str, MethodBinding] = {}
+    methods = {name: _bind(declared, name, each) for name, each in methods_of(contract).items()}
+    return Contract(declared.name, declared.version, methods, contract)
+
+
+def methods_of(contract: type) -> dict[str, Method[..., Any]]:
+    """The methods of a contract and of its bases, by name. Errors: ContractError."""
+    methods: dict[str, Method[..., Any]] = {}
     for base in reversed(contract.__mro__):
         for name, method in vars(base).items():
             if isinstance(method, Method):
-                methods[name] = _bind(declared, name, cast(Method[..., Any], method))
+                methods[name] = cast(Method[..., Any], method)
     if not methods:
         raise ContractError(f"{contract.__name__} has no method: decorate them with @rpc")
-    return Contract(declared.name, declared.version, methods)
+    return methods
 
 
 def method_id(service_name: str, method_name: str) -> int:
@@ -263,6 +276,8 @@ def _bind(declared: Declared, name: str, method: Method[..., Any]) -> MethodBind
         raise ContractError(f"{full_name}: two of its errors have the same name")
     try:
         schema = method_schema(method.function, full_name)
+        if schema.kind != "unary":
+            raise SchemaError(f"{full_name} is a stream: streams are not supported yet")
         arguments, result = ArgumentsCodec(schema), ResultCodec(schema)
     except SchemaError as error:
         raise ContractError(str(error)) from error

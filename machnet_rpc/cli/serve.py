@@ -63,7 +63,7 @@ async def server_of(target: str) -> Server:
 
     Errors: UsageError, ContractError.
     """
-    found = _named(target)
+    found = named(target)
     if inspect.isclass(found) or inspect.isroutine(found):
         try:
             found = found()
@@ -79,7 +79,8 @@ async def server_of(target: str) -> Server:
         raise ContractError(f"{target}: {error}") from error
 
 
-def _named(target: str) -> Any:
+def named(target: str) -> Any:
+    """The object that "module:name" names. Errors: UsageError."""
     module_name, colon, name = target.partition(":")
     if not (colon and module_name and name):
         raise UsageError(f"{target!r} names nothing: write module:name, as in shop:Shop")

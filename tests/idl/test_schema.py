@@ -44,7 +44,7 @@ class Bad:
         ("stars", "every argument must be named"),
         ("place", "a needs one"),
         ("plain", "must be an `async def`"),
-        ("stream", "streams are not supported yet"),
+        ("stream", "must return `-> AsyncIterator"),
     ],
 )
 def test_what_is_wrong_gets_a_sentence(name: str, words: str) -> None:

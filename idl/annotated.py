@@ -1,0 +1,74 @@
+"""What annotations say beyond a bare type: unions, literals, limits, defaults as JSON."""
+
+import dataclasses
+import enum
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, cast
+
+import annotated_types
+import pydantic_core
+from pydantic.fields import FieldInfo
+
+from idl.shapes import Json, Shape, canonical
+
+_LIMITS: Final = (
+    "gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern", "max_digits",
+    "decimal_places", "strict", "allow_inf_nan",
+)  # fmt: skip
+
+
+def union(shapes: Iterable[Shape]) -> Shape:
+    """One of these, in whatever order; a lone one is itself."""
+    flat: dict[str, Shape] = {}
+    for shape in shapes:
+        for each in shape.of if shape.kind == "union" else (shape,):
+            flat[canonical(each.to_json())] = each
+    alternatives = tuple(flat[key] for key in sorted(flat))
+    return alternatives[0] if len(alternatives) == 1 else Shape("union", alternatives)
+
+
+def limited(shape: Shape, metadata: Sequence[Any]) -> Shape:
+    """The shape within the limits that annotations set; what they say otherwise is left out."""
+    found: dict[str, Json] = dict(shape.limits)
+    for item in _flattened(metadata):
+        for name in _LIMITS:
+            value = getattr(item, name, None)
+            if value is not None and not callable(value):
+                found[name] = value if isinstance(value, int | float | str) else jsonable(value)
+    if not found:
+        return shape
+    limits = tuple(sorted(found.items()))
+    if shape.kind != "union":
+        return dataclasses.replace(shape, limits=limits)
+    return union(
+        each if each.kind == "none" else dataclasses.replace(each, limits=limits)
+        for each in shape.of
+    )
+
+
+def literal(arguments: tuple[Any, ...]) -> Shape:
+    """One of a few values, in whatever order; of an enumeration's member its value."""
+    values = [each.value if isinstance(each, enum.Enum) else each for each in arguments]
+    by_text = {json.dumps(jsonable(value)): jsonable(value) for value in values}
+    return Shape("literal", values=tuple(by_text[text] for text in sorted(by_text)))
+
+
+def jsonable(value: object) -> Json:
+    """The value as JSON; as its `repr` where JSON has nothing like it."""
+    if isinstance(value, float) and value - value != 0:  # not finite
+        return repr(value)
+    try:
+        return cast(Json, pydantic_core.to_jsonable_python(value, inf_nan_mode="strings"))
+    except (pydantic_core.PydanticSerializationError, UnicodeDecodeError, RecursionError):
+        return repr(value)
+
+
+def _flattened(metadata: Iterable[Any]) -> Iterable[Any]:
+    for item in metadata:
+        if isinstance(item, annotated_types.GroupedMetadata):
+            yield from _flattened(item)
+        elif isinstance(item, FieldInfo):
+            yield from _flattened(item.metadata)
+        elif not isinstance(item, str | bytes):
+            yield item

@@ -1,0 +1,344 @@
+"""From type hints to shapes: the only place that knows pydantic, msgspec and dataclasses by kind.
+
+What no shape can say (validators, serializers of one's own) is left out: two contracts that differ
+only there have the same schema.
+"""
+
+import dataclasses
+import datetime as dt
+import decimal
+import enum
+import importlib
+import inspect
+import types
+import typing
+import uuid
+from collections import abc, deque
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeAlias, cast
+
+import pydantic
+import pydantic_core
+import typing_extensions
+from pydantic.fields import FieldInfo
+
+from idl.annotated import jsonable, limited, literal, union
+from idl.codecs import holds_struct
+from idl.schema import SchemaError, spelled
+from idl.shapes import Codec, Definition, Member, Shape, canonical
+
+ANY: Final = Shape("any")
+_SCALARS: Final[dict[object, str]] = {
+    type(None): "none", None: "none", Any: "any", object: "any", inspect.Parameter.empty: "any",
+    bool: "bool", int: "int", float: "float", str: "str",
+    bytes: "bytes", bytearray: "bytes", memoryview: "bytes",
+    dt.datetime: "datetime", dt.date: "date", dt.time: "time", dt.timedelta: "timedelta",
+    decimal.Decimal: "decimal", uuid.UUID: "uuid",
+}  # fmt: skip
+_LISTS: Final = (list, deque, abc.Sequence, abc.MutableSequence, abc.Iterable, abc.Collection)
+_SETS: Final = (set, frozenset, abc.Set, abc.MutableSet)
+_DICTS: Final = (dict, abc.Mapping, abc.MutableMapping)
+_WRAPPERS: Final = (
+    typing.Required, typing.NotRequired, typing.Final, typing.ClassVar,
+    typing_extensions.ReadOnly, typing_extensions.Required, typing_extensions.NotRequired,
+)  # fmt: skip
+
+
+_Reader: TypeAlias = Callable[[type, dict[Any, Any]], Definition]
+
+
+class Describer:
+    """Makes shapes, and keeps the definitions that they name."""
+
+    def __init__(self) -> None:
+        self.definitions: dict[str, Definition] = {}
+        self._names: dict[object, str] = {}
+        self._walked: list[type] = []  # the classes whose fields are being read, outermost first
+        self._aliases: list[object] = []
+
+    def outermost(self, annotation: Any, where: str) -> Shape:
+        """The shape of an argument or result, with the codec that writes it.
+
+        Errors: SchemaError.
+        """
+        try:
+            shape = self.shape(annotation)
+        except SchemaError as error:
+            raise SchemaError(f"{where}: {error}") from error
+        return dataclasses.replace(shape, codec=_codec_of(annotation))
+
+    def shape(self, annotation: Any, types_of: dict[Any, Any] | None = None) -> Shape:
+        """The shape of any type; `types_of` says what its type variables stand for."""
+        scalar = _SCALARS.get(annotation) if _is_hashable(annotation) else None
+        if scalar is not None:
+            return Shape(scalar)
+        origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+        if isinstance(annotation, typing.TypeVar):
+            stands_for = (types_of or {}).get(annotation, annotation.__bound__ or Any)
+            return self.shape(stands_for)
+        if origin is typing.Annotated:
+            return limited(self.shape(arguments[0], types_of), arguments[1:])
+        if origin in _WRAPPERS:
+            return self.shape(arguments[0], types_of)
+        if origin is typing.Union or origin is types.UnionType:
+            return union([self.shape(each, types_of) for each in arguments])
+        if origin is typing.Literal:
+            return literal(arguments)
+        if isinstance(annotation, typing.NewType):
+            return self.shape(annotation.__supertype__)
+        if hasattr(annotation, "__value__"):
+            return self._alias(annotation)
+        if hasattr(annotation, "type_ref"):
+            return self._recursive(annotation.type_ref)
+        container = self._container(origin or annotation, arguments, types_of)
+        return container or self._named(annotation, origin, arguments, types_of)
+
+    def error(self, kind: type[Exception]) -> str:
+        """The name of the definition of a declared exception."""
+        code: str = getattr(getattr(kind, "code", None), "name", "")
+        members: list[Member] = []
+        if not code and hasattr(kind, "__dataclass_fields__"):
+            members = self._dataclass_members(kind, {})
+        definition = Definition("error", kind.__name__, tuple(members), code=code)
+        self.definitions[f"error {kind.__name__}"] = definition
+        return kind.__name__
+
+    def _alias(self, alias: Any) -> Shape:
+        if alias in self._aliases:
+            raise SchemaError(f"the type {alias} names itself: make a class of it")
+        self._aliases.append(alias)
+        try:
+            return self.shape(alias.__value__)
+        finally:
+            self._aliases.pop()
+
+    def _recursive(self, type_ref: str) -> Shape:
+        """What pydantic leaves where a generic model names itself."""
+        for cls in reversed(self._walked):
+            if cls.__name__.partition("[")[0] in type_ref:
+                return Shape("ref", name=self._names[cls])
+        raise SchemaError(f"{type_ref} is unknown")
+
+    def _container(
+        self, origin: Any, arguments: tuple[Any, ...], types_of: dict[Any, Any] | None
+    ) -> Shape | None:
+        inner = [self.shape(each, types_of) for each in arguments if each is not ...]
+        if origin in _LISTS:
+            return Shape("list", tuple(inner[:1]) or (ANY,))
+        if origin in _SETS:
+            return Shape("set", tuple(inner[:1]) or (ANY,))
+        if origin in _DICTS:
+            return Shape("dict", tuple(inner) or (ANY, ANY))
+        if origin is tuple:
+            if ... in arguments or (not arguments and origin is not tuple[()]):
+                return Shape("list", tuple(inner[:1]) or (ANY,))
+            return Shape("tuple", tuple(inner))
+        return None
+
+    def _named(
+        self,
+        annotation: Any,
+        origin: Any,
+        arguments: tuple[Any, ...],
+        types_of: dict[Any, Any] | None,
+    ) -> Shape:
+        cls = origin or annotation
+        if not isinstance(cls, type):
+            raise SchemaError(f"{annotation!r} has no schema")
+        arguments = tuple((types_of or {}).get(each, each) for each in arguments)
+        key: object = (cls, arguments) if arguments else cls
+        if key not in self._names:
+            reader = self._reader_of(cls)
+            if reader is None:
+                return Shape("other", name=cls.__name__)
+            if issubclass(cls, pydantic.RootModel):
+                return self._of_field(cls.model_fields["root"])
+            self._define(key, cls, arguments, reader)
+        return Shape("ref", name=self._names[key])
+
+    def _define(
+        self, key: object, cls: type, arguments: tuple[Any, ...], reader: "_Reader"
+    ) -> None:
+        name = cls.__name__
+        if arguments:
+            name += f"[{', '.join(spelled(each) for each in arguments)}]"
+        free, number = name, 2
+        while free in self._names.values():  # another class of the same name
+            free, number = f"{name} {number}", number + 1
+        self._names[key] = free
+        self._walked.append(cls)
+        parameters = getattr(cls, "__parameters__", ())
+        definition = reader(cls, dict(zip(parameters, arguments, strict=False)))
+        self.definitions[free] = dataclasses.replace(definition, name=free)
+        self._walked.pop()
+
+    def _reader_of(self, cls: type) -> "_Reader | None":
+        if issubclass(cls, enum.Enum):
+            return self._enum
+        if hasattr(cls, "__pydantic_fields__"):
+            return self._model
+        if hasattr(cls, "__struct_fields__"):
+            return self._struct
+        if dataclasses.is_dataclass(cls):
+            return self._dataclass
+        if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+            return self._named_tuple
+        return self._typed_dict if typing_extensions.is_typeddict(cls) else None
+
+    def _enum(self, cls: type, _: dict[Any, Any]) -> Definition:
+        members = cast(type[enum.Enum], cls).__members__.items()
+        values = tuple((name, jsonable(member.value)) for name, member in members)
+        return Definition("enum", cls.__name__, values=values)
+
+    def _model(self, cls: type, _: dict[Any, Any]) -> Definition:
+        _complete(cls)
+        fields: dict[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
+        config: Any = getattr(cls, "model_config", getattr(cls, "__pydantic_config__", {}))
+        aliases = {
+            name: _alias_of(cls, name, field) for name, field in fields.items() if not field.exclude
+        }
+        members = [
+            self._member(aliases[name], self._of_field(fields[name]), fields[name])
+            for name in sorted(aliases)
+        ]
+        refuses = config.get("extra") == "forbid"
+        return Definition("record", "", _declared(members, aliases), refuses_unknown=refuses)
+
+    def _of_field(self, field: FieldInfo) -> Shape:
+        return limited(self.shape(field.annotation), field.metadata)
+
+    def _member(self, name: str, shape: Shape, field: Any) -> Member:
+        """Of a field of pydantic, of a dataclass or of a Struct, which agree on two attributes."""
+        return Member(name, shape, _is_required(field), _default_of(field))
+
+    def _dataclass(self, cls: type, types_of: dict[Any, Any]) -> Definition:
+        config: Any = getattr(cls, "__pydantic_config__", {})
+        members = self._dataclass_members(cls, types_of)
+        refuses = config.get("extra") == "forbid"
+        return Definition("record", "", tuple(members), refuses_unknown=refuses)
+
+    def _dataclass_members(self, cls: Any, types_of: dict[Any, Any]) -> list[Member]:
+        hints = _hints(cls)
+        fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
+        members = [
+            self._member(name, self.shape(hints[name], types_of), fields[name])
+            for name in sorted(fields)
+        ]
+        return list(_declared(members, {name: name for name in fields}))
+
+    def _struct(self, cls: type, types_of: dict[Any, Any]) -> Definition:
+        structs: Any = importlib.import_module("msgspec").structs
+        config: Any = getattr(cls, "__struct_config__")  # noqa: B009 (a type has no such attribute)
+        members: list[Member] = []
+        for field in structs.fields(cls):
+            member = self._member(field.encode_name, self.shape(field.type, types_of), field)
+            absent = config.omit_defaults and not member.required
+            members.append(dataclasses.replace(member, may_be_absent=absent))
+        if config.tag is not None:
+            tag = Shape("literal", values=(config.tag,))
+            members.insert(0, Member(config.tag_field or "type", tag))
+        is_array = config.array_like
+        return Definition(
+            "record",
+            "",
+            tuple(members),
+            layout="array" if is_array else "map",
+            refuses_unknown=config.forbid_unknown_fields,
+        )
+
+    def _named_tuple(self, cls: Any, types_of: dict[Any, Any]) -> Definition:
+        hints, defaults = _hints(cls), cls._field_defaults
+        members = [
+            Member(
+                name,
+                self.shape(hints.get(name, Any), types_of),
+                name not in defaults,
+                canonical(jsonable(defaults[name])) if name in defaults else "",
+            )
+            for name in cls._fields
+        ]
+        return Definition("record", "", tuple(members), layout="array", refuses_unknown=True)
+
+    def _typed_dict(self, cls: Any, types_of: dict[Any, Any]) -> Definition:
+        hints = _hints(cls)
+        config: Any = getattr(cls, "__pydantic_config__", {})
+        required: frozenset[str] = cls.__required_keys__
+        members = [
+            Member(
+                name,
+                self.shape(hint, types_of),
+                name in required,
+                "" if name in required else "absent",
+                may_be_absent=name not in required,
+            )
+            for name, hint in sorted(hints.items())
+        ]
+        refuses = config.get("extra") == "forbid"
+        names = {name: name for name in hints}
+        return Definition("record", "", _declared(members, names), refuses_unknown=refuses)
+
+
+def _codec_of(annotation: Any) -> Codec:
+    if annotation is None or annotation is type(None):
+        return "nothing"
+    if annotation in (bytes, bytearray, memoryview):
+        return "raw"
+    return "struct" if holds_struct(annotation) else ""
+
+
+def _alias_of(cls: type, name: str, field: FieldInfo) -> str:
+    read = field.validation_alias or field.alias or name
+    written = field.serialization_alias or field.alias or name
+    if read != written:
+        raise SchemaError(f"{cls.__name__}.{name} is written as {written!r} but read as {read!r}")
+    return written
+
+
+def _is_required(field: Any) -> bool:
+    has_factory = field.default_factory is not None and not _is_missing(field.default_factory)
+    return _is_missing(field.default) and not has_factory
+
+
+def _is_missing(value: Any) -> bool:
+    if value is dataclasses.MISSING or value is pydantic_core.PydanticUndefined:
+        return True
+    return value is ... or repr(value) == "NODEFAULT"  # of msgspec, which need not be there
+
+
+def _default_of(field: Any) -> str:
+    if _is_required(field):
+        return ""
+    factory = field.default_factory
+    if factory is None or _is_missing(factory):
+        return canonical(jsonable(field.default))
+    return canonical(jsonable(factory())) if factory in (list, dict, set, tuple) else "computed"
+
+
+def _declared(members: Iterable[Member], names: dict[str, str]) -> tuple[Member, ...]:
+    """The members as declared; they are read by name, so that types are always called alike."""
+    order = list(names.values())
+    return tuple(sorted(members, key=lambda member: order.index(member.name)))
+
+
+def _is_hashable(annotation: Any) -> bool:
+    return getattr(annotation, "__hash__", None) is not None
+
+
+def _complete(cls: type) -> None:
+    """Resolves what pydantic could not when it made the class."""
+    if getattr(cls, "__pydantic_complete__", True):
+        return
+    try:
+        if issubclass(cls, pydantic.BaseModel):
+            cls.model_rebuild()
+        else:
+            pydantic.dataclasses.rebuild_dataclass(cast(Any, cls))
+    except (NameError, pydantic.errors.PydanticUserError) as error:
+        raise SchemaError(f"{cls.__name__} is not fully defined: {error}") from error
+
+
+def _hints(cls: Any) -> dict[str, Any]:
+    try:
+        return typing_extensions.get_type_hints(cls, include_extras=True)
+    except NameError as error:
+        raise SchemaError(f"{cls.__name__} names {error.name!r}, which is not defined") from error

@@ -1,0 +1,306 @@
+"""Whether one side can read what the other may write, and as what: the rules of evolution.
+
+A problem is "breaking" if some value that the writer may send is refused, or arrives as another;
+"risky" if every value is taken but something of it is lost or reads differently. The rules are
+those of the codecs, which tests hold them to; docs/evolution.md says them in words.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from idl.shapes import SCALARS, Definition, Definitions, Json, Member, Shape
+
+Severity: TypeAlias = Literal["compatible", "risky", "breaking"]
+SEVERITIES: Final[tuple[Severity, ...]] = ("compatible", "risky", "breaking")
+_TEXTS: Final = frozenset({"date", "datetime", "time", "timedelta", "decimal", "uuid"})
+# reader -> what else it takes whole, and what it takes with a loss; by codec
+_WHOLE: Final = {"int": {"bool"}, "float": {"bool"}, "decimal": {"int"}}
+_LOSSY: Final = {
+    "float": {"int", "decimal"},
+    "str": _TEXTS,
+    "bytes": _TEXTS | {"str"},
+    "datetime": {"date"},
+}
+_STRICT_WHOLE: Final = {"decimal": {"int"}}
+_STRICT_LOSSY: Final = {"float": {"int"}, "str": _TEXTS, "decimal": {"float"}}
+_LOWER: Final = {"ge", "gt", "min_length"}
+_UPPER: Final = {"le", "lt", "max_length", "max_digits", "decimal_places"}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing in which the sides differ. `path` leads to it from the argument or result."""
+
+    severity: Severity
+    path: str
+    sentence: str
+
+
+class Reading:
+    """Compares what `reads` takes with what `writes` sends; both are words for sentences."""
+
+    def __init__(
+        self,
+        reads: str,
+        reader: Definitions,
+        writes: str,
+        writer: Definitions,
+        *,
+        strict: bool = False,
+        from_struct: bool = False,
+        ignoring: Severity = "risky",
+    ) -> None:
+        self._reads, self._reader = reads, reader
+        self._writes, self._writer = writes, writer
+        self._strict = strict  # msgspec reads, which converts less
+        self._from_struct = from_struct  # msgspec writes, and times with a zone are no text
+        self._ignoring: Severity = ignoring  # a field, as who reads a result may well do
+        self._compared: dict[tuple[str, str], list[Problem]] = {}
+
+    def value(self, reader: Shape, writer: Shape, path: str) -> list[Problem]:
+        """The problems of a value of one type."""
+        if reader.kind == "any":
+            return []
+        if writer.kind == "union":
+            found = [each for one in writer.of for each in self.value(reader, one, path)]
+            return list(dict.fromkeys(found))
+        if reader.kind == "union":
+            return self._alternatives(reader, writer, path)
+        if (values := self._values(writer, self._writer)) is not None:
+            return self._chosen(reader, values, path)
+        problems = self._limits(reader, writer, path)
+        if reader.kind == "ref" and writer.kind == "ref":
+            return problems + self._definitions(reader, writer, path)
+        return problems + self._kinds(reader, writer, path)
+
+    def record(self, reader: Definition, writer: Definition, path: str) -> list[Problem]:
+        """The problems of two records."""
+        if reader.kind == "enum" or reader.layout != writer.layout:
+            sends = "an array" if writer.layout == "array" else "a map"
+            return [self._breaks(path, f"{self._writes} sends {writer.name} as {sends}")]
+        if reader.layout == "array":
+            return list(self._array(reader, writer, path))
+        return list(self._map(reader, writer, path))
+
+    def ignored(self, path: str, name: str) -> Problem:
+        """What becomes of a field that the reader does not know."""
+        sentence = f"{self._reads} ignores it: it has no such field"
+        return Problem(self._ignoring, _joined(path, name), sentence)
+
+    def missing(self, member: Member, path: str) -> Problem | None:
+        """What becomes of a field that the writer does not know, or leaves out."""
+        if not member.required:
+            return None
+        return self._breaks(
+            _joined(path, member.name), f"{self._reads} needs it, and {self._writes} lacks it"
+        )
+
+    def _definitions(self, reader: Shape, writer: Shape, path: str) -> list[Problem]:
+        """Each pair once: what names itself is compared where it began."""
+        names = (reader.name, writer.name)
+        if names not in self._compared:
+            self._compared[names] = []
+            self._compared[names] = self.record(self._reader[reader], self._writer[writer], "")
+        return [
+            Problem(each.severity, _joined(path, each.path), each.sentence)
+            for each in self._compared[names]
+        ]
+
+    def _map(self, reader: Definition, writer: Definition, path: str) -> Iterator[Problem]:
+        known = {member.name: member for member in reader.members}
+        sent = {member.name: member for member in writer.members}
+        for name, member in known.items():
+            writers = sent.get(name)
+            if writers is None:
+                problem = self.missing(member, path)
+            else:
+                yield from self.value(member.shape, writers.shape, _joined(path, name))
+                problem = self.missing(member, path) if writers.may_be_absent else None
+                if problem is None and writers.may_be_absent:
+                    problem = self._defaults(member, writers, path)
+            if problem is not None:
+                yield problem
+        for name in sent.keys() - known.keys():
+            if reader.refuses_unknown:
+                yield self._breaks(_joined(path, name), f"{self._reads} refuses unknown fields")
+            else:
+                yield self.ignored(path, name)
+
+    def _array(self, reader: Definition, writer: Definition, path: str) -> Iterator[Problem]:
+        if [each.name for each in reader.members] != [each.name for each in writer.members]:
+            same = {each.name for each in reader.members} == {each.name for each in writer.members}
+            if same:
+                sentence = (
+                    f"{self._reads} reads its fields in another order: it is sent by position"
+                )
+                yield self._breaks(path, sentence)
+                return
+        for member, writers in zip(reader.members, writer.members, strict=False):
+            if member.name != writers.name:
+                sentence = f"{self._reads} takes it for {member.name}: it is sent by position"
+                yield Problem("risky", _joined(path, writers.name), sentence)
+            yield from self.value(member.shape, writers.shape, _joined(path, member.name))
+        for member in reader.members[len(writer.members) :]:
+            problem = self.missing(member, path)
+            if problem is not None:
+                yield problem
+        for member in writer.members[len(reader.members) :]:
+            if reader.refuses_unknown:
+                yield self._breaks(
+                    _joined(path, member.name), f"{self._reads} refuses a longer array"
+                )
+            else:
+                yield self.ignored(path, member.name)
+
+    def _defaults(self, reader: Member, writer: Member, path: str) -> Problem | None:
+        if reader.default == writer.default:
+            return None
+        sentence = (
+            f"left out it is {reader.default} for {self._reads}, and {writer.default} for "
+            f"{self._writes}"
+        )
+        return Problem("risky", _joined(path, reader.name), sentence)
+
+    def _alternatives(self, reader: Shape, writer: Shape, path: str) -> list[Problem]:
+        """Problems with the alternative that takes it best."""
+        values = self._values(writer, self._writer)
+        if values is not None and len(values) > 1:
+            each = [Shape("literal", values=(value,)) for value in values]
+            return [one for shape in each for one in self._alternatives(reader, shape, path)]
+        attempts = [(self.value(shape, writer, path), shape) for shape in reader.of]
+        problems, _ = min(attempts, key=lambda attempt: (worst(attempt[0]), attempt[1] != writer))
+        if worst(problems) < SEVERITIES.index("breaking"):
+            return problems
+        alike = [
+            found
+            for found, shape in attempts
+            if shape.kind == writer.kind and shape.name == writer.name
+        ]
+        return alike[0] if alike else [self._takes_not(reader, writer, path)]
+
+    def _chosen(self, reader: Shape, values: tuple[Json, ...], path: str) -> list[Problem]:
+        """One of a few values is written."""
+        known = self._values(reader, self._reader)
+        if known is not None:
+            taken = [_exact(value) for value in known]
+            refused = [value for value in values if _exact(value) not in taken]
+        else:
+            refused = [
+                value
+                for value in values
+                if self.value(reader, Shape(_scalar_of(value)), path)
+                and _scalar_of(value) != reader.kind
+            ]
+        if not refused:
+            return []
+        listed = ", ".join(repr(value) for value in refused)
+        return [
+            self._breaks(
+                path,
+                f"{self._writes} may send {listed}, and {self._reads} does not "
+                f"take {'them' if len(refused) > 1 else 'it'}",
+            )
+        ]
+
+    def _kinds(self, reader: Shape, writer: Shape, path: str) -> list[Problem]:
+        match reader.kind, writer.kind:
+            case ("list" | "set", "list" | "set"):
+                return self._collections(reader, writer, path)
+            case ("list" | "set", "tuple"):
+                return [
+                    each for one in writer.of for each in self.value(reader.of[0], one, f"{path}[]")
+                ]
+            case "tuple", "tuple" if len(reader.of) == len(writer.of):
+                return [
+                    each
+                    for number, pair in enumerate(zip(reader.of, writer.of, strict=True))
+                    for each in self.value(*pair, f"{path}[{number}]")
+                ]
+            case "dict", "dict":
+                keys = self.value(reader.of[0], writer.of[0], f"{path} (keys)")
+                return keys + self.value(reader.of[1], writer.of[1], f"{path}[]")
+            case "dict", "ref" if self._writer[writer].layout == "map":
+                return [
+                    each
+                    for member in self._writer[writer].members
+                    for each in self.value(reader.of[1], member.shape, _joined(path, member.name))
+                ]
+            case _:
+                return self._scalars(reader, writer, path)
+
+    def _scalars(self, reader: Shape, writer: Shape, path: str) -> list[Problem]:
+        if (reader.kind, reader.name) == (writer.kind, writer.name) and not reader.of:
+            return []
+        whole = _STRICT_WHOLE if self._strict else _WHOLE
+        lossy = _STRICT_LOSSY if self._strict else _LOSSY
+        if writer.kind in whole.get(reader.kind, set[str]()):
+            return []
+        if self._from_struct and writer.kind == "datetime" and reader.kind != "datetime":
+            return [self._takes_not(reader, writer, path)]
+        if writer.kind in lossy.get(reader.kind, frozenset[str]()):
+            sentence = f"{self._writes} sends {writer}, which {self._reads} takes as {reader}"
+            return [Problem("risky", path, sentence)]
+        return [self._takes_not(reader, writer, path)]
+
+    def _collections(self, reader: Shape, writer: Shape, path: str) -> list[Problem]:
+        problems = self.value(reader.of[0], writer.of[0], f"{path}[]")
+        if reader.kind == "set" and writer.kind == "list":
+            sentence = f"{self._reads} takes a list for a set: order and repetitions are lost"
+            problems.append(Problem("risky", path, sentence))
+        return problems
+
+    def _limits(self, reader: Shape, writer: Shape, path: str) -> list[Problem]:
+        """Limits that the reader has, and the writer has not or has wider."""
+        sent = dict(writer.limits)
+        refused = [
+            f"{name}={limit!r}"
+            for name, limit in reader.limits
+            if name != "strict" and not _is_within(name, limit, sent.get(name))
+        ]
+        if not refused:
+            return []
+        asks = f"{self._reads} asks for {', '.join(refused)}"
+        return [self._breaks(path, f"{asks}, and {self._writes} does not keep to it")]
+
+    def _values(self, shape: Shape, definitions: Definitions) -> tuple[Json, ...] | None:
+        if shape.kind == "literal":
+            return shape.values
+        if shape.kind == "ref" and definitions[shape].kind == "enum":
+            return tuple(value for _, value in definitions[shape].values)
+        return None
+
+    def _takes_not(self, reader: Shape, writer: Shape, path: str) -> Problem:
+        return self._breaks(
+            path, f"{self._writes} sends {writer}, and {self._reads} takes {reader}"
+        )
+
+    def _breaks(self, path: str, sentence: str) -> Problem:
+        return Problem("breaking", path, sentence)
+
+
+def worst(problems: list[Problem]) -> int:
+    """The index of the gravest severity; that of "compatible" if there is none."""
+    return max((SEVERITIES.index(each.severity) for each in problems), default=0)
+
+
+def _is_within(name: str, limit: Json, sent: Json) -> bool:
+    """Whether all that the writer's limit lets through passes the reader's."""
+    if sent == limit:
+        return True
+    if not (isinstance(sent, int | float) and isinstance(limit, int | float)):
+        return False
+    return (name in _LOWER and sent >= limit) or (name in _UPPER and sent <= limit)
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path and name else path or name
+
+
+def _exact(value: Json) -> tuple[str, str]:
+    return type(value).__name__, repr(value)
+
+
+def _scalar_of(value: Json) -> str:
+    name = type(value).__name__
+    return "none" if value is None else name if name in SCALARS else "any"

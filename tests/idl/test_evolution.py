@@ -1,0 +1,48 @@
+"""Each verdict of the checker about a change is what happens when the two versions really talk."""
+
+import pytest
+
+from idl import Finding, compare
+from idl.compat import Who
+from tests.idl.evolution import Outcome, Pair, Verdict, Version, outcome
+from tests.idl.evolution_signatures import SIGNATURES
+from tests.idl.evolution_types import TYPES
+
+PAIRS = SIGNATURES + TYPES
+ORDER: list[Verdict] = ["compatible", "risky", "breaking"]
+# What may happen where the checker says so; "risky" is told apart by the pair itself.
+HAPPENS: dict[Verdict, set[Outcome]] = {
+    "compatible": {"whole", "loses"},
+    "risky": {"whole", "loses", "changed", "fails"},
+    "breaking": {"changed", "fails"},
+}
+
+
+def verdict(found: list[Finding], who: Who) -> Verdict:
+    severities = [ORDER.index(finding.severity) for finding in found if finding.who == who]
+    return ORDER[max(severities, default=0)]
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
+async def test_verdicts_are_what_happens(pair: Pair) -> None:
+    found = compare(pair.old.schema, pair.new.schema)
+    told = "\n".join(map(str, found))
+    assert verdict(found, "old clients") == pair.old_clients[0], told
+    assert verdict(found, "new clients") == pair.new_clients[0], told
+    happened = await outcome(pair.old, pair.new, method_of(pair.old))
+    assert happened == pair.old_clients[1], f"old clients, {told}"
+    assert happened in HAPPENS[pair.old_clients[0]]
+    happened = await outcome(pair.new, pair.old, method_of(pair.new))
+    assert happened == pair.new_clients[1], f"new clients, {told}"
+    assert happened in HAPPENS[pair.new_clients[0]]
+
+
+def method_of(version: Version) -> str:
+    methods = version.methods
+    return (methods if isinstance(methods, str) else methods[0]).partition("(")[0]
+
+
+def test_there_are_pairs_of_every_sort() -> None:
+    assert len({pair.name for pair in PAIRS}) == len(PAIRS) >= 40
+    for who in ("old_clients", "new_clients"):
+        assert {getattr(pair, who)[0] for pair in PAIRS} == set(ORDER)

@@ -1,0 +1,135 @@
+"""`mrpc schema`: what it prints, and its exit status."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from machnet_rpc import cli as mrpc
+from tests.idl.evolution import PRELUDE
+
+Capture = pytest.CaptureFixture[str]
+SHOP = (
+    PRELUDE
+    + """
+@dataclass
+class Item:
+    name: str
+    {field}
+
+@service("shop")
+class Shop:
+    @rpc
+    async def price(self, item: Item) -> int:
+        raise NotImplementedError
+
+class Market(Shop):
+    @rpc
+    async def price(self, item: Item) -> int:
+        return 3
+
+class Nothing:
+    pass
+"""
+)
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A folder of its own, and modules that do not outlive the test."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    for name in ("shop", "greeter"):
+        sys.modules.pop(name, None)
+
+
+def write(field: str) -> None:
+    """A version of shop.py; its length differs, or Python would take the bytecode of the last."""
+    Path("shop.py").write_text(SHOP.format(field=field), encoding="utf-8")
+    sys.modules.pop("shop", None)
+
+
+def dump(capsys: Capture, target: str = "shop:Shop") -> str:
+    assert mrpc.main(["schema", "dump", target]) == 0
+    out = capsys.readouterr().out
+    Path("api.lock").write_text(out, encoding="utf-8")
+    return out
+
+
+def test_nothing_changed(capsys: Capture) -> None:
+    write("size: int = 0")
+    dump(capsys)
+    assert mrpc.main(["schema", "check", "api.lock"]) == 0
+    assert capsys.readouterr().out == "nothing changed\n"
+
+
+@pytest.mark.parametrize("target", ["shop:Shop", "shop:Market", "shop:Market.price.contract"])
+def test_contracts_are_found_by_way_of_what_implements_them(capsys: Capture, target: str) -> None:
+    write("size: int = 0")
+    assert json.loads(dump(capsys, target))["services"][0]["name"] == "shop"
+
+
+def test_what_is_risky_breaks_nothing(capsys: Capture) -> None:
+    write("size: int = 0")
+    dump(capsys)
+    write("size: int = 0\n    colour: str = 'red'")
+    assert mrpc.main(["schema", "check", "api.lock"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    where = "risky: new clients of an old server: shop/price: item.colour: "
+    assert out == [
+        where + "an old server ignores it: it has no such field",
+        "nothing breaks",
+    ]
+
+
+def test_what_breaks_says_whom_and_why(capsys: Capture) -> None:
+    write("size: int = 0")
+    dump(capsys)
+    write("size: int | None = 0")
+    for first, status in (("either", 1), ("servers", 0), ("clients", 1)):
+        argv = ["schema", "check", "api.lock", "shop:Shop", "--first", first]
+        assert mrpc.main(argv) == status
+        told = "breaking: new clients of an old server: shop/price: item.size: "
+        told += "a new client sends none, and an old server takes int"
+        assert told.replace("none", "None") in capsys.readouterr().out
+    assert mrpc.main(["schema", "check", "api.lock", "--json"]) == 1
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["breaks"] is True
+    assert facts["findings"][0] == {
+        "severity": "breaking",
+        "who": "new clients",
+        "where": "shop/price: item.size",
+        "why": "a new client sends None, and an old server takes int",
+    }
+
+
+def test_services_come_and_go(capsys: Capture) -> None:
+    write("size: int = 0")
+    dump(capsys)
+    Path("shop.py").write_text(
+        SHOP.format(field="size: int = 0").replace('"shop"', '"market"'), encoding="utf-8"
+    )
+    sys.modules.pop("shop", None)
+    assert mrpc.main(["schema", "check", "api.lock"]) == 1
+    out = capsys.readouterr().out
+    assert "breaking: old clients of a new server: shop: the service was removed" in out
+    assert "risky: new clients of an old server: market: the service is new" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["check", "no.lock"], "no.lock cannot be read: No such file"),
+        (["check", "shop.py"], "shop.py is no lock file: it is no JSON"),
+        (["dump", "shop:Nothing"], "Nothing is no service"),
+        (["dump", "shop"], "write module:name"),
+        (["dump", "shop:Gone"], "has no Gone"),
+    ],
+)
+def test_wrong_usage_gets_a_sentence(capsys: Capture, argv: list[str], words: str) -> None:
+    write("size: int = 0")
+    assert mrpc.main(["schema", *argv]) == 2
+    assert words in capsys.readouterr().err
