@@ -14,7 +14,10 @@ from idl.contract import (
     load_lock,
     service_from,
 )
-from idl.jsonschema import json_schema
+from idl.jsonschema import json_schema, json_schema_of
+from idl.markdown import markdown_of
+from idl.proto import ProtoError, proto_of
+from idl.proto_import import import_proto
 from idl.schema import MethodSchema, Parameter, SchemaError, differences, method_schema, spelled
 from idl.shapes import MalformedSchema, canonical
 
@@ -27,6 +30,7 @@ __all__ = [
     "MethodFacts",
     "MethodSchema",
     "Parameter",
+    "ProtoError",
     "ResultCodec",
     "SchemaError",
     "ServiceDescription",
@@ -39,10 +43,14 @@ __all__ = [
     "describe",
     "differences",
     "dump_lock",
+    "import_proto",
     "json_schema",
+    "json_schema_of",
     "load_lock",
+    "markdown_of",
     "method_schema",
     "pack",
+    "proto_of",
     "service_from",
     "spelled",
     "unpack",

@@ -79,11 +79,12 @@ def seconds(text: str) -> float:
 def shown(value: object, *, compact: bool = False) -> str:
     """A value as JSON; bytes as text if they are, else as {"base64": ...}."""
     return json.dumps(
-        _jsonable(value), indent=None if compact else 2, ensure_ascii=False, default=str
+        jsonable(value), indent=None if compact else 2, ensure_ascii=False, default=str
     )
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """A value as JSON has it; bytes as text if they are, else as {"base64": ...}."""
     if isinstance(value, bytes):
         try:
             return value.decode()
@@ -92,9 +93,9 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, dict):
         items: dict[Any, Any] = value
         return {
-            key if isinstance(key, str) else str(_jsonable(key)): _jsonable(each)
+            key if isinstance(key, str) else str(jsonable(key)): jsonable(each)
             for key, each in items.items()
         }
     if isinstance(value, list | tuple):
-        return [_jsonable(each) for each in cast(list[Any], value)]
+        return [jsonable(each) for each in cast(list[Any], value)]
     return value

@@ -2,16 +2,22 @@
 
 import argparse
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from idl import (
     Finding,
     MalformedSchema,
+    ProtoError,
     ServiceDescription,
     compare_all,
     dump_lock,
+    import_proto,
+    json_schema_of,
     load_lock,
+    markdown_of,
+    proto_of,
 )
 from machnet_rpc.cli.arguments import Commands, UsageError, add_command, shown
 from machnet_rpc.cli.serve import named
@@ -22,16 +28,24 @@ EPILOG: Final = """\
 keep the contract beside the code, and let CI say what a change of it would break:
   mrpc schema dump shop:Shop > api.lock
   mrpc schema check api.lock
+speak with those who have other tools:
+  mrpc schema export --to proto shop:Shop > shop.proto
+  mrpc schema import greeter.proto -o greeter.py
 
 exit status of check: 0 nothing breaks, 1 something does, 2 wrong usage
 """
 TARGET: Final = "module:name of a contract, an implementation, a Server, a list or a module"
+EXPORTS: Final[dict[str, Callable[[ServiceDescription], str]]] = {
+    "proto": proto_of,
+    "jsonschema": lambda service: shown(json_schema_of(service)) + "\n",
+    "markdown": markdown_of,
+}
 FIRST: Final = {"servers": ("old clients",), "clients": ("new clients",), "either": ()}
 
 
 def add(commands: Commands) -> None:
     """Declares the command and its own commands."""
-    parser = add_command(commands, "schema", run_dump, "dump and check contracts")
+    parser = add_command(commands, "schema", run_dump, "dump, check and export contracts")
     parser.epilog = EPILOG
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     dump = add_command(actions, "dump", run_dump, "print the schema of contracts as a lock file")
@@ -45,6 +59,16 @@ def add(commands: Commands) -> None:
         default="either",
         help="what is upgraded first, and so what may not break (default: %(default)s)",
     )
+    export = add_command(actions, "export", run_export, "print contracts in another language")
+    export.add_argument("target", metavar="TARGET", help=TARGET)
+    export.add_argument("--to", choices=sorted(EXPORTS), required=True, help="which language")
+    take = add_command(actions, "import", run_import, "write a contract module from .proto files")
+    take.add_argument("files", metavar="PROTO", type=Path, nargs="+", help=".proto files")
+    take.add_argument(
+        "-I", dest="include", metavar="FOLDER", type=Path, action="append", default=[],
+        help="where imports are searched, besides the folders of the files",
+    )  # fmt: skip
+    take.add_argument("-o", dest="output", metavar="FILE", type=Path, help="default: print it")
 
 
 def run_dump(arguments: argparse.Namespace) -> int:
@@ -75,6 +99,34 @@ def run_check(arguments: argparse.Namespace) -> int:
     else:
         _print(found, breaks)
     return 1 if breaks else 0
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """Prints the contracts; returns the exit status."""
+    try:
+        written = [EXPORTS[arguments.to](each) for each in schemas_of(arguments.target)]
+    except ProtoError as error:
+        raise UsageError(str(error)) from error
+    if len(written) > 1 and arguments.to == "proto":
+        raise UsageError(f"{arguments.target} has several services: a .proto file is for one")
+    print("\n".join(written), end="")
+    return 0
+
+
+def run_import(arguments: argparse.Namespace) -> int:
+    """Writes the module; returns the exit status."""
+    for file in arguments.files:
+        if not file.is_file():
+            raise UsageError(f"there is no file {file}")
+    try:
+        text = import_proto(arguments.files, arguments.include)
+    except ProtoError as error:
+        raise UsageError(str(error)) from error
+    if arguments.output is None:
+        print(text, end="")
+    else:
+        arguments.output.write_text(text, encoding="utf-8")
+    return 0
 
 
 def schemas_of(target: str) -> list[ServiceDescription]:

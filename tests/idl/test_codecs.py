@@ -22,7 +22,6 @@ from idl import (
     Parameter,
     ResultCodec,
     SchemaError,
-    json_schema,
     pack,
     unpack,
 )
@@ -235,14 +234,3 @@ def test_plain_values_survive() -> None:
         "10.0.0.1",
         "red",
     ]
-
-
-def test_json_schemas() -> None:
-    assert json_schema(int) == {"type": "integer"}
-    assert json_schema(Model)["properties"]["sizeBytes"] == {
-        "title": "Sizebytes",
-        "type": "integer",
-    }
-    assert "$ref" in json_schema(Struct)
-    assert json_schema(memoryview) == json_schema(bytes)
-    assert json_schema(Any) == {}

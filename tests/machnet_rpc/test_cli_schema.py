@@ -127,9 +127,36 @@ def test_services_come_and_go(capsys: Capture) -> None:
         (["dump", "shop:Nothing"], "Nothing is no service"),
         (["dump", "shop"], "write module:name"),
         (["dump", "shop:Gone"], "has no Gone"),
+        (["import", "no.proto"], "there is no file no.proto"),
+        (["export", "--to", "proto", "shop:Path"], "has no Path"),
     ],
 )
 def test_wrong_usage_gets_a_sentence(capsys: Capture, argv: list[str], words: str) -> None:
     write("size: int = 0")
     assert mrpc.main(["schema", *argv]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("proto", "rpc Price(Item) returns (PriceResponse);"),
+        ("jsonschema", '"$schema": "https://json-schema.org/draft/2020-12/schema"'),
+        ("markdown", "`price(item: Item) -> int`"),
+    ],
+)
+def test_export(capsys: Capture, language: str, words: str) -> None:
+    write("size: int = 0")
+    assert mrpc.main(["schema", "export", "--to", language, "shop:Market"]) == 0
+    assert words in capsys.readouterr().out
+
+
+def test_import(capsys: Capture) -> None:
+    pytest.importorskip("grpc_tools")
+    write("size: int = 0")
+    mrpc.main(["schema", "export", "--to", "proto", "shop:Shop"])
+    Path("shop.proto").write_text(capsys.readouterr().out, encoding="utf-8")
+    assert mrpc.main(["schema", "import", "shop.proto", "-o", "greeter.py"]) == 0
+    assert json.loads(dump(capsys, "greeter:Shop"))["services"][0]["methods"]["price"]
+    assert mrpc.main(["schema", "import", "shop.proto"]) == 0
+    assert capsys.readouterr().out == Path("greeter.py").read_text(encoding="utf-8")

@@ -1,0 +1,202 @@
+"""Protobuf's own compiler takes what is exported, and gives what is imported."""
+
+import importlib
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from idl import MethodFacts as Facts
+from idl import ProtoError, compare, import_proto, proto_of
+from idl.contract import describe
+from idl.schema import MethodSchema, Parameter
+from machnet_rpc.schemas import schema_of
+from tests.idl.catalogue import Catalogue, Range
+
+PROTOS = Path(__file__).parent / "protos"
+ROOT = Path(__file__).parents[2]
+
+ANY_FIELD = """
+syntax = "proto3";
+import "google/protobuf/any.proto";
+message A { google.protobuf.Any a = 1; }
+service S { rpc F(A) returns (A); }
+"""
+
+pytest.importorskip("grpc_tools")
+
+
+def pool_of(folder: Path, text: str, name: str = "made.proto") -> Any:
+    """A pool of what protobuf's compiler makes of the text."""
+    protoc: Any = importlib.import_module("grpc_tools.protoc")
+    descriptors: Any = importlib.import_module("google.protobuf.descriptor_pb2")
+    pools: Any = importlib.import_module("google.protobuf.descriptor_pool")
+    (folder / name).write_text(text, encoding="utf-8")
+    known = Path(protoc.__file__).parent / "_proto"
+    argv = ["protoc", "--include_imports", f"--descriptor_set_out={folder / 'set'}"]
+    assert protoc.main([*argv, f"-I{folder}", f"-I{known}", str(folder / name)]) == 0, text
+    compiled = descriptors.FileDescriptorSet.FromString((folder / "set").read_bytes())
+    pool = pools.DescriptorPool()
+    for file in compiled.file:
+        pool.Add(file)
+    return pool
+
+
+def test_export_compiles(tmp_path: Path) -> None:
+    pool = pool_of(tmp_path, proto_of(schema_of(Catalogue)))
+    methods = pool.FindServiceByName("demo.Catalogue").methods_by_name
+    assert {name: (m.client_streaming, m.server_streaming) for name, m in methods.items()} == {
+        "Chat": (True, True), "Collect": (True, False), "Find": (False, False),
+        "Measure": (False, False), "Put": (False, False), "Raw": (False, False),
+        "Trade": (False, False), "Watch": (False, True),
+    }  # fmt: skip
+    assert methods["Put"].input_type.full_name == "demo.Entry"
+    assert methods["Put"].output_type.full_name == "google.protobuf.Empty"
+    entry = pool.FindMessageTypeByName("demo.Entry").fields_by_name
+    assert [entry[name].number for name in ("name", "sizeBytes", "price")] == [1, 2, 3]
+    assert entry["when"].message_type.full_name == "google.protobuf.Timestamp"
+    assert entry["either_string"].containing_oneof.name == "either"
+    assert entry["counts"].message_type.GetOptions().map_entry
+    assert [v.name for v in entry["colour"].enum_type.values] == [
+        "COLOUR_UNSPECIFIED", "COLOUR_RED", "COLOUR_BLUE"
+    ]  # fmt: skip
+    assert {v.name: v.number for v in entry["level"].enum_type.values} == {
+        "LEVEL_LOW": 0, "LEVEL_HIGH": 7
+    }  # fmt: skip
+
+
+def test_messages_of_the_export_round_trip(tmp_path: Path) -> None:
+    pool = pool_of(tmp_path, proto_of(schema_of(Catalogue)))
+    factory: Any = importlib.import_module("google.protobuf.message_factory")
+    formats: Any = importlib.import_module("google.protobuf.json_format")
+    kind = factory.GetMessageClass(pool.FindMessageTypeByName("demo.FindRequest"))
+    page = factory.GetMessageClass(pool.FindMessageTypeByName("demo.PageEntry"))
+    for message, plain in (
+        (kind, {"name": "it", "limit": "5", "level": "LEVEL_HIGH"}),
+        (
+            page,
+            {
+                "items": [
+                    {
+                        "name": "it", "sizeBytes": "5", "price": "1.5", "tags": ["a"],
+                        "when": "2026-01-02T03:04:05Z", "took": "1.500s", "either_string": "x",
+                        "pair": {"item_1": "1", "item_2": "x"}, "counts": {"a": "1"},
+                        "parents": [{"name": "parent"}], "extra": {"a": [1.0, None]},
+                        "box": {"content": "3"}, "colour": "COLOUR_RED", "blob": "YWJj",
+                    }
+                ]
+            },
+        ),
+    ):  # fmt: skip
+        sent = formats.ParseDict(plain, message())
+        back = message.FromString(sent.SerializeToString())
+        assert back == sent
+        assert formats.MessageToDict(back, preserving_proto_field_name=True) == plain
+
+
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [
+        (dict[float, int], "float cannot be a key of a map"),
+        (Path, "Path has no counterpart"),
+        (dict[Range, int], "cannot be a key"),
+    ],
+    ids=str,
+)
+def test_what_proto3_cannot_say_is_refused(annotation: Any, words: str) -> None:
+    schema = MethodSchema("s/f", (Parameter("a", annotation, True),), int)
+    with pytest.raises(ProtoError, match=f"s/f: .*{words}"):
+        proto_of(describe("s", 1, [(schema, Facts(timeout=1.0))]))
+
+
+@pytest.fixture(scope="module")
+def greeter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    path = tmp_path_factory.mktemp("imported") / "greeter.py"
+    path.write_text(import_proto([PROTOS / "greeter.proto"]), encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("imported_greeter", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["imported_greeter"] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["imported_greeter"]
+
+
+def test_import_makes_a_contract(greeter: ModuleType) -> None:
+    service = schema_of(greeter.Greeter)
+    assert service.name == "demo.v1.Greeter"
+    assert {name: method.kind for name, method in service.methods.items()} == {
+        "chat": "bidirectional",
+        "collect": "client_stream",
+        "reset": "unary",
+        "say_hello": "unary",
+        "watch": "server_stream",
+    }
+    request = service.definitions.by_name["HelloRequest"]
+    shapes = {member.name: str(member.shape) for member in request.members}
+    assert shapes["times"] == f"int (ge={-(2**31)}, lt={2**31}) | None"
+    assert shapes["by_name"] == "dict[str, HelloRequestPart]"
+    assert shapes["when"] == "datetime | None"
+    assert shapes["extra"] == "dict[str, any] | None"
+    assert shapes["price"] == "Money | None"
+    assert shapes["class_"] == "bytes"
+    assert greeter.HelloRequest(name="x").tone == greeter.Tone.TONE_UNSPECIFIED
+    assert "At most one of text, part is set (choice)." in greeter.HelloRequest.__doc__
+    assert not service.methods["reset"].parameters
+
+
+def test_import_is_clean(greeter: ModuleType) -> None:
+    path = str(greeter.__file__)
+    tool = [sys.executable, "-m"]
+    for argv in (
+        [*tool, "ruff", "format", "--isolated", "--check", path],
+        [*tool, "ruff", "format", "--isolated", "--line-length=100", "--check", path],
+        [*tool, "ruff", "check", "--isolated", "--select=E,F,UP,N", "--line-length=100", path],
+        [*tool, "mypy", "--strict", f"--cache-dir={Path(path).parent}", path],
+    ):
+        done = subprocess.run(argv, cwd=ROOT, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_export_of_an_import_is_imported_alike(greeter: ModuleType, tmp_path: Path) -> None:
+    service = schema_of(greeter.Greeter)
+    (tmp_path / "again.proto").write_text(proto_of(service), encoding="utf-8")
+    sys.modules["imported_again"] = again = ModuleType("imported_again")
+    try:
+        exec(import_proto([tmp_path / "again.proto"]), vars(again))
+        assert compare(service, schema_of(again.Greeter)) == []
+    finally:
+        del sys.modules["imported_again"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('syntax = "proto3"; message A {}', "declares no service"),
+        ('syntax = "proto2"; message A {} service S { rpc F(A) returns (A); }', "is no proto3"),
+        ('syntax = "proto3"; service S { rpc F(A) returns (A); }', "cannot be compiled"),
+        (
+            ANY_FIELD,
+            "google.protobuf.Any has no counterpart",
+        ),
+    ],
+)
+def test_what_cannot_be_imported_gets_a_sentence(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.proto").write_text(text, encoding="utf-8")
+    with pytest.raises(ProtoError, match=words):
+        import_proto([tmp_path / "bad.proto"])
+
+
+def test_without_a_compiler_the_sentence_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "grpc_tools", None)
+    monkeypatch.setitem(sys.modules, "grpc_tools.protoc", None)
+    with pytest.raises(ProtoError, match=r"pip install 'machnet-rpc\[proto\]'"):
+        import_proto([PROTOS / "greeter.proto"])
