@@ -71,9 +71,8 @@ class GrpcProtobuf(Grpc):
 
     def missing(self) -> str | None:
         """Both are installed by `make bench` only."""
-        return super().missing() or (
-            None if find_spec("google.protobuf") else "protobuf is not installed"
-        )
+        has_protobuf = find_spec("google") and find_spec("google.protobuf")
+        return super().missing() or (None if has_protobuf else "protobuf is not installed")
 
     def payload(self, size_bytes: int) -> Any:
         return order_message()(**FIELDS)
