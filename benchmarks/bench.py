@@ -67,12 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def chosen(words: Sequence[str]) -> list[Row]:
-    """The rows whose word or title has one of the words in it; all without words."""
-    return [
-        row
-        for row in ROWS
-        if not words or any(word in row.word or word in row.title for word in words)
-    ]
+    """The rows of these words, else those whose title has them in it; all without words."""
+    wanted = {row.word: row for row in ROWS if row.word in words}
+    for word in set(words) - wanted.keys():
+        wanted |= {row.word: row for row in ROWS if word in row.title}
+    return [row for row in ROWS if not words or row.word in wanted]
 
 
 def measures_of(rows: Sequence[Row]) -> list[Measure]:
@@ -116,7 +115,13 @@ def _plots(results: Results) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
     parser.add_argument("--list", action="store_true", help="the rows of the table, by their words")
-    parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="rows with a word")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="WORD",
+        help="rows by their words, or by words in their titles",
+    )
     parser.add_argument("--quick", action="store_true", help="a few minutes, with more noise")
     parser.add_argument(
         "--rounds", type=int, help=f"interleaved rounds; {ROUNDS}, or {QUICK_ROUNDS} if quick"

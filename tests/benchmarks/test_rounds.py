@@ -78,9 +78,10 @@ def test_what_is_missing_is_not_run() -> None:
     assert (results.missing, results.rounds) == ({"a": "not root"}, {})
 
 
-def test_rows_are_chosen_by_a_word_in_them() -> None:
+def test_rows_are_chosen_by_their_words_or_by_words_in_their_titles() -> None:
     assert chosen([]) == list(ROWS)
-    assert [row.word for row in chosen(["memif"])] == ["memif"]
+    assert [row.word for row in chosen(["packet", "memif"])] == ["memif", "packet"]
+    assert [row.word for row in chosen(["packets"])] == ["loss"]
     assert {measure.name for measure in measures_of(chosen(["sync"]))} == {
         "synchronous client",
         "ring, blocking",
