@@ -126,10 +126,11 @@ class Client:
         """What `call` and stubs do: encode, exchange, decode."""
         options = self._options if options is AS_DECLARED else _merged(options, self._options)
         binding = self._bindings.get(method) or self._binding_of(method)
-        try:
-            payload = binding.arguments.encode(args, kwargs)
-        except CodecError as error:
-            raise unsent(InvalidArgument(str(error)), binding.full_name, self.address) from None
+        payload: bytes | memoryview
+        if binding.takes_bytes and len(args) == 1 and type(args[0]) is bytes and not kwargs:
+            payload = args[0]
+        else:
+            payload = self._encoded(binding, args, kwargs)
         call = self._begun(binding, payload, options)
         if call is None:
             call = await self._begun_later(binding, payload, options)
@@ -138,6 +139,8 @@ class Client:
         except asyncio.CancelledError:
             call.connection.cancel(call)
             raise
+        if binding.gives_bytes and isinstance(answer, bytes):
+            return answer
         return self._result(answer, binding)
 
     async def call_many(
@@ -204,10 +207,7 @@ class Client:
 
     async def _begun_with(self, binding: MethodBinding, item: object) -> OutgoingCall:
         """A call with one argument that is on its way."""
-        try:
-            payload = binding.arguments.encode((item,), {})
-        except CodecError as error:
-            raise unsent(InvalidArgument(str(error)), binding.full_name, self.address) from None
+        payload = self._encoded(binding, (item,), {})
         call = self._begun(binding, payload, self._options)
         return call or await self._begun_later(binding, payload, self._options)
 
@@ -231,6 +231,14 @@ class Client:
             if not return_exceptions:
                 raise
             return error
+
+    def _encoded(
+        self, binding: MethodBinding, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> bytes | memoryview:
+        try:
+            return binding.arguments.encode(args, kwargs)
+        except CodecError as error:
+            raise unsent(InvalidArgument(str(error)), binding.full_name, self.address) from None
 
     def _result(self, answer: bytes | Refused | Failed, binding: MethodBinding) -> Any:
         if not isinstance(answer, bytes):
@@ -274,7 +282,7 @@ class Client:
         now_ns = monotonic_ns()
         deadline_ns = self._deadline(target, options, now_ns)
         connection = self._keeper.connection
-        if connection is None or not connection.is_usable or connection.is_full:
+        if connection is None or not connection.is_usable or connection.outbox.full:
             return None
         if len(payload) > connection.message_bytes_max:
             error = too_large(len(payload), connection.message_bytes_max)

@@ -213,6 +213,8 @@ class MethodBinding:
     options: MethodOptions
     arguments: ArgumentsCodec
     result: ResultCodec
+    takes_bytes: bool  # its one argument is bytes, which are their own payload
+    gives_bytes: bool
     errors: dict[str, type[Exception]]
 
 
@@ -279,6 +281,7 @@ def _bind(declared: Declared, name: str, method: Method[..., Any]) -> MethodBind
         if schema.kind != "unary":
             raise SchemaError(f"{full_name} is a stream: streams are not supported yet")
         arguments, result = ArgumentsCodec(schema), ResultCodec(schema)
+        takes_bytes = [each.annotation for each in schema.parameters] == [bytes]
     except SchemaError as error:
         raise ContractError(str(error)) from error
     return MethodBinding(
@@ -288,6 +291,8 @@ def _bind(declared: Declared, name: str, method: Method[..., Any]) -> MethodBind
         method.options,
         arguments,
         result,
+        takes_bytes,
+        schema.result is bytes,
         by_name,
     )
 

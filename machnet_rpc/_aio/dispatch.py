@@ -93,15 +93,17 @@ class Dispatcher:
             self._refuse(call, self._refusal(call, payload))
             return
         binding = call.binding = route.binding
-        try:
-            args, kwargs = binding.arguments.decode(payload)
-        except CodecError as error:
-            self._refuse(call, InvalidArgument(str(error)))
-            return
         context = self._context.copy()
         context.run(_set_current, call)
         try:
-            coroutine = route.handler(*args, **kwargs)
+            if binding.takes_bytes:
+                coroutine = route.handler(payload)
+            else:
+                args, kwargs = binding.arguments.decode(payload)
+                coroutine = route.handler(*args, **kwargs)
+        except CodecError as error:
+            self._refuse(call, InvalidArgument(str(error)))
+            return
         except Exception as error:  # noqa: BLE001 (whatever a handler raises is answered)
             self._fail(call, binding, error)
             return
@@ -168,8 +170,11 @@ class Dispatcher:
             return
         binding: MethodBinding = call.binding
         connection: Connection = call.connection
+        payload: bytes | memoryview
         try:
-            payload = binding.result.encode(task.returned)
+            payload = task.returned
+            if not (binding.gives_bytes and type(payload) is bytes):
+                payload = binding.result.encode(payload)
         except CodecError as error:
             log.error("%s returned what its contract does not allow: %s", binding.full_name, error)
             self._fail(call, binding, Internal(f"the handler's result is wrong: {error}"))

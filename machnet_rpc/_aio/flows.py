@@ -85,7 +85,7 @@ class FlowKeeper:
             connection, pump = self.connection, self.pump
             if connection is None or not connection.is_usable or pump is None or pump.is_dead:
                 await self._attempted(deadline_ns, wait=wait)
-            elif not connection.is_full:
+            elif not connection.outbox.full:
                 return connection
             else:
                 await self._room(pump, connection, deadline_ns)

@@ -10,8 +10,9 @@ import asyncio
 import itertools
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from machnet_rpc._native import crossing
 from machnet_rpc._protocol.calls import IncomingCall
 
 # Typed for asyncio.Task alone; what they need of a task is written here.
@@ -163,16 +164,11 @@ class HandlerTask:
             self._must_cancel = False
             if not isinstance(error, asyncio.CancelledError):
                 error = self._make_cancelled_error()
-        loop, coroutine = self._loop, self._coroutine
-        _enter_task(loop, self)
         try:
-            waited = coroutine.send(None) if error is None else coroutine.throw(error)
-        except StopIteration as stop:
-            if self._must_cancel:  # cancelled in its last step
-                self.error = self._make_cancelled_error()
+            if error is None:
+                is_over, value = _advanced(self._loop, self, self._coroutine)
             else:
-                self.returned = stop.value
-            self._end()
+                is_over, value = _thrown(self._loop, self, self._coroutine, error)
         except (KeyboardInterrupt, SystemExit) as exception:
             self.error = exception
             self._end()
@@ -181,9 +177,14 @@ class HandlerTask:
             self.error = exception
             self._end()
         else:
-            self._wait_for(waited)
-        finally:
-            _leave_task(loop, self)
+            if not is_over:
+                self._wait_for(value)
+                return
+            if self._must_cancel:  # cancelled in its last step
+                self.error = self._make_cancelled_error()
+            else:
+                self.returned = value
+            self._end()
 
     def _wait_for(self, waited: Any) -> None:
         blocking = getattr(waited, "_asyncio_future_blocking", None)
@@ -215,3 +216,35 @@ class HandlerTask:
             for callback, context in self._callbacks:
                 self._loop.call_soon(callback, self, context=context)
             self._callbacks = None
+
+
+def _advanced(
+    loop: asyncio.AbstractEventLoop, task: HandlerTask, coroutine: Coroutine[Any, Any, Any]
+) -> tuple[bool, Any]:
+    """Takes a step: (True, what it returned) or (False, what it waits for)."""
+    _enter_task(loop, task)
+    try:
+        return False, coroutine.send(None)
+    except StopIteration as stop:
+        return True, stop.value
+    finally:
+        _leave_task(loop, task)
+
+
+def _thrown(
+    loop: asyncio.AbstractEventLoop,
+    task: HandlerTask,
+    coroutine: Coroutine[Any, Any, Any],
+    error: BaseException,
+) -> tuple[bool, Any]:
+    _enter_task(loop, task)
+    try:
+        return False, coroutine.throw(error)
+    except StopIteration as stop:
+        return True, stop.value
+    finally:
+        _leave_task(loop, task)
+
+
+if not TYPE_CHECKING and crossing is not None:
+    _advanced = crossing.step

@@ -76,11 +76,6 @@ class OutgoingCall(Ticket):
         return self._result
 
 
-if not TYPE_CHECKING and crossing is not None:
-    Timed = crossing.Timed
-    OutgoingCall = crossing.OutgoingCall
-
-
 class IncomingCall(Timed):
     """A call that the peer made and that awaits this side's one answer.
 
@@ -90,12 +85,17 @@ class IncomingCall(Timed):
 
     __slots__ = ("answered", "binding", "call_id", "connection", "method_id", "task")
 
-    binding: Any
-
     def __init__(self, call_id: int, method_id: int, deadline_ns: int, connection: Any) -> None:
         self.answered = False
         self.call_id = call_id
         self.method_id = method_id
         self.deadline_ns = deadline_ns
         self.task: Any = None
+        self.binding: Any = None
         self.connection = connection
+
+
+if not TYPE_CHECKING and crossing is not None:
+    Timed = crossing.Timed
+    OutgoingCall = crossing.OutgoingCall
+    IncomingCall = crossing.IncomingCall

@@ -42,13 +42,13 @@ class Connection:
         "_incoming",
         "_is_closing",
         "_last_call_id",
-        "_outbox",
         "_post",
         "_ticket",
         "awaited",
         "flow",
         "is_usable",
         "message_bytes_max",
+        "outbox",
         "peer",
         "records_ignored",
         "request",
@@ -70,7 +70,7 @@ class Connection:
         self.message_bytes_max = message_bytes_max  # longest payload that the peer takes
         self.is_usable = True  # new calls may be made here
         self.records_ignored = 0
-        self._outbox = outbox
+        self.outbox = outbox  # whoever may wait while it is full should
         self._post = outbox.post if post is None else post
         self._deadlines = deadlines
         self.awaited: dict[int, OutgoingCall] = {}  # calls made here, by their ids
@@ -91,11 +91,6 @@ class Connection:
     @property
     def is_closed(self) -> bool:
         return self._ticket.gone
-
-    @property
-    def is_full(self) -> bool:
-        """Whoever may wait before it sends more should."""
-        return self._outbox.full
 
     @property
     def outgoing(self) -> int:

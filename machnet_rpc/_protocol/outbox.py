@@ -47,7 +47,7 @@ class Outbox:
     Owner: `on_filled` tells whoever drains it that there is something, for the first record only.
     """
 
-    __slots__ = ("_bytes_max", "_on_filled", "_records", "size_bytes")
+    __slots__ = ("_bytes_max", "_on_filled", "_records", "full", "size_bytes")
 
     def __init__(
         self, bytes_max: int = BYTES_MAX, on_filled: Callable[[], None] = _nothing
@@ -56,13 +56,10 @@ class Outbox:
         self._on_filled = on_filled
         self._records: deque[tuple[bytes, Ticket, bool]] = deque()
         self.size_bytes = 0
+        self.full = False
 
     def __bool__(self) -> bool:
         return bool(self._records)
-
-    @property
-    def full(self) -> bool:
-        return self.size_bytes >= self._bytes_max
 
     def post(self, ticket: Ticket, payload: bytes | memoryview, /, *fields: int) -> None:
         """Queues a message. `fields` are those of `Post`, in their order."""
@@ -91,6 +88,7 @@ class Outbox:
             self._on_filled()
         self._records.append((record, ticket, last))
         self.size_bytes += len(record)
+        self.full = self.size_bytes >= self._bytes_max
 
     def burst(self) -> bytes:
         """What to offer to the ring now: whole records, about BURST_BYTES of them."""
@@ -114,6 +112,7 @@ class Outbox:
     def took(self, size_bytes: int) -> None:
         """The ring took this much of the last burst: some number of whole records."""
         self.size_bytes -= size_bytes
+        self.full = self.size_bytes >= self._bytes_max
         while size_bytes > 0:
             record, ticket, last = self._records.popleft()
             size_bytes -= len(record)
@@ -130,8 +129,10 @@ class Outbox:
             inside = inside and not item[2]
         self._records = deque(kept)
         self.size_bytes = sum(len(record) for record, _, _ in kept)
+        self.full = self.size_bytes >= self._bytes_max
 
     def _skip_withdrawn(self) -> None:
         queued = self._records
         while queued and queued[0][1].gone and not queued[0][1].started:
             self.size_bytes -= len(queued.popleft()[0])
+            self.full = self.size_bytes >= self._bytes_max

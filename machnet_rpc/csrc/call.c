@@ -316,7 +316,7 @@ static PyType_Spec call_spec = {
     .slots = call_slots,
 };
 
-static PyObject *imported(const char *module_name, const char *name) {
+PyObject *imported(const char *module_name, const char *name) {
     PyObject *module = PyImport_ImportModule(module_name);
     PyObject *object = module == NULL ? NULL : PyObject_GetAttrString(module, name);
     Py_XDECREF(module);

@@ -152,6 +152,7 @@ static PyObject *bind(PyObject *module, PyObject *args) {
 
 static PyMethodDef functions[] = {
     {"bind", bind, METH_VARARGS, NULL},
+    {"step", (PyCFunction)(void (*)(void))coroutine_step, METH_FASTCALL, NULL},
     {"spin", (PyCFunction)(void (*)(void))crossing_spin, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
@@ -170,7 +171,7 @@ PyMODINIT_FUNC PyInit__crossing(void) {
     }
     crossing_type = (PyTypeObject *)PyType_FromSpec(&crossing_spec);
     if (crossing_type == NULL || timed_register(module) != 0 || call_register(module) != 0
-        || flow_register(module) != 0
+        || flow_register(module) != 0 || incoming_register(module) != 0
         || PyModule_AddObjectRef(module, "Crossing", (PyObject *)crossing_type) != 0) {
         Py_DECREF(module);
         return NULL;

@@ -83,6 +83,12 @@ extern PyObject *corrupt_error;
 int timed_register(PyObject *module);
 int call_register(PyObject *module);
 int flow_register(PyObject *module);
+int incoming_register(PyObject *module);
+
+/* An object of another module; NULL: an exception. */
+PyObject *imported(const char *module_name, const char *name);
+/* step(loop, task, coroutine) -> (True, what it returned) or (False, what it waits for) */
+PyObject *coroutine_step(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 /* Sends one message, or hands what the ring has no room for to the queue. False: an exception. */
 bool post_message(struct crossing *crossing, PyObject *ticket, PyObject *payload,
