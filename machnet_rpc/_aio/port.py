@@ -266,7 +266,14 @@ class CrossingPort(Port):
     def turn(self, spin_ns: int = 0) -> int:
         if self.crossing.is_blocked:
             return self._flush() + self.receive()
-        return self.receive(spin_ns)
+        if self._left:
+            return self.receive()
+        others = self.crossing.receive(spin_ns)  # as `receive`, without a step in between
+        if others is None:
+            return 0
+        if others:
+            self._handle(others)
+        return 1
 
     def receive(self, spin_ns: int = 0) -> int:
         if self._left:

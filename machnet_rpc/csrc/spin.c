@@ -9,7 +9,11 @@
 
 #include "crossing.h"
 
-enum { SPIN_PORTS_MAX = 16, LOOKS_PER_YIELD = 64 };
+enum {
+    SPIN_PORTS_MAX = 16,
+    LOOKS_PER_CLOCK = 32,
+    YIELD_AFTER_NS = 10000 /* an answer that comes at once is not missed for a system call */
+};
 
 /* Whether there is something to receive, or the engine moved something. */
 static bool crossing_look(struct crossing *self) {
@@ -38,12 +42,14 @@ static bool look_at_all(struct crossing *const *crossings, Py_ssize_t count) {
 }
 
 static bool spin(struct crossing *const *crossings, Py_ssize_t count, int64_t spin_ns) {
-    const int64_t deadline_ns = clock_ns() + spin_ns;
+    int64_t now_ns = clock_ns();
+    const int64_t deadline_ns = now_ns + spin_ns;
+    const int64_t patient_ns = now_ns + YIELD_AFTER_NS;
     bool polls = false;
     for (Py_ssize_t i = 0; i < count; i++) {
         polls = polls || crossings[i]->engine != NULL;
     }
-    const int looks = polls ? 1 : LOOKS_PER_YIELD; /* a poll of an engine takes as long as many */
+    const int looks = polls ? 1 : LOOKS_PER_CLOCK; /* a poll of an engine takes as long as many */
     do {
         for (int i = 0; i < looks; i++) {
             if (look_at_all(crossings, count)) {
@@ -53,8 +59,11 @@ static bool spin(struct crossing *const *crossings, Py_ssize_t count, int64_t sp
             __builtin_ia32_pause();
 #endif
         }
-        sched_yield(); /* whoever is to answer may wait for this core */
-    } while (clock_ns() < deadline_ns);
+        now_ns = clock_ns();
+        if (now_ns > patient_ns) {
+            sched_yield(); /* whoever is to answer may wait for this core */
+        }
+    } while (now_ns < deadline_ns);
     return false;
 }
 
