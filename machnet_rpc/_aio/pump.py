@@ -243,6 +243,9 @@ class Pump:
                     self._lay_down(port)
             except TransportError as error:
                 self._lose(port, error)
+            except Exception as error:
+                log.exception("%r cannot go on", port)  # our own bug: it ends this port alone
+                self._lose(port, TransportError(f"{type(error).__name__}: {error}"))
         if is_busy:
             return not self._loop_ready
         return len(awake) > 1 and spin_ns > 0 and self._spin(spin_ns)
@@ -324,7 +327,7 @@ class Pump:
         try:
             while port.receive():
                 pass
-        except TransportError as error:
+        except Exception as error:  # noqa: BLE001 (it ends anyway)
             log.warning("%r: %s", port, error)
 
     def _stop(self, error: TransportError) -> None:

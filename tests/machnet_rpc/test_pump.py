@@ -253,3 +253,21 @@ async def test_what_a_turn_took_survives_an_owner_that_ends_the_process(
         rig.pump._turn()
     await until(lambda: requests == [b"first", b"second"])
     await rig.close()
+
+
+async def test_what_nobody_foresaw_ends_one_port(
+    network: MemoryNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig(network)
+    connection = await rig.open()
+    wire, lost = network.attach("127.0.0.1"), list[TransportError]()
+    port = rig.pump.add(wire, lost.append)
+    await rig.asleep()
+    monkeypatch.setattr(wire, "receive", lambda: 1 / 0)
+    rig.pump._rouse(port)
+    await until(lambda: lost)
+    assert "ZeroDivisionError" in str(lost[0])
+    assert port.is_closed
+    assert not connection.is_closed
+    await wire.close()
+    await rig.close()

@@ -1,0 +1,234 @@
+"""Where the time of one call goes: both ends over a pair of rings, in one process and one loop.
+
+`python -m benchmarks.ledger` prints CPU per call for each end, and for what each end is made of,
+measured alone. One process, so that nobody waits for anybody: what spinning costs is not in it.
+Best of many short rounds, since others disturb a round, and nothing makes one faster.
+"""
+
+import asyncio
+import gc
+import os
+import time
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Any, Final
+
+from benchmarks.rungs import Echo, EchoServer
+from machnet_rpc._aio.dispatch import Dispatcher, Limits
+from machnet_rpc._aio.flows import FlowKeeper
+from machnet_rpc._aio.handler_task import HandlerTask
+from machnet_rpc._aio.pump import Pump
+from machnet_rpc._native import crossing
+from machnet_rpc._protocol.calls import IncomingCall
+from machnet_rpc._protocol.connection import Connection
+from machnet_rpc._transports.base import FOREVER_NS, Transport
+from machnet_rpc.client import Client, connect
+from machnet_rpc.server import Server
+from transport_engine.channel import Channel, PairMaker
+
+RING_BYTES: Final = 1 << 20
+MESSAGE_BYTES_MAX: Final = 1 << 20
+FLOW: Final = 1
+ROUNDS: Final = 60
+CALLS_EACH: Final = 30  # of every caller, in a round
+SIZE_BYTES: Final = 1024
+
+
+class PairLink:
+    """A link whose other end is in this process, too."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self.transport = Transport("pair", "pair")
+        self.address = "127.0.0.1"
+
+    def native(self) -> tuple[Channel, None]:
+        return self._channel, None
+
+    def filenos(self) -> tuple[int]:
+        return (self._channel.fileno(),)
+
+    def work(self) -> int:
+        return 0
+
+    def send(self, burst: bytes) -> int:
+        return self._channel.send(burst)
+
+    def receive(self) -> list[tuple[tuple[int, ...], bytes]]:
+        return self._channel.receive()
+
+    def ring(self) -> None:
+        self._channel.ring()
+
+    def arm(self, wake: int) -> int:
+        return 0 if self._channel.arm(wake) else FOREVER_NS
+
+    def awake(self) -> None:
+        self._channel.awake()
+
+    async def listen(self, port: int) -> int:
+        return port
+
+    async def connect(self, address: str, token: int) -> None:
+        """Its one flow is open."""
+
+    async def close(self) -> None:
+        self._channel.close()
+
+
+class TimedPump(Pump):
+    """Counts the time of its turns."""
+
+    spent_ns = 0
+
+    def _moved(self, now_ns: int, ends_ns: int) -> bool:
+        began_ns = time.thread_time_ns()
+        is_busy = super()._moved(now_ns, ends_ns)
+        self.spent_ns += time.thread_time_ns() - began_ns
+        return is_busy
+
+
+def ends() -> tuple[Channel, Channel]:
+    """Both ends of a pair."""
+    maker = PairMaker(RING_BYTES)
+    made: list[Channel] = []
+    for accepts in (False, True):
+        memory_fd, doorbell_fd = maker.descriptors(accepts=accepts)
+        made.append(Channel(os.dup(memory_fd), os.dup(doorbell_fd), accepts=accepts))
+    maker.close()
+    return made[0], made[1]
+
+
+class Nobody:
+    """Owns a pump whose dispatcher does everything."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.on_request = dispatcher.on_request
+
+    def on_event(self, event: object) -> None:
+        """Nothing stops a handler here."""
+
+    def on_accepted(self, connection: Connection) -> None:
+        """Its one flow is open."""
+
+    def on_link_lost(self, error: Exception) -> None:
+        """The program ends."""
+
+
+def both() -> tuple[Client, TimedPump, TimedPump]:
+    """A client whose calls a server in this loop answers, and the pumps of both."""
+    near, far = ends()
+    server = Server(EchoServer())
+    dispatcher = Dispatcher(server._routes, server._services, Limits())  # noqa: SLF001
+    serving = TimedPump(PairLink(far), Nobody(dispatcher))
+    serving.port.open(FLOW, "client", MESSAGE_BYTES_MAX)
+    client = connect("127.0.0.1:1")
+    keeper: FlowKeeper = client._keeper  # noqa: SLF001
+    calling = TimedPump(PairLink(near), keeper)
+    keeper.loop, keeper.pump = asyncio.get_running_loop(), calling
+    keeper.connection = calling.port.open(FLOW, "server", MESSAGE_BYTES_MAX)
+    return client, calling, serving
+
+
+async def per_call(in_flight: int) -> tuple[float, float, float]:
+    """Microseconds of the caller's turns, of the server's, and of everything."""
+    client, calling, serving = both()
+    call, payload = client.stub(Echo).echo, bytes(SIZE_BYTES)
+
+    async def caller() -> None:
+        for _ in range(CALLS_EACH):
+            await call(payload)
+
+    best = [float("inf")] * 3
+    calls = in_flight * CALLS_EACH
+    for _ in range(ROUNDS):
+        calling.spent_ns = serving.spent_ns = 0
+        began_ns = time.process_time_ns()
+        await asyncio.gather(*(caller() for _ in range(in_flight)))
+        whole_ns = time.process_time_ns() - began_ns
+        spent = (calling.spent_ns, serving.spent_ns, whole_ns)
+        best = [min(before, ns / calls / 1e3) for before, ns in zip(best, spent, strict=True)]
+    for pump in (calling, serving):
+        pump.remove(pump.port)
+        await pump.link.close()
+    return best[0], best[1], best[2]
+
+
+def alone(step: Callable[[], object], times: int = 2000) -> float:
+    """Microseconds of one step, best of many rounds."""
+    best = float("inf")
+    for _ in range(ROUNDS):
+        began_ns = time.perf_counter_ns()
+        for _ in range(times):
+            step()
+        best = min(best, (time.perf_counter_ns() - began_ns) / times / 1e3)
+    return best
+
+
+async def parts() -> list[tuple[str, float]]:
+    """Steps of a call, each measured alone."""
+    loop, payload, context = asyncio.get_running_loop(), bytes(SIZE_BYTES), copy_context()
+    near, far = ends()
+    wheel, awaited = crossing.Deadlines(), dict[int, Any]()
+    sender = crossing.Crossing(near.lend(int), 0, print, print)
+    sender.is_watched = True
+    taker = crossing.Crossing(far.lend(int), 0, print, print)
+    flow = crossing.Flow(sender, FLOW, None, awaited, wheel)
+
+    def request_and_take() -> None:
+        call = flow.request(payload, 1, 1 << 62, 1, 0, loop)
+        del awaited[call.call_id]
+        wheel.discard(call)
+        taker.receive(0)
+
+    async def handler() -> bytes:
+        return payload
+
+    def answered(task: HandlerTask) -> None:
+        """The dispatcher would reply."""
+
+    incoming = IncomingCall(1, 1, 1, None)
+
+    def handle() -> None:
+        HandlerTask(handler(), loop, context, answered, incoming).start()
+
+    await asyncio.sleep(0)
+    done = loop.create_future()
+
+    def measure() -> None:  # where no task is current, as in a turn
+        done.set_result(
+            [
+                (
+                    "a call made, its request of 1 KiB into a ring and out of it",
+                    alone(request_and_take),
+                ),
+                ("a handler's task, from its making to its end", alone(handle)),
+                ("a context of its own", alone(context.copy)),
+                ("a clock reading", alone(time.monotonic_ns)),
+                ("a look at an empty ring", alone(lambda: taker.receive(0))),
+            ]
+        )
+
+    loop.call_soon(measure)
+    measured: list[tuple[str, float]] = await done
+    near.close()
+    far.close()
+    return measured
+
+
+async def main() -> None:
+    """Prints the ledger."""
+    gc.disable()
+    print("| CPU per call of 1 KiB, µs | 32 in flight | 256 in flight |")
+    print("|---|---:|---:|")
+    columns = [await per_call(in_flight) for in_flight in (32, 256)]
+    names = ("the caller's turns", "the server's turns", "both, and the event loop")
+    for name, row in zip(names, zip(*columns, strict=True), strict=True):
+        print(f"| {name} | {' | '.join(f'{figure:.2f}' for figure in row)} |")
+    print("\n| of which, measured alone | µs |\n|---|---:|")
+    for name, figure in await parts():
+        print(f"| {name} | {figure:.2f} |")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
