@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
-    field_validator,
     model_validator,
 )
 
@@ -37,6 +37,20 @@ PortWord: TypeAlias = Annotated[
     str,
     BeforeValidator(lambda value: str(value) if type(value) is int else value),
     Field(pattern=WORD, json_schema_extra={"format": "ports"}),
+]
+
+
+def _power_of_two(value: int) -> int:
+    if value & (value - 1):
+        raise ValueError("it is no power of two")
+    return value
+
+
+RingBytes: TypeAlias = Annotated[
+    int,
+    Field(ge=lib.TE_RING_BYTES_MIN, le=lib.TE_RING_BYTES_MAX),
+    AfterValidator(_power_of_two),
+    Field(json_schema_extra={"format": "ring"}),
 ]
 
 _NS: Final = 1_000_000_000
@@ -152,17 +166,8 @@ class ControlConfig(BaseModel):
     messages_per_second_max: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
     drain_seconds: Annotated[float, Field(ge=0, le=60)] = 2.0
     direct: bool = True
-    direct_ring_bytes: Annotated[int, Field(ge=lib.TE_RING_BYTES_MIN, le=lib.TE_RING_BYTES_MAX)] = (
-        512 << 10
-    )
+    direct_ring_bytes: RingBytes = 512 << 10
     direct_ends_max: Annotated[int, Field(ge=1, le=65536)] = 1024
-
-    @field_validator("direct_ring_bytes")
-    @classmethod
-    def _is_a_power_of_two(cls, value: int) -> int:
-        if value & (value - 1):
-            raise ValueError("must be a power of two")
-        return value
 
 
 class Quotas(BaseModel):

@@ -22,6 +22,7 @@ _FORMATS: Final = {
     "ipv4": "an IPv4 address",
     "ipv6": "an IPv6 address",
     "path": "a path",
+    "ring": "a power of two from 131072 to 1073741824",
     "ipv4network": "an IPv4 network such as 10.0.0.0/8",
     "ipv6network": "an IPv6 network such as 2001:db8::/32",
     "ports": 'a port such as 7000, ports such as "7000-7099", or the name of a service',

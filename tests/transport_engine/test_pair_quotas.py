@@ -9,6 +9,7 @@ import pytest
 
 from tests.transport_engine.pairs import MIB, PAIR_RING_BYTES, SHORT, is_over, two
 from tests.transport_engine.sidecars import Sidecar, until
+from transport_engine import ConfigError
 from transport_engine.config import parse
 from transport_engine.policy import Policy
 
@@ -91,3 +92,8 @@ async def test_policy_may_forbid_it_to_all(tmp_path: Path) -> None:
     made = await two(sidecar)
     assert await made.why_not() == "control.direct is false"
     sidecar.close()
+
+
+def test_rings_have_a_power_of_two() -> None:
+    with pytest.raises(ConfigError, match="power of two"):
+        parse({"control": {"direct_ring_bytes": 200_000}}, "test")
