@@ -78,7 +78,7 @@ class Client:
         """How calls travel, and why not in a better way. Errors: RuntimeError before it is open."""
         if self._keeper.pump is None:
             raise RuntimeError("the client is not open: use `async with connect(address)`")
-        return self._keeper.pump.link.transport
+        return self._keeper.pump.transport_of(self._keeper.connection)
 
     def using(self, *, timeout: float | None = None, wait: bool | None = None) -> "Client":
         """The same client with other options for its calls.

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sized
 from contextvars import copy_context
 from typing import Final, Protocol
 
+from machnet_rpc._aio.directs import Directs
 from machnet_rpc._aio.port import Port, port_of, spin
 from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
@@ -22,16 +23,18 @@ from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.deadlines import Deadlines
 from machnet_rpc._protocol.events import Event
 from machnet_rpc._protocol.records import CALL_ID, FLOW, KIND, STATUS, Head
-from machnet_rpc._transports.base import FOREVER_NS, FlowEnds, Link, Wire
+from machnet_rpc._transports.base import FOREVER_NS, Direct, FlowEnds, Link, Transport, Wire
 from machnet_rpc._transports.ladder import SPIN
 from transport_engine._native import lib
-from transport_engine.errors import TransportError
+from transport_engine.errors import ChannelCorruptError, TransportError
 
 TURN_NS: Final = 50_000  # that one turn may take, where it can see whether the loop has other work
 TURN_BLIND_NS: Final = 10_000  # and where it cannot
 CLOSE_SECONDS_MAX: Final = 2.0  # for the last replies to leave and the flows to end
 ENGINE_STOPPED: Final[int] = lib.TE_R_ENGINE_STOPPED
 PEER_CLOSED: Final[int] = lib.TE_R_PEER_CLOSED
+PROTOCOL: Final[int] = lib.TE_R_PROTOCOL
+REST_BURSTS_MAX: Final = 4096  # from a peer that is gone, or pretends to be
 
 log = logging.getLogger("machnet_rpc")
 
@@ -71,6 +74,7 @@ class Pump:
         self._tokens = itertools.count(1)
         self._flows_ended: asyncio.Future[None] | None = None
         self._ports: list[Port] = []
+        self._directs = Directs(self, self._rouse)
         self._awake: list[Port] = []
         self._is_scheduled = False
         self._is_closed = False
@@ -83,6 +87,7 @@ class Pump:
         self._timer_ns = 0
         self.on_event = owner.on_event
         self.on_request = owner.on_request
+        link.on_direct = self._on_direct
         self.port = self.add(link)
 
     def __repr__(self) -> str:
@@ -123,13 +128,30 @@ class Pump:
             port.set_awake(False)
             self._awake.remove(port)
         port.close(reason)
+        self._directs.forget(port)
         self._check_flows_ended()
 
+    def transport_of(self, connection: Connection | None) -> Transport:
+        """How its calls travel; for None, how they would by the engine."""
+        direct = None if connection is None else self._directs.transport_of(connection)
+        return self.link.transport if direct is None else direct
+
     async def open(self, address: str) -> Connection:
-        """Opens a flow to "host:port".
+        """Opens a flow to "host:port", or a channel straight to whoever listens there.
 
         Errors: FlowRefused, TransportError.
         """
+        direct = await self.link.straight(address, again=False)
+        if direct is not None:
+            return self._join(direct)
+        connection = await self._open_flow(address)
+        direct = await self.link.straight(address, again=True)
+        if direct is None:
+            return connection
+        connection.close()
+        return self._join(direct)
+
+    async def _open_flow(self, address: str) -> Connection:
         token = next(self._tokens)
         answer: asyncio.Future[Connection] = self._loop.create_future()
         self._opening[token] = answer
@@ -160,6 +182,20 @@ class Pump:
         self._flows_ended = self._loop.create_future()
         self._check_flows_ended()
         await asyncio.wait([self._flows_ended], timeout=CLOSE_SECONDS_MAX)
+
+    # -- channels straight to a peer --
+
+    def _on_direct(self, direct: Direct) -> None:
+        if self._is_closed:
+            direct.close()
+        else:
+            self._owner.on_accepted(self._join(direct))
+
+    def _join(self, direct: Direct) -> Connection:
+        if self._is_closed:
+            direct.close()
+            raise self.error or TransportError("the link was closed")
+        return self._directs.join(direct)
 
     # -- for ports --
 
@@ -216,6 +252,8 @@ class Pump:
         finally:
             if self._awake:
                 self._schedule()
+        if self._directs.leaving:
+            self._directs.finish()
         if self._flows_ended is not None:
             self._check_flows_ended()
         if not (self._awake or self._is_closed):
@@ -317,16 +355,21 @@ class Pump:
             self._stop(error)
             self._owner.on_link_lost(error)
             return
-        self._take_rest(port)
-        self.remove(port)
+        if isinstance(error, ChannelCorruptError):
+            log.warning("%r is closed: %s", port, error)
+            self.remove(port, PROTOCOL)
+        else:
+            self._take_rest(port)
+            self.remove(port)
         if port.on_lost is not None:
             port.on_lost(error)
 
     def _take_rest(self, port: Port) -> None:
         """What a peer sent before it closed its end is in the ring still."""
         try:
-            while port.receive():
-                pass
+            for _ in range(REST_BURSTS_MAX):
+                if not port.receive():
+                    break
         except Exception as error:  # noqa: BLE001 (it ends anyway)
             log.warning("%r: %s", port, error)
 

@@ -48,6 +48,7 @@ class Connection:
         "flow",
         "is_usable",
         "message_bytes_max",
+        "on_close",
         "outbox",
         "peer",
         "records_ignored",
@@ -70,6 +71,7 @@ class Connection:
         self.message_bytes_max = message_bytes_max  # longest payload that the peer takes
         self.is_usable = True  # new calls may be made here
         self.records_ignored = 0
+        self.on_close: Callable[[], None] | None = None  # where no engine closes the flow
         self.outbox = outbox  # whoever may wait while it is full should
         self._post = outbox.post if post is None else post
         self._deadlines = deadlines
@@ -210,7 +212,10 @@ class Connection:
         if not (self.is_closed or self._is_closing):
             self._is_closing = True
             self.is_usable = False
-            self._note(records.FLOW_CLOSE)
+            if self.on_close is None:
+                self._note(records.FLOW_CLOSE)
+            else:
+                self.on_close()
 
     def closed(self, reason: int) -> list[Event]:
         """The flow is no more: ends every call, and withdraws what has not left yet."""

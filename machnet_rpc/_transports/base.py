@@ -3,9 +3,9 @@
 Knows records as bytes. Does not know calls, services or what a pump does with them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from machnet_rpc._protocol.records import Head
 from transport_engine._native import ffi
@@ -13,7 +13,16 @@ from transport_engine.channel import READABLE, WRITABLE, Channel
 from transport_engine.endpoint import Endpoint
 from transport_engine.engine import Engine
 
-__all__ = ["FOREVER_NS", "READABLE", "WRITABLE", "FlowEnds", "Link", "Transport", "Wire"]
+__all__ = [
+    "FOREVER_NS",
+    "READABLE",
+    "WRITABLE",
+    "Direct",
+    "FlowEnds",
+    "Link",
+    "Transport",
+    "Wire",
+]
 
 FOREVER_NS: Final = 1 << 62
 
@@ -74,11 +83,31 @@ class Wire(Protocol):
         ...
 
 
+class Direct(Wire, Protocol):
+    """A channel straight to a peer: one connection, which is open."""
+
+    @property
+    def transport(self) -> Transport: ...
+
+    @property
+    def peer(self) -> str: ...
+
+    @property
+    def message_bytes_max(self) -> int: ...
+
+    def close(self) -> None:
+        """Lets the peer know that nothing more comes."""
+        ...
+
+
 class Link(Wire, Protocol):
     """The channel to an engine, and what else an application asks of that engine."""
 
     @property
     def transport(self) -> Transport: ...
+
+    on_direct: Callable[[Any], None] | None
+    """Gets the `Direct` of whoever connects straight to here."""
 
     @property
     def address(self) -> str:
@@ -94,6 +123,14 @@ class Link(Wire, Protocol):
 
     async def connect(self, address: str, token: int) -> None:
         """Starts to open a flow; the answer is a record, which carries the token."""
+        ...
+
+    async def straight(self, address: str, *, again: bool) -> Direct | None:
+        """A channel straight to whoever listens there; None: `transport` then says why not.
+
+        `again` is for the time after a flow was opened all the same: what was in the way may have
+        passed.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -1,14 +1,14 @@
 """An engine in this process, driven from the event loop: no second core, no hop, no privilege."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Final
 
 import pydantic
 
 from machnet_rpc._protocol.records import Head
-from machnet_rpc._transports.base import Transport
+from machnet_rpc._transports.base import Direct, Transport
 from transport_engine.channel import Channel
 from transport_engine.config import EngineConfig
 from transport_engine.endpoint import Endpoint
@@ -29,6 +29,7 @@ class InlineLink:
         self._channel = self._attachment.channel
         driver = config.driver
         self.transport = Transport(f"inline+{driver}", driver, driver == "dpdk", skipped)
+        self.on_direct: Callable[[Direct], None] | None = None  # nobody does
         self.address = str(self._attachment.local.address)
 
     def filenos(self) -> Sequence[int]:
@@ -61,6 +62,9 @@ class InlineLink:
 
     async def connect(self, address: str, token: int) -> None:
         await self._attachment.connect(Endpoint.parse(address), token)
+
+    async def straight(self, address: str, *, again: bool) -> None:
+        """Its engine is nobody else's."""
 
     async def close(self) -> None:
         await self._attachment.close()

@@ -7,12 +7,13 @@ network belong to one thread.
 import itertools
 import socket
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from machnet_rpc._protocol import records
 from machnet_rpc._protocol.records import FLOW, KIND, Head
 from machnet_rpc._transports.address import joined
-from machnet_rpc._transports.base import FOREVER_NS, READABLE, WRITABLE, Transport
+from machnet_rpc._transports.base import FOREVER_NS, READABLE, WRITABLE, Direct, Transport
 from transport_engine._native import ffi, lib
 from transport_engine.channel import RECORD
 from transport_engine.endpoint import Endpoint
@@ -68,6 +69,7 @@ class MemoryLink:
         self.flows: dict[int, tuple[MemoryLink, int]] = {}
         self.address = host
         self.transport = Transport("memory", "memory")
+        self.on_direct: Callable[[Direct], None] | None = None  # nobody does
         self._network = network
         self._inbox: deque[tuple[Head, bytes]] = deque()
         self._inbox_bytes = 0
@@ -137,6 +139,9 @@ class MemoryLink:
     async def connect(self, address: str, token: int) -> None:
         self._check_alive()
         self._network.connect(self, address, token)
+
+    async def straight(self, address: str, *, again: bool) -> None:
+        """Its engine is nobody else's."""
 
     async def close(self) -> None:
         if not self._is_dead:

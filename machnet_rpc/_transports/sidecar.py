@@ -1,13 +1,17 @@
 """A channel to the engine process of this machine (`mrpc engine`)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from machnet_rpc._protocol.records import Head
 from machnet_rpc._transports.base import FOREVER_NS, Transport
+from machnet_rpc._transports.direct import DirectWire
 from transport_engine.attach import SidecarAttachment, attach
 from transport_engine.channel import Channel
 from transport_engine.endpoint import Endpoint
+from transport_engine.errors import EngineGoneError, PeerSilentError, TransportError
+from transport_engine.pair_end import PairEnd
 
 
 class SidecarLink:
@@ -20,6 +24,9 @@ class SidecarLink:
         self.transport = Transport(f"sidecar+{driver}", driver, bypass=driver == "dpdk")
         self.address = str(attachment.local.address)
         self.engine = attachment.engine
+        self.on_direct: Callable[[DirectWire], None] | None = None
+        self._is_peer_silent = False
+        attachment.pairs.on_pair = self._on_pair
 
     @classmethod
     async def attach(cls, path: Path | None) -> "SidecarLink":
@@ -27,7 +34,7 @@ class SidecarLink:
 
         Errors: NoEngineError where none answers.
         """
-        return cls(await attach(path))
+        return cls(await attach(path, direct=True))
 
     def filenos(self) -> Sequence[int]:
         return (self._channel.fileno(),)
@@ -59,5 +66,23 @@ class SidecarLink:
     async def connect(self, address: str, token: int) -> None:
         await self._attachment.connect(Endpoint.parse(address), token)
 
+    async def straight(self, address: str, *, again: bool) -> DirectWire | None:
+        if again and self._is_peer_silent:
+            return None
+        try:
+            return DirectWire(await self._attachment.pair(Endpoint.parse(address)))
+        except EngineGoneError:
+            raise
+        except TransportError as error:
+            self._is_peer_silent = isinstance(error, PeerSilentError)
+            self.transport = replace(self.transport, skipped=(("direct", str(error)),))
+            return None
+
     async def close(self) -> None:
         await self._attachment.close()
+
+    def _on_pair(self, end: PairEnd) -> None:
+        if self.on_direct is None:
+            end.close()
+        else:
+            self.on_direct(DirectWire(end))

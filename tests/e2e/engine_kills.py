@@ -26,7 +26,9 @@ from machnet_rpc._transports.sidecar import SidecarLink
 from tests.e2e.processes import MRPC, Running
 from transport_engine.errors import TransportError
 
-ENGINE: Final = '[engine]\ndriver = "udp"\nport = 0\n[control]\nsocket = "{socket}"\n'
+ENGINE: Final = (
+    '[engine]\ndriver = "udp"\nport = 0\n[control]\nsocket = "{socket}"\ndirect = {direct}\n'
+)
 CLIENTS: Final = 4
 WINDOW: Final = 8  # calls of one client under way
 SIZES: Final = (0, 64, 1024, 100_000)
@@ -81,12 +83,12 @@ class EpochsServer(Epochs):
 class Siege:
     """The applications, and one engine after the other."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, *, direct: bool) -> None:
         self.notes = Notes()
         self._random = random.Random(seed)
         self._socket = folder / "engine.sock"
         self._config = folder / "engine.toml"
-        self._config.write_text(ENGINE.format(socket=self._socket))
+        self._config.write_text(ENGINE.format(socket=self._socket, direct=str(direct).lower()))
         self._killed_at = self._ready_at = 0.0
         self._missing = 0  # applications that are not back yet
         self._back = asyncio.Event()
@@ -252,9 +254,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--direct", action="store_true", help="past the engine")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        notes = asyncio.run(Siege(Path(folder), arguments.seed).run(arguments.kills))
+        siege = Siege(Path(folder), arguments.seed, direct=arguments.direct)
+        notes = asyncio.run(siege.run(arguments.kills))
     print(json.dumps(summary(notes)))
     return 1 if notes.wrong or notes.made != notes.ended else 0
 

@@ -49,7 +49,7 @@ class Figure:
 
 def killed_engines(folder: Path, _: float) -> Outcome:
     """Engines killed under load."""
-    notes = asyncio.run(engine_kills.Siege(folder, seed=1).run(KILLS))
+    notes = asyncio.run(engine_kills.Siege(folder, seed=1, direct=False).run(KILLS))
     found = engine_kills.summary(notes)
     told, back = found["told_ms"]["p99"], found["back_ms"]["p99"]
     is_good = not notes.wrong and notes.made == notes.ended and not found["executed_twice"]

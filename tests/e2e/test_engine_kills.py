@@ -20,11 +20,11 @@ KILLS = 12
 SECONDS_MAX = 20.0
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("seed", "direct"), [(1, False), (2, True)])
 async def test_calls_end_once_and_no_message_crosses_to_another_engine(
-    tmp_path: Path, seed: int
+    tmp_path: Path, seed: int, direct: bool
 ) -> None:
-    notes = await Siege(tmp_path, seed).run(KILLS // 2)
+    notes = await Siege(tmp_path, seed, direct=direct).run(KILLS // 2)
     assert notes.wrong == []
     assert notes.made == notes.ended
     figures = summary(notes)

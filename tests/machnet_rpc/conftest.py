@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,25 @@ def network() -> MemoryNetwork:
 
 @pytest.fixture(scope="session")
 def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The socket of a sidecar over UDP on loopback, which runs until the tests end."""
-    path = tmp_path_factory.mktemp("sidecar") / "engine.sock"
+    """The socket of a sidecar over UDP on loopback, through which all calls go."""
+    with sidecar_in(tmp_path_factory.mktemp("sidecar"), "direct = false") as path:
+        yield path
+
+
+@pytest.fixture(scope="session")
+def direct(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The socket of a sidecar whose applications call each other straight."""
+    with sidecar_in(tmp_path_factory.mktemp("direct"), "direct = true") as path:
+        yield path
+
+
+@contextmanager
+def sidecar_in(folder: Path, control: str) -> Iterator[Path]:
+    """Runs one until the tests end."""
+    path = folder / "engine.sock"
     argv = [sys.executable, "-m", "machnet_rpc.cli", "engine", "--socket", str(path)]
     config = path.with_name("engine.toml")
-    config.write_text("[engine]\nport = 0\n")
+    config.write_text(f"[engine]\nport = 0\n[control]\n{control}\n")
     argv += ["--config", str(config)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -44,13 +59,13 @@ def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             assert process.wait(timeout=10) == 0
 
 
-@pytest.fixture(params=["memory", "inline", "sidecar"])
+@pytest.fixture(params=["memory", "inline", "sidecar", "direct"])
 def via(request: pytest.FixtureRequest, network: MemoryNetwork) -> Via:
     if request.param == "memory":
         return network
     if request.param == "inline":
         return EngineConfig()
-    socket: Path = request.getfixturevalue("sidecar")
+    socket: Path = request.getfixturevalue(request.param)
     return socket
 
 

@@ -1,0 +1,72 @@
+"""The channels of a pump that lead straight to a peer: which they are, and how they are left.
+
+Each has a port and one connection of its own. Does not know how the peer was found.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Protocol
+
+from machnet_rpc._aio.port import Port
+from machnet_rpc._protocol.connection import Connection
+from machnet_rpc._transports.base import Direct, Transport, Wire
+from transport_engine._native import lib
+
+CLOSED: Final[int] = lib.TE_R_CLOSED
+FLOW: Final = 0  # of the one connection
+
+
+class Driver(Protocol):
+    """Who drives the ports: a pump."""
+
+    def add(self, wire: Wire, /) -> Port: ...
+
+    def remove(self, port: Port, reason: int, /) -> None: ...
+
+
+class Directs:
+    """All of one pump. Thread: the event loop's.
+
+    Owner: of the channels; `forget` closes them.
+    """
+
+    def __init__(self, driver: Driver, rouse: Callable[[Port], None]) -> None:
+        self._driver = driver
+        self._rouse = rouse
+        self._channels: dict[Port, Direct] = {}
+        self.leaving: set[Port] = set()
+
+    def __repr__(self) -> str:
+        return f"<Directs: {len(self._channels)}, of which {len(self.leaving)} are being left>"
+
+    def join(self, direct: Direct) -> Connection:
+        """Has a channel driven; its connection is open."""
+        port = self._driver.add(direct)
+        self._channels[port] = direct
+        connection = port.open(FLOW, direct.peer, direct.message_bytes_max)
+        connection.on_close = partial(self._leave, port)
+        return connection
+
+    def transport_of(self, connection: Connection) -> Transport | None:
+        """How its calls travel, if it is one of these."""
+        for port, direct in self._channels.items():
+            if port.connections.get(FLOW) is connection:
+                return direct.transport
+        return None
+
+    def finish(self) -> None:
+        """Closes those that are to be left and have nothing more to send."""
+        for port in tuple(self.leaving):
+            if not port.outbox:
+                self._driver.remove(port, CLOSED)
+
+    def forget(self, port: Port) -> None:
+        """A port is driven no more."""
+        self.leaving.discard(port)
+        direct = self._channels.pop(port, None)
+        if direct is not None:
+            direct.close()
+
+    def _leave(self, port: Port) -> None:
+        self.leaving.add(port)
+        self._rouse(port)
