@@ -11,14 +11,14 @@ from benchmarks.documents import FIELDS, Order, Orders, OrdersServer, OrderStruc
 from benchmarks.sidecars import EAL, EngineToml, dpdk_missing, running
 from machnet_rpc import Client, MemoryNetwork, connect, rpc, serve, service
 from machnet_rpc._transports.ladder import Via
-from transport_engine.config import ControlConfig, EngineConfig
+from transport_engine.config import EngineConfig
 from transport_engine.config import Limits as EngineLimits
 from transport_engine.hugepages import hugepages
 
 HUGE_MIB = 512  # for two engines
 SMALL_BYTES = 1 << 20  # a longest message that every engine has room for
 FOREVER_S = 3600.0
-NO_PAIRS = ("direct = false",) if "direct" in ControlConfig.model_fields else ()
+NO_PAIRS = ("direct = false",)
 
 
 @service("echo")
