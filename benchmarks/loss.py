@@ -51,6 +51,8 @@ class Run:
     spurious: int
     probes: int
     timeouts: int
+    receive_calls: int  # of the kernel; of a netif in memory there are none
+    send_calls: int
 
     @property
     def calls_per_s(self) -> float:
