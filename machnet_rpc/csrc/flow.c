@@ -1,7 +1,7 @@
-/* Flow: the half of a Connection that makes calls, in one step from arguments to a record in the ring.
+/* Flow: the half of a Connection that makes calls, in one step from arguments to the ring.
  *
- * The same as Connection.request in machnet_rpc/_protocol/connection.py. Its calls have ids of their
- * own, beyond those that Python gives.
+ * The same as Connection.request in machnet_rpc/_protocol/connection.py. Its calls have ids of
+ * their own, beyond those that Python gives.
  */
 #include <stddef.h>
 

@@ -96,8 +96,8 @@ static PyType_Spec incoming_spec = {
     .slots = incoming_slots,
 };
 
-/* step(loop, task, coroutine) -> (True, what it returned) or (False, what it waits for). The task is
- * the current one meanwhile. */
+/* step(loop, task, coroutine) -> (True, what it returned) or (False, what it waits for). The task
+ * is the current one meanwhile. */
 PyObject *coroutine_step(PyObject *module, PyObject *const *args, Py_ssize_t count) {
     (void)module;
     if (count != 3) {

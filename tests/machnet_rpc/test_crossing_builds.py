@@ -10,8 +10,14 @@ from tests.c_builds import ENGINE, ROOT
 from tests.e2e.guests import sanitized_environment, sanitized_package
 
 SECONDS_MAX = 170.0
-NATIVE = ["test_crossing.py", "test_pump.py", "protocol", "test_cancel.py", "test_handler_task.py"]
-PYTHON = ["test_calls.py", "test_cancel.py", "test_pump.py", "protocol", "test_failures.py"]
+NATIVE = [
+    "test_crossing.py",
+    "test_pump.py",
+    "protocol",
+    "test_handler_task.py",
+    "test_call_many.py",
+]
+PYTHON = ["test_calls.py", "test_pump.py", "protocol", "test_handler_task.py", "test_call_many.py"]
 ONE_OF_EACH = "not sidecar and not uvloop"  # the rest differs in what this is not about
 
 
