@@ -21,7 +21,7 @@ from machnet_rpc._aio.pump import Pump
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
-from machnet_rpc._transports.base import FOREVER_NS, Transport
+from machnet_rpc._transports.base import FOREVER_NS, Direct, Transport
 from machnet_rpc.client import Client, connect
 from machnet_rpc.server import Server
 from transport_engine.channel import Channel, PairMaker
@@ -41,6 +41,7 @@ class PairLink:
         self._channel = channel
         self.transport = Transport("pair", "pair")
         self.address = "127.0.0.1"
+        self.on_direct: Callable[[Direct], None] | None = None  # nobody does
 
     def native(self) -> tuple[Channel, None]:
         return self._channel, None
@@ -71,6 +72,9 @@ class PairLink:
 
     async def connect(self, address: str, token: int) -> None:
         """Its one flow is open."""
+
+    async def straight(self, address: str, *, again: bool) -> None:
+        """It is straight as it is."""
 
     async def close(self) -> None:
         self._channel.close()

@@ -1,7 +1,7 @@
 /* Any bytes and any positions in shared memory give valid records in order, or TE_E_CORRUPT.
  *
- * The input is what a hostile other side wrote, once as the engine's end sees it and once as the
- * application's. The ring lies on the heap at its exact size, so that a read past it is seen.
+ * The input is what a hostile other side wrote, as the engine's end sees it, as the application's
+ * does, and as an end of a pair does. The ring lies on the heap at its exact size, so that a read past it is seen.
  * Input: how to read it (1 byte), two positions of the other side (2 bytes each), the ring.
  */
 #include <stdatomic.h>
@@ -131,6 +131,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size_bytes) {
     reader.direction = RECORD_TO_ENGINE;
     read_all(&reader, bytes[0], first, second);
     reader.direction = RECORD_TO_APPLICATION;
+    read_all(&reader, bytes[0], first, second);
+    reader.direction = RECORD_BETWEEN_APPLICATIONS;
     read_all(&reader, bytes[0], first, second);
     return 0;
 }

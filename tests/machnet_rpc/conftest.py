@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def direct(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @contextmanager
-def sidecar_in(folder: Path, control: str) -> Iterator[Path]:
+def sidecar_in(folder: Path, control: str) -> Generator[Path]:
     """Runs one until the tests end."""
     path = folder / "engine.sock"
     argv = [sys.executable, "-m", "machnet_rpc.cli", "engine", "--socket", str(path)]

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -104,7 +104,7 @@ class ByHand:
 
 
 @asynccontextmanager
-async def listener_by_hand(both: Two) -> AsyncIterator[ByHand]:
+async def listener_by_hand(both: Two) -> AsyncGenerator[ByHand]:
     listener = ByHand(both.sidecar.raw(), both.at)
     attaching = messages.Attach(id=1, ring_bytes=RING_BYTES, direct=True)
     listener.connection.send(messages.pack_request(attaching))
