@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, ParamSpec, Self, TypeVar, cast, overl
 
 from idl import CodecError, pack, unpack
 from machnet_rpc._aio.flows import FlowKeeper, NoFlow
+from machnet_rpc._mismatch import Mismatches
 from machnet_rpc._outcomes import failure_of, too_large, undecoded, unsent
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.events import Event, Failed, Refused, Replied
@@ -65,6 +66,7 @@ class Client:
         self._options = options
         self._bindings: dict[Method[..., Any], MethodBinding] = {}
         self._stubs: dict[type, type] = {}
+        self._mismatches = Mismatches()
 
     def __repr__(self) -> str:
         return f"<Client of {self._keeper.address} by {self._keeper.connection!r}>"
@@ -86,8 +88,9 @@ class Client:
         `timeout` in seconds; `wait=False` fails at once where there is no server, rather than
         waiting for one within the timeout.
         """
-        client = Client(self._keeper, _merged(CallOptions(timeout, wait), self._options))
+        client = Client(self._keeper, CallOptions(timeout, wait).over(self._options))
         client._bindings, client._stubs = self._bindings, self._stubs
+        client._mismatches = self._mismatches
         return client
 
     def stub(self, contract: type[T]) -> T:
@@ -124,7 +127,7 @@ class Client:
         options: CallOptions,
     ) -> Any:
         """What `call` and stubs do: encode, exchange, decode."""
-        options = self._options if options is AS_DECLARED else _merged(options, self._options)
+        options = self._options if options is AS_DECLARED else options.over(self._options)
         binding = self._bindings.get(method) or self._binding_of(method)
         payload: bytes | memoryview
         if binding.takes_bytes and len(args) == 1 and type(args[0]) is bytes and not kwargs:
@@ -141,7 +144,10 @@ class Client:
             raise
         if binding.gives_bytes and isinstance(answer, bytes):
             return answer
-        return self._result(answer, binding)
+        try:
+            return self._result(answer, binding)
+        except RpcError as failure:
+            raise await self._mismatches.explained(self, binding, failure, call) from None
 
     async def call_many(
         self,
@@ -228,6 +234,8 @@ class Client:
                 first.connection.cancel(first)
             raise
         except Exception as error:
+            if isinstance(error, RpcError) and not isinstance(first, Exception):
+                await self._mismatches.explained(self, binding, error, first)
             if not return_exceptions:
                 raise
             return error
@@ -379,22 +387,14 @@ def connect(
         elif isinstance(event, Refused | Failed):
             event.call.complete(event)
 
-    return Client(
-        FlowKeeper(address, Reach(via, require, spin), on_event), CallOptions(timeout, wait)
-    )
+    options = CallOptions(timeout, wait)
+    return Client(FlowKeeper(address, Reach(via, require, spin), on_event), options)
 
 
 _BY_NAME: Final = MethodOptions(TIMEOUT)
 
 
-def _merged(first: CallOptions, then: CallOptions) -> CallOptions:
-    timeout = then.timeout if first.timeout is None else first.timeout
-    return CallOptions(timeout, then.wait if first.wait is None else first.wait)
-
-
 def _plain_payload(request: object) -> bytes:
-    if request is _NO_REQUEST:
-        return b""
     if isinstance(request, bytes | bytearray | memoryview):
         return bytes(request)
-    return pack(request)
+    return b"" if request is _NO_REQUEST else pack(request)

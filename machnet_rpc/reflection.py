@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from idl import json_schema, spelled
+from idl import canonical, json_schema, spelled
+from machnet_rpc.errors import ContractError, NotFound
+from machnet_rpc.schemas import schema_of
 from machnet_rpc.service import Contract, MethodBinding, rpc, service
 
 NAME = "mrpc.reflection"
@@ -43,20 +45,39 @@ class ReflectionContract:
         raise NotImplementedError
 
     @rpc(idempotent=True)
+    async def schema(self, service: str) -> str:
+        """The canonical form of a service's schema. Errors: NotFound."""
+        raise NotImplementedError
+
+    @rpc(idempotent=True)
     async def ping(self, data: bytes) -> bytes:
         """The same bytes, for `mrpc ping`."""
         raise NotImplementedError
 
 
 class Reflection(ReflectionContract):
-    """Answers from a description that the server sets once it knows all its services."""
+    """Answers from what the server sets once it knows all its services."""
 
     def __init__(self) -> None:
         self.description: list[DescribedService] = []
+        self.contracts: Sequence[Contract] = ()
+        self._schemas: dict[str, str] = {}
 
     @rpc
     async def services(self) -> list[DescribedService]:
         return self.description
+
+    @rpc
+    async def schema(self, service: str) -> str:
+        declaring = {each.name: each.declaring for each in self.contracts}.get(service)
+        if declaring is None:
+            raise NotFound(f"there is no service {service} here")
+        if service not in self._schemas:
+            try:
+                self._schemas[service] = canonical(schema_of(declaring).to_json())
+            except ContractError as error:
+                raise NotFound(str(error)) from error
+        return self._schemas[service]
 
     @rpc
     async def ping(self, data: bytes) -> bytes:

@@ -44,6 +44,7 @@ class Server:
         for implementation in (*implementations, reflection):
             self._add(implementation)
         reflection.description = describe(self.contracts)
+        reflection.contracts = self.contracts
         self._link: Link | None = None
         self._pump: Pump | None = None
         self._dispatcher: Dispatcher | None = None

@@ -64,6 +64,11 @@ class CallOptions:
     timeout: float | None = None
     wait: bool | None = None
 
+    def over(self, then: "CallOptions") -> "CallOptions":
+        """These options, and where they leave something open the others."""
+        timeout = then.timeout if self.timeout is None else self.timeout
+        return CallOptions(timeout, then.wait if self.wait is None else self.wait)
+
 
 AS_DECLARED: Final = CallOptions()
 
@@ -216,6 +221,7 @@ class MethodBinding:
     takes_bytes: bool  # its one argument is bytes, which are their own payload
     gives_bytes: bool
     errors: dict[str, type[Exception]]
+    declaring: type | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +300,7 @@ def _bind(declared: Declared, name: str, method: Method[..., Any]) -> MethodBind
         takes_bytes,
         schema.result is bytes,
         by_name,
+        method.contract,
     )
 
 
