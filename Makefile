@@ -95,6 +95,10 @@ constants: setup build ## What each constant of congestion control does; takes t
 siege: setup build ## What engines and applications survive, for MINUTES of garbage and more
 	@$(BIN)/python -m tests.e2e.siege --minutes $(MINUTES) $(ARGS)
 
+.PHONY: payloads
+payloads: setup build ## A million random payloads at a server: an error each, and it stays up
+	@$(BIN)/python -m tests.machnet_rpc.payloads $(ARGS)
+
 .PHONY: clean
 clean: ## Remove everything that was made here
 	rm -rf build dist .venv $(MODULE) $(CROSSING) .mypy_cache .ruff_cache .pytest_cache .hypothesis

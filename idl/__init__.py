@@ -3,7 +3,7 @@
 Does not know transports, event loops or calls.
 """
 
-from idl.codecs import ArgumentsCodec, CodecError, ResultCodec, ValueCodec, pack, unpack
+from idl.codecs import ArgumentsCodec, ResultCodec, ValueCodec
 from idl.compat import Finding, Side, compare, compare_all, conversation
 from idl.contract import (
     MethodDescription,
@@ -16,6 +16,7 @@ from idl.contract import (
 )
 from idl.jsonschema import json_schema, json_schema_of
 from idl.markdown import markdown_of
+from idl.packing import CodecError, pack, unpack
 from idl.proto import ProtoError, proto_of
 from idl.proto_import import import_proto
 from idl.schema import MethodSchema, Parameter, SchemaError, differences, method_schema, spelled

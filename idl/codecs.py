@@ -5,60 +5,20 @@ msgpack: a lone argument is its value, several are a map by name, a missing one 
 and an unknown one is ignored. Values are checked on both sides.
 """
 
-import dataclasses
 import importlib
 import re
 import typing
-from collections import deque
-from collections.abc import Callable, Iterable
-from collections.abc import Set as AbstractSet
-from enum import Enum
+from collections.abc import Callable
 from typing import Any, Final, cast
 
-import msgpack
 import pydantic
-import pydantic_core
 
+from idl.packing import CodecError, pack, said, unpack
 from idl.schema import MethodSchema, Parameter, SchemaError, spelled
 
-BIG_INT: Final = 1  # the msgpack extension for integers beyond 64 bits: big-endian, signed
 PROBLEMS_MAX: Final = 3  # that one sentence lists
 SCALARS: Final = (int, str, float, bool)
-_msgpack: Final[Any] = msgpack  # it comes without types
 _EXPECTED: Final = re.compile(r"UnexpectedValue\((.*)\)")  # pydantic's words for a wrong field
-
-
-class CodecError(ValueError):
-    """A value is not of the type that the contract names, or a payload is not a value at all."""
-
-
-def pack(value: object) -> bytes:
-    """Any value as msgpack; what msgpack lacks travels as pydantic writes it to JSON.
-
-    Errors: CodecError.
-    """
-    try:
-        packed: bytes = _msgpack.packb(value, default=_plain)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise CodecError(f"{type(value).__name__} cannot be sent: {error}") from error
-    return packed
-
-
-def unpack(payload: bytes | memoryview, *, use_list: bool = True) -> Any:
-    """The inverse of `pack`, as plain values.
-
-    Errors: CodecError for any bytes that are not one msgpack value.
-    """
-    try:
-        return _msgpack.unpackb(
-            payload,
-            strict_map_key=False,
-            use_list=use_list,
-            ext_hook=_extended,
-            timestamp=3,  # msgspec's times with a zone, as datetimes
-        )
-    except Exception as error:
-        raise CodecError(f"the payload is not msgpack: {_said(error)}") from error
 
 
 class ValueCodec:
@@ -72,7 +32,7 @@ class ValueCodec:
         try:
             self._adapter = pydantic.TypeAdapter[Any](annotation)
         except pydantic.errors.PydanticUserError as error:
-            raise SchemaError(f"{annotation!r} has no codec: {_said(error)}") from error
+            raise SchemaError(f"{annotation!r} has no codec: {said(error)}") from error
 
     def dump(self, value: object) -> object:
         """The value as what `pack` takes."""
@@ -84,7 +44,7 @@ class ValueCodec:
             return self._adapter.dump_python(
                 value, by_alias=True, round_trip=True, warnings="error"
             )
-        except (pydantic_core.PydanticSerializationError, AttributeError, TypeError) as error:
+        except (AttributeError, TypeError, ValueError, RecursionError) as error:
             raise CodecError(self._misfit(value, error)) from error
 
     def load(self, plain: object) -> Any:
@@ -99,14 +59,14 @@ class ValueCodec:
             return f"must be {spelled(self._type)}, not {_shown(value)}"
         found = _EXPECTED.search(str(error))
         return f"{_shown(value)} is no {spelled(self._type)}: " + (
-            found[1] if found else _said(error)
+            found[1] if found else said(error)
         )
 
     def encode(self, value: object) -> bytes:
         return pack(self.dump(value))
 
     def decode(self, payload: bytes) -> Any:
-        return self.load(unpack(payload, use_list=False))
+        return self.load(unpack(payload))
 
 
 class StructCodec(ValueCodec):
@@ -122,10 +82,13 @@ class StructCodec(ValueCodec):
         try:
             self._decoder = self._msgspec.msgpack.Decoder(annotation)
         except TypeError as error:
-            raise SchemaError(f"{annotation!r} has no codec: {_said(error)}") from error
+            raise SchemaError(f"{annotation!r} has no codec: {said(error)}") from error
 
     def dump(self, value: object) -> object:
-        plain: object = self._msgspec.to_builtins(value, builtin_types=(bytes, bytearray))
+        try:
+            plain: object = self._msgspec.to_builtins(value, builtin_types=(bytes, bytearray))
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise CodecError(f"{_shown(value)} cannot be sent: {said(error)}") from error
         self.load(plain)
         return plain
 
@@ -133,13 +96,13 @@ class StructCodec(ValueCodec):
         try:
             return self._msgspec.convert(plain, self._type, builtin_types=(bytes, bytearray))
         except self._msgspec.MsgspecError as error:
-            raise CodecError(_said(error)) from error
+            raise CodecError(said(error)) from error
 
     def encode(self, value: object) -> bytes:
         try:
             encoded: bytes = self._encoder.encode(value)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise CodecError(f"{_shown(value)} cannot be sent: {_said(error)}") from error
+            raise CodecError(f"{_shown(value)} cannot be sent: {said(error)}") from error
         if not isinstance(value, self._type if isinstance(self._type, type) else object):
             raise CodecError(f"must be {self._type.__name__}, not {_shown(value)}")
         return encoded
@@ -148,7 +111,24 @@ class StructCodec(ValueCodec):
         try:
             return self._decoder.decode(payload)
         except (self._msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise CodecError(_said(error)) from error
+            raise CodecError(said(error)) from error
+
+
+class BufferCodec(ValueCodec):
+    """`bytes`, `bytearray` and `memoryview` among other arguments."""
+
+    __slots__ = ("_kind",)
+
+    def __init__(self, annotation: Any) -> None:
+        super().__init__(bytes)
+        self._kind: Callable[[bytes], bytes | bytearray | memoryview] = annotation
+
+    def dump(self, value: object) -> object:
+        is_buffer = isinstance(value, bytearray | memoryview)
+        return super().dump(bytes(cast(bytes, value)) if is_buffer else value)
+
+    def load(self, plain: object) -> Any:
+        return self._kind(super().load(plain))
 
 
 class RawCodec:
@@ -249,7 +229,7 @@ class ArgumentsCodec:
                 raise CodecError(f"{self._lone_name}: {error}") from error
         if not self._by_name:
             return (), {}
-        plain: Any = unpack(payload, use_list=False) if payload else {}
+        plain: Any = unpack(payload) if payload else {}
         if not isinstance(plain, dict):
             raise CodecError(f"the arguments must be a map by name, not {_shown(plain)}")
         by_name: dict[Any, Any] = plain
@@ -306,7 +286,8 @@ def _compiled(annotation: Any, where: str) -> ValueCodec | RawCodec | NothingCod
 
 
 def _value_codec(annotation: Any, where: str) -> ValueCodec:
-    annotation = bytes if _is_raw(annotation) else annotation
+    if _is_raw(annotation):
+        return BufferCodec(annotation)
     try:
         return StructCodec(annotation) if holds_struct(annotation) else ValueCodec(annotation)
     except SchemaError as error:
@@ -324,30 +305,6 @@ def _dumped(codec: ValueCodec, name: str, value: object) -> object:
         raise CodecError(f"{name}: {error}") from error
 
 
-def _plain(value: object) -> object:
-    """What msgpack cannot write, as something nearer to what it can."""
-    if isinstance(value, int):  # beyond 64 bits
-        size = value.bit_length() // 8 + 1
-        return msgpack.ExtType(BIG_INT, value.to_bytes(size, "big", signed=True))
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, AbstractSet | deque):
-        return list(cast(Iterable[object], value))
-    if isinstance(value, pydantic.BaseModel):
-        return value.model_dump(by_alias=True, round_trip=True)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if hasattr(value, "__struct_fields__"):
-        return importlib.import_module("msgspec").to_builtins(value, builtin_types=(bytes,))
-    return pydantic_core.to_jsonable_python(value)
-
-
-def _extended(code: int, data: bytes) -> int:
-    if code != BIG_INT:
-        raise ValueError(f"extension type {code} is unknown")
-    return int.from_bytes(data, "big", signed=True)
-
-
 def _is_scalar(value: object, scalar: type) -> bool:
     """Whether a value that is not exactly of this type may still pass for it."""
     if scalar is float:
@@ -356,7 +313,10 @@ def _is_scalar(value: object, scalar: type) -> bool:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 (it is the user's, or too deep)
+        return type(value).__name__
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 
@@ -369,7 +329,3 @@ def _sentence(error: pydantic.ValidationError) -> str:
     ]
     more = len(problems) - len(said)
     return "; ".join(said) + (f"; and {more} more" if more > 0 else "")
-
-
-def _said(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

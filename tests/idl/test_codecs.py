@@ -1,19 +1,17 @@
 """Any value of a supported type comes back equal; any bytes give a value or a CodecError."""
 
 import contextlib
-import dataclasses
 import datetime as dt
+import math
 from decimal import Decimal
 from enum import Enum
 from ipaddress import IPv4Address
-from typing import Any, Literal
-from uuid import UUID
+from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
 
 from idl import (
     ArgumentsCodec,
@@ -25,87 +23,7 @@ from idl import (
     pack,
     unpack,
 )
-
-
-class Colour(Enum):
-    RED = "red"
-    BLUE = "blue"
-
-
-@dataclasses.dataclass(frozen=True)
-class Point:
-    x: int
-    y: float
-    at: dt.datetime | None = None
-
-
-class Model(BaseModel):
-    name: str
-    size: int = Field(alias="sizeBytes")
-    points: list[Point]
-    colour: Colour
-    extra: dict[str, bytes] = {}
-
-
-class Struct(msgspec.Struct):
-    name: str
-    price: Decimal
-    blob: bytes
-    next: "Struct | None" = None
-
-
-ints = st.integers()
-floats = st.floats(allow_nan=False)
-points = st.builds(Point, ints, floats, st.none() | st.datetimes())
-models = st.builds(
-    Model,
-    name=st.text(),
-    sizeBytes=ints,
-    points=st.lists(points, max_size=3),
-    colour=st.sampled_from(Colour),
-    extra=st.dictionaries(st.text(), st.binary(), max_size=3),
-)
-decimals = st.decimals(allow_nan=False, allow_infinity=False)
-structs = st.builds(
-    Struct,
-    st.text(),
-    decimals,
-    st.binary(),
-    st.none() | st.builds(Struct, st.text(), decimals, st.binary()),
-)
-
-TYPES: list[tuple[Any, st.SearchStrategy[Any]]] = [
-    (int, ints),
-    (float, floats),
-    (bool, st.booleans()),
-    (str, st.text()),
-    (bytes, st.binary()),
-    (type(None), st.none()),
-    (bytes | None, st.none() | st.binary()),
-    (list[int], st.lists(ints)),
-    (list[bytes], st.lists(st.binary())),
-    (tuple[int, str], st.tuples(ints, st.text())),
-    (dict[str, list[float]], st.dictionaries(st.text(), st.lists(floats))),
-    (dict[int, bytes], st.dictionaries(st.integers(-(2**63), 2**64 - 1), st.binary())),
-    (set[str], st.sets(st.text())),
-    (frozenset[bytes], st.frozensets(st.binary())),
-    (Decimal, decimals),
-    (UUID, st.uuids()),
-    (dt.datetime, st.datetimes(timezones=st.none() | st.just(dt.UTC))),
-    (dt.date, st.dates()),
-    (dt.timedelta, st.timedeltas(min_value=dt.timedelta(-9999), max_value=dt.timedelta(9999))),
-    (Colour, st.sampled_from(Colour)),
-    (Literal["a", 1], st.sampled_from(["a", 1])),
-    (IPv4Address, st.ip_addresses(v=4)),
-    (int | str | None, ints | st.text() | st.none()),
-    (Point, points),
-    (Model, models),
-    (list[Model], st.lists(models, max_size=2)),
-    (dict[str, Point], st.dictionaries(st.text(), points, max_size=3)),
-    (Struct, structs),
-    (list[Struct], st.lists(structs, max_size=2)),
-    (Struct | None, structs | st.none()),
-]
+from tests.idl.values import TYPES, Colour, Model, Point, Struct, Tree, floats
 
 
 def lone(annotation: Any) -> tuple[ArgumentsCodec, ResultCodec]:
@@ -121,6 +39,7 @@ def test_values_come_back_equal(annotation: Any, values: st.SearchStrategy[Any])
     )
     several = ArgumentsCodec(two)
 
+    @settings(max_examples=50)
     @given(values, values)
     def round_trip(value: object, other: object) -> None:
         assert arguments.decode(bytes(arguments.encode((value,), {}))) == ((value,), {})
@@ -142,6 +61,7 @@ def test_any_bytes_give_a_value_or_a_codec_error(
         max_leaves=5,
     ).map(pack)
 
+    @settings(max_examples=50)
     @given(wild)
     def decode(payload: bytes) -> None:
         for attempt in (arguments.decode, result.decode):
@@ -169,9 +89,74 @@ def test_bytes_need_no_codec() -> None:
 def test_a_time_with_a_zone_goes_from_a_struct_to_a_dataclass() -> None:
     at = dt.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=dt.UTC)
     fields = [("x", int), ("y", float), ("at", dt.datetime)]
-    sent = lone(msgspec.defstruct("Other", fields))[0]
-    payload = bytes(sent.encode((sent._schema.parameters[0].annotation(1, 2.0, at),), {}))
+    kind: Any = msgspec.defstruct("Other", fields)
+    payload = bytes(lone(kind)[0].encode((kind(1, 2.0, at),), {}))
     assert lone(Point)[1].decode(payload) == Point(1, 2.0, at)
+
+
+SHALLOW: Any = msgspec.defstruct("Shallow", [("value", Any)])
+ODD = dt.datetime(2026, 1, 2, tzinfo=dt.timezone(dt.timedelta(seconds=3723)))
+
+
+class Tuples(Enum):
+    PAIR = (1, 2)
+
+
+def deep_list(depth: int) -> Any:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def deep_tree(depth: int) -> Tree:
+    tree = Tree(name="")
+    for _ in range(depth):
+        tree = Tree.model_construct(name="", parts=[tree])
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "words"),
+    [
+        (str, "\ud800", "surrogates not allowed"),
+        (list[str], ["\ud800"], "surrogates not allowed"),
+        (dict[str, int], {"\ud800": 1}, "surrogates not allowed"),
+        (Struct, Struct("\ud800", Decimal(1), b""), "surrogates not allowed"),
+        (Any, 1 << (1 << 16), None),
+        (Decimal, Decimal("NaN"), "the Decimal NaN is not finite"),
+        (list[Decimal], [Decimal("-Infinity")], "the Decimal -Infinity is not finite"),
+        (dt.datetime, ODD, "not a whole number of minutes"),
+        (dt.time, ODD.timetz(), "not a whole number of minutes"),
+        (Tuples, Tuples.PAIR, "must be text, bytes, a number or None"),
+        (int, 1 << 5000, None),
+        (SHALLOW, SHALLOW(1 << 70), "can't serialize ints"),
+        (float, math.inf, None),
+        (list[Any], deep_list(500), None),
+        (list[Any], deep_list(1500), "recursion limit exceeded"),
+        (list[Any], deep_list(100_000), "recursion limit exceeded"),
+        (Tree, deep_tree(100), None),
+        (Tree, deep_tree(1000), "depth exceeded"),
+        (SHALLOW, SHALLOW(deep_list(100_000)), "recursion depth exceeded"),
+        (dict[Any, int], {Point(1, 2.0): 1}, "unhashable"),
+    ],
+    ids=lambda it: type(it).__name__,  # what is deep has no repr
+)
+def test_limits_are_told_where_it_is_sent(annotation: Any, value: Any, words: str | None) -> None:
+    """What does not arrive equal is refused by who sends it."""
+    arguments, result = lone(annotation)
+    if words is None:
+        assert arguments.decode(bytes(arguments.encode((value,), {})))[0][0] == value
+        return
+    with pytest.raises(CodecError, match=words):
+        arguments.encode((value,), {})
+    with pytest.raises(CodecError, match=words):
+        result.encode(value)
+
+
+def test_nan_arrives() -> None:
+    arguments, _ = lone(float)
+    assert math.isnan(arguments.decode(bytes(arguments.encode((math.nan,), {})))[0][0])
 
 
 def nested(depth: int) -> bytes:

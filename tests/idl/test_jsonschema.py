@@ -10,7 +10,7 @@ from idl.jsonschema import DIALECT
 from machnet_rpc.cli.arguments import jsonable
 from machnet_rpc.schemas import schema_of
 from tests.idl.catalogue import ENTRY, Catalogue, Extent, Range, Trade
-from tests.idl.test_codecs import TYPES, Colour, Model, Struct
+from tests.idl.values import TYPES, Colour, Model, Struct
 
 
 def plain(value: object) -> Any:

@@ -1,0 +1,107 @@
+"""Plain values as msgpack and back, for any type and none: what msgpack lacks has its rules here.
+
+What cannot be sent is refused where it is sent, in a sentence.
+"""
+
+import dataclasses
+import datetime as dt
+import importlib
+from collections import deque
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final, cast
+
+import msgpack
+import pydantic
+import pydantic_core
+
+BIG_INT: Final = 1  # the msgpack extension for integers beyond 64 bits: big-endian, signed
+_ENUM_VALUES: Final = (str, bytes, int, float, type(None))
+_msgpack: Final[Any] = msgpack  # it comes without types
+
+
+class CodecError(ValueError):
+    """A value is not of the type that the contract names, or a payload is not a value at all."""
+
+
+def pack(value: object) -> bytes:
+    """Any value as msgpack; what msgpack lacks travels as pydantic writes it to JSON.
+
+    Errors: CodecError.
+    """
+    try:
+        packed: bytes = _msgpack.packb(value, default=_plain)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise CodecError(f"{type(value).__name__} cannot be sent: {error}") from error
+    return packed
+
+
+def unpack(payload: bytes | memoryview) -> Any:
+    """The inverse of `pack`, as plain values.
+
+    Errors: CodecError for any bytes that are not one msgpack value.
+    """
+    hook: Any = None
+    while True:
+        try:
+            return _msgpack.unpackb(
+                payload,
+                strict_map_key=False,
+                object_pairs_hook=hook,
+                ext_hook=_extended,
+                timestamp=3,  # msgspec's times with a zone, as datetimes
+            )
+        except Exception as error:
+            if hook is not None or not isinstance(error, TypeError):
+                raise CodecError(f"the payload is not msgpack: {said(error)}") from error
+            hook = _keyed_by_tuples  # an array is the key of a map, and a list cannot be
+
+
+def _plain(value: object) -> object:
+    """What msgpack cannot write, as something nearer to what it can."""
+    if isinstance(value, int):  # beyond 64 bits
+        size = value.bit_length() // 8 + 1
+        return msgpack.ExtType(BIG_INT, value.to_bytes(size, "big", signed=True))
+    if isinstance(value, Enum):
+        if not isinstance(value.value, _ENUM_VALUES):
+            raise ValueError(f"the value of {value} must be text, bytes, a number or None")
+        return value.value
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise ValueError(f"the Decimal {value} is not finite")
+    if isinstance(value, dt.datetime | dt.time):
+        offset = value.utcoffset()
+        if offset is not None and offset % dt.timedelta(minutes=1):
+            raise ValueError(f"the offset of {value} is not a whole number of minutes")
+    if isinstance(value, AbstractSet | deque):
+        return list(cast(Iterable[object], value))
+    if isinstance(value, pydantic.BaseModel):
+        return value.model_dump(by_alias=True, round_trip=True)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if hasattr(value, "__struct_fields__"):
+        return importlib.import_module("msgspec").to_builtins(value, builtin_types=(bytes,))
+    return pydantic_core.to_jsonable_python(value)
+
+
+def _keyed_by_tuples(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    return {_hashable(key): value for key, value in pairs}
+
+
+def _hashable(key: Any) -> Any:
+    if not isinstance(key, list):
+        return key
+    items: list[Any] = key
+    return tuple(_hashable(item) for item in items)
+
+
+def _extended(code: int, data: bytes) -> int:
+    if code != BIG_INT:
+        raise ValueError(f"extension type {code} is unknown")
+    return int.from_bytes(data, "big", signed=True)
+
+
+def said(error: Exception) -> str:
+    """What an error says, on one line; its class if it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
