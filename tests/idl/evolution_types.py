@@ -78,6 +78,20 @@ SCALARS = [
     Pair("int to Any", asks("int", "5"), asks("Any", "'x'"), WHOLE, BREAKS),
     Pair("limit added", asks("int", "-1"), asks("Annotated[int, Field(ge=0)]", "1"), BREAKS, WHOLE),
     Pair(
+        "lower limit raised",
+        asks("Annotated[int, Field(ge=0)]", "0"),
+        asks("Annotated[int, Field(ge=5)]", "5"),
+        BREAKS,
+        WHOLE,
+    ),
+    Pair(
+        "pattern changed",
+        asks("Annotated[str, Field(pattern='^a')]", "'a'"),
+        asks("Annotated[str, Field(pattern='^b')]", "'b'"),
+        BREAKS,
+        BREAKS,
+    ),
+    Pair(
         "limit narrowed",
         asks("Annotated[str, Field(max_length=5)]", "'abcde'"),
         asks("Annotated[str, Field(max_length=3)]", "'abc'"),
