@@ -54,7 +54,9 @@ class Version:
         for method in methods:
             name, _, rest = method.partition("(")
             comma = "" if rest.startswith(")") else ", "
-            lines += [f"    {self.options}", f"    async def {name}(self{comma}{rest}: ..."]
+            is_stream = "-> AsyncIterator" in rest
+            start = "def" if is_stream else "async def"
+            lines += [f"    {self.options}", f"    {start} {name}(self{comma}{rest}: ..."]
         module = types.ModuleType("evolution")  # where strings in hints are looked up
         sys.modules["evolution"] = module
         exec("\n".join(lines), vars(module))

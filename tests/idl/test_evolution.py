@@ -37,6 +37,49 @@ async def test_verdicts_are_what_happens(pair: Pair) -> None:
     assert happened in HAPPENS[pair.new_clients[0]]
 
 
+STREAMS: list[tuple[str, str, Verdict, Verdict]] = [  # what is not run yet: only verdicts
+    ("f() -> int", "f() -> AsyncIterator[int]", "breaking", "breaking"),
+    ("f() -> AsyncIterator[int]", "f() -> AsyncIterator[int | None]", "breaking", "compatible"),
+    ("f() -> AsyncIterator[bytes]", "f() -> AsyncIterator[str]", "breaking", "breaking"),
+    (
+        "f(a: AsyncIterator[int]) -> int",
+        "f(a: AsyncIterator[int | None]) -> int",
+        "compatible",
+        "breaking",
+    ),
+    (
+        "f(a: AsyncIterator[int]) -> int",
+        "f(b: AsyncIterator[int]) -> int",
+        "compatible",
+        "compatible",
+    ),
+    ("f(a: AsyncIterator[int]) -> int", "f(a: list[int]) -> int", "breaking", "breaking"),
+    (
+        "f(a: AsyncIterator[int]) -> AsyncIterator[str]",
+        "f(a: AsyncIterator[str]) -> AsyncIterator[str]",
+        "breaking",
+        "breaking",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "old_clients", "new_clients"), STREAMS)
+def test_verdicts_about_streams(
+    old: str, new: str, old_clients: Verdict, new_clients: Verdict
+) -> None:
+    found = compare(Version(old).schema, Version(new).schema)
+    assert verdict(found, "old clients") == old_clients
+    assert verdict(found, "new clients") == new_clients
+
+
+def test_a_method_that_was_renamed_is_told_so() -> None:
+    (finding, _) = compare(Version("f(a: int) -> int").schema, Version("g(a: int) -> int").schema)
+    assert str(finding) == (
+        "breaking: old clients of a new server: s/f: the method was removed; g has the same "
+        "signature: a name that travels cannot be changed"
+    )
+
+
 def method_of(version: Version) -> str:
     methods = version.methods
     return (methods if isinstance(methods, str) else methods[0]).partition("(")[0]
