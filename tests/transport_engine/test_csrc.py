@@ -8,8 +8,9 @@ from tests.c_builds import ADDRESS, THREAD, CBuild, run_program
 
 FOLDER = Path(__file__).parent / "csrc"
 TESTS = sorted(path.relative_to(FOLDER).with_suffix("") for path in FOLDER.glob("*/test_*.c"))
-# The layer in which two threads meet, and a whole engine among threads.
-THREADED = [test for test in TESTS if test.parts[0] == "shm" or test.name == "test_threads"]
+# The layer in which two threads meet, a whole engine among threads, and several engines.
+WHOLE = ("test_team", "test_threads")
+THREADED = [test for test in TESTS if test.parts[0] == "shm" or test.name in WHOLE]
 TIMEOUT_S = 120.0
 
 

@@ -31,6 +31,7 @@ enum te_limit {
     TE_LANES = 16, /* of a flow, 0 included */
     TE_FLOWS_MAX = 1 << 20,
     TE_BURST_MAX = 32, /* datagrams that one netif call moves */
+    TE_CORES_MAX = 16, /* engines of one team */
     TE_CALL_HEADER_BYTES = 32
 };
 
@@ -197,6 +198,7 @@ int te_pair_open(int memory_fd, int doorbell_fd, int accepts, struct te_channel 
 /* ---- engine ---- */
 
 struct te_engine;
+struct te_team;
 
 struct te_fault {
     uint32_t loss_ppm; /* probabilities for each datagram received, in parts per million */
@@ -226,6 +228,9 @@ struct te_engine_config {
     uint64_t keep_alive_ns;   /* silence after which a peer is asked whether it lives */
     uint64_t dead_ns;         /* silence after which it counts as dead */
     uint64_t spin_ns;         /* polling that finds nothing before the engine sleeps */
+    struct te_team *team;     /* whose engines share the netif, a queue each; NULL: alone */
+    uint32_t queue;           /* this engine's, and its number in the team */
+    uint32_t queues;          /* of the netif, one for each engine of the team; 0: alone */
     struct te_fault fault;    /* seeded faults; all zero: none */
 };
 
@@ -248,6 +253,7 @@ enum te_command_op {
     TE_DRAIN = 7,   /* no new flows; closes all flows once their messages are delivered */
     TE_SHARE = 8,   /* in: share, terms. Share 0 is without limits until it is set.
                        out: value = flows that it has open */
+    TE_ROUTE = 9,   /* in: endpoint (port), queue: who in the team listens, or TE_CORES_MAX */
     /* Not a command: a completion that nobody asked for, token 0. value = channel, violation */
     TE_QUARANTINED = 64
 };
@@ -262,7 +268,7 @@ struct te_command {
     uint64_t ring_bytes;
     struct te_stats *stats; /* Owner: the caller's, until the completion */
     uint32_t share; /* whose the channel is; below TE_SHARES_MAX */
-    uint32_t zero;
+    uint32_t queue;
     struct te_share terms;
 };
 
@@ -290,6 +296,8 @@ struct te_stats {
     uint64_t datagrams_dropped_bad; /* malformed or failed its checksum */
     uint64_t datagrams_dropped_unknown; /* for no flow or listener of ours */
     uint64_t datagrams_dropped_full; /* no memory */
+    uint64_t datagrams_handed_over; /* that came here and are another engine's of the team */
+    uint64_t handovers_lost; /* such datagrams for which its queue had no room */
     uint64_t packets_retransmitted;
     uint64_t packets_lost; /* declared so by loss detection */
     uint64_t packets_spurious; /* declared lost, and acknowledged after all */
@@ -328,6 +336,13 @@ struct te_stats {
 
 /* Fills in defaults; then set what differs. */
 void te_engine_config_init(struct te_engine_config *config);
+
+/* What joins the engines of one process that share a netif: up to TE_CORES_MAX, a thread each.
+ * Close it once all of them are closed. An engine's configuration names its team and its queue; the
+ * first to be opened has queue 0, and what each listens on, TE_ROUTE tells the others.
+ * Errors: TE_E_INVALID (fewer than 2, too many), TE_E_NO_MEMORY, TE_E_SYSTEM. */
+int te_team_open(uint32_t count, struct te_team **team, char *why);
+void te_team_close(struct te_team *team);
 
 /* Takes all the memory that the engine will use and opens its netif.
  * Errors: any but TE_E_AGAIN and TE_E_CLOSED; `why` (TE_WHY_BYTES) says what to do. */

@@ -5,6 +5,7 @@
 
 #include "engine/listener.h"
 #include "engine/shares.h"
+#include "engine/team.h"
 #include "engine/tenants.h"
 
 static int attach(struct engine *engine, const struct te_command *command,
@@ -110,6 +111,9 @@ void command_execute(struct engine *engine, const struct te_command *command,
         completion->error = share_set(engine, command->share, &command->terms);
         completion->value =
             completion->error == TE_OK ? engine->shares[command->share].flow_count : 0;
+        break;
+    case TE_ROUTE:
+        completion->error = team_route(engine, command->endpoint.port, command->queue);
         break;
     default:
         completion->error = TE_E_INVALID;

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "engine/team.h"
 #include "flow/congestion.h"
 #include "flow/packet.h"
 
@@ -44,6 +45,7 @@ static int check_range(const char *name, uint64_t value, uint64_t low, uint64_t 
 }
 
 int config_check(const struct te_engine_config *config, char *why) {
+    const uint32_t members = team_count(config->team);
     const struct {
         const char *name;
         uint64_t value, low, high;
@@ -59,6 +61,8 @@ int config_check(const struct te_engine_config *config, char *why) {
         {"keep_alive_ns", config->keep_alive_ns, second_ns / 1000, 3600 * second_ns},
         {"dead_ns", config->dead_ns, second_ns / 1000, 3600 * second_ns},
         {"spin_ns", config->spin_ns, 0, 3600 * second_ns},
+        {"queues", config->queues, members, members == 0 ? 1 : members},
+        {"queue", config->queue, 0, config->queues == 0 ? 0 : config->queues - 1},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
         int error = check_range(ranges[i].name, ranges[i].value, ranges[i].low, ranges[i].high,

@@ -12,6 +12,7 @@
 #include "engine/listener.h"
 #include "engine/sending.h"
 #include "engine/shares.h"
+#include "engine/team.h"
 #include "engine/tenants.h"
 
 /* ---- flows ---- */
@@ -68,7 +69,8 @@ void engine_random_birth(struct engine *engine, struct engine_flow *flow,
     *birth = (struct flow_birth){
         .local = *local,
         .remote = *remote,
-        .local_id = flow_table_id(&engine->table, flow->slot, random(engine->world.context)),
+        .local_id = flow_table_id(&engine->table, flow->slot,
+                                  team_id(engine, random(engine->world.context))),
         .first_number = random(engine->world.context) >> 2,
     };
 }
@@ -136,8 +138,8 @@ static int deliver(struct engine *engine, uint32_t tenant) {
 }
 
 /* Returns the tenant whose message may have come, or NO_ITEM. */
-static uint32_t receive(struct engine *engine, const struct netif_datagram *datagram,
-                        bool is_lent) {
+static uint32_t receive_own(struct engine *engine, const struct netif_datagram *datagram,
+                            bool is_lent) {
     struct packet packet;
     engine->stats.datagrams_received++;
     engine->stats.bytes_received += datagram->size_bytes;
@@ -170,6 +172,16 @@ static uint32_t receive(struct engine *engine, const struct netif_datagram *data
     engine_touch(engine, flow);
     engine_notify(engine, flow);
     return flow->is_in_inbox ? flow->tenant : NO_ITEM;
+}
+
+void engine_receive(struct engine *engine, const struct netif_datagram *datagram) {
+    receive_own(engine, datagram, false);
+}
+
+static uint32_t receive(struct engine *engine, const struct netif_datagram *datagram,
+                        bool is_lent) {
+    bool is_others = engine->membership != NULL && team_hand_over(engine, datagram);
+    return is_others ? NO_ITEM : receive_own(engine, datagram, is_lent);
 }
 
 /* A netif without stamps may have had the datagram ever since it was last asked: time for which
@@ -208,6 +220,10 @@ static int receive_all(struct engine *engine) {
     for (; looped > 0 && output_take_loop(&engine->output, &datagrams[0]); looped--) {
         receive(engine, &datagrams[0], false);
         total++;
+    }
+    if (engine->membership != NULL) {
+        total += team_receive(engine);
+        team_ring(engine);
     }
     return total;
 }
@@ -415,7 +431,8 @@ int engine_init(struct engine *engine, const struct te_engine_config *config,
         .tenants_max = config->channels_max,
     };
     init_flow_config(engine, config);
-    if (!take_memory(engine, config, now_ns) || output_init(&engine->output, netif) != TE_OK) {
+    if (!take_memory(engine, config, now_ns) || output_init(&engine->output, netif) != TE_OK ||
+        team_join(engine, config) != TE_OK) {
         snprintf(why, TE_WHY_BYTES, "no memory for a pool of %llu bytes and %u flows: lower "
                  "pool_bytes or flows_max", (unsigned long long)config->pool_bytes,
                  config->flows_max);
@@ -452,6 +469,7 @@ void engine_fini(struct engine *engine, uint64_t now_ns) {
         tenant_detach(engine, i);
     }
     output_fini(&engine->output);
+    team_leave(engine);
     engine->netif->ops->close(engine->netif);
     free(engine->tenants);
     if (engine->memory != NULL) {
@@ -466,6 +484,10 @@ void engine_fill_stats(const struct engine *engine, struct te_stats *stats) {
     stats->datagrams_sent = engine->output.datagrams_sent;
     stats->bytes_sent = engine->output.bytes_sent;
     stats->datagrams_dropped_full = counters->packets_no_memory;
+    if (engine->membership != NULL) {
+        stats->datagrams_handed_over = engine->membership->handed_over;
+        stats->handovers_lost = engine->membership->lost;
+    }
     stats->packets_retransmitted = counters->packets_retransmitted;
     stats->packets_lost = counters->packets_lost;
     stats->packets_spurious = counters->packets_spurious;

@@ -119,8 +119,11 @@ struct listener {
     uint16_t port; /* 0: free */
 };
 
+struct membership;
+
 struct engine {
     struct engine_world world;
+    struct membership *membership; /* engine/team.h; NULL: an engine on its own. Owner: this */
     struct netif *netif;
     struct flow_config flow_config;
     struct flow_counters flow_counters;
@@ -166,6 +169,8 @@ static inline struct engine_flow *engine_flow_at(const struct engine *engine, ui
     return &engine->flows[slot];
 }
 
+/* Takes in a datagram that is this engine's. */
+void engine_receive(struct engine *engine, const struct netif_datagram *datagram);
 /* Marks the flow for transmission in this poll; call it after whatever may make it send. */
 void engine_touch(struct engine *engine, struct engine_flow *flow);
 /* Puts the flow into its tenant's inbox. */

@@ -24,6 +24,7 @@
 #include "engine/command.h"
 #include "engine/config.h"
 #include "engine/engine.h"
+#include "engine/team.h"
 #include "engine/tenants.h"
 #include "shm/command_ring.h"
 #include "shm/flag.h"
@@ -40,7 +41,7 @@ enum run_constant {
 };
 
 /* What an epoll event stands for; other values are tenants. */
-enum event_source { SOURCE_COMMANDS = TE_CHANNELS_MAX, SOURCE_NETIF };
+enum event_source { SOURCE_COMMANDS = TE_CHANNELS_MAX, SOURCE_NETIF, SOURCE_TEAM };
 
 struct te_engine {
     struct engine engine;
@@ -164,6 +165,9 @@ int te_engine_open(const struct te_engine_config *config, struct te_engine **ope
     if (netif->fd >= 0) {
         watch(engine, netif->fd, SOURCE_NETIF);
     }
+    if (config->team != NULL) {
+        watch(engine, team_fd(&engine->engine), SOURCE_TEAM);
+    }
     *opened = engine;
     return TE_OK;
 }
@@ -281,6 +285,7 @@ static void report_quarantines(struct te_engine *engine) {
 static void answer_bells(struct te_engine *engine) {
     struct epoll_event events[EVENTS_MAX];
     int count = epoll_wait(engine->epoll_fd, events, EVENTS_MAX, 0);
+    team_awake(&engine->engine);
     for (int i = 0; i < count; i++) {
         uint32_t source = events[i].data.u32;
         if (source == SOURCE_COMMANDS) {
@@ -328,7 +333,7 @@ int64_t te_engine_arm(struct te_engine *engine) {
     if (engine_is_busy(&engine->engine) || arm_channels(engine)) {
         return 0;
     }
-    if (netif->ops->arm != NULL && netif->ops->arm(netif)) {
+    if ((netif->ops->arm != NULL && netif->ops->arm(netif)) || team_arm(&engine->engine)) {
         return 0;
     }
     uint64_t now_ns = now();

@@ -31,7 +31,8 @@ uint32_t flow_table_reserve(const struct flow_table *table) {
 uint64_t flow_table_id(const struct flow_table *table, uint32_t slot, uint64_t random) {
     uint64_t mask = table->capacity - 1;
     uint64_t id = (random & ~mask) | slot;
-    return id == 0 ? (UINT64_C(1) << 63) : id; /* 0 means "no flow" on the wire */
+    /* 0 means "no flow" on the wire; the upper bits are not ours to change. */
+    return id == 0 ? UINT64_C(1) << 32 : id;
 }
 
 static uint32_t *bucket_of(const struct flow_table *table, uint64_t remote_id) {

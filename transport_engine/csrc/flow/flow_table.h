@@ -26,7 +26,7 @@ void flow_table_init(struct flow_table *table, void *memory, uint32_t capacity);
 
 /* Returns a free slot, or NO_ITEM. The slot is taken by flow_table_put. */
 uint32_t flow_table_reserve(const struct flow_table *table);
-/* The id for a flow in `slot`, from 64 random bits. */
+/* The id for a flow in `slot`, from 64 random bits, of which the upper 31 stay. */
 uint64_t flow_table_id(const struct flow_table *table, uint32_t slot, uint64_t random);
 void flow_table_put(struct flow_table *table, uint32_t slot, struct flow *flow);
 void flow_table_remove(struct flow_table *table, uint32_t slot);

@@ -12,7 +12,13 @@
 
 #include "transport_engine.h"
 
-enum netif_limit { NETIF_DATAGRAM_BYTES_MAX = 9216 };
+enum netif_limit {
+    NETIF_DATAGRAM_BYTES_MAX = 9216,
+    /* The upper half of this byte of a datagram is the number of the queue at which it is at home,
+     * if there is such a queue. A driver of several queues may go by it. */
+    NETIF_HOME_OFFSET = 11,
+    NETIF_HOME_SHIFT = 4
+};
 
 /* One UDP datagram. On transmit `bytes` points to the caller's memory, which the driver copies (or
  * hands to the kernel) before tx_burst returns. On receive it points to the driver's memory, which

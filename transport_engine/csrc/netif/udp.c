@@ -18,6 +18,7 @@
 
 #include "ip/address.h"
 #include "netif/sockaddr.h"
+#include "netif/udp_ports.h"
 #include "netif/udp_receive.h"
 #include "netif/udp_send.h"
 #include "netif/udp_socket.h"
@@ -40,6 +41,7 @@ struct udp {
     int sockets_open;
     int family;
     bool wildcard;
+    bool is_shared; /* one of several queues */
     bool blocked; /* the last tx_burst was cut short by a full socket */
     unsigned turn;
     struct udp_inbox inbox;
@@ -126,7 +128,7 @@ static int find_free(const struct udp *udp) {
 }
 
 /* Opens the socket of `port` and adds it to the table. On failure errno tells more. */
-static int add_socket(struct udp *udp, uint16_t port) {
+static int add_socket(struct udp *udp, uint16_t port, enum udp_sharing sharing) {
     int index = find_free(udp);
     if (index < 0) {
         errno = ENOBUFS;
@@ -134,7 +136,7 @@ static int add_socket(struct udp *udp, uint16_t port) {
     }
     struct te_endpoint local = udp->netif.local;
     local.port = port;
-    int fd = udp_socket_open(&udp->family, &local);
+    int fd = udp_socket_open(&udp->family, &local, sharing);
     if (fd < 0) {
         return udp_socket_error(errno);
     }
@@ -159,16 +161,35 @@ static int udp_listen(struct netif *netif, uint16_t port) {
     if (find_socket(udp, port) != NULL) {
         return TE_E_IN_USE;
     }
-    return add_socket(udp, port);
+    if (!udp->is_shared) {
+        return add_socket(udp, port, UDP_ALONE);
+    }
+    struct te_endpoint local = netif->local;
+    local.port = port;
+    bool is_held = udp_ports_hold(&local);
+    int error = add_socket(udp, port, is_held ? UDP_JOINS : UDP_FIRST);
+    if (error != TE_OK) {
+        udp_ports_release(&local);
+    }
+    return error;
+}
+
+static void close_socket(struct udp *udp, struct udp_socket *found) {
+    struct te_endpoint local = udp->netif.local;
+    local.port = found->port;
+    close(found->fd);
+    found->fd = -1;
+    udp->sockets_open--;
+    if (udp->is_shared && found != &udp->sockets[0]) {
+        udp_ports_release(&local);
+    }
 }
 
 static void udp_unlisten(struct netif *netif, uint16_t port) {
     struct udp *udp = (struct udp *)netif;
     struct udp_socket *found = find_socket(udp, port);
     if (found != NULL && port != netif->local.port) {
-        close(found->fd);
-        found->fd = -1;
-        udp->sockets_open--;
+        close_socket(udp, found);
     }
 }
 
@@ -196,7 +217,7 @@ static void udp_close(struct netif *netif) {
     struct udp *udp = (struct udp *)netif;
     for (int i = 0; i < udp->sockets_used; i++) {
         if (udp->sockets[i].fd >= 0) {
-            close(udp->sockets[i].fd);
+            close_socket(udp, &udp->sockets[i]);
         }
     }
     if (netif->fd >= 0) {
@@ -222,6 +243,18 @@ static uint32_t smaller(uint32_t a, uint32_t b) {
     return a < b ? a : b;
 }
 
+/* The port from which the engine calls is that of all queues. */
+static int open_main(struct udp *udp, const struct te_engine_config *config) {
+    enum udp_sharing sharing = !udp->is_shared     ? UDP_ALONE
+                               : config->queue == 0 ? UDP_FIRST
+                                                    : UDP_JOINS;
+    int error = add_socket(udp, config->local.port, sharing);
+    if (error == TE_OK && sharing == UDP_JOINS) {
+        udp_socket_steer(udp->sockets[0].fd);
+    }
+    return error;
+}
+
 int netif_udp_open(const struct te_engine_config *config, struct netif **netif, char *why) {
     if (config->mtu_bytes < UDP_MTU_BYTES_MIN || config->mtu_bytes > NETIF_DATAGRAM_BYTES_MAX) {
         snprintf(why, TE_WHY_BYTES, "mtu_bytes is %u; it may be %d to %d", config->mtu_bytes,
@@ -245,7 +278,8 @@ int netif_udp_open(const struct te_engine_config *config, struct netif **netif, 
     udp->family = address_is_ipv4(config->local.address) ? AF_INET : AF_INET6;
     udp->wildcard = address_is_any(config->local.address);
     udp_outbox_init(&udp->outbox, udp->family, udp->wildcard);
-    int error = udp->netif.fd < 0 ? TE_E_SYSTEM : add_socket(udp, config->local.port);
+    udp->is_shared = config->queues > 1;
+    int error = udp->netif.fd < 0 ? TE_E_SYSTEM : open_main(udp, config);
     if (error != TE_OK) {
         udp_socket_explain(&config->local, errno, why);
         udp_close(&udp->netif);

@@ -3,6 +3,7 @@
 #include "netif/udp_socket.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <stdbool.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "ip/address.h"
+#include "netif/netif.h"
 #include "netif/sockaddr.h"
 
 enum udp_socket_limit { BUFFER_BYTES = 4 << 20 /* asked of the kernel, for each direction */ };
@@ -61,12 +63,15 @@ static void set_options(int fd, int family, bool wildcard) {
     }
 }
 
-int udp_socket_open(int *family, struct te_endpoint *local) {
+int udp_socket_open(int *family, struct te_endpoint *local, enum udp_sharing sharing) {
     int fd = open_family(family, local);
     if (fd < 0) {
         return -1;
     }
     set_options(fd, *family, address_is_any(local->address));
+    if (sharing == UDP_JOINS) {
+        set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    }
     struct sockaddr_storage address;
     socklen_t address_bytes = sockaddr_write(local, *family, &address);
     if (bind(fd, (struct sockaddr *)&address, address_bytes) != 0 ||
@@ -77,7 +82,20 @@ int udp_socket_open(int *family, struct te_endpoint *local) {
         return -1;
     }
     sockaddr_read(&address, local);
+    if (sharing == UDP_FIRST) { /* only now, so that it was refused where somebody else sits */
+        set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    }
     return fd;
+}
+
+void udp_socket_steer(int fd) {
+    struct sock_filter steps[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, NETIF_HOME_OFFSET),
+        BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, NETIF_HOME_SHIFT),
+        BPF_STMT(BPF_RET | BPF_A, 0),
+    };
+    const struct sock_fprog program = {sizeof steps / sizeof steps[0], steps};
+    setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program);
 }
 
 int udp_socket_error(int number) {

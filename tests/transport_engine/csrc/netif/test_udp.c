@@ -223,6 +223,85 @@ static void test_truncated_datagram_is_dropped_and_counted(void **state) {
     netif->ops->close(netif);
 }
 
+static void refuse(struct te_engine_config config, int error, const char *word) {
+    struct netif *netif = NULL;
+    char why[TE_WHY_BYTES] = "";
+    assert_int_equal(netif_open(&config, &netif, why), error);
+    assert_non_null(strstr(why, word));
+}
+
+static struct netif *open_queue(struct te_endpoint local, uint32_t queue) {
+    struct te_engine_config config = config_for("udp", local);
+    config.queue = queue;
+    config.queues = 2;
+    return open_or_fail(&config);
+}
+
+/* Two queues have one port; the kernel gives each datagram to the one at which it is at home. */
+static void test_queues_of_one_port_get_what_is_theirs(void **state) {
+    (void)state;
+    struct netif *queues[2];
+    queues[0] = open_queue(ipv4_endpoint(1, 0), 0);
+    queues[1] = open_queue(queues[0]->local, 1);
+    struct netif *client = open_at(ipv4_endpoint(1, 0));
+    uint8_t bytes[16] = {0};
+    for (int i = 0; i < 32; i++) {
+        bytes[NETIF_HOME_OFFSET] = (uint8_t)((i % 2) << NETIF_HOME_SHIFT | (i & 15));
+        struct netif_datagram sent = datagram_of(client, queues[0]->local, bytes, sizeof bytes);
+        assert_int_equal(client->ops->tx_burst(client, 0, &sent, 1), 1);
+        struct netif_datagram datagrams[TE_BURST_MAX];
+        receive_one(queues[i % 2], datagrams);
+        assert_memory_equal(datagrams[0].bytes, bytes, sizeof bytes);
+        assert_false(is_readable(queues[1 - i % 2]));
+    }
+    /* One at home nowhere, and one too short to say, come somewhere all the same. */
+    bytes[NETIF_HOME_OFFSET] = 9 << NETIF_HOME_SHIFT;
+    struct netif_datagram odd[2] = {datagram_of(client, queues[0]->local, bytes, sizeof bytes),
+                                    datagram_of(client, queues[0]->local, bytes, 3)};
+    assert_int_equal(client->ops->tx_burst(client, 0, odd, 2), 2);
+    struct netif_datagram datagrams[TE_BURST_MAX];
+    int received = 0;
+    for (int i = 0; i < 2; i++) {
+        received += queues[i]->ops->rx_burst(queues[i], 0, datagrams, TE_BURST_MAX);
+    }
+    assert_int_equal(received, 2);
+    for (int i = 0; i < 2; i++) {
+        queues[i]->ops->close(queues[i]);
+    }
+    client->ops->close(client);
+}
+
+/* What one queue holds another may have, too; no stranger may, with queues or without. */
+static void test_a_port_is_shared_within_and_with_nobody_else(void **state) {
+    (void)state;
+    struct netif *queues[2];
+    queues[0] = open_queue(ipv4_endpoint(1, 0), 0);
+    queues[1] = open_queue(queues[0]->local, 1);
+    struct netif *holder = open_at(ipv4_endpoint(1, 0));
+    uint16_t taken = holder->local.port;
+    assert_int_equal(queues[0]->ops->listen(queues[0], taken), TE_E_IN_USE);
+    assert_int_equal(queues[1]->ops->listen(queues[1], taken), TE_E_IN_USE);
+    holder->ops->close(holder);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(queues[1]->ops->listen(queues[1], taken), TE_OK);
+        assert_int_equal(queues[0]->ops->listen(queues[0], taken), TE_OK);
+        struct te_endpoint there = queues[0]->local;
+        refuse(config_for("udp", there), TE_E_IN_USE, "choose another port");
+        there.port = taken;
+        refuse(config_for("udp", there), TE_E_IN_USE, "choose another port");
+        queues[1]->ops->unlisten(queues[1], taken);
+        refuse(config_for("udp", there), TE_E_IN_USE, "choose another port");
+        queues[0]->ops->unlisten(queues[0], taken);
+    }
+    struct te_endpoint there = queues[0]->local;
+    there.port = taken;
+    struct netif *stranger = open_at(there);
+    stranger->ops->close(stranger);
+    for (int i = 0; i < 2; i++) {
+        queues[i]->ops->close(queues[i]);
+    }
+}
+
 static void test_idle_netif_may_sleep_and_has_no_timer(void **state) {
     (void)state;
     struct netif *netif = open_at(ipv4_endpoint(1, 0));
@@ -231,13 +310,6 @@ static void test_idle_netif_may_sleep_and_has_no_timer(void **state) {
     assert_int_equal(netif->ops->rx_burst(netif, 0, (struct netif_datagram[TE_BURST_MAX]){0}, 32),
                      0);
     netif->ops->close(netif);
-}
-
-static void refuse(struct te_engine_config config, int error, const char *word) {
-    struct netif *netif = NULL;
-    char why[TE_WHY_BYTES] = "";
-    assert_int_equal(netif_open(&config, &netif, why), error);
-    assert_non_null(strstr(why, word));
 }
 
 static void test_refusals_say_what_to_do(void **state) {
@@ -269,6 +341,8 @@ int main(void) {
         cmocka_unit_test(test_busy_socket_does_not_starve_another),
         cmocka_unit_test(test_undeliverable_datagrams_are_lost_and_the_next_is_sent),
         cmocka_unit_test(test_truncated_datagram_is_dropped_and_counted),
+        cmocka_unit_test(test_queues_of_one_port_get_what_is_theirs),
+        cmocka_unit_test(test_a_port_is_shared_within_and_with_nobody_else),
         cmocka_unit_test(test_idle_netif_may_sleep_and_has_no_timer),
         cmocka_unit_test(test_refusals_say_what_to_do),
     };
