@@ -8,18 +8,18 @@ from pydantic import BaseModel
 
 from transport_engine.config import (
     ControlConfig,
-    EngineConfig,
     Faults,
     Limits,
     ProcessConfig,
     Quotas,
     Reach,
+    SidecarEngineConfig,
     TenantConfig,
 )
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/operations.md"
 TABLES: dict[str, type[BaseModel]] = {
-    "engine": EngineConfig,
+    "engine": SidecarEngineConfig,
     "engine.limits": Limits,
     "engine.faults": Faults,
     "control": ControlConfig,

@@ -130,14 +130,14 @@ async def attach(
         raise
 
 
-async def read_stats(path: str | Path | None = None) -> Stats:
-    """The counters of a sidecar, without a channel to it.
+async def read_stats(path: str | Path | None = None, core: int | None = None) -> Stats:
+    """The counters of a sidecar, or of one of its cores, without a channel to it.
 
-    Errors: NoEngineError, ForbiddenError.
+    Errors: NoEngineError, ForbiddenError, ConfigError (no such core).
     """
     client = await connect_control(path)
     try:
-        result, _ = await client.ask(messages.Stats(id=client.next_id()))
+        result, _ = await client.ask(messages.Stats(id=client.next_id(), core=core))
         counters: Stats = result["stats"]
         return counters
     finally:

@@ -32,6 +32,7 @@ Seconds: TypeAlias = Annotated[float, Field(ge=0.001, le=3600)]
 Port: TypeAlias = Annotated[int, Field(ge=0, le=PORT_MAX)]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Identity: TypeAlias = Annotated[int, Field(ge=0, le=(1 << 32) - 2)]
+Processor: TypeAlias = Annotated[int, Field(ge=0, le=4095)]
 Name: TypeAlias = Annotated[str, Field(pattern=f"^{NAME}$")]
 PortWord: TypeAlias = Annotated[
     str,
@@ -147,9 +148,20 @@ class EngineConfig(BaseModel):
 
 
 class SidecarEngineConfig(EngineConfig):
-    """An engine that calls from the port that peers and firewalls know."""
+    """An engine that calls from the port that peers and firewalls know.
+
+    `cores` are processors: one thread for each, with a queue of the netif of its own.
+    """
 
     port: Port = lib.TE_PORT_DEFAULT
+    cores: Annotated[tuple[Processor, ...], Field(max_length=lib.TE_CORES_MAX)] = ()
+
+    @model_validator(mode="after")
+    def _has_no_core_twice(self) -> Self:
+        for core in self.cores:
+            if self.cores.count(core) > 1:
+                raise ValueError(f"cores has processor {core} twice; give each thread its own")
+        return self
 
 
 class ControlConfig(BaseModel):

@@ -317,6 +317,8 @@ class ControlServer:
         match request:
             case messages.Attach():
                 return self._attach(session, request)
+            case messages.Stats(core=int(core)):
+                return {"stats": self.engine.core_stats(core)}, []
             case messages.Stats():
                 return {"stats": self.engine.stats()}, []
             case messages.Detach():

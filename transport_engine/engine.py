@@ -6,6 +6,7 @@ Thread: commands come from one thread. While `start` has the engine run in its o
 the only other one; else whoever commands it polls it too.
 """
 
+import os
 import select
 import threading
 import time
@@ -18,7 +19,7 @@ from transport_engine._native import ffi, lib
 from transport_engine.channel import Channel
 from transport_engine.config import EngineConfig
 from transport_engine.endpoint import Endpoint
-from transport_engine.errors import PortInUseError, TransportError, error_of
+from transport_engine.errors import ConfigError, PortInUseError, TransportError, error_of
 from transport_engine.ports import ALL, Ports
 from transport_engine.stats import Stats, stats_of
 
@@ -38,14 +39,25 @@ class ShareTerms:
     weight: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Where an engine runs: its processor, and its place in a `struct te_team *`, if it has one."""
+
+    processor: int
+    team: Any = ffi.NULL
+    queue: int = 0
+    queues: int = 0
+
+
 class Engine:
     """An engine, open until `close`.
 
     Errors: ConfigError, NoEngineError, PortInUseError, NoRoomError when it is made.
     """
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, seat: Seat | None = None) -> None:
         self.config = config
+        self._seat = seat
         self._engine: Any = None
         self._thread: threading.Thread | None = None
         self._is_driven = False  # by te_engine_run, in whatever thread
@@ -54,6 +66,9 @@ class Engine:
         self._on_close: Callable[[], object] | None = None
         self.on_quarantined: Callable[[int, str], None] | None = None
         self._c_config, self._strings = config.into_c()
+        if seat is not None:
+            self._c_config.team = seat.team
+            self._c_config.queue, self._c_config.queues = seat.queue, seat.queues
         made = ffi.new("struct te_engine **")
         why = ffi.new("char[]", lib.TE_WHY_BYTES)
         code = lib.te_engine_open(self._c_config, made, why)
@@ -111,6 +126,8 @@ class Engine:
     def run(self) -> None:
         """Polls, spins and sleeps until `stop`, without the GIL."""
         engine = self._open()
+        if self._seat is not None:
+            os.sched_setaffinity(0, {self._seat.processor})  # of the calling thread
         self._is_driven = True
         try:
             lib.te_engine_run(engine)
@@ -214,12 +231,7 @@ class Engine:
         """
         if port != 0:
             return self._listen(channel, port)
-        for free in among.some(FREE_PORT_TRIES_MAX):
-            try:
-                return self._listen(channel, free)
-            except PortInUseError:
-                continue
-        raise PortInUseError(f"the ports that were tried of {among} are all in use")
+        return first_free(among, lambda free: self._listen(channel, free))
 
     def unlisten(self, channel: int, port: int) -> None:
         """Accepts no more flows to a port; those that are open stay."""
@@ -239,6 +251,19 @@ class Engine:
         stats = ffi.new("struct te_stats *")
         self._command(lib.TE_STATS, "no statistics", stats=stats)
         return stats_of(stats)
+
+    def core_stats(self, core: int) -> Stats:
+        """The counters now, of core 0: it has no other.
+
+        Errors: ConfigError.
+        """
+        if core != 0:
+            raise ConfigError(f"there is no core {core}: this engine runs on one")
+        return self.stats()
+
+    def route(self, port: int, core: int) -> None:
+        """Notes which engine of its team listens on a port; TE_CORES_MAX: none."""
+        self._command(lib.TE_ROUTE, f"port {port}", endpoint=self._at(port), queue=core)
 
     def attend(self) -> None:
         """Tells `on_quarantined` of channels that were cut off, and what their owners did."""
@@ -276,6 +301,7 @@ class Engine:
         *,
         ring_bytes: int = 0,
         share: int = 0,
+        queue: int = 0,
         terms: ShareTerms | None = None,
         channel: int = 0,
         endpoint: Endpoint | None = None,
@@ -291,6 +317,7 @@ class Engine:
         command.ring_bytes = ring_bytes
         command.stats = stats
         command.share = share
+        command.queue = queue
         if terms is not None:
             for name, value in asdict(terms).items():
                 setattr(command.terms, name, value)
@@ -333,6 +360,19 @@ class Engine:
             if self.on_quarantined is not None:
                 self.on_quarantined(done.value, _VIOLATIONS[done.violation])
         return None
+
+
+def first_free(among: Ports, listen: Callable[[int], int]) -> int:
+    """Listens on one of some ports that is not in use.
+
+    Errors: PortInUseError, and those of `listen`.
+    """
+    for free in among.some(FREE_PORT_TRIES_MAX):
+        try:
+            return listen(free)
+        except PortInUseError:
+            continue
+    raise PortInUseError(f"the ports that were tried of {among} are all in use")
 
 
 _VIOLATIONS: Final[dict[int, str]] = {

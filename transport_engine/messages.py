@@ -88,9 +88,10 @@ class Unpair(_Request):
 
 
 class Stats(_Request):
-    """Asks for the engine's counters."""
+    """Asks for the engine's counters, of one core or of all."""
 
     op: Literal["stats"] = "stats"
+    core: Annotated[int, Field(ge=0, lt=lib.TE_CORES_MAX)] | None = None
 
 
 class Detach(_Request):

@@ -284,14 +284,16 @@ def _memory_of(config: SidecarConfig) -> list[int]:
         memory if memory is not None else left * weight // total
         for weight, memory in zip(weights, said, strict=True)
     ]
-    least = _MESSAGES_HELD_MIN * c_config.message_bytes_max
+    cores = max(1, len(config.engine.cores))  # each has its part
+    least = _MESSAGES_HELD_MIN * c_config.message_bytes_max * cores
     for index, part in enumerate(parts):
         if part < least:
             whose = f"tenants[{index - 1}]" if index > 0 else "the engine's own user"
             raise ConfigError(
                 f"{whose} has {max(part, 0)} bytes of the {c_config.pool_bytes} in "
                 f"engine.limits.pool_bytes, which is less than {_MESSAGES_HELD_MIN} messages of "
-                f"engine.limits.message_bytes_max, {c_config.message_bytes_max}: raise the pool, "
+                f"engine.limits.message_bytes_max, {c_config.message_bytes_max}"
+                f"{f', on each of {cores} cores' if cores > 1 else ''}: raise the pool, "
                 "lower the message, or change quotas.memory_bytes"
             )
     return parts

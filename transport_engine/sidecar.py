@@ -1,7 +1,7 @@
-"""A process that runs one engine for many applications.
+"""A process that runs an engine for many applications.
 
-The control plane has the main thread, the engine a thread of its own. A signal lets the flows end,
-then stops; a second one does not wait. Nothing is left behind.
+The control plane has the main thread, the engine one of its own for each of its cores. A signal
+lets the flows end, then stops; a second one does not wait. Nothing is left behind.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ from typing import Final
 
 from transport_engine.config import SidecarConfig, default_socket_path
 from transport_engine.control import ControlServer
-from transport_engine.engine import Engine
 from transport_engine.hardening import harden
 from transport_engine.policy import Policy
 from transport_engine.rendezvous import Rendezvous
+from transport_engine.team import Engines, open_engines
 
 DRAIN_PAUSE_SECONDS: Final = 0.01
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -30,18 +30,20 @@ def run_sidecar(config: SidecarConfig, on_ready: Callable[[str], None]) -> None:
     """
     path = config.control.socket or default_socket_path()
     policy = Policy.of(config)
-    with Rendezvous(path, config.control.group) as place, Engine(config.engine) as engine:
+    with Rendezvous(path, config.control.group) as place, open_engines(config.engine) as engine:
         harden(config)
         engine.start()
         for tenant in (policy.owner, *policy.tenants):
             engine.set_share(tenant.share, tenant.terms)
         server = ControlServer(engine, policy, place.socket)
-        sentence = f"engine on {engine.local} ({engine.driver}), applications attach at {path}"
+        cores = f", {len(config.engine.cores)} cores" if config.engine.cores else ""
+        where = f"engine on {engine.local} ({engine.driver}{cores})"
+        sentence = f"{where}, applications attach at {path}"
         asyncio.run(_serve(engine, server, config, lambda: on_ready(sentence)))
 
 
 async def _serve(
-    engine: Engine, server: ControlServer, config: SidecarConfig, on_ready: Callable[[], None]
+    engine: Engines, server: ControlServer, config: SidecarConfig, on_ready: Callable[[], None]
 ) -> None:
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
@@ -64,7 +66,7 @@ async def _serve(
             loop.remove_signal_handler(number)
 
 
-async def _drain(engine: Engine, seconds: float, asked_twice: asyncio.Event) -> None:
+async def _drain(engine: Engines, seconds: float, asked_twice: asyncio.Event) -> None:
     """Lets the flows end, for a bounded time."""
     engine.drain()
     tries = round(seconds / DRAIN_PAUSE_SECONDS)

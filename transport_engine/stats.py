@@ -9,6 +9,16 @@ Stats: TypeAlias = dict[str, int]
 FIELDS: Final[tuple[str, ...]] = tuple(name for name, _ in ffi.typeof("struct te_stats").fields)
 
 
+_LATEST: Final = ("now_ns",)  # not a count
+
+
+def summed(parts: list[Stats]) -> Stats:
+    """The counters of several engines together."""
+    return {
+        name: (max if name in _LATEST else sum)(part[name] for part in parts) for name in FIELDS
+    }
+
+
 def stats_of(stats: Any) -> Stats:
     """Copies a `struct te_stats`."""
     return {name: getattr(stats, name) for name in FIELDS}

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from machnet_rpc.cli.arguments import Commands, add_command
-from transport_engine.config import SidecarConfig, load
+from transport_engine.config import SidecarConfig, SidecarEngineConfig, load
 from transport_engine.policy import Policy, described
 from transport_engine.sidecar import run_sidecar
 
@@ -27,6 +27,12 @@ def add(commands: Commands) -> None:
     parser.epilog = EPILOG
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML; see docs/operations.md")
     parser.add_argument("--socket", type=Path, metavar="PATH", help="where applications attach")
+    parser.add_argument(
+        "--cores",
+        type=cores,
+        metavar="N,N",
+        help="processors, one thread for each, in place of engine.cores",
+    )
     parser.add_argument("--check", action="store_true", help="say what FILE means, and stop")
     parser.add_argument("--verbose", action="store_true", help="log attaching and detaching")
 
@@ -35,6 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns its exit status. The engine has an event loop of its own."""
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING)
     config = load(arguments.config) if arguments.config else SidecarConfig()
+    if arguments.cores is not None:
+        engine = config.engine.model_copy(update={"cores": arguments.cores})
+        config = config.model_copy(update={"engine": engine})
     if arguments.check:
         said = described(Policy.of(config))
         print(json.dumps(said) if arguments.json else "\n".join(said))
@@ -50,3 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     run_sidecar(config, on_ready)
     return 0
+
+
+def cores(text: str) -> tuple[int, ...]:
+    """Processors, separated by commas, for argparse."""
+    numbers = tuple(int(word) for word in text.split(","))
+    return SidecarEngineConfig(cores=numbers).cores
