@@ -165,8 +165,12 @@ static uint32_t receive_own(struct engine *engine, const struct netif_datagram *
     }
     struct engine_flow *flow = (struct engine_flow *)found;
     bool was_connecting = found->state == FLOW_CONNECTING;
+    uint64_t lost_before = engine->flow_counters.packets_lost;
     share_bill(engine, flow->share);
     flow_receive(found, &engine->store, &packet, engine->now_ns);
+    if (engine->flow_counters.packets_lost != lost_before && engine->netif->ops->lost != NULL) {
+        engine->netif->ops->lost(engine->netif, &found->remote);
+    }
     engine->stats.handshakes_completed += was_connecting && found->state == FLOW_OPEN;
     engine->stats.resets_received += packet.type == PACKET_RESET;
     engine_touch(engine, flow);

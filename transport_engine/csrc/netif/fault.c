@@ -132,6 +132,13 @@ static uint64_t fault_next_ns(const struct netif *netif) {
     return due_ns < inner_ns ? due_ns : inner_ns;
 }
 
+static void fault_lost(struct netif *netif, const struct te_endpoint *remote) {
+    struct netif *inner = ((struct fault *)netif)->inner;
+    if (inner->ops->lost != NULL) {
+        inner->ops->lost(inner, remote);
+    }
+}
+
 static void fault_add_stats(const struct netif *netif, struct te_stats *stats) {
     const struct fault *fault = (const struct fault *)netif;
     stats->faults_lost += fault->lost;
@@ -158,6 +165,7 @@ static const struct netif_ops fault_ops = {
     .unlisten = fault_unlisten,
     .arm = fault_arm,
     .next_ns = fault_next_ns,
+    .lost = fault_lost,
     .add_stats = fault_add_stats,
     .close = fault_close,
 };

@@ -63,6 +63,9 @@ struct netif_ops {
     /* When the driver itself wants to be polled again (delayed datagrams, ARP retries);
      * UINT64_MAX: no timer. */
     uint64_t (*next_ns)(const struct netif *netif);
+    /* Says that something sent to this peer did not arrive, so that the driver tries what asks less
+     * of the path. May be NULL. */
+    void (*lost)(struct netif *netif, const struct te_endpoint *remote);
     void (*add_stats)(const struct netif *netif, struct te_stats *stats); /* may be NULL */
     void (*close)(struct netif *netif);
 };

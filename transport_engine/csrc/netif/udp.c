@@ -227,6 +227,10 @@ static void udp_close(struct netif *netif) {
     free(udp);
 }
 
+static void udp_lost(struct netif *netif, const struct te_endpoint *remote) {
+    udp_path_failed(udp_paths_find(&((struct udp *)netif)->outbox.paths, remote));
+}
+
 static const struct netif_ops udp_ops = {
     .name = "udp",
     .rx_burst = udp_rx_burst,
@@ -235,6 +239,7 @@ static const struct netif_ops udp_ops = {
     .unlisten = udp_unlisten,
     .arm = udp_arm,
     .next_ns = udp_next_ns,
+    .lost = udp_lost,
     .add_stats = udp_add_stats,
     .close = udp_close,
 };

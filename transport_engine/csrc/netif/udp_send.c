@@ -9,13 +9,14 @@
 #include "netif/sockaddr.h"
 
 enum udp_send_limit {
-    SEGMENTS_MAX = 64,            /* UDP_MAX_SEGMENTS of kernels before 6.9 */
-    SEGMENTED_BYTES_MAX = 65000,  /* of one message: an IP packet, less headers and options */
-    REST_BURSTS = 256
+    SEGMENTS_MAX = 64,          /* UDP_MAX_SEGMENTS of kernels before 6.9 */
+    SEGMENTED_BYTES_MAX = 65000 /* of one message: an IP packet, less headers and options */
 };
 
 void udp_outbox_init(struct udp_outbox *outbox, int family, bool wildcard) {
-    *outbox = (struct udp_outbox){.family = family, .wildcard = wildcard};
+    memset(outbox, 0, sizeof *outbox);
+    outbox->family = family;
+    outbox->wildcard = wildcard;
 }
 
 void udp_outbox_probe(struct udp_outbox *outbox, int fd) {
@@ -29,14 +30,12 @@ static bool goes_with(const struct netif_datagram *datagram, const struct netif_
            memcmp(datagram->local.address, first->local.address, TE_ADDRESS_BYTES) == 0;
 }
 
-/* How many of the first datagrams may go as one message. */
-static int find_run(const struct udp_outbox *outbox, const struct netif_datagram *datagrams,
-                    int count) {
+/* How many of the first datagrams could go as one message. */
+static int find_run(const struct netif_datagram *datagrams, int count) {
     uint32_t each_bytes = datagrams[0].size_bytes;
     uint32_t total_bytes = each_bytes;
     int run = 1;
-    if (!outbox->has_segments || outbox->rest_bursts > 0 || each_bytes == 0 ||
-        each_bytes > NETIF_DATAGRAM_BYTES_MAX) {
+    if (each_bytes == 0 || each_bytes > NETIF_DATAGRAM_BYTES_MAX) {
         return run;
     }
     bool is_open = true; /* a shorter one ends the run */
@@ -89,7 +88,11 @@ static int prepare_all(struct udp_outbox *outbox, const struct netif_datagram *d
     int messages = 0;
     int at = 0;
     while (at < count) {
-        int run = find_run(outbox, datagrams + at, count - at);
+        int run = outbox->has_segments ? find_run(datagrams + at, count - at) : 1;
+        if (run > 1 &&
+            !udp_path_may_carry(udp_paths_find(&outbox->paths, &datagrams[at].remote))) {
+            run = 1;
+        }
         if (!prepare(outbox, messages, at, datagrams + at, run)) {
             break;
         }
@@ -97,14 +100,6 @@ static int prepare_all(struct udp_outbox *outbox, const struct netif_datagram *d
         at += run;
     }
     return messages;
-}
-
-/* Whether it was the cutting that was refused: by a device without checksums or an encrypted path
- * (EIO), or because a segment is larger than the path (EINVAL). */
-static void judge_refusal(struct udp_outbox *outbox, int error) {
-    if (error == EIO || error == EINVAL) {
-        outbox->rest_bursts = REST_BURSTS;
-    }
 }
 
 /* How far the sending of some messages came. */
@@ -132,7 +127,6 @@ static struct progress send_messages(struct udp_outbox *outbox, int fd, int mess
             break;
         }
         if (outbox->datagrams[done] > 1) {
-            judge_refusal(outbox, errno);
             progress.refused = outbox->datagrams[done];
             break;
         }
@@ -155,9 +149,9 @@ int udp_outbox_send(struct udp_outbox *outbox, int fd, const struct netif_datagr
                     int count) {
     struct progress progress = {0};
     int taken = 0;
-    outbox->rest_bursts -= outbox->rest_bursts > 0;
     while (taken < count && !progress.is_blocked) {
         if (progress.refused > 0) {
+            udp_path_failed(udp_paths_find(&outbox->paths, &datagrams[taken].remote));
             progress = send_uncut(outbox, fd, datagrams + taken, progress.refused);
             taken += progress.taken;
             continue;

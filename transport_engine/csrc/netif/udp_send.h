@@ -2,7 +2,7 @@
  * last, goes as one message that the kernel or the card cuts (GSO).
  *
  * Where the kernel, the path or the card will not cut, the same datagrams go one by one, and so do
- * those of some bursts after; then it is tried again.
+ * those after it for a while, as where such messages may get lost.
  * Source: udp(7) UDP_SEGMENT; W. de Bruijn and E. Dumazet, "Optimizing UDP for content delivery:
  * GSO, pacing and zerocopy", Linux Plumbers 2018
  */
@@ -18,6 +18,7 @@
 
 #include "netif/netif.h"
 #include "netif/udp_control.h"
+#include "netif/udp_paths.h"
 
 struct udp_outbox {
     struct mmsghdr messages[TE_BURST_MAX];
@@ -28,8 +29,8 @@ struct udp_outbox {
     int family;
     bool wildcard;
     bool has_segments; /* this kernel knows UDP_SEGMENT */
-    int rest_bursts;   /* without it, since it was refused */
     uint64_t calls;    /* of the kernel */
+    struct udp_paths paths;
 };
 
 void udp_outbox_init(struct udp_outbox *outbox, int family, bool wildcard);

@@ -197,14 +197,60 @@ static void test_where_the_kernel_will_not_cut_they_go_one_by_one(void **state) 
 
     int checked = 0;
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, &checked, sizeof checked), 0);
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < UDP_REST_MIN; i++) {
         assert_int_equal(udp_outbox_send(&outbox, fd, sent, 2), 2);
         expect(to, sent, 2, TE_BURST_MAX);
     }
-    assert_int_equal(outbox.rest_bursts, 0); /* and it is tried again */
-    assert_int_equal(outbox.datagrams[0], 2);
+    assert_int_equal(outbox.datagrams[0], 2); /* and it is tried again */
     to->ops->close(to);
     close(fd);
+}
+
+/* A path on which something was lost gets single datagrams, and longer so each time. */
+static void test_a_path_that_loses_is_asked_for_less(void **state) {
+    (void)state;
+    static struct udp_paths paths;
+    const struct te_endpoint peer = ipv4_endpoint(1, 7000);
+    const struct te_endpoint other = ipv4_endpoint(2, 7000);
+    for (int rest = UDP_REST_MIN; rest < 8 * UDP_REST_MIN; rest *= 2) {
+        assert_true(udp_path_may_carry(udp_paths_find(&paths, &peer)));
+        udp_path_failed(udp_paths_find(&paths, &peer));
+        for (int i = 0; i < rest; i++) {
+            assert_false(udp_path_may_carry(udp_paths_find(&paths, &peer)));
+            udp_path_failed(udp_paths_find(&paths, &peer)); /* what was under way counts once */
+            assert_true(udp_path_may_carry(udp_paths_find(&paths, &other)));
+        }
+    }
+    for (int i = 0; i < 20 * UDP_TRUST_RUNS; i++) {
+        assert_true(udp_path_may_carry(udp_paths_find(&paths, &peer)));
+    }
+    assert_int_equal(udp_paths_find(&paths, &peer)->next_rest, UDP_REST_MIN); /* forgiven */
+    for (int i = 0; i < 40; i++) {
+        struct udp_path *path = udp_paths_find(&paths, &peer);
+        path->rest = 0;
+        assert_true(udp_path_may_carry(path));
+        udp_path_failed(path);
+    }
+    assert_int_equal(udp_paths_find(&paths, &peer)->rest, UDP_REST_MAX);
+}
+
+static void test_the_driver_is_told_of_losses(void **state) {
+    (void)state;
+    struct netif *from = open_here();
+    struct netif *to = open_here();
+    const struct netif_datagram sent[2] = {numbered(from, to, 0, 50), numbered(from, to, 1, 50)};
+    struct netif_datagram datagrams[TE_BURST_MAX];
+    for (int lost = 0; lost < 2; lost++) {
+        uint64_t calls = stats_of(to).netif_receive_calls;
+        assert_int_equal(from->ops->tx_burst(from, 0, sent, 2), 2);
+        for (int seen = 0; seen < 2; seen++) { /* as one message they come in one call */
+            assert_int_equal(wait_and_receive(to, datagrams, 1), 1);
+        }
+        assert_int_equal(stats_of(to).netif_receive_calls - calls, 1 + lost);
+        from->ops->lost(from, &to->local);
+    }
+    from->ops->close(from);
+    to->ops->close(to);
 }
 
 static void test_a_kernel_that_cannot_cut_is_not_asked_to(void **state) {
@@ -252,6 +298,8 @@ int main(void) {
         cmocka_unit_test(test_each_datagram_keeps_what_is_its_own),
         cmocka_unit_test(test_any_cut_of_a_peer_is_read_rightly),
         cmocka_unit_test(test_where_the_kernel_will_not_cut_they_go_one_by_one),
+        cmocka_unit_test(test_a_path_that_loses_is_asked_for_less),
+        cmocka_unit_test(test_the_driver_is_told_of_losses),
         cmocka_unit_test(test_a_kernel_that_cannot_cut_is_not_asked_to),
         cmocka_unit_test(test_a_run_that_cannot_be_delivered_is_lost_alone),
     };
