@@ -124,8 +124,13 @@ class Fleet:
         socket = self.folder / f"{name}.sock"
         config = self.folder / f"{name}.toml"
         config.write_text(f'[engine]\n{engine}\n[control]\nsocket = "{socket}"\n')
-        self.start([*MRPC, "engine", "--json", "--config", str(config)], netns).line()
+        self.engine_again(name, netns)
         return socket
+
+    def engine_again(self, name: str, netns: str | None = None) -> None:
+        """Starts an engine that was killed."""
+        config = self.folder / f"{name}.toml"
+        self.start([*MRPC, "engine", "--json", "--config", str(config)], netns).line()
 
     def serve(self, address: str, engine: Path | None = None, netns: str | None = None) -> str:
         """Serves tests.e2e.echo; returns its address once it accepts calls."""
@@ -148,9 +153,19 @@ class Fleet:
         timeout: float = 120.0,
     ) -> dict[str, Any]:
         """Runs the load of tests.e2e.echo to its end; returns what it printed."""
+        return self.start_load(calls, window, address, engine, netns).line(timeout)
+
+    def start_load(
+        self,
+        calls: int,
+        window: int,
+        address: str,
+        engine: Path | None = None,
+        netns: str | None = None,
+    ) -> Running:
+        """Starts that load; its line is what it prints at its end."""
         argv = [sys.executable, "-m", "tests.e2e.echo", str(calls), str(window), address]
-        running = self.start([*argv, *(["--engine", str(engine)] if engine else [])], netns)
-        return running.line(timeout)
+        return self.start([*argv, *(["--engine", str(engine)] if engine else [])], netns)
 
 
 def ip(*words: str) -> None:

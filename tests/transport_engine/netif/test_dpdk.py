@@ -20,6 +20,7 @@ from transport_engine.hugepages import hugepages
 
 COUNT = 5000
 PAGES_MB = 384  # for two processes
+UNCUT = "no-segments"  # veth would bring a run as one packet to who reads raw ones
 RIGHT = {"ipv4": "10.99.1.2", "ipv6": "fd99::2"}
 LEFT = {"ipv4": "10.99.1.1", "ipv6": "fd99::1"}
 PREFIX_BITS = {"ipv4": 24, "ipv6": 64}
@@ -96,7 +97,7 @@ def test_veth_to_the_kernels_udp(driver: str, family: str) -> None:
             prefix_bits=PREFIX_BITS[family],
             namespace=left,
         )
-        client = Side("udp", "", RIGHT[family], namespace=right)
+        client = Side("udp", UNCUT, RIGHT[family], namespace=right)
         with echoing(server) as served:
             ping(client, server, COUNT)
         # The kernel leaves checksums to a card that veth is not.
@@ -109,7 +110,7 @@ def test_without_hugepages_over_veth() -> None:
         arguments = "--no-huge -m 128 --vdev=net_af_packet0,iface=left"
         server = Side("dpdk", arguments, LEFT["ipv4"], namespace=left)
         with echoing(server):
-            ping(Side("udp", "", RIGHT["ipv4"], namespace=right), server, COUNT)
+            ping(Side("udp", UNCUT, RIGHT["ipv4"], namespace=right), server, COUNT)
 
 
 def test_processes_without_hugepages_do_not_run_into_each_other() -> None:

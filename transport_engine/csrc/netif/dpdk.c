@@ -1,7 +1,7 @@
 /* Packet I/O past the kernel, through any DPDK ethdev.
  *
- * An ip host between the port's frames and the engine's datagrams; one queue each way. The EAL is
- * the process's, so a process has one such netif in its life.
+ * An ip host between the frames of one queue each way and the engine's datagrams. The EAL and the
+ * port are the process's, so a process has one such netif for each queue in its life.
  */
 #include "netif/netif.h"
 
@@ -40,7 +40,7 @@ struct dpdk {
 static bool send_frame(struct dpdk *dpdk, struct rte_mbuf *mbuf, size_t size_bytes) {
     mbuf->data_len = (uint16_t)size_bytes;
     mbuf->pkt_len = (uint32_t)size_bytes;
-    if (rte_eth_tx_burst(dpdk->port.id, 0, &mbuf, 1) == 1) {
+    if (rte_eth_tx_burst(dpdk->port.id, dpdk->port.queue, &mbuf, 1) == 1) {
         return true;
     }
     rte_pktmbuf_free(mbuf);
@@ -71,14 +71,14 @@ static void send_own_frames(struct dpdk *dpdk, uint64_t now_ns) {
 
 static void disarm(struct dpdk *dpdk) {
     struct epoll_event ignored;
-    rte_eth_dev_rx_intr_disable(dpdk->port.id, 0);
+    rte_eth_dev_rx_intr_disable(dpdk->port.id, dpdk->port.queue);
     epoll_wait(dpdk->netif.fd, &ignored, 1, 0);
     dpdk->armed = false;
 }
 
 static int take_frames(struct dpdk *dpdk, struct rte_mbuf **mbufs, int count) {
     if (dpdk->early_count == 0) {
-        return rte_eth_rx_burst(dpdk->port.id, 0, mbufs, (uint16_t)count);
+        return rte_eth_rx_burst(dpdk->port.id, dpdk->port.queue, mbufs, (uint16_t)count);
     }
     int taken = dpdk->early_count < count ? dpdk->early_count : count;
     dpdk->early_count -= taken;
@@ -104,6 +104,17 @@ static bool receive_frame(struct dpdk *dpdk, uint64_t now_ns, struct rte_mbuf *m
     return host_receive(&dpdk->host, now_ns, &frame, datagram);
 }
 
+/* Answers that other queues were given. */
+static void receive_answers(struct dpdk *dpdk, uint64_t now_ns) {
+    struct rte_mbuf *mbufs[TE_BURST_MAX];
+    struct netif_datagram none;
+    int count = dpdk_answers_take(dpdk_port_answers(&dpdk->port), mbufs, TE_BURST_MAX);
+    for (int i = 0; i < count; i++) {
+        receive_frame(dpdk, now_ns, mbufs[i], &none);
+        rte_pktmbuf_free(mbufs[i]);
+    }
+}
+
 static int dpdk_rx_burst(struct netif *netif, uint64_t now_ns, struct netif_datagram *datagrams,
                          int count) {
     struct dpdk *dpdk = (struct dpdk *)netif;
@@ -114,8 +125,13 @@ static int dpdk_rx_burst(struct netif *netif, uint64_t now_ns, struct netif_data
     rte_pktmbuf_free_bulk(dpdk->held, (unsigned)dpdk->held_count);
     dpdk->held_count = take_frames(dpdk, dpdk->held, count);
     for (int i = 0; i < dpdk->held_count; i++) {
-        filled += receive_frame(dpdk, now_ns, dpdk->held[i], &datagrams[filled]);
+        bool is_datagram = receive_frame(dpdk, now_ns, dpdk->held[i], &datagrams[filled]);
+        filled += is_datagram;
+        if (!is_datagram && dpdk->port.queues > 1) {
+            dpdk_port_tell(&dpdk->port, dpdk->held[i]);
+        }
     }
+    receive_answers(dpdk, now_ns);
     send_own_frames(dpdk, now_ns);
     return filled;
 }
@@ -203,7 +219,7 @@ static int dpdk_tx_burst(struct netif *netif, uint64_t now_ns,
         return 0;
     }
     int frames = write_frames(dpdk, now_ns, datagrams, count, mbufs, origin);
-    int sent = rte_eth_tx_burst(dpdk->port.id, 0, mbufs, (uint16_t)frames);
+    int sent = rte_eth_tx_burst(dpdk->port.id, dpdk->port.queue, mbufs, (uint16_t)frames);
     /* Into a port without a link everything goes and nothing arrives, as with any cable. */
     int taken = sent == frames || link_is_down(dpdk) ? count : origin[sent];
     drop_out(dpdk, origin, sent, taken);
@@ -213,17 +229,19 @@ static int dpdk_tx_burst(struct netif *netif, uint64_t now_ns,
 
 /* ---- the rest of the interface ---- */
 
+/* With several queues all ports are open: who listens on which is known to the engines. */
 static int dpdk_listen(struct netif *netif, uint16_t port) {
     struct dpdk *dpdk = (struct dpdk *)netif;
-    if (port == netif->local.port) {
+    if (port == netif->local.port || dpdk->port.queues > 1) {
         return TE_OK;
     }
     return host_listen(&dpdk->host, port) ? TE_OK : TE_E_IN_USE;
 }
 
 static void dpdk_unlisten(struct netif *netif, uint16_t port) {
-    if (port != netif->local.port) {
-        host_unlisten(&((struct dpdk *)netif)->host, port);
+    struct dpdk *dpdk = (struct dpdk *)netif;
+    if (port != netif->local.port && dpdk->port.queues == 1) {
+        host_unlisten(&dpdk->host, port);
     }
 }
 
@@ -234,10 +252,10 @@ static void dpdk_unlisten(struct netif *netif, uint16_t port) {
 static bool watch_queue(struct dpdk *dpdk) {
     struct epoll_event event = {.events = EPOLLIN | EPOLLET};
     if (!dpdk->port.interrupts || link_is_down(dpdk) ||
-        rte_eth_dev_rx_intr_enable(dpdk->port.id, 0) != 0) {
+        rte_eth_dev_rx_intr_enable(dpdk->port.id, dpdk->port.queue) != 0) {
         return false;
     }
-    int fd = rte_eth_dev_rx_intr_ctl_q_get_fd(dpdk->port.id, 0);
+    int fd = rte_eth_dev_rx_intr_ctl_q_get_fd(dpdk->port.id, dpdk->port.queue);
     dpdk->port.interrupts = fd >= 0;
     return fd >= 0 && (epoll_ctl(dpdk->netif.fd, EPOLL_CTL_ADD, fd, &event) == 0 ||
                        errno == EEXIST);
@@ -249,9 +267,10 @@ static bool dpdk_arm(struct netif *netif) {
     dpdk->armed = watch_queue(dpdk);
     netif->caps = dpdk->armed ? NETIF_NO_LOOP | NETIF_WAKES : NETIF_NO_LOOP;
     if (dpdk->early_count == 0) {
-        dpdk->early_count = rte_eth_rx_burst(dpdk->port.id, 0, dpdk->early, TE_BURST_MAX);
+        dpdk->early_count = rte_eth_rx_burst(dpdk->port.id, dpdk->port.queue,
+                                             dpdk->early, TE_BURST_MAX);
     }
-    return dpdk->early_count > 0;
+    return dpdk->early_count > 0 || dpdk_answers_wait(dpdk_port_answers(&dpdk->port));
 }
 
 static uint64_t dpdk_next_ns(const struct netif *netif) {
@@ -270,8 +289,9 @@ static void dpdk_close(struct netif *netif) {
     rte_pktmbuf_free_bulk(dpdk->held, (unsigned)dpdk->held_count);
     rte_pktmbuf_free_bulk(dpdk->early, (unsigned)dpdk->early_count);
     rte_pktmbuf_free_bulk(dpdk->out, (unsigned)dpdk->out_count);
-    dpdk_port_close(&dpdk->port);
-    dpdk_eal_stop();
+    if (dpdk_port_close(&dpdk->port)) {
+        dpdk_eal_stop();
+    }
     close(netif->fd);
     free(dpdk);
 }
@@ -299,7 +319,10 @@ static void init_host(struct dpdk *dpdk, const struct te_engine_config *config) 
     memcpy(host.address, config->local.address, sizeof host.address);
     memcpy(host.gateway, config->gateway, sizeof host.gateway);
     host_init(&dpdk->host, &host);
-    host_listen(&dpdk->host, dpdk->netif.local.port);
+    uint32_t last = dpdk->port.queues > 1 ? HOST_PORTS - 1 : dpdk->netif.local.port;
+    for (uint32_t each = dpdk->port.queues > 1 ? 1 : last; each <= last; each++) {
+        host_listen(&dpdk->host, (uint16_t)each);
+    }
 }
 
 static int check_config(const struct te_engine_config *config, char *why) {
@@ -338,6 +361,31 @@ static struct dpdk *allocate(const struct te_engine_config *config, char *why) {
     return dpdk;
 }
 
+/* Starts the EAL and the port, or joins those that queue 0 started. */
+static int open_port(struct dpdk *dpdk, const struct te_engine_config *config, char *why) {
+    uint32_t queues = config->queues > 1 ? config->queues : 1;
+    if (config->queue > 0) {
+        return dpdk_port_join(&dpdk->port, config->queue, why);
+    }
+    int error = dpdk_eal_start(config->netif, why);
+    if (error == TE_OK) {
+        error = dpdk_port_open(&dpdk->port, config->mtu_bytes, queues, why);
+        if (error != TE_OK) {
+            dpdk_eal_stop();
+        }
+    }
+    return error;
+}
+
+/* An answer wakes as a frame does. */
+static void watch_answers(struct dpdk *dpdk) {
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+    int bell = dpdk_port_answers(&dpdk->port)->bell;
+    if (bell >= 0) {
+        epoll_ctl(dpdk->netif.fd, EPOLL_CTL_ADD, bell, &event);
+    }
+}
+
 int netif_dpdk_open(const struct te_engine_config *config, struct netif **netif, char *why) {
     int error = check_config(config, why);
     if (error != TE_OK) {
@@ -347,13 +395,7 @@ int netif_dpdk_open(const struct te_engine_config *config, struct netif **netif,
     if (dpdk == NULL) {
         return TE_E_NO_MEMORY;
     }
-    error = dpdk_eal_start(config->netif, why);
-    if (error == TE_OK) {
-        error = dpdk_port_open(&dpdk->port, config->mtu_bytes, why);
-        if (error != TE_OK) {
-            dpdk_eal_stop();
-        }
-    }
+    error = open_port(dpdk, config, why);
     if (error != TE_OK) {
         close(dpdk->netif.fd);
         free(dpdk);
@@ -361,6 +403,7 @@ int netif_dpdk_open(const struct te_engine_config *config, struct netif **netif,
     }
     dpdk->netif.mtu_bytes = dpdk->port.mtu_bytes;
     init_host(dpdk, config);
+    watch_answers(dpdk);
     *netif = &dpdk->netif;
     return TE_OK;
 }

@@ -14,6 +14,9 @@
 #include "netif/sockaddr.h"
 #include "transport_engine.h"
 
+/* What decides on a packet's queue, of what the card can: all of a flow come to one. */
+static const uint64_t RSS_WISHES = RTE_ETH_RSS_IP | RTE_ETH_RSS_UDP;
+
 enum port_limit {
     PORT_DESCRIPTORS = 1024,
     PORT_MBUFS = 8191,
@@ -21,6 +24,14 @@ enum port_limit {
     PORT_HEADER_BYTES = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN,
     PORT_SPARE_BYTES = 64 /* in a buffer, for VLAN tags and virtio's header */
 };
+
+/* The process's port, and what its queues do not share. Opened and closed by one thread. */
+static struct {
+    struct dpdk_port port; /* as queue 0 sees it */
+    struct rte_mempool *pools[TE_CORES_MAX];
+    struct dpdk_answers answers[TE_CORES_MAX];
+    int users;
+} device;
 
 static uint32_t smaller(uint32_t a, uint32_t b) {
     return a < b ? a : b;
@@ -55,17 +66,18 @@ static uint32_t usable_mtu_bytes(const struct rte_eth_dev_info *info, uint32_t w
     return mtu_bytes;
 }
 
-static int create_pool(struct dpdk_port *port, char *why) {
+static int create_pool(struct dpdk_port *port, uint32_t queue, char *why) {
     uint32_t room_bytes = port->mtu_bytes + PORT_HEADER_BYTES + PORT_SPARE_BYTES;
     if (room_bytes < RTE_MBUF_DEFAULT_DATAROOM) {
         room_bytes = RTE_MBUF_DEFAULT_DATAROOM;
     }
     char name[RTE_MEMPOOL_NAMESIZE];
-    snprintf(name, sizeof name, "netif_%u", port->id);
-    port->pool = rte_pktmbuf_pool_create(name, PORT_MBUFS, PORT_MBUFS_CACHED, 0,
+    snprintf(name, sizeof name, "netif_%u_%u", port->id, queue);
+    struct rte_mempool *pool = rte_pktmbuf_pool_create(name, PORT_MBUFS, PORT_MBUFS_CACHED, 0,
                                          (uint16_t)(room_bytes + RTE_PKTMBUF_HEADROOM),
                                          rte_eth_dev_socket_id(port->id));
-    if (port->pool != NULL) {
+    device.pools[queue] = pool;
+    if (pool != NULL) {
         return TE_OK;
     }
     snprintf(why, TE_WHY_BYTES,
@@ -82,7 +94,11 @@ static int configure(struct dpdk_port *port, const struct rte_eth_dev_info *info
     conf.txmode.offloads = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
     conf.intr_conf.rxq = port->interrupts;
     port->offloads_udp = conf.txmode.offloads != 0;
-    return rte_eth_dev_configure(port->id, 1, 1, &conf);
+    if (port->queues > 1 && info->flow_type_rss_offloads != 0) {
+        conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+        conf.rx_adv_conf.rss_conf.rss_hf = info->flow_type_rss_offloads & RSS_WISHES;
+    }
+    return rte_eth_dev_configure(port->id, port->queues, port->queues, &conf);
 }
 
 static int set_up_queues(struct dpdk_port *port) {
@@ -90,11 +106,11 @@ static int set_up_queues(struct dpdk_port *port) {
     uint16_t tx_descriptors = PORT_DESCRIPTORS;
     unsigned node = (unsigned)rte_eth_dev_socket_id(port->id); /* -1, of any node, stays so */
     int result = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &rx_descriptors, &tx_descriptors);
-    if (result == 0) {
-        result = rte_eth_rx_queue_setup(port->id, 0, rx_descriptors, node, NULL, port->pool);
-    }
-    if (result == 0) {
-        result = rte_eth_tx_queue_setup(port->id, 0, tx_descriptors, node, NULL);
+    for (uint16_t i = 0; i < port->queues && result == 0; i++) {
+        result = rte_eth_rx_queue_setup(port->id, i, rx_descriptors, node, NULL, device.pools[i]);
+        if (result == 0) {
+            result = rte_eth_tx_queue_setup(port->id, i, tx_descriptors, node, NULL);
+        }
     }
     return result;
 }
@@ -134,10 +150,40 @@ static int start(struct dpdk_port *port, const struct rte_eth_dev_info *info, ch
     return TE_OK;
 }
 
-int dpdk_port_open(struct dpdk_port *port, uint32_t mtu_bytes, char *why) {
+static int check_queues(const struct rte_eth_dev_info *info, uint32_t queues, char *why) {
+    uint32_t most = smaller(info->max_rx_queues, info->max_tx_queues);
+    if (queues <= most) {
+        return TE_OK;
+    }
+    snprintf(why, TE_WHY_BYTES,
+             "the port of the DPDK driver %s has %u queue%s, and each of %u cores needs one: give "
+             "it fewer cores, or more queues (queues=%u, or qpairs=%u, for a --vdev)",
+             info->driver_name, most, most == 1 ? "" : "s", queues, queues, queues);
+    return TE_E_INVALID;
+}
+
+/* What each queue has for itself. */
+static int open_queues(struct dpdk_port *port, char *why) {
+    int error = TE_OK;
+    for (uint32_t i = 0; i < port->queues && error == TE_OK; i++) {
+        error = create_pool(port, i, why);
+        if (error == TE_OK && port->queues > 1 &&
+            dpdk_answers_open(&device.answers[i], i) != TE_OK) {
+            snprintf(why, TE_WHY_BYTES, "no memory or no descriptor for queue %u of the port", i);
+            error = TE_E_NO_MEMORY;
+        }
+    }
+    port->pool = device.pools[0];
+    return error;
+}
+
+int dpdk_port_open(struct dpdk_port *port, uint32_t mtu_bytes, uint32_t queues, char *why) {
     struct rte_eth_dev_info info;
     struct rte_ether_addr mac;
-    *port = (struct dpdk_port){0};
+    *port = (struct dpdk_port){.queues = (uint16_t)queues};
+    for (int i = 0; i < TE_CORES_MAX; i++) {
+        device.answers[i].bell = -1;
+    }
     int error = find_port(port, why);
     if (error != TE_OK) {
         return error;
@@ -148,18 +194,57 @@ int dpdk_port_open(struct dpdk_port *port, uint32_t mtu_bytes, char *why) {
     }
     memcpy(port->mac, mac.addr_bytes, sizeof port->mac);
     port->mtu_bytes = usable_mtu_bytes(&info, mtu_bytes);
-    error = create_pool(port, why);
+    device.users = 1;
+    error = check_queues(&info, queues, why);
+    if (error == TE_OK) {
+        error = open_queues(port, why);
+    }
     if (error == TE_OK) {
         error = start(port, &info, why);
     }
     if (error != TE_OK) {
         dpdk_port_close(port);
     }
+    device.port = *port;
     return error;
 }
 
-void dpdk_port_close(struct dpdk_port *port) {
+int dpdk_port_join(struct dpdk_port *port, uint32_t queue, char *why) {
+    if (device.users == 0 || queue >= device.port.queues) {
+        snprintf(why, TE_WHY_BYTES, "queue %u of a DPDK port of which queue 0 is not open", queue);
+        return TE_E_INVALID;
+    }
+    *port = device.port;
+    port->queue = (uint16_t)queue;
+    port->pool = device.pools[queue];
+    device.users++;
+    return TE_OK;
+}
+
+bool dpdk_port_close(struct dpdk_port *port) {
+    if (--device.users > 0) {
+        return false;
+    }
     rte_eth_dev_stop(port->id);
     rte_eth_dev_close(port->id);
-    rte_mempool_free(port->pool);
+    for (int i = 0; i < TE_CORES_MAX; i++) {
+        dpdk_answers_close(&device.answers[i]);
+    }
+    for (int i = 0; i < TE_CORES_MAX; i++) {
+        rte_mempool_free(device.pools[i]);
+        device.pools[i] = NULL;
+    }
+    return true;
+}
+
+struct dpdk_answers *dpdk_port_answers(const struct dpdk_port *port) {
+    return &device.answers[port->queue];
+}
+
+void dpdk_port_tell(const struct dpdk_port *port, const struct rte_mbuf *mbuf) {
+    for (uint16_t i = 0; i < port->queues; i++) {
+        if (i != port->queue) {
+            dpdk_answers_put(&device.answers[i], mbuf);
+        }
+    }
 }

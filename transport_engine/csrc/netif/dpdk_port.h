@@ -1,24 +1,42 @@
-/* One ethdev port with one receive and one transmit queue, set up as far as its driver goes. */
+/* One ethdev port with a receive and a transmit queue for each engine of the process, set up as far
+ * as its driver goes. */
 #ifndef NETIF_DPDK_PORT_H
 #define NETIF_DPDK_PORT_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "netif/dpdk_answers.h"
+#include "transport_engine.h"
+
+struct rte_mbuf;
 struct rte_mempool;
 
+/* As one queue sees it. */
 struct dpdk_port {
     uint16_t id;
+    uint16_t queue;
+    uint16_t queues;
     uint8_t mac[6];
     uint32_t mtu_bytes;       /* largest IP packet */
-    struct rte_mempool *pool; /* Owner: this */
+    struct rte_mempool *pool; /* of this queue. Owner: the port's last user */
     bool offloads_udp;        /* completes the UDP checksum of what is sent */
     bool interrupts;          /* may signal arrivals */
 };
 
-/* Starts the first port that the EAL found, for IP packets up to `mtu_bytes` or what it can.
- * Errors: TE_E_INVALID (no port), TE_E_NO_MEMORY, TE_E_SYSTEM; `why` says what to do. */
-int dpdk_port_open(struct dpdk_port *port, uint32_t mtu_bytes, char *why);
-void dpdk_port_close(struct dpdk_port *port);
+/* Starts the first port that the EAL found, for IP packets up to `mtu_bytes` or what it can, and
+ * gives queue 0 of `queues`; dpdk_port_join gives the others. A process has one port.
+ * Errors: TE_E_INVALID (no port, too few queues), TE_E_NO_MEMORY, TE_E_SYSTEM; `why` says what to
+ * do. */
+int dpdk_port_open(struct dpdk_port *port, uint32_t mtu_bytes, uint32_t queues, char *why);
+/* Errors: TE_E_INVALID, queue 0 is not open or has no such sibling. */
+int dpdk_port_join(struct dpdk_port *port, uint32_t queue, char *why);
+/* True: it was the last user, and the port is closed. */
+bool dpdk_port_close(struct dpdk_port *port);
+
+/* The answers of neighbours that came to other queues. */
+struct dpdk_answers *dpdk_port_answers(const struct dpdk_port *port);
+/* Tells the other queues of a frame that came to this one. */
+void dpdk_port_tell(const struct dpdk_port *port, const struct rte_mbuf *mbuf);
 
 #endif

@@ -260,7 +260,24 @@ static int open_main(struct udp *udp, const struct te_engine_config *config) {
     return error;
 }
 
+/* What the driver's arguments ask for: nothing, or that nothing be sent as one message. */
+static int read_arguments(const char *arguments, bool *is_uncut, char *why) {
+    const char *line = arguments == NULL ? "" : arguments;
+    *is_uncut = strcmp(line, "no-segments") == 0;
+    if (*is_uncut || *line == '\0') {
+        return TE_OK;
+    }
+    snprintf(why, TE_WHY_BYTES,
+             "the udp driver has no argument \"%.32s\"; it has \"no-segments\", to send datagrams "
+             "one by one", line);
+    return TE_E_INVALID;
+}
+
 int netif_udp_open(const struct te_engine_config *config, struct netif **netif, char *why) {
+    bool is_uncut;
+    if (read_arguments(config->netif, &is_uncut, why) != TE_OK) {
+        return TE_E_INVALID;
+    }
     if (config->mtu_bytes < UDP_MTU_BYTES_MIN || config->mtu_bytes > NETIF_DATAGRAM_BYTES_MAX) {
         snprintf(why, TE_WHY_BYTES, "mtu_bytes is %u; it may be %d to %d", config->mtu_bytes,
                  UDP_MTU_BYTES_MIN, NETIF_DATAGRAM_BYTES_MAX);
@@ -291,7 +308,9 @@ int netif_udp_open(const struct te_engine_config *config, struct netif **netif, 
         return error;
     }
     udp->outbox.family = udp->family; /* a kernel without IPv6 has made it AF_INET */
-    udp_outbox_probe(&udp->outbox, udp->sockets[0].fd);
+    if (!is_uncut) {
+        udp_outbox_probe(&udp->outbox, udp->sockets[0].fd);
+    }
     udp->netif.local.port = udp->sockets[0].port;
     *netif = &udp->netif;
     return TE_OK;

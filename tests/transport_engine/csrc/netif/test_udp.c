@@ -326,6 +326,10 @@ static void test_refusals_say_what_to_do(void **state) {
     struct te_engine_config config = config_for("udp", ipv4_endpoint(1, 0));
     config.mtu_bytes = 100;
     refuse(config, TE_E_INVALID, "576");
+
+    config = config_for("udp", ipv4_endpoint(1, 0));
+    config.netif = "no-sense";
+    refuse(config, TE_E_INVALID, "no-segments");
 }
 
 int main(void) {

@@ -234,6 +234,22 @@ static void test_a_path_that_loses_is_asked_for_less(void **state) {
     assert_int_equal(udp_paths_find(&paths, &peer)->rest, UDP_REST_MAX);
 }
 
+static void test_the_driver_can_be_told_to_send_one_by_one(void **state) {
+    (void)state;
+    struct te_engine_config config = config_for("udp", ipv4_endpoint(1, 0));
+    config.netif = "no-segments";
+    struct netif *from = open_or_fail(&config);
+    struct netif *to = open_here();
+    const struct netif_datagram sent[2] = {numbered(from, to, 0, 50), numbered(from, to, 1, 50)};
+    struct netif_datagram datagrams[TE_BURST_MAX];
+    assert_int_equal(from->ops->tx_burst(from, 0, sent, 2), 2);
+    assert_int_equal(wait_and_receive(to, datagrams, 1), 1);
+    assert_false(to->ops->arm(to)); /* what came with it would wait */
+    expect(to, sent + 1, 1, 1);
+    from->ops->close(from);
+    to->ops->close(to);
+}
+
 static void test_the_driver_is_told_of_losses(void **state) {
     (void)state;
     struct netif *from = open_here();
@@ -299,6 +315,7 @@ int main(void) {
         cmocka_unit_test(test_any_cut_of_a_peer_is_read_rightly),
         cmocka_unit_test(test_where_the_kernel_will_not_cut_they_go_one_by_one),
         cmocka_unit_test(test_a_path_that_loses_is_asked_for_less),
+        cmocka_unit_test(test_the_driver_can_be_told_to_send_one_by_one),
         cmocka_unit_test(test_the_driver_is_told_of_losses),
         cmocka_unit_test(test_a_kernel_that_cannot_cut_is_not_asked_to),
         cmocka_unit_test(test_a_run_that_cannot_be_delivered_is_lost_alone),
