@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, Final, Self, TypeAlias
 
 from transport_engine._native import ffi, lib
+from transport_engine.books import MESSAGES_HELD_MIN
 from transport_engine.config import EngineConfig, SidecarEngineConfig
 from transport_engine.endpoint import Endpoint
 from transport_engine.engine import (
@@ -89,23 +90,34 @@ class Team:
         """Where the netif is bound: the address of listeners, and the port that calls come from."""
         return self.engines[0].local
 
-    def set_share(self, share: int, terms: ShareTerms) -> None:
-        """Says what the channels of a share get together: from each engine its part.
+    @property
+    def message_bytes_max(self) -> int:
+        """Longest message that it carries."""
+        return self.engines[0].message_bytes_max
 
+    @property
+    def handshake_seconds_max(self) -> float:
+        """How long an unanswered connect lasts."""
+        return self.engines[0].handshake_seconds_max
+
+    def set_share(self, share: int, terms: ShareTerms) -> int:
+        """Says what the channels of a share get together; returns the flows that they have open.
+
+        Each engine gives its part, and memory for the longest messages at least.
         Errors: ConfigError.
         """
         parts = len(self.engines)
+        least = MESSAGES_HELD_MIN * self.message_bytes_max
         part = replace(
             terms,
-            memory_bytes=terms.memory_bytes // parts,
+            memory_bytes=max(terms.memory_bytes // parts, least) if terms.memory_bytes else 0,
             bytes_per_second=_part(terms.bytes_per_second, parts),
             messages_per_second=_part(terms.messages_per_second, parts),
             flows_max=_part(terms.flows_max, parts),
         )
         if terms.bytes_per_second:  # the least that an engine counts by
             part = replace(part, bytes_per_second=max(part.bytes_per_second, 1000))
-        for engine in self.engines:
-            engine.set_share(share, part)
+        return sum(engine.set_share(share, part) for engine in self.engines)
 
     def attach_descriptors(
         self, ring_bytes: int = RING_BYTES, share: int = 0

@@ -161,13 +161,8 @@ int te_engine_open(const struct te_engine_config *config, struct te_engine **ope
         close_doors(engine);
         return error;
     }
-    const struct netif *netif = engine->engine.netif;
-    if (netif->fd >= 0) {
-        watch(engine, netif->fd, SOURCE_NETIF);
-    }
-    if (config->team != NULL) {
-        watch(engine, team_fd(&engine->engine), SOURCE_TEAM);
-    }
+    watch(engine, engine->engine.netif->fd, SOURCE_NETIF); /* neither, where there is none: -1 */
+    watch(engine, team_fd(&engine->engine), SOURCE_TEAM);
     *opened = engine;
     return TE_OK;
 }

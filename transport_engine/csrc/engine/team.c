@@ -240,5 +240,6 @@ void team_awake(struct engine *engine) {
 }
 
 int team_fd(const struct engine *engine) {
-    return engine->membership->team->bells[engine->membership->number].fd;
+    const struct membership *membership = engine->membership;
+    return membership == NULL ? -1 : membership->team->bells[membership->number].fd;
 }

@@ -54,7 +54,7 @@ void team_ring(struct engine *engine);
 /* Prepares to sleep on team_fd. True: something waits already. Without a team nothing does. */
 bool team_arm(struct engine *engine);
 void team_awake(struct engine *engine);
-/* Shape: an engine of a team. */
+/* -1 without a team. */
 int team_fd(const struct engine *engine);
 
 #endif

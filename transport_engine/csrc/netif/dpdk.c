@@ -377,15 +377,6 @@ static int open_port(struct dpdk *dpdk, const struct te_engine_config *config, c
     return error;
 }
 
-/* An answer wakes as a frame does. */
-static void watch_answers(struct dpdk *dpdk) {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
-    int bell = dpdk_port_answers(&dpdk->port)->bell;
-    if (bell >= 0) {
-        epoll_ctl(dpdk->netif.fd, EPOLL_CTL_ADD, bell, &event);
-    }
-}
-
 int netif_dpdk_open(const struct te_engine_config *config, struct netif **netif, char *why) {
     int error = check_config(config, why);
     if (error != TE_OK) {
@@ -403,7 +394,7 @@ int netif_dpdk_open(const struct te_engine_config *config, struct netif **netif,
     }
     dpdk->netif.mtu_bytes = dpdk->port.mtu_bytes;
     init_host(dpdk, config);
-    watch_answers(dpdk);
+    dpdk_answers_watch(dpdk_port_answers(&dpdk->port), dpdk->netif.fd);
     *netif = &dpdk->netif;
     return TE_OK;
 }

@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -45,6 +46,13 @@ void dpdk_answers_close(struct dpdk_answers *answers) {
         close(answers->bell);
     }
     *answers = (struct dpdk_answers){.bell = -1};
+}
+
+void dpdk_answers_watch(const struct dpdk_answers *answers, int epoll_fd) {
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+    if (answers->bell >= 0) {
+        epoll_ctl(epoll_fd, EPOLL_CTL_ADD, answers->bell, &event);
+    }
 }
 
 static bool is_answer(const struct rte_mbuf *mbuf) {

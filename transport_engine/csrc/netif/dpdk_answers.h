@@ -20,6 +20,8 @@ struct dpdk_answers {
 /* Errors: TE_E_NO_MEMORY. */
 int dpdk_answers_open(struct dpdk_answers *answers, unsigned number);
 void dpdk_answers_close(struct dpdk_answers *answers);
+/* Has the epoll descriptor become readable whenever an answer is put there. */
+void dpdk_answers_watch(const struct dpdk_answers *answers, int epoll_fd);
 
 /* Puts a copy there if the frame is a neighbour's answer. Thread: any. */
 void dpdk_answers_put(struct dpdk_answers *answers, const struct rte_mbuf *mbuf);
