@@ -17,7 +17,7 @@
 #include "shm/handover.h"
 #include "transport_engine.h"
 
-enum { BYTES = 1024, ITEMS = 100000, SLEEPS = 10000, WAIT_MS = 10000 };
+enum { BYTES = 1024, ITEMS = 50000, SLEEPS = 4000, WAIT_MS = 10000 };
 
 static bool push(struct handover *handover, uint64_t number, uint32_t size_bytes) {
     uint8_t *item = handover_reserve(handover, size_bytes);
