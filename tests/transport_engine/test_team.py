@@ -217,7 +217,7 @@ async def test_a_sidecar_on_two_cores_serves_and_starts_again(tmp_path: Path) ->
     """Calls between applications at different cores, a kill, and calls by the next engine."""
     socket = tmp_path / "engine.sock"
     config = tmp_path / "engine.toml"
-    config.write_text(f'[engine]\nport = 0\n[control]\nsocket = "{socket}"\n')
+    config.write_text(f'[engine]\nport = 0\n[control]\nsocket = "{socket}"\ndirect = false\n')
     cores = ",".join(map(str, CORES[:2]))
     argv = [*MRPC, "engine", "--json", "--config", str(config), "--cores", cores]
     with Fleet(tmp_path) as fleet:
