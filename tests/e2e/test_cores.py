@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.processes import MRPC, Fleet, Running, two_hosts
-from transport_engine import Stats, read_stats
+from transport_engine import Stats, attach, read_stats
 from transport_engine.hugepages import hugepages
 
 CORES = sorted(os.sched_getaffinity(0))[:2]
@@ -61,7 +61,10 @@ async def of_cores(engine: Path) -> tuple[Stats, Stats]:
 async def test_both_cores_carry_and_nothing_is_lost_at_the_wrong_queue(tmp_path: Path) -> None:
     with virtual_pair(tmp_path) as (fleet, server, client):
         addresses = [fleet.serve(f"10.99.0.1:{7000 + i}", server) for i in range(2)]
-        loads(fleet, addresses, client)
+        loads(fleet, addresses[1:], client)  # from core 0 to core 1
+        first = await attach(client)  # which leaves core 1 to the next
+        loads(fleet, addresses[:1], client)
+        await first.close()
         for engine in (server, client):
             for part in await of_cores(engine):
                 assert part["messages_received"] >= CALLS
