@@ -1,7 +1,8 @@
 /* Any bytes and any positions in shared memory give valid records in order, or TE_E_CORRUPT.
  *
  * The input is what a hostile other side wrote, as the engine's end sees it, as the application's
- * does, and as an end of a pair does. The ring lies on the heap at its exact size, so that a read past it is seen.
+ * does, and as an end of a pair does. The ring lies on the heap at its exact size, so that a read
+ * past it is seen.
  * Input: how to read it (1 byte), two positions of the other side (2 bytes each), the ring.
  */
 #include <stdatomic.h>
