@@ -26,6 +26,7 @@ from machnet_rpc._protocol.records import (
     STATUS,
     Head,
 )
+from machnet_rpc._protocol.stream_table import IncomingStream, OutgoingStream, Streams
 
 NO_DEADLINE_NS: Final = (1 << 63) - 1
 
@@ -43,6 +44,7 @@ class Connection:
         "_is_closing",
         "_last_call_id",
         "_post",
+        "_streams",
         "_ticket",
         "awaited",
         "flow",
@@ -77,6 +79,7 @@ class Connection:
         self._deadlines = deadlines
         self.awaited: dict[int, OutgoingCall] = {}  # calls made here, by their ids
         self._incoming: dict[int, IncomingCall] = {}
+        self._streams: Streams | None = None  # made by the first
         self._last_call_id = 0
         self._is_closing = False
         # Makes a call and sends its request, as `call` does; where there is C, it is C's.
@@ -87,7 +90,7 @@ class Connection:
         state = "closed" if self.is_closed else "open" if self.is_usable else "leaving"
         return (
             f"<Connection {self.peer} flow={self.flow} {state} "
-            f"outgoing={len(self.awaited)} incoming={len(self._incoming)}>"
+            f"outgoing={self.outgoing} incoming={len(self._incoming)}>"
         )
 
     @property
@@ -96,11 +99,17 @@ class Connection:
 
     @property
     def outgoing(self) -> int:
-        return len(self.awaited)
+        return len(self.awaited) + len(self._streams.outgoing if self._streams else ())
 
     @property
     def incoming(self) -> int:
         return len(self._incoming)
+
+    @property
+    def streams(self) -> Streams:
+        if self._streams is None:
+            self._streams = Streams(self, self._ignore)
+        return self._streams
 
     # -- calls that this side makes --
 
@@ -131,13 +140,27 @@ class Connection:
         self.call(call, payload, now_ns, lane)
         return call
 
+    def notify(
+        self, call: OutgoingCall, payload: bytes | memoryview, now_ns: int, lane: int = 0
+    ) -> None:
+        """Sends the request of a call without an answer. The connection must be usable."""
+        self._send(call, payload, now_ns, lane)
+
+    def open_stream(
+        self, stream: OutgoingStream, payload: bytes | memoryview, now_ns: int, lane: int = 0
+    ) -> None:
+        """Sends the request of a call with streams. The connection must be usable."""
+        self._deadlines.add(stream.call)
+        self._send(stream.call, payload, now_ns, lane)
+        self.streams.outgoing[stream.call.call_id] = stream
+
     def cancel(self, call: OutgoingCall) -> Failed | None:
         """Gives the call up and tells the peer; None if it has ended already."""
         if self.awaited.pop(call.call_id, None) is None:
             return None
         self._deadlines.discard(call)
         if call.sent or call.started:
-            self._note(records.CANCEL, call.call_id)
+            self.send_cancel(call.call_id)
         return _failed(call, Cause.CANCELLED)
 
     # -- calls that this side answers --
@@ -157,10 +180,33 @@ class Connection:
         if call.answered:
             return
         call.answered = True
-        call_id, method_id = call.call_id, call.method_id
+        call_id, place = call.call_id, call.method_id
         del self._incoming[call_id]
         self._deadlines.discard(call)
-        self._post(self._ticket, payload, REPLY, self.flow, call_id, method_id, 0, ERROR, 0, status)
+        if self._streams is not None:
+            sent = self._streams.forget(call)
+            place = place if sent is None else sent
+        self._post(self._ticket, payload, REPLY, self.flow, call_id, place, 0, ERROR, 0, status)
+
+    def reply_stream(self, stream: IncomingStream, payload: bytes | memoryview) -> None:
+        """Answers with a result, after the items; does nothing if nobody waits for it any more."""
+        call: IncomingCall = stream.call
+        if call.answered:
+            return
+        call.answered = True
+        del self._incoming[call.call_id]
+        self._deadlines.discard(call)
+        self.streams.forget(call)
+        self.post(self._ticket, payload, REPLY, call.call_id, stream.sent)
+
+    def accept_oneway(self, call: IncomingCall) -> None:
+        """Nobody waits for the answer: only the deadline stops it, until `done`."""
+        call.answered = True
+        del self._incoming[call.call_id]
+
+    def done(self, call: IncomingCall) -> None:
+        """A call without an answer has ended."""
+        self._deadlines.discard(call)
 
     # -- both --
 
@@ -176,8 +222,10 @@ class Connection:
             return self._receive_cancel(head[CALL_ID])
         if kind == records.GOAWAY:
             self.is_usable = False  # the peer leaves
+        elif records.ITEM <= kind <= records.CREDIT:
+            return self.streams.receive(head, payload)
         else:
-            self.records_ignored += 1
+            self._ignore()
         return None
 
     def requested(self, head: Head, now_ns: int) -> IncomingCall | None:
@@ -200,12 +248,37 @@ class Connection:
         """Ends a call that `Deadlines.expire` gave back."""
         if isinstance(call, IncomingCall):
             return Stopped(call, Cause.DEADLINE)
-        del self.awaited[call.call_id]
+        if self.awaited.pop(call.call_id, None) is None:
+            return self.streams.expire(call)
         return _failed(call, Cause.DEADLINE)
 
     def go_away(self) -> None:
         """Asks the peer for no new calls; those under way are answered."""
         self._note(records.GOAWAY)
+
+    # -- for its streams --
+
+    def post(
+        self,
+        ticket: Ticket,
+        payload: bytes | memoryview,
+        kind: int,
+        call_id: int,
+        number: int,
+        status: int = 0,
+    ) -> None:
+        """Sends a message of a call that is no request; `number` stands for the method."""
+        self._post(ticket, payload, kind, self.flow, call_id, number, 0, 0, 0, status)
+
+    def send_cancel(self, call_id: int) -> None:
+        """Tells the peer that nobody waits for the call any more."""
+        if not self.is_closed:
+            self._note(records.CANCEL, call_id)
+
+    def stop_timer(self, call: OutgoingCall) -> None:
+        self._deadlines.discard(call)
+
+    # -- its end --
 
     def close(self) -> None:
         """Ends the flow once all that was sent is delivered; `closed` follows from the engine."""
@@ -227,6 +300,8 @@ class Connection:
             self._deadlines.discard(incoming)
             incoming.answered = True
             events.append(Stopped(incoming, Cause.FLOW_CLOSED))
+        if self._streams is not None:
+            events += self._streams.closed(reason)
         self.awaited.clear()
         self._incoming.clear()
         self._ticket.gone = True
@@ -235,8 +310,10 @@ class Connection:
 
     def _receive_reply(self, head: Head, payload: bytes, now_ns: int) -> Event | None:
         call = self.awaited.pop(head[CALL_ID], None)
-        if call is None:  # it was cancelled or timed out while the reply was under way
-            self.records_ignored += 1
+        if call is None:  # of a stream; or it ended while the reply was under way
+            if self._streams is not None:
+                return self._streams.receive_reply(head, payload)
+            self._ignore()
             return None
         self._deadlines.discard(call)
         call.gone = True
@@ -253,10 +330,26 @@ class Connection:
             return None
         self._deadlines.discard(call)
         call.answered = True
+        if self._streams is not None:
+            self._streams.forget(call, withdraw=True)
         return Stopped(call, Cause.CANCELLED)
 
     def _note(self, kind: int, call_id: int = 0) -> None:
-        self._post(self._ticket, b"", kind, self.flow, call_id, 0, 0, 0, 0, 0)
+        self.post(self._ticket, b"", kind, call_id, 0)
+
+    def _send(
+        self, call: OutgoingCall, payload: bytes | memoryview, now_ns: int, lane: int
+    ) -> None:
+        self._last_call_id = call_id = self._last_call_id + 1
+        call.call_id = call_id
+        call.connection = self
+        remaining_ns = max(call.deadline_ns - now_ns, 1)
+        self._post(
+            call, payload, REQUEST, self.flow, call_id, call.method_id, remaining_ns, 0, lane, 0
+        )
+
+    def _ignore(self) -> None:
+        self.records_ignored += 1
 
 
 def _failed(call: OutgoingCall, cause: Cause, reason: int = 0) -> Failed:

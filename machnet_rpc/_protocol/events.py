@@ -15,6 +15,7 @@ class Cause(Enum):
     DEADLINE = "deadline"
     CANCELLED = "cancelled"  # by the caller
     FLOW_CLOSED = "flow closed"
+    BROKEN = "broken stream"  # the peer broke the rules of streams
 
 
 class Replied(NamedTuple):

@@ -13,6 +13,9 @@ from transport_engine.channel import RECORD
 REQUEST: Final[int] = lib.TE_REQUEST
 REPLY: Final[int] = lib.TE_REPLY
 CANCEL: Final[int] = lib.TE_CANCEL
+ITEM: Final[int] = lib.TE_ITEM
+END: Final[int] = lib.TE_END
+CREDIT: Final[int] = lib.TE_CREDIT
 GOAWAY: Final[int] = lib.TE_GOAWAY
 APP_KIND_LAST: Final[int] = lib.TE_APP_KIND_LAST
 FLOW_OPENED: Final[int] = lib.TE_FLOW_OPENED
