@@ -216,8 +216,8 @@ class TenantConfig(BaseModel):
     gids: tuple[Identity, ...] = ()
     listen: tuple[PortWord, ...] = ()
     reach: tuple[Reach, ...] = ()
-    weight: Annotated[int, Field(ge=1, le=lib.TE_WEIGHT_MAX)] = 1
     direct: bool = True
+    weight: Annotated[int, Field(ge=1, le=lib.TE_WEIGHT_MAX)] = 1
     quotas: Quotas = Quotas()
 
 

@@ -32,7 +32,8 @@ from transport_engine.users import Turns, User, Users
 ACCEPTS_MAX: Final = 4  # in one turn of the loop
 PORTS_PER_APPLICATION_MAX: Final = 64
 UNATTACHED_SECONDS_MAX: Final = 10.0  # without a channel and without a word
-VIOLATION_TOKENS: Final = 200  # so that coming back to do it again takes time
+BAD_MESSAGE_TOKENS: Final = 20  # so that coming back to do it again takes time
+VIOLATION_TOKENS: Final = 200
 SO_PASSRIGHTS: Final = 83  # asm-generic/socket.h, since Linux 6.16
 
 log = logging.getLogger("transport_engine.control")
@@ -188,7 +189,7 @@ class Session:
         except BadMessageError as error:
             line = f"{self} sent no request ({error}); its connection is closed"
             self._server.write(logging.WARNING, self.peer, line)
-            self.user.asking.owe(VIOLATION_TOKENS)
+            self.user.asking.owe(BAD_MESSAGE_TOKENS)
             self._send(messages.pack_error(0, ConfigError(f"not a request: {error}")), [])
             self.close()
         finally:
