@@ -75,12 +75,19 @@ def differences(contract: MethodSchema, implementation: Callable[..., Any]) -> l
 
     An implementation may leave hints out; those that it writes must be the contract's.
     """
-    if not inspect.iscoroutinefunction(implementation):
-        return [f"{contract.name} must be an `async def`"]
+    answers_with_stream = contract.kind in ("server_stream", "bidirectional")
+    try:
+        _check_form(implementation, contract.name, answers_with_stream=answers_with_stream)
+    except SchemaError as error:
+        return [str(error)]
     hints = _resolved_hints(implementation, contract.name)
     written = list(inspect.signature(implementation).parameters.values())[1:]
+    requests = contract.requests
     names = [parameter.name for parameter in written]
     expected = [parameter.name for parameter in contract.parameters]
+    if requests is not None:  # wherever it stands: it is passed by its name
+        at = names.index(requests.name) if requests.name in names else len(expected)
+        expected.insert(at, requests.name)
     if names != expected:
         return [f"{contract.name} takes ({', '.join(names)}), not ({', '.join(expected)})"]
     found = [
@@ -89,11 +96,28 @@ def differences(contract: MethodSchema, implementation: Callable[..., Any]) -> l
         for parameter in contract.parameters
         if hints.get(parameter.name, parameter.annotation) != parameter.annotation
     ]
-    if hints.get("return", contract.result) != contract.result:
+    if requests is not None:
+        where = f"{contract.name}: {requests.name}"
+        found += _item_differences(hints.get(requests.name), requests.annotation, where)
+    if answers_with_stream:
+        found += _item_differences(hints.get("return"), contract.result, contract.name)
+    elif hints.get("return", contract.result) != contract.result:
         found.append(
             f"{contract.name} returns {spelled(hints['return'])}, not {spelled(contract.result)}"
         )
     return found
+
+
+def _item_differences(written: Any, expected: Any, where: str) -> list[str]:
+    """Whether a hint, if there is one, says a stream of the expected items."""
+    if written is None:
+        return []
+    item = _item_of(written, where)
+    if item is None:
+        return [f"{where} is {spelled(written)}, not a stream of {spelled(expected)}"]
+    if item[0] != expected:
+        return [f"{where} is a stream of {spelled(item[0])}, not of {spelled(expected)}"]
+    return []
 
 
 def _check_form(function: Callable[..., Any], name: str, *, answers_with_stream: bool) -> None:

@@ -29,6 +29,7 @@ from machnet_rpc.errors import (
 )
 from machnet_rpc.server import Server, serve
 from machnet_rpc.service import BoundMethod, Method, rpc, service
+from machnet_rpc.streams import Sender, Stream
 
 __all__ = [
     "Aborted",
@@ -51,7 +52,9 @@ __all__ = [
     "PermissionDenied",
     "ResourceExhausted",
     "RpcError",
+    "Sender",
     "Server",
+    "Stream",
     "Transport",
     "Unauthenticated",
     "Unavailable",

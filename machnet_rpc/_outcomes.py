@@ -59,5 +59,7 @@ def _failure(failed: Failed) -> RpcError:
         )
     if failed.cause is Cause.CANCELLED:
         return Cancelled("the call was cancelled")
+    if failed.cause is Cause.BROKEN:
+        return Internal("the server broke the rules of streams, so the call was ended")
     message, next_step = _reasons.sentence(failed.reason)
     return Unavailable(message, next_step=next_step)

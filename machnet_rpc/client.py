@@ -6,17 +6,22 @@ with a result, or with an error that says whether its handler ran.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
+from functools import partial
 from time import monotonic_ns
 from types import TracebackType
-from typing import Any, Final, NamedTuple, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, Final, ParamSpec, Self, TypeVar, cast, overload
 
-from idl import CodecError, pack, unpack
+from idl import CodecError, unpack
 from machnet_rpc._aio.flows import FlowKeeper, NoFlow
+from machnet_rpc._calling import NO_REQUEST, Target, plain_payload
+from machnet_rpc._client_calls import Ways, begin
 from machnet_rpc._mismatch import Mismatches
 from machnet_rpc._outcomes import failure_of, too_large, undecoded, unsent
 from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Event, Failed, Refused, Replied
+from machnet_rpc._stubs import Bindings
 from machnet_rpc._transports.address import split
 from machnet_rpc._transports.base import Transport
 from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via
@@ -35,10 +40,9 @@ from machnet_rpc.service import (
     Method,
     MethodBinding,
     MethodOptions,
-    contract_of,
     method_id,
-    resolve,
 )
+from machnet_rpc.streams import Stream
 from transport_engine.errors import TransportError
 
 P = ParamSpec("P")
@@ -47,25 +51,17 @@ T = TypeVar("T")
 
 IN_FLIGHT_MAX: Final = 256  # of the calls that `call_many` makes
 
-_NO_REQUEST: Final = object()
-
-
-class Target(NamedTuple):
-    """What a call by name is for."""
-
-    full_name: str
-    method_id: int
-    options: MethodOptions
-
 
 class Client:
     """Calls to the services at one address. Thread: that of its event loop."""
 
-    def __init__(self, keeper: FlowKeeper, options: CallOptions) -> None:
+    def __init__(
+        self, keeper: FlowKeeper, options: CallOptions, known: Bindings | None = None
+    ) -> None:
         self._keeper = keeper
         self._options = options
-        self._bindings: dict[Method[..., Any], MethodBinding] = {}
-        self._stubs: dict[type, type] = {}
+        self._known = known or Bindings()
+        self._bindings = self._known.unary
         self._mismatches = Mismatches()
 
     def __repr__(self) -> str:
@@ -88,8 +84,7 @@ class Client:
         `timeout` in seconds; `wait=False` fails at once where there is no server, rather than
         waiting for one within the timeout.
         """
-        client = Client(self._keeper, CallOptions(timeout, wait).over(self._options))
-        client._bindings, client._stubs = self._bindings, self._stubs
+        client = Client(self._keeper, CallOptions(timeout, wait).over(self._options), self._known)
         client._mismatches = self._mismatches
         return client
 
@@ -98,15 +93,12 @@ class Client:
 
         Errors: ContractError.
         """
-        kind = self._stubs.get(contract)
-        if kind is None:
-            self._bind(contract)
-            kind = type(f"{contract.__name__}Stub", (_Stub, contract), {})
-            self._stubs[contract] = kind
-        return cast(T, kind(self))
+        return cast(T, self._known.stub_of(contract)(self))
 
     @overload
-    async def call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    async def call(
+        self, method: Method[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R: ...
     @overload
     async def call(self, method: str, request: object = ..., /) -> Any: ...
     def call(self, method: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -128,7 +120,11 @@ class Client:
     ) -> Any:
         """What `call` and stubs do: encode, exchange, decode."""
         options = self._options if options is AS_DECLARED else options.over(self._options)
-        binding = self._bindings.get(method) or self._binding_of(method)
+        binding = self._bindings.get(method)
+        if binding is None:
+            binding = self._known.of(method)
+            if binding.kind != "unary":
+                return await self.begin(method, args, kwargs, options)
         payload: bytes | memoryview
         if binding.takes_bytes and len(args) == 1 and type(args[0]) is bytes and not kwargs:
             payload = args[0]
@@ -151,7 +147,7 @@ class Client:
 
     async def call_many(
         self,
-        method: Method[[T], R],
+        method: Method[[T], Coroutine[Any, Any, R]],
         items: Iterable[T],
         *,
         return_exceptions: bool = False,
@@ -163,7 +159,9 @@ class Client:
         `return_exceptions` it stands in its item's place instead. Each call has its own deadline.
         Errors: as `call`.
         """
-        binding = self._bindings.get(method) or self._binding_of(method)
+        binding = self._known.of(method)
+        if binding.kind != "unary":
+            raise ContractError(f"{binding.full_name} is {binding.kind}: call it for each item")
         under_way: deque[OutgoingCall | Exception] = deque()
         results: list[R | Exception] = []
         try:
@@ -183,6 +181,30 @@ class Client:
                 if not isinstance(rest, Exception):
                     rest.connection.cancel(rest)
         return results
+
+    def stream(
+        self, method: Method[P, Stream[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Stream[R]:
+        """Calls `Contract.method` of which the answer is a stream, as a stub does."""
+        given: Stream[R] = self.begin(method, args, kwargs, AS_DECLARED)
+        return given
+
+    def begin(
+        self,
+        method: Method[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> Any:
+        """What `stream` and stubs do for methods that are not unary."""
+        options = options.over(self._options)
+        binding = self._known.of(method)
+        return begin(self.ways(), binding, args, kwargs, options)
+
+    def ways(self) -> Ways:
+        """What calls that are not unary are made with."""
+        explained = partial(self._mismatches.explained, self)
+        return Ways(self._keeper, self._deadline, self._ready, explained)
 
     async def open(self) -> None:
         """Attaches to an engine and starts to open the flow; does not wait for the flow.
@@ -256,13 +278,13 @@ class Client:
         except CodecError as error:
             raise undecoded(error, binding.full_name, self.address) from None
 
-    async def _call_by_name(self, name: str, request: object = _NO_REQUEST) -> Any:
+    async def _call_by_name(self, name: str, request: object = NO_REQUEST) -> Any:
         service, slash, method = name.partition("/")
         if not (slash and service and method):
             raise ContractError(f"{name!r} names no method: write service/method")
         is_raw = isinstance(request, bytes | bytearray | memoryview)
         try:
-            payload = _plain_payload(request)
+            payload = plain_payload(request)
         except CodecError as error:
             raise unsent(InvalidArgument(str(error)), name, self.address) from None
         target = Target(name, method_id(service, method), _BY_NAME)
@@ -302,21 +324,27 @@ class Client:
         self, target: Target | MethodBinding, payload: bytes | memoryview, options: CallOptions
     ) -> OutgoingCall:
         deadline_ns = self._deadline(target, options, monotonic_ns())
-        name = target.full_name
         while True:
-            try:
-                await self._keeper.usable(deadline_ns, wait=options.wait is not False)
-            except NoFlow as error:
-                late = " (until the call's time was over)" if error.is_late else ""
-                failure = Unavailable(f"{error.message}{late}", next_step=error.next_step)
-                raise unsent(failure, name, self.address, "connecting") from None
-            except TransportError as error:
-                failure = Unavailable(str(error))
-                raise unsent(failure, name, self.address, "connecting") from error
+            await self._ready(target, deadline_ns, options)
             left = CallOptions((deadline_ns - monotonic_ns()) / 1e9, options.wait)
             call = self._begun(target, payload, left)
             if call is not None:
                 return call
+
+    async def _ready(
+        self, target: Target | MethodBinding, deadline_ns: int, options: CallOptions
+    ) -> Connection:
+        """A connection for new calls, and room there."""
+        name = target.full_name
+        try:
+            return await self._keeper.usable(deadline_ns, wait=options.wait is not False)
+        except NoFlow as error:
+            late = " (until the call's time was over)" if error.is_late else ""
+            failure = Unavailable(f"{error.message}{late}", next_step=error.next_step)
+            raise unsent(failure, name, self.address, "connecting") from None
+        except TransportError as error:
+            failure = Unavailable(str(error))
+            raise unsent(failure, name, self.address, "connecting") from error
 
     def _deadline(self, target: Target | MethodBinding, options: CallOptions, now_ns: int) -> int:
         """The method's or the caller's, within that of the handler that makes the call."""
@@ -329,37 +357,6 @@ class Client:
             late = DeadlineExceeded("no time is left for the call")
             raise unsent(late, target.full_name, self.address)
         return deadline_ns
-
-    def _binding_of(self, method: Method[..., Any]) -> MethodBinding:
-        if method.contract is None:
-            raise ContractError(f"{method!r} belongs to no class")
-        self._bind(contract_of(method.contract))
-        if method not in self._bindings:  # the implementation's method stands for its contract's
-            self._bindings[method] = resolve(method.contract).methods[method.name]
-        return self._bindings[method]
-
-    def _bind(self, contract: type) -> None:
-        for name, binding in resolve(contract).methods.items():
-            self._bindings[getattr(contract, name)] = binding
-
-
-class _Stub:
-    """The calling half of a stub's class; the contract is the other."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._client.address}>"
-
-    def __rpc_call__(
-        self,
-        method: Method[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
-    ) -> Any:
-        return self._client.invoke(method, args, kwargs, options)
 
 
 def connect(
@@ -392,9 +389,3 @@ def connect(
 
 
 _BY_NAME: Final = MethodOptions(TIMEOUT)
-
-
-def _plain_payload(request: object) -> bytes:
-    if isinstance(request, bytes | bytearray | memoryview):
-        return bytes(request)
-    return b"" if request is _NO_REQUEST else pack(request)

@@ -38,6 +38,7 @@ class Server:
             raise ContractError("a server needs an implementation of at least one service")
         self._limits = limits or Limits()
         self._routes: dict[int, Route] = {}
+        self._others: dict[int, Route] = {}  # of methods that are not unary
         self._services: dict[int, str] = {}
         self.contracts: list[Contract] = []
         reflection = Reflection()
@@ -140,8 +141,14 @@ class Server:
             raise
         self._reach = self._reach.again(link.transport)
         self._link = link
-        self._dispatcher = Dispatcher(self._routes, self._services, self._limits)
+        self._dispatcher = Dispatcher(
+            self._routes, self._services, self._limits, self._others, self._room
+        )
         self._pump = Pump(link, self, self._reach.spin)
+
+    async def _room(self, connection: Connection) -> None:
+        if self._pump is not None:
+            await self._pump.room(connection)
 
     async def _reattach(self) -> None:
         address = self.address
@@ -175,13 +182,14 @@ class Server:
         if found:
             raise ContractError(f"{kind.__name__}: " + "; ".join(found))
         for name, binding in contract.methods.items():
-            other = self._routes.get(binding.method_id)
+            routes = self._routes if binding.kind == "unary" else self._others
+            other = self._routes.get(binding.method_id) or self._others.get(binding.method_id)
             if other is not None:
                 raise ContractError(
                     f"{binding.full_name} and {other.binding.full_name} have one method id: "
                     "rename one"
                 )
-            self._routes[binding.method_id] = Route(binding, getattr(implementation, name))
+            routes[binding.method_id] = Route(binding, getattr(implementation, name))
             self._services[binding.method_id >> 32] = contract.name
         self.contracts.append(contract)
 

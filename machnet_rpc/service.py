@@ -6,6 +6,7 @@ two signatures; a server compares them once more when it is built.
 """
 
 import hashlib
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import (
@@ -13,17 +14,20 @@ from typing import (
     Concatenate,
     Final,
     Generic,
+    Literal,
     ParamSpec,
     Protocol,
     Self,
     TypeAlias,
     TypeVar,
     cast,
+    get_args,
     overload,
 )
 
 from idl import ArgumentsCodec, MethodSchema, ResultCodec, SchemaError, method_schema
 from machnet_rpc.errors import ContractError
+from machnet_rpc.streams import Stream
 from transport_engine._native import lib
 
 P = ParamSpec("P")
@@ -34,6 +38,9 @@ C = TypeVar("C")
 TIMEOUT: Final = 10.0  # seconds, where neither the method nor the caller says otherwise
 LANES: Final[int] = lib.TE_LANES
 
+Kind: TypeAlias = Literal["unary", "server_stream", "client_stream", "bidirectional", "oneway"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
 
 @dataclass(frozen=True, slots=True)
 class MethodOptions:
@@ -43,6 +50,7 @@ class MethodOptions:
     idempotent: bool = False
     lane: int = 0
     errors: tuple[type[Exception], ...] = ()
+    oneway: bool = False
 
 
 class StubLike(Protocol):
@@ -54,7 +62,7 @@ class StubLike(Protocol):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         options: "CallOptions",
-    ) -> Coroutine[Any, Any, Any]: ...
+    ) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,10 @@ AS_DECLARED: Final = CallOptions()
 
 
 class BoundMethod(Generic[P, R_co]):
-    """`stub.method`: call it, or say how with `using` first."""
+    """`stub.method`: call it, or say how with `using` first.
+
+    R is what a call gives: something to await, or a Stream.
+    """
 
     __slots__ = ("_method", "_options", "_stub")
 
@@ -88,8 +99,9 @@ class BoundMethod(Generic[P, R_co]):
     def __repr__(self) -> str:
         return f"<{self._method.full_name} of {self._stub!r}>"
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
-        return self._stub.__rpc_call__(self._method, args, kwargs, self._options)
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        given: R_co = self._stub.__rpc_call__(self._method, args, kwargs, self._options)
+        return given
 
     def using(
         self, *, timeout: float | None = None, wait: bool | None = None
@@ -102,7 +114,7 @@ class Method(Generic[P, R_co]):
     """A contract's method: `Contract.method` names it, `stub.method(...)` calls it."""
 
     def __init__(
-        self, function: Callable[Concatenate[Any, P], Awaitable[R_co]], options: MethodOptions
+        self, function: Callable[Concatenate[Any, P], Any], options: MethodOptions
     ) -> None:
         self.function = function
         self.options = options
@@ -165,40 +177,56 @@ def service(
     return declare
 
 
-Stream: TypeAlias = Callable[Concatenate[Any, P], AsyncIterator[R]]  # declared, not yet served
+class Decorator(Protocol):
+    """What `rpc(...)` gives: it makes a Method of a function that is awaited, or of a stream."""
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Any, P], Awaitable[R]], /
+    ) -> Method[P, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Any, P], AsyncIterator[R]], /
+    ) -> Method[P, Stream[R]]: ...
 
 
 @overload
-def rpc(function: Callable[Concatenate[Any, P], Awaitable[R]], /) -> Method[P, R]: ...
+def rpc(
+    function: Callable[Concatenate[Any, P], Awaitable[R]], /
+) -> Method[P, Coroutine[Any, Any, R]]: ...
 @overload
-def rpc(function: Stream[P, R], /) -> Stream[P, R]: ...
+def rpc(function: Callable[Concatenate[Any, P], AsyncIterator[R]], /) -> Method[P, Stream[R]]: ...
 @overload
 def rpc(
     *,
     timeout: float = TIMEOUT,
     idempotent: bool = False,
+    oneway: bool = False,
     lane: int = 0,
     errors: Sequence[type[Exception]] = (),
-) -> Callable[[Callable[Concatenate[Any, P], Awaitable[R]]], Method[P, R]]: ...
+) -> Decorator: ...
 def rpc(
     function: Callable[..., Any] | None = None,
     /,
     *,
     timeout: float = TIMEOUT,
     idempotent: bool = False,
+    oneway: bool = False,
     lane: int = 0,
     errors: Sequence[type[Exception]] = (),
 ) -> Any:
     """Makes a method callable remotely; also marks the method that implements it.
 
     `timeout` (seconds) is for callers that set none. `idempotent` says that a call may be sent
-    again. Calls of a `lane` other than 0 are delivered in the order in which they were made.
+    again. A call that is `oneway` has no answer: it is done when it was sent, and what its handler
+    raises is in the server's log. Calls of a `lane` other than 0 are delivered in the order in
+    which they were made.
     """
     if not timeout > 0:
         raise ContractError(f"timeout={timeout} must be more than 0 seconds")
     if not 0 <= lane < LANES:
         raise ContractError(f"lane={lane} must be from 0 to {LANES - 1}")
-    options = MethodOptions(timeout, idempotent, lane, tuple(errors))
+    options = MethodOptions(timeout, idempotent, lane, tuple(errors), oneway)
     if function is not None:
         return Method(function, options)
 
@@ -221,7 +249,36 @@ class MethodBinding:
     takes_bytes: bool  # its one argument is bytes, which are their own payload
     gives_bytes: bool
     errors: dict[str, type[Exception]]
+    kind: Kind = "unary"
+    requests: "RequestsArgument | None" = None
     declaring: type | None = None
+
+    @property
+    def gives_items(self) -> bool:
+        """The handler answers with a stream."""
+        return self.kind in ("server_stream", "bidirectional")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestsArgument:
+    """The argument that is a stream: its name, its place among all, and the codec of an item."""
+
+    name: str
+    place: int
+    codec: ResultCodec
+
+    def split(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+        """The stream, and the other arguments. Errors: TypeError."""
+        if self.name in kwargs:
+            if len(args) > self.place:
+                raise TypeError(f"the stream {self.name!r} is given twice")
+            others = dict(kwargs)
+            return others.pop(self.name), args, others
+        if len(args) <= self.place:
+            raise TypeError(f"the stream {self.name!r} is missing")
+        return args[self.place], (*args[: self.place], *args[self.place + 1 :]), kwargs
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,9 +328,10 @@ def methods_of(contract: type) -> dict[str, Method[..., Any]]:
     return methods
 
 
-def method_id(service_name: str, method_name: str) -> int:
-    """The 64 bits that stand for a method on the wire."""
-    return _hash32(service_name) << 32 | _hash32(method_name)
+def method_id(service_name: str, method_name: str, kind: Kind = "unary") -> int:
+    """The 64 bits that stand for a method of this kind on the wire."""
+    name = method_name if kind == "unary" else f"{method_name} {kind}"
+    return _hash32(service_name) << 32 | _hash32(name)
 
 
 def _bind(declared: Declared, name: str, method: Method[..., Any]) -> MethodBinding:
@@ -284,15 +342,19 @@ def _bind(declared: Declared, name: str, method: Method[..., Any]) -> MethodBind
         raise ContractError(f"{full_name}: two of its errors have the same name")
     try:
         schema = method_schema(method.function, full_name)
-        if schema.kind != "unary":
-            raise SchemaError(f"{full_name} is a stream: streams are not supported yet")
         arguments, result = ArgumentsCodec(schema), ResultCodec(schema)
         takes_bytes = [each.annotation for each in schema.parameters] == [bytes]
+        requests = _requests(schema, method.function)
     except SchemaError as error:
         raise ContractError(str(error)) from error
+    kind: Kind = schema.kind
+    if method.options.oneway:
+        if kind != "unary" or schema.result not in (None, type(None)):
+            raise ContractError(f"{full_name} is oneway, so it must return None, and no stream")
+        kind = "oneway"
     return MethodBinding(
         full_name,
-        method_id(declared.name, name),
+        method_id(declared.name, name, kind),
         schema,
         method.options,
         arguments,
@@ -300,8 +362,19 @@ def _bind(declared: Declared, name: str, method: Method[..., Any]) -> MethodBind
         takes_bytes,
         schema.result is bytes,
         by_name,
+        kind,
+        requests,
         method.contract,
     )
+
+
+def _requests(schema: MethodSchema, function: Callable[..., Any]) -> RequestsArgument | None:
+    if schema.requests is None:
+        return None
+    name = schema.requests.name
+    place = list(inspect.signature(function).parameters).index(name) - 1
+    item = MethodSchema(f"{schema.name}: {name}", (), schema.requests.annotation)
+    return RequestsArgument(name, place, ResultCodec(item))
 
 
 def _hash32(name: str) -> int:

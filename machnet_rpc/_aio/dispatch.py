@@ -16,10 +16,13 @@ from typing import Any, Final
 from idl import CodecError
 from machnet_rpc import _faults
 from machnet_rpc._aio.handler_task import HandlerTask
+from machnet_rpc._aio.items import Room
+from machnet_rpc._aio.stream_handlers import StreamHandlers
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
-from machnet_rpc._protocol.events import Stopped
+from machnet_rpc._protocol.events import Cause, Stopped
 from machnet_rpc._protocol.records import MESSAGE_BYTES_MAX
+from machnet_rpc._protocol.streams import FIRST, Window
 from machnet_rpc.context import CURRENT
 from machnet_rpc.errors import (
     Cancelled,
@@ -31,7 +34,8 @@ from machnet_rpc.errors import (
     Unavailable,
     Unimplemented,
 )
-from machnet_rpc.service import MethodBinding
+from machnet_rpc.service import KINDS, MethodBinding
+from machnet_rpc.service import method_id as method_id_of
 
 _set_current: Final = CURRENT.set
 
@@ -50,12 +54,16 @@ class Route:
 class Limits:
     """What a server admits; beyond it calls are refused as RESOURCE_EXHAUSTED, executed "no".
 
-    `request_bytes` and `reply_bytes` are of the encoded arguments and results of one call.
+    `request_bytes` and `reply_bytes` are of the encoded arguments and results of one call, and of
+    each item of a stream. `stream_items` and `stream_bytes` are what a stream may be sent before
+    its handler takes it.
     """
 
     handlers: int = 10_000
     request_bytes: int = MESSAGE_BYTES_MAX
     reply_bytes: int = MESSAGE_BYTES_MAX
+    stream_items: int = FIRST.items
+    stream_bytes: int = FIRST.size_bytes
 
 
 class Dispatcher:
@@ -66,9 +74,19 @@ class Dispatcher:
         routes: dict[int, Route],
         services: dict[int, str],
         limits: Limits,
+        others: dict[int, Route],
+        room: Room,
     ) -> None:
+        """`others` are the routes of methods that are not unary; `room` waits for room to send."""
         self.is_draining = False
         self._routes = routes
+        self._others = others
+        self._streams = StreamHandlers(
+            Window(limits.stream_items, limits.stream_bytes),
+            limits.request_bytes,
+            limits.reply_bytes,
+            room,
+        )
         self._services = services  # high half of a method id -> service name
         self._handlers_max = limits.handlers
         self._request_bytes_max = limits.request_bytes
@@ -90,7 +108,10 @@ class Dispatcher:
             or len(self._tasks) >= self._handlers_max
             or len(payload) > self._request_bytes_max
         ):
-            self._refuse(call, self._refusal(call, payload))
+            if route is None and call.method_id in self._others:
+                self._begin_other(call, payload)
+            else:
+                self._refuse(call, self._refusal(call, payload))
             return
         binding = call.binding = route.binding
         context = self._context.copy()
@@ -116,7 +137,10 @@ class Dispatcher:
     def on_stopped(self, event: Stopped) -> None:
         """Cancels the handler of a call that nobody waits for any more."""
         call = event.call
-        self._give_up(call, DeadlineExceeded("the call's time was over", executed="maybe"))
+        error: RpcError = DeadlineExceeded("the call's time was over", executed="maybe")
+        if event.cause is Cause.BROKEN:
+            error = Internal("the caller broke the rules of streams", executed="maybe")
+        self._give_up(call, error)
         if call.task is not None:
             call.task.cancel(f"nobody waits for the call any more: {event.cause.value}")
 
@@ -131,8 +155,56 @@ class Dispatcher:
         while self._tasks:
             await _ended(self._tasks, 1.0)
 
+    def _begin_other(self, call: IncomingCall, payload: bytes) -> None:
+        """The same for a call that is not unary."""
+        route = self._others[call.method_id]
+        if (
+            self.is_draining
+            or len(self._tasks) >= self._handlers_max
+            or len(payload) > self._request_bytes_max
+        ):
+            self._refuse(call, self._refusal(call, payload))
+            return
+        binding = call.binding = route.binding
+        try:
+            args, kwargs = binding.arguments.decode(payload)
+        except CodecError as error:
+            self._refuse(call, InvalidArgument(str(error)))
+            return
+        context = self._context.copy()
+        context.run(_set_current, call)
+        try:
+            coroutine = self._streams.begin(call, route.handler, args, kwargs)
+        except Exception as error:  # noqa: BLE001 (whatever a handler raises is answered)
+            self._fail(call, binding, error)
+            return
+        on_end = self._end_oneway if binding.kind == "oneway" else self._answer_stream
+        task = call.task = HandlerTask(coroutine, self._loop, context, on_end, call)
+        task.start()
+        if not task.is_done:
+            self._tasks[task] = call
+            task.add_done_callback(self._tasks.pop)
+
+    def _end_oneway(self, task: HandlerTask) -> None:
+        call, error = task.call, task.error
+        connection: Connection = call.connection
+        connection.done(call)
+        if error is not None and not isinstance(error, asyncio.CancelledError):
+            name = call.binding.full_name
+            log.error("%s raised %r, and nobody waits for it", name, error, exc_info=error)
+
+    def _answer_stream(self, task: HandlerTask) -> None:
+        call, error = task.call, task.error
+        if call.answered:
+            return
+        if error is not None:
+            self._answer_error(call, error)
+            return
+        connection: Connection = call.connection
+        connection.reply_stream(connection.streams.incoming[call.call_id], task.returned)
+
     def _refusal(self, call: IncomingCall, payload: bytes) -> RpcError:
-        if call.method_id not in self._routes:
+        if call.method_id not in self._routes and call.method_id not in self._others:
             return self._unknown(call.method_id)
         if self.is_draining:
             return Unavailable(
@@ -154,9 +226,14 @@ class Dispatcher:
         if service is None:
             known = ", ".join(sorted(set(self._services.values())))
             return Unimplemented(f"no such service here; there is {known}")
+        for route in (self._routes | self._others).values():
+            name = route.binding.schema.name.rpartition("/")[2]
+            for kind in KINDS:
+                if method_id == method_id_of(service, name, kind):
+                    return Unimplemented(f"{name} is {route.binding.kind} here, not {kind}")
         methods = [
             route.binding.schema.name.rpartition("/")[2]
-            for known_id, route in self._routes.items()
+            for known_id, route in (self._routes | self._others).items()
             if known_id >> 32 == method_id >> 32
         ]
         return Unimplemented(

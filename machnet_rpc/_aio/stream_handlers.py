@@ -1,0 +1,129 @@
+"""What handlers of calls with streams, and of calls without an answer, are driven by.
+
+Each becomes a coroutine for the dispatcher. A handler that answers with a stream is drained as far
+as the caller's credit goes, and closed on every way out.
+"""
+
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Generic, Self, TypeVar
+
+from idl import CodecError
+from machnet_rpc._aio.items import CallOver, ItemReader, ItemWriter, Room, closed
+from machnet_rpc._protocol.calls import IncomingCall
+from machnet_rpc._protocol.connection import Connection
+from machnet_rpc._protocol.stream_table import IncomingStream
+from machnet_rpc._protocol.streams import Window
+from machnet_rpc.errors import Cancelled, Internal, InvalidArgument, ResourceExhausted
+from machnet_rpc.service import MethodBinding, RequestsArgument
+
+T = TypeVar("T")
+
+log: Final = logging.getLogger("machnet_rpc")
+
+
+class RequestItems(Generic[T]):
+    """The stream that a handler is given: an async iterator."""
+
+    def __init__(self, stream: IncomingStream, requests: RequestsArgument, bytes_max: int) -> None:
+        self._reader = ItemReader(stream)
+        self._requests = requests
+        self._bytes_max = bytes_max
+        self._count = 0
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        """The next item. Errors: InvalidArgument, ResourceExhausted, Cancelled."""
+        try:
+            payload = await self._reader.read()
+        except CallOver:
+            raise Cancelled("the call has ended", executed="maybe") from None
+        if payload is None:
+            raise StopAsyncIteration
+        name = f"{self._requests.name}[{self._count}]"
+        self._count += 1
+        if len(payload) > self._bytes_max:
+            raise ResourceExhausted(
+                f"{name} is {len(payload)} bytes, and the server takes {self._bytes_max}",
+                next_step="Send less in one item, or raise Limits.request_bytes.",
+            )
+        try:
+            item: T = self._requests.codec.decode(payload)
+        except CodecError as error:
+            raise InvalidArgument(f"{name}: {error}") from error
+        return item
+
+
+class StreamHandlers:
+    """Begins the calls of one server that are not unary."""
+
+    def __init__(self, window: Window, request_bytes: int, reply_bytes: int, room: Room) -> None:
+        self._window = window
+        self._request_bytes_max = request_bytes
+        self._reply_bytes_max = reply_bytes
+        self._room = room
+
+    def begin(
+        self,
+        call: IncomingCall,
+        handler: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Coroutine[Any, Any, Any]:
+        """The coroutine that answers the call. Errors: whatever the handler raises at once."""
+        binding: MethodBinding = call.binding
+        connection: Connection = call.connection
+        if binding.kind == "oneway":
+            connection.accept_oneway(call)
+            waiting: Coroutine[Any, Any, Any] = handler(*args, **kwargs)
+            return waiting
+        requests = binding.requests
+        window = None if requests is None else self._window
+        stream = connection.streams.accept(call, window, gives=binding.gives_items)
+        if requests is not None:
+            if args:
+                (lone,) = binding.schema.parameters
+                kwargs = {lone.name: args[0]}
+            items = RequestItems[Any](stream, requests, self._request_bytes_max)
+            kwargs = kwargs | {requests.name: items}
+            args = ()
+        given = handler(*args, **kwargs)
+        if binding.gives_items:
+            return self._drained(given, stream, binding)
+        return self._returned(given, stream, binding)
+
+    async def _returned(
+        self, result: Coroutine[Any, Any, Any], stream: IncomingStream, binding: MethodBinding
+    ) -> bytes | memoryview:
+        return self._encoded(await result, "result", stream, binding)
+
+    async def _drained(self, items: Any, stream: IncomingStream, binding: MethodBinding) -> bytes:
+        writer = ItemWriter(stream, self._room)
+        try:
+            async for item in items:
+                await writer.write(self._encoded(item, "item", stream, binding))
+        except CallOver:
+            raise Cancelled("nobody takes the items any more") from None
+        finally:
+            await closed(items)
+        return b""
+
+    def _encoded(
+        self, value: object, what: str, stream: IncomingStream, binding: MethodBinding
+    ) -> bytes | memoryview:
+        """Errors: Internal, ResourceExhausted."""
+        try:
+            payload = binding.result.encode(value)
+        except CodecError as error:
+            log.error("%s gave what its contract does not allow: %s", binding.full_name, error)
+            raise Internal(f"the handler's {what} is wrong: {error}") from error
+        size_max = min(self._reply_bytes_max, stream.connection.message_bytes_max)
+        if len(payload) > size_max:
+            raise ResourceExhausted(
+                f"the {what} is {len(payload)} bytes, and at most {size_max} can be sent",
+                next_step="Give less at once, or raise Limits.reply_bytes and the engines' "
+                "message_bytes_max.",
+            )
+        return payload

@@ -1,0 +1,26 @@
+"""What a call by name is for, and what a plain value travels as."""
+
+from typing import Final, NamedTuple
+
+from idl import pack
+from machnet_rpc.service import MethodOptions
+
+NO_REQUEST: Final = object()
+"""For a call by name without an argument."""
+
+
+class Target(NamedTuple):
+    """What a call by name is for."""
+
+    full_name: str
+    method_id: int
+    options: MethodOptions
+
+
+def plain_payload(request: object) -> bytes:
+    """What a plain value travels as; bytes as they are. Errors: CodecError."""
+    if request is NO_REQUEST:
+        return b""
+    if isinstance(request, bytes | bytearray | memoryview):
+        return bytes(request)
+    return pack(request)

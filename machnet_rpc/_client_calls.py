@@ -1,0 +1,130 @@
+"""The calls of a client that are not unary: with streams, or without an answer.
+
+Knows how a request is made and how an answer becomes a value. Does not know how calls travel.
+"""
+
+from asyncio import get_running_loop
+from collections.abc import AsyncIterable, Callable, Coroutine
+from dataclasses import dataclass
+from time import monotonic_ns
+from typing import Any, NamedTuple
+
+from idl import CodecError
+from machnet_rpc._aio.flows import FlowKeeper
+from machnet_rpc._aio.items import Room
+from machnet_rpc._aio.stream_call import Encode, StreamCall
+from machnet_rpc._calling import Target
+from machnet_rpc._outcomes import failure_of, too_large, undecoded, unsent
+from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._protocol.connection import Connection
+from machnet_rpc._protocol.events import Failed, Refused
+from machnet_rpc._protocol.stream_table import OutgoingStream
+from machnet_rpc.errors import InvalidArgument, RpcError
+from machnet_rpc.service import CallOptions, Kind, MethodBinding
+from machnet_rpc.streams import Stream
+
+
+class Ways(NamedTuple):
+    """What a client does for all its calls."""
+
+    keeper: FlowKeeper
+    deadline: Callable[[Target | MethodBinding, CallOptions, int], int]
+    ready: Callable[[Target | MethodBinding, int, CallOptions], Coroutine[Any, Any, Connection]]
+    explained: Callable[[MethodBinding, RpcError, OutgoingCall], Coroutine[Any, Any, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call to be made."""
+
+    ways: Ways
+    target: Target | MethodBinding
+    kind: Kind
+    payload: bytes | memoryview
+    options: CallOptions
+    errors: dict[str, type[Exception]]
+
+    @property
+    def room(self) -> Room:
+        pump = self.ways.keeper.pump
+        assert pump is not None
+        return pump.room
+
+    async def open_stream(self) -> OutgoingStream:
+        """Errors: RpcError."""
+        call, connection = await self._prepared()
+        stream = OutgoingStream(
+            call,
+            gives=self.kind in ("client_stream", "bidirectional"),
+            takes=self.kind in ("server_stream", "bidirectional"),
+        )
+        connection.open_stream(stream, self.payload, monotonic_ns(), self.target.options.lane)
+        return stream
+
+    async def notify(self) -> None:
+        """Sends a call without an answer. Errors: RpcError."""
+        call, connection = await self._prepared()
+        connection.notify(call, self.payload, monotonic_ns(), self.target.options.lane)
+
+    async def failure(self, answer: Refused | Failed) -> Exception:
+        address = self.ways.keeper.address
+        failure = failure_of(answer, self.target.full_name, self.errors, address)
+        if isinstance(failure, RpcError) and isinstance(self.target, MethodBinding):
+            await self.ways.explained(self.target, failure, answer.call)
+        return failure
+
+    def undecoded(self, error: CodecError) -> Exception:
+        return undecoded(error, self.target.full_name, self.ways.keeper.address)
+
+    def unsent(self, error: InvalidArgument) -> Exception:
+        return unsent(error, self.target.full_name, self.ways.keeper.address)
+
+    async def _prepared(self) -> tuple[OutgoingCall, Connection]:
+        ways, target = self.ways, self.target
+        deadline_ns = ways.deadline(target, self.options, monotonic_ns())
+        connection = ways.keeper.connection
+        if connection is None or not connection.is_usable or connection.outbox.full:
+            connection = await ways.ready(target, deadline_ns, self.options)
+        if len(self.payload) > connection.message_bytes_max:
+            error = too_large(len(self.payload), connection.message_bytes_max)
+            raise unsent(error, target.full_name, ways.keeper.address)
+        return OutgoingCall(target.method_id, deadline_ns, get_running_loop()), connection
+
+
+def begin(
+    ways: Ways,
+    binding: MethodBinding,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: CallOptions,
+) -> Any:
+    """What calling a stub's method gives: a Stream, or a coroutine. Errors: TypeError."""
+    source, encode = None, None
+    if binding.requests is not None:
+        source, args, kwargs = binding.requests.split(args, kwargs)
+        encode = binding.requests.codec.encode
+        if not hasattr(source, "__aiter__"):
+            raise TypeError(
+                f"{binding.full_name}: {binding.requests.name} must be an async iterable, "
+                f"not {type(source).__name__}"
+            )
+    try:
+        payload = binding.arguments.encode(args, kwargs)
+    except CodecError as error:
+        address = ways.keeper.address
+        raise unsent(InvalidArgument(str(error)), binding.full_name, address) from None
+    request = Request(ways, binding, binding.kind, payload, options, binding.errors)
+    return started(request, binding.result.decode, source, encode)
+
+
+def started(
+    request: Request,
+    decode: Callable[[bytes], Any],
+    source: AsyncIterable[Any] | None,
+    encode: Encode | None,
+) -> Any:
+    """A Stream, or a coroutine, for a call that is to be made."""
+    if request.kind == "oneway":
+        return request.notify()
+    call = StreamCall(request, request.target.full_name, decode, source, encode)
+    return call.result() if request.kind == "client_stream" else Stream[Any](call)
