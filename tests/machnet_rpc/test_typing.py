@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import assert_type
 
-from machnet_rpc import Client, connect, rpc, serve, service
+from machnet_rpc import Client, Sender, Stream, connect, rpc, serve, service
 
 
 class Order:
@@ -33,6 +34,22 @@ class Gateway:
     async def find(self, key: str, *, limit: int = 5) -> list[Ack]:
         raise NotImplementedError
 
+    @rpc
+    def fills(self, key: str) -> AsyncIterator[Ack]:
+        raise NotImplementedError
+
+    @rpc(timeout=60)
+    async def upload(self, orders: AsyncIterator[Order], *, batch: int = 1) -> Ack:
+        raise NotImplementedError
+
+    @rpc(timeout=60)
+    def quote(self, orders: AsyncIterable[Order]) -> AsyncIterator[Ack]:
+        raise NotImplementedError
+
+    @rpc(oneway=True)
+    async def log(self, text: str) -> None:
+        raise NotImplementedError
+
 
 class Desk(Gateway):
     @rpc
@@ -41,6 +58,36 @@ class Desk(Gateway):
 
     @rpc
     async def find(self, key: str, *, limit: int = 5) -> list[Ack]:
+        return []
+
+    @rpc
+    async def fills(self, key: str) -> AsyncIterator[Ack]:
+        yield Ack()
+
+    @rpc
+    async def upload(self, orders: AsyncIterator[Order], *, batch: int = 1) -> Ack:
+        return [Ack() async for _ in orders][0]
+
+    @rpc
+    async def quote(self, orders: AsyncIterable[Order]) -> AsyncIterator[Ack]:
+        async for order in orders:
+            assert_type(order, Order)
+            yield Ack()
+
+    @rpc(oneway=True)
+    async def log(self, text: str) -> None:
+        pass
+
+
+class WrongItem(Gateway):
+    @rpc
+    async def fills(self, key: str) -> AsyncIterator[str]:  # wrong
+        yield ""
+
+
+class NoStream(Gateway):
+    @rpc
+    async def fills(self, key: str) -> list[Ack]:  # wrong
         return []
 
 
@@ -68,6 +115,26 @@ async def use(client: Client) -> None:
     async with serve(Desk(), "127.0.0.1:1") as server, connect(server.address) as other:
         assert_type(other, Client)
 
+    assert_type(gateway.fills("a"), Stream[Ack])
+    assert_type([fill async for fill in gateway.fills.using(timeout=60)(key="a")], list[Ack])
+    async with client.stream(Gateway.fills, "a") as fills:
+        assert_type(await anext(fills), Ack)
+    sender = Sender[Order]()
+    await sender.send(Order())
+    assert_type(await gateway.upload(sender, batch=2), Ack)
+    assert_type(await client.call(Gateway.upload, sender), Ack)
+    assert_type(gateway.quote(sender), Stream[Ack])
+    assert_type(await gateway.log("text"), None)
+
+    gateway.fills(5)  # wrong
+    gateway.fills("a").first()  # wrong
+    await gateway.fills("a")  # wrong
+    await gateway.upload(Order())  # wrong
+    await gateway.upload(Sender[str]())  # wrong
+    await sender.send("order")  # wrong
+    client.stream(Gateway.place, Order())  # wrong
+    client.stream(Gateway.quote, [Order()])  # wrong
+    number: int = await anext(gateway.quote(sender))  # wrong
     await gateway.place("order")  # wrong
     await gateway.place()  # wrong
     await gateway.place(Order(), Order())  # wrong
@@ -107,7 +174,7 @@ def test_mypy_rejects_exactly_the_wrong_lines(program: Path) -> None:
     out = run(sys.executable, "-m", "mypy", "--strict", "--cache-dir", cache, str(program))
     found = {int(line) for line in re.findall(r"program\.py:(\d+): error", out)}
     assert found == WRONG, out
-    assert len(WRONG) == 16
+    assert len(WRONG) == 27
 
 
 def test_pyright_rejects_exactly_the_wrong_lines(program: Path) -> None:
