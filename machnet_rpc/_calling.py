@@ -3,6 +3,7 @@
 from typing import Final, NamedTuple
 
 from idl import pack
+from machnet_rpc.errors import ContractError
 from machnet_rpc.service import MethodOptions
 
 NO_REQUEST: Final = object()
@@ -24,3 +25,11 @@ def plain_payload(request: object) -> bytes:
     if isinstance(request, bytes | bytearray | memoryview):
         return bytes(request)
     return pack(request)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Service and method of "service/method". Errors: ContractError."""
+    service, slash, method = name.partition("/")
+    if not (slash and service and method):
+        raise ContractError(f"{name!r} names no method: write service/method")
+    return service, method

@@ -6,7 +6,7 @@ with a result, or with an error that says whether its handler ran.
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import AsyncIterable, Coroutine, Iterable
 from functools import partial
 from time import monotonic_ns
 from types import TracebackType
@@ -14,8 +14,8 @@ from typing import Any, Final, ParamSpec, Self, TypeVar, cast, overload
 
 from idl import CodecError, unpack
 from machnet_rpc._aio.flows import FlowKeeper, NoFlow
-from machnet_rpc._calling import NO_REQUEST, Target, plain_payload
-from machnet_rpc._client_calls import Ways, begin
+from machnet_rpc._calling import NO_REQUEST, Target, plain_payload, split_name
+from machnet_rpc._client_calls import Request, Ways, begin, started
 from machnet_rpc._mismatch import Mismatches
 from machnet_rpc._outcomes import failure_of, too_large, undecoded, unsent
 from machnet_rpc._protocol.calls import OutgoingCall
@@ -37,6 +37,7 @@ from machnet_rpc.service import (
     AS_DECLARED,
     TIMEOUT,
     CallOptions,
+    Kind,
     Method,
     MethodBinding,
     MethodOptions,
@@ -199,10 +200,21 @@ class Client:
         """What `stream` and stubs do for methods that are not unary."""
         options = options.over(self._options)
         binding = self._known.of(method)
-        return begin(self.ways(), binding, args, kwargs, options)
+        return begin(self._ways(), binding, args, kwargs, options)
 
-    def ways(self) -> Ways:
-        """What calls that are not unary are made with."""
+    def begin_by_name(
+        self, name: str, kind: Kind, payload: bytes, items: AsyncIterable[bytes] | None = None
+    ) -> Any:
+        """Calls "service/method" of a kind that is not unary; all values are encoded already.
+
+        Gives a Stream of the kinds that answer with one, of others what is to be awaited.
+        Errors: ContractError.
+        """
+        target = Target(name, method_id(*split_name(name), kind), _BY_NAME)
+        request = Request(self._ways(), target, kind, payload, self._options, {})
+        return started(request, _as_it_is, items, _as_it_is)
+
+    def _ways(self) -> Ways:
         explained = partial(self._mismatches.explained, self)
         return Ways(self._keeper, self._deadline, self._ready, explained)
 
@@ -279,9 +291,7 @@ class Client:
             raise undecoded(error, binding.full_name, self.address) from None
 
     async def _call_by_name(self, name: str, request: object = NO_REQUEST) -> Any:
-        service, slash, method = name.partition("/")
-        if not (slash and service and method):
-            raise ContractError(f"{name!r} names no method: write service/method")
+        service, method = split_name(name)
         is_raw = isinstance(request, bytes | bytearray | memoryview)
         try:
             payload = plain_payload(request)
@@ -389,3 +399,7 @@ def connect(
 
 
 _BY_NAME: Final = MethodOptions(TIMEOUT)
+
+
+def _as_it_is(payload: Any) -> Any:
+    return payload

@@ -7,14 +7,17 @@ from typing import Any
 from idl import canonical, json_schema, spelled
 from machnet_rpc.errors import ContractError, NotFound
 from machnet_rpc.schemas import schema_of
-from machnet_rpc.service import Contract, MethodBinding, rpc, service
+from machnet_rpc.service import Contract, Kind, MethodBinding, rpc, service
 
 NAME = "mrpc.reflection"
 
 
 @dataclass(frozen=True, slots=True)
 class DescribedMethod:
-    """A method as its contract declares it; `raw_*` say that bytes travel as they are."""
+    """A method as its contract declares it; `raw_*` say that bytes travel as they are.
+
+    Of a method with streams, `result` and `requests` are those of an item.
+    """
 
     name: str
     signature: str
@@ -24,6 +27,9 @@ class DescribedMethod:
     timeout: float
     arguments: dict[str, Any]
     result: dict[str, Any]
+    kind: Kind = "unary"
+    requests: dict[str, Any] | None = None
+    raw_requests: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +104,23 @@ def describe(contracts: Sequence[Contract]) -> list[DescribedService]:
 
 def _described(name: str, binding: MethodBinding) -> DescribedMethod:
     schema = binding.schema
-    takes = ", ".join(f"{each.name}: {spelled(each.annotation)}" for each in schema.parameters)
+    takes = [f"{each.name}: {spelled(each.annotation)}" for each in schema.parameters]
+    requests = schema.requests
+    if requests is not None and binding.requests is not None:
+        stream = f"{requests.name}: AsyncIterator[{spelled(requests.annotation)}]"
+        takes.insert(binding.requests.place, stream)
+    gives = spelled(schema.result)
+    gives = f"AsyncIterator[{gives}]" if binding.gives_items else gives
     return DescribedMethod(
         name=name,
-        signature=f"({takes}) -> {spelled(schema.result)}",
+        signature=f"({', '.join(takes)}) -> {gives}",
         raw_argument=binding.arguments.is_raw,
         raw_result=binding.result.is_raw,
         idempotent=binding.options.idempotent,
         timeout=binding.options.timeout,
         arguments={each.name: json_schema(each.annotation) for each in schema.parameters},
         result=json_schema(schema.result),
+        kind=binding.kind,
+        requests=None if requests is None else json_schema(requests.annotation),
+        raw_requests=binding.requests is not None and binding.requests.codec.is_raw,
     )

@@ -1,14 +1,19 @@
-"""`mrpc call`: one call, JSON in and JSON out."""
+"""`mrpc call`: one call, JSON in and JSON out; streams are JSON lines."""
 
 import argparse
+import asyncio
 import base64
 import binascii
+import contextlib
 import json
 import sys
+import threading
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 from idl import pack, unpack
+from machnet_rpc._calling import split_name
 from machnet_rpc.cli.arguments import (
     Commands,
     UsageError,
@@ -18,13 +23,16 @@ from machnet_rpc.cli.arguments import (
     shown,
 )
 from machnet_rpc.client import Client
-from machnet_rpc.errors import ContractError, Unimplemented
+from machnet_rpc.errors import RpcError, Unimplemented
 from machnet_rpc.reflection import DescribedMethod, ReflectionContract
+from machnet_rpc.streams import Sender, Stream
 
 EPILOG = """\
 JSON is the argument itself where the method takes one, and an object by name where it takes
 several; "-" reads it from standard input. Raw bytes are written as a string, or as
-{"base64": "..."}. `mrpc ls ADDR` shows what there is to call.
+{"base64": "..."}. What a method takes as a stream is read from standard input, one JSON value a
+line, and what it gives as one is printed in the same way, as it comes. `mrpc ls ADDR` shows what
+there is to call.
 """
 
 
@@ -39,12 +47,15 @@ def add(commands: Commands) -> None:
 
 async def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
-    service, slash, method = arguments.method.partition("/")
-    if not (service and slash and method):
-        raise ContractError(f"{arguments.method!r} names no method: write service/method")
-    request = _request(arguments.request)
+    service, method = split_name(arguments.method)
     async with client_of(arguments) as client:
         described = await _described(client, service, method)
+        if described is not None and described.requests is not None and arguments.request == "-":
+            raise UsageError("standard input holds the stream, so the argument cannot be there")
+        request = _request(arguments.request)
+        if described is not None and described.kind != "unary":
+            await _call_other(client, arguments.method, described, request)
+            return 0
         payload = _payload(request, is_raw=described is not None and described.raw_argument)
         started = time.perf_counter()
         reply: bytes = await client.call(arguments.method, payload)
@@ -61,10 +72,52 @@ async def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+async def _call_other(client: Client, name: str, described: DescribedMethod, request: Any) -> None:
+    payload = _payload(request, is_raw=described.raw_argument)
+    items = None if described.requests is None else _items(is_raw=described.raw_requests)
+    begun = client.begin_by_name(name, described.kind, payload, items)
+    if isinstance(begun, Stream):
+        async with begun as replies:
+            async for reply in replies:
+                print(_line(reply, is_raw=described.raw_result), flush=True)
+        return
+    reply = await begun
+    if described.kind != "oneway":
+        print(_line(reply, is_raw=described.raw_result))
+
+
+def _line(reply: bytes, *, is_raw: bool) -> str:
+    result = reply if is_raw else unpack(reply) if reply else None
+    return shown(result, compact=True)
+
+
+async def _items(*, is_raw: bool) -> AsyncIterator[bytes]:
+    """The lines of standard input as they come, each a JSON value."""
+    sender = Sender[str]()
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        with contextlib.suppress(RuntimeError, RpcError):  # the call, or the program, has ended
+            for line in sys.stdin:
+                asyncio.run_coroutine_threadsafe(sender.send(line), loop).result()
+            loop.call_soon_threadsafe(sender.close)
+
+    threading.Thread(target=read, daemon=True).start()  # of which a line may never come
+    try:
+        async for line in sender:
+            if line.strip():
+                yield _payload(_parsed(line), is_raw=is_raw)
+    finally:
+        await sender.aclose()
+
+
 def _request(argument: str | None) -> Any:
     if argument is None:
         return ...
-    text = sys.stdin.read() if argument == "-" else argument
+    return _parsed(sys.stdin.read() if argument == "-" else argument)
+
+
+def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:

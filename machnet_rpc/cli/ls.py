@@ -37,9 +37,12 @@ def _remarks(method: DescribedMethod) -> str:
     remarks = [f"timeout {method.timeout:g} s"]
     if method.idempotent:
         remarks.append("idempotent")
+    if method.kind != "unary":
+        remarks.append(method.kind.replace("_", " "))
     return f"   # {', '.join(remarks)}"
 
 
 def _print_schemas(method: DescribedMethod) -> None:
-    for name, schema in (*method.arguments.items(), ("->", method.result)):
+    requests = [] if method.requests is None else [("items", method.requests)]
+    for name, schema in (*method.arguments.items(), *requests, ("->", method.result)):
         print(f"      {name}: {shown(schema, compact=True)}")
