@@ -27,6 +27,7 @@ from machnet_rpc.errors import (
     Unavailable,
     Unimplemented,
 )
+from machnet_rpc.functions import Service
 from machnet_rpc.server import Server, serve
 from machnet_rpc.service import BoundMethod, Method, rpc, service
 from machnet_rpc.streams import Sender, Stream
@@ -54,6 +55,7 @@ __all__ = [
     "RpcError",
     "Sender",
     "Server",
+    "Service",
     "Stream",
     "Transport",
     "Unauthenticated",

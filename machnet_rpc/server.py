@@ -18,6 +18,7 @@ from machnet_rpc._transports.address import joined, resolved
 from machnet_rpc._transports.base import Link, Transport
 from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via, link_to
 from machnet_rpc.errors import ContractError
+from machnet_rpc.functions import Service
 from machnet_rpc.reflection import Reflection, describe
 from machnet_rpc.service import Contract, Method, contract_of, resolve
 from transport_engine.errors import TransportError
@@ -42,8 +43,8 @@ class Server:
         self._services: dict[int, str] = {}
         self.contracts: list[Contract] = []
         reflection = Reflection()
-        for implementation in (*implementations, reflection):
-            self._add(implementation)
+        for each in (*implementations, reflection):
+            self._add(each.implementation if isinstance(each, Service) else each)
         reflection.description = describe(self.contracts)
         reflection.contracts = self.contracts
         self._link: Link | None = None

@@ -65,6 +65,10 @@ class Limits:
     stream_items: int = FIRST.items
     stream_bytes: int = FIRST.size_bytes
 
+    def __post_init__(self) -> None:
+        if self.stream_items < 1 or self.stream_bytes < 1:
+            raise ValueError("stream_items and stream_bytes must be at least 1, or no item comes")
+
 
 class Dispatcher:
     """The handlers of one server that run now."""

@@ -1,0 +1,118 @@
+"""Services made of functions: `kv = Service("kv")`, then `@kv.rpc` on each.
+
+The functions are the contract and the implementation at once. `serve(kv, ...)` serves them, and
+`client.call(get, ...)` calls one by the name it has here.
+"""
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
+
+from machnet_rpc.errors import ContractError
+from machnet_rpc.service import TIMEOUT, Method, rpc, service
+from machnet_rpc.streams import Stream
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class FunctionDecorator(Protocol):
+    """What `kv.rpc(...)` gives: it makes a Method of a function."""
+
+    @overload
+    def __call__(
+        self, function: Callable[P, Awaitable[R]], /
+    ) -> Method[P, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, AsyncIterator[R]], /) -> Method[P, Stream[R]]: ...
+
+
+class Service:
+    """A service whose methods are functions. Serve it, or `client.call` what `rpc` made.
+
+    Errors: ContractError for a name that cannot be one.
+    """
+
+    def __init__(
+        self, name: str, *, version: int = 1, errors: Sequence[type[Exception]] = ()
+    ) -> None:
+        declare = service(name, version=version, errors=errors)
+        self.name = name
+        self.contract: type = declare(type(name, (), {}))
+        self._desk: type = type(f"{name} of functions", (self.contract,), {})
+
+    def __repr__(self) -> str:
+        return f"<Service {self.name}>"
+
+    @property
+    def implementation(self) -> object:
+        """What a server serves."""
+        return self._desk()
+
+    @overload
+    def rpc(self, function: Callable[P, Awaitable[R]], /) -> Method[P, Coroutine[Any, Any, R]]: ...
+    @overload
+    def rpc(self, function: Callable[P, AsyncIterator[R]], /) -> Method[P, Stream[R]]: ...
+    @overload
+    def rpc(
+        self,
+        /,
+        *,
+        timeout: float = TIMEOUT,
+        idempotent: bool = False,
+        oneway: bool = False,
+        lane: int = 0,
+        errors: Sequence[type[Exception]] = (),
+    ) -> FunctionDecorator: ...
+    def rpc(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        timeout: float = TIMEOUT,
+        idempotent: bool = False,
+        oneway: bool = False,
+        lane: int = 0,
+        errors: Sequence[type[Exception]] = (),
+    ) -> Any:
+        """Adds a function. Options are those of `machnet_rpc.rpc`.
+
+        Errors: ContractError for a second function of one name.
+        """
+        decorate = rpc(
+            timeout=timeout, idempotent=idempotent, oneway=oneway, lane=lane, errors=errors
+        )
+
+        def add(function: Callable[..., Any]) -> Method[..., Any]:
+            return self._add(function.__name__, decorate(_as_method(function)))
+
+        return add if function is None else add(function)
+
+    def _add(self, name: str, method: Method[..., Any]) -> Method[..., Any]:
+        if hasattr(self.contract, name):
+            raise ContractError(f"{self.name}/{name} is there already")
+        for kind in (self.contract, self._desk):
+            setattr(kind, name, method)
+        method.__set_name__(self.contract, name)
+        return method
+
+
+def _as_method(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with a first argument that it is not given."""
+
+    async def awaited(_: object, /, *args: Any, **kwargs: Any) -> Any:
+        return await function(*args, **kwargs)
+
+    def drained(_: object, /, *args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    is_awaited = inspect.iscoroutinefunction(function)
+    method = functools.wraps(function)(awaited if is_awaited else drained)
+    signature = inspect.signature(function)
+    first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    parameters = [first, *signature.parameters.values()]
+    setattr(  # noqa: B010 (functions have no such attribute for type checkers)
+        method, "__signature__", signature.replace(parameters=parameters)
+    )
+    return method
