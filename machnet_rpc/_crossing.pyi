@@ -47,6 +47,9 @@ class Flow:
         loop: Any,
         /,
     ) -> OutgoingCall: ...
+    def exchange(
+        self, payload: bytes | memoryview, how: tuple[int, int, int, Any, int], /
+    ) -> bytes | OutgoingCall | None: ...
 
 def bind(
     put: int, peek: int, pop: int, ring: int, poll: int, error: type[Exception], /

@@ -9,7 +9,8 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol
 
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol import records
@@ -23,6 +24,18 @@ from machnet_rpc._transports.base import READABLE, WRITABLE, Wire
 from transport_engine.channel import Channel
 from transport_engine.engine import Engine
 from transport_engine.errors import TransportError
+
+IDLE_NS: Final = 10_000_000  # after which whoever sends looks at descriptors first
+
+
+class Exchange(NamedTuple):
+    """How a call is made whose answer is waited for outside of the event loop."""
+
+    method_id: int
+    timeout_ns: int
+    lane: int
+    loop: asyncio.AbstractEventLoop
+    spin_ns: int
 
 
 class PortOwner(Protocol):
@@ -55,6 +68,7 @@ class Port:
     """
 
     __slots__ = (
+        "_exchanged_ns",
         "_joiner",
         "_left",
         "_owner",
@@ -86,6 +100,7 @@ class Port:
         self.busy_ns = 0  # when something moved last
         self.crossing: Any = None
         self._owner = owner
+        self._exchanged_ns = 0
         self._joiner = Joiner()
         self._left: list[tuple[Head, bytes]] = []  # taken, and not handled yet
         self._waiting_for_room: deque[asyncio.Future[None]] = deque()
@@ -104,6 +119,7 @@ class Port:
             message_bytes_max,
             post=self.post,
         )
+        connection.exchange = partial(self._exchange, connection)
         self.connections[flow] = connection
         return connection
 
@@ -195,6 +211,34 @@ class Port:
             self.end(connection, reason)
         self._give_room()
 
+    def _exchange(
+        self, connection: Connection, payload: bytes | memoryview, how: Exchange
+    ) -> bytes | OutgoingCall | None:
+        """Calls, and takes turns for a while until the answer is there, outside of the loop.
+
+        Gives the result; the call, if that did not come meanwhile; None where nothing was sent,
+        since there is other work first.
+        """
+        method_id, timeout_ns, lane, loop, spin_ns = how
+        now_ns = time.monotonic_ns()
+        was_idle = now_ns - self._exchanged_ns > IDLE_NS
+        self._exchanged_ns = now_ns
+        if was_idle or self.outbox or self.is_closed:
+            return None
+        call = connection.request(payload, method_id, now_ns + timeout_ns, now_ns, lane, loop)
+        late_ns = now_ns + min(spin_ns, timeout_ns)
+        try:
+            while not call.done() and time.monotonic_ns() < late_ns:
+                self.turn()
+                time.sleep(0)  # the other end may be a thread of this process
+        except TransportError:
+            return call  # the pump's turn will meet it as well
+        except BaseException:
+            connection.cancel(call)
+            raise
+        result: object = call.result() if call.done() else None
+        return result if type(result) is bytes else call
+
     def _flush(self) -> int:
         outbox = self.outbox
         total = 0
@@ -250,6 +294,7 @@ class CrossingPort(Port):
         deadlines = self._owner.deadlines
         flow_in_c = crossing.Flow(self.crossing, flow, connection, connection.awaited, deadlines)
         connection.request = flow_in_c.request
+        connection.exchange = flow_in_c.exchange
         return connection
 
     def end(self, connection: Connection, reason: int) -> None:

@@ -69,6 +69,16 @@ class OutgoingCall(Ticket):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._is_ended
+
+    def result(self) -> Any:
+        """What it ended with. Errors: RuntimeError before that."""
+        if not self._is_ended:
+            raise RuntimeError("the call has not ended")
+        return self._result
+
     def __await__(self) -> Generator[Any, Any, Any]:
         if not self._is_ended:
             self._waiter = self._loop.create_future()

@@ -47,6 +47,7 @@ class Connection:
         "_streams",
         "_ticket",
         "awaited",
+        "exchange",
         "flow",
         "is_usable",
         "message_bytes_max",
@@ -84,6 +85,8 @@ class Connection:
         self._is_closing = False
         # Makes a call and sends its request, as `call` does; where there is C, it is C's.
         self.request: Callable[..., OutgoingCall] = self._request
+        # The same, and waits for the answer as well, in whichever way its port does.
+        self.exchange: Callable[..., Any]
         self._ticket = Ticket()  # of all that is sent here but requests
 
     def __repr__(self) -> str:

@@ -39,6 +39,7 @@ struct crossing {
     PyObject *left;             /* taken by a burst that ended in an exception; or NULL */
     char is_blocked;            /* something is queued in Python, and goes first */
     char is_watched;            /* the pump takes turns */
+    int64_t exchanged_ns;       /* when `exchange` was last called */
 };
 
 struct link {
@@ -99,6 +100,11 @@ bool read_uint64(PyObject *number, uint64_t max, uint64_t *value);
 PyObject *crossing_post(PyObject *crossing, PyObject *const *args, Py_ssize_t count);
 /* receive(spin_ns) -> None where nothing moved; else the list of what is not done with yet */
 PyObject *crossing_receive(PyObject *crossing, PyObject *spin_ns);
+/* Takes what comes until the call ends, or something else comes, which is `left`, or it is late.
+ * False: an exception. */
+bool crossing_await(struct crossing *crossing, const struct call *call, int64_t late_ns);
+/* CLOCK_MONOTONIC, as time.monotonic_ns */
+int64_t clock_ns(void);
 /* Looks at rings for so long, without the GIL; whether there is something to receive. */
 bool crossings_spin(struct crossing *const *crossings, Py_ssize_t count, int64_t spin_ns);
 /* spin(crossings, nanoseconds) -> whether one of them has something to receive */

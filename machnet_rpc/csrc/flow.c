@@ -1,13 +1,15 @@
 /* Flow: the half of a Connection that makes calls, in one step from arguments to the ring.
  *
- * The same as Connection.request in machnet_rpc/_protocol/connection.py. Its calls have ids of
- * their own, beyond those that Python gives.
+ * The same as Connection.request in machnet_rpc/_protocol/connection.py, and as Port.exchange,
+ * which waits for the answer as well. Its calls have ids of their own, beyond those that Python
+ * gives.
  */
 #include <stddef.h>
 
 #include "crossing.h"
 
-enum { REQUEST_ARGUMENTS = 6 };
+enum { REQUEST_ARGUMENTS = 6, EXCHANGE_ARGUMENTS = 2, HOW_FIELDS = 5 };
+static const int64_t IDLE_NS = 10000000; /* after which whoever sends looks at descriptors first */
 
 struct flow {
     PyObject ob_base; /* PyObject_HEAD */
@@ -87,6 +89,24 @@ static bool note_call(const struct flow *self, struct call *call) {
     return is_noted;
 }
 
+/* Makes a call and sends its request; the record has its method and lane. */
+static struct call *begin(struct flow *self, PyObject *payload, struct te_record *record,
+                          int64_t deadline_ns, PyObject *loop) {
+    struct call *call = call_make(record->method_id, deadline_ns, loop);
+    if (call == NULL) {
+        return NULL;
+    }
+    call->call_id = ++self->last_call_id;
+    slot_set(&call->connection, Py_NewRef(self->connection));
+    record->call_id = call->call_id;
+    if (!note_call(self, call)
+        || !post_message(self->crossing, (PyObject *)call, payload, record)) {
+        Py_DECREF((PyObject *)call);
+        return NULL;
+    }
+    return call;
+}
+
 /* request(payload, method_id, deadline_ns, now_ns, lane, loop) -> OutgoingCall */
 static PyObject *flow_request(PyObject *object, PyObject *const *args, Py_ssize_t count) {
     struct flow *self = (struct flow *)object;
@@ -103,25 +123,80 @@ static PyObject *flow_request(PyObject *object, PyObject *const *args, Py_ssize_
         || !read_uint64(args[3], INT64_MAX, &now_ns) || !read_uint64(args[4], UINT8_MAX, &lane)) {
         return NULL;
     }
-    struct call *call = call_make(record.method_id, (int64_t)deadline_ns, args[5]);
+    record.remaining_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 1;
+    record.lane = (uint8_t)lane;
+    return (PyObject *)begin(self, args[0], &record, (int64_t)deadline_ns, args[5]);
+}
+
+/* Ends a call whose wait an exception cut short, as its awaiter would; the exception stays. */
+static void give_up(const struct flow *self, struct call *call) {
+    PyObject *type;
+    PyObject *value;
+    PyObject *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyObject *failed = PyObject_CallMethod(self->connection, "cancel", "O", (PyObject *)call);
+    Py_XDECREF(failed);
+    PyErr_Restore(type, value, trace);
+    Py_DECREF((PyObject *)call);
+}
+
+/* Whether a request may be sent now, past the pump: nothing waits to be seen or sent before it. */
+static bool is_ready(struct crossing *crossing, int64_t now_ns) {
+    struct te_record record;
+    const uint8_t *payload;
+    const bool was_idle = now_ns - crossing->exchanged_ns > IDLE_NS;
+    crossing->exchanged_ns = now_ns;
+    return !was_idle && crossing->channel != NULL && !crossing->is_blocked
+           && crossing->left == NULL && engine.peek(crossing->channel, &record, &payload) == 0;
+}
+
+/* exchange(payload, (method_id, timeout_ns, lane, loop, spin_ns)) -> the result; or the
+ * OutgoingCall, if that did not come meanwhile; or None where nothing was sent, since the pump has
+ * work first */
+static PyObject *flow_exchange(PyObject *object, PyObject *const *args, Py_ssize_t count) {
+    struct flow *self = (struct flow *)object;
+    struct te_record record = {.kind = TE_REQUEST, .flow = self->number};
+    uint64_t spin_ns;
+    uint64_t lane;
+    if (count != EXCHANGE_ARGUMENTS || !PyTuple_Check(args[1])
+        || PyTuple_Size(args[1]) != HOW_FIELDS) {
+        PyErr_SetString(PyExc_TypeError, "exchange takes a payload, and five values that say how");
+        return NULL;
+    }
+    PyObject *how = args[1];
+    const int64_t now_ns = clock_ns();
+    if (!read_uint64(PyTuple_GetItem(how, 0), UINT64_MAX, &record.method_id)
+        || !read_uint64(PyTuple_GetItem(how, 1), (uint64_t)(INT64_MAX - now_ns),
+                        &record.remaining_ns)
+        || !read_uint64(PyTuple_GetItem(how, 2), UINT8_MAX, &lane)
+        || !read_uint64(PyTuple_GetItem(how, 4), INT64_MAX, &spin_ns)) {
+        return NULL;
+    }
+    if (!is_ready(self->crossing, now_ns)) {
+        Py_RETURN_NONE;
+    }
+    record.lane = (uint8_t)lane;
+    const uint64_t patience_ns = spin_ns < record.remaining_ns ? spin_ns : record.remaining_ns;
+    const int64_t deadline_ns = now_ns + (int64_t)record.remaining_ns;
+    struct call *call = begin(self, args[0], &record, deadline_ns, PyTuple_GetItem(how, 3));
     if (call == NULL) {
         return NULL;
     }
-    call->call_id = ++self->last_call_id;
-    slot_set(&call->connection, Py_NewRef(self->connection));
-    record.call_id = call->call_id;
-    record.remaining_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 1;
-    record.lane = (uint8_t)lane;
-    if (!note_call(self, call)
-        || !post_message(self->crossing, (PyObject *)call, args[0], &record)) {
-        Py_DECREF((PyObject *)call);
+    if (!crossing_await(self->crossing, call, now_ns + (int64_t)patience_ns)) {
+        give_up(self, call);
         return NULL;
     }
-    return (PyObject *)call;
+    if (call->state != CALL_ENDED || !PyBytes_CheckExact(call->result)) {
+        return (PyObject *)call;
+    }
+    PyObject *result = Py_NewRef(call->result);
+    Py_DECREF((PyObject *)call);
+    return result;
 }
 
 static PyMethodDef flow_methods[] = {
     {"request", (PyCFunction)(void (*)(void))flow_request, METH_FASTCALL, NULL},
+    {"exchange", (PyCFunction)(void (*)(void))flow_exchange, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 

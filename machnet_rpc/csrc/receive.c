@@ -9,7 +9,10 @@
 
 #include "crossing.h"
 
-enum { BURST_MAX = 64 };
+enum {
+    BURST_MAX = 64,
+    SIGNALS_NS = 1000000 /* between looks for signals, while a call is waited for */
+};
 
 struct burst {
     PyObject *others; /* (header, payload) of all that is no reply to a call that waits; or NULL */
@@ -183,4 +186,31 @@ PyObject *crossing_receive(PyObject *object, PyObject *spin_ns) {
         return NULL;
     }
     return burst.others != NULL ? burst.others : PyList_New(0);
+}
+
+bool crossing_await(struct crossing *self, const struct call *call, int64_t late_ns) {
+    int64_t left_ns = late_ns - clock_ns();
+    for (;;) {
+        if (crossings_spin(&self, 1, left_ns < SIGNALS_NS ? left_ns : SIGNALS_NS)) {
+            struct burst burst = {.others = NULL, .ended_count = 0};
+            const int count = take_burst(self, &burst);
+            self->left = burst.others;
+            if (!wake_ended(&burst)) {
+                return false;
+            }
+            if (count < 0) {
+                return true; /* the channel is corrupt, as the pump will find as well */
+            }
+        }
+        if (call->state != CALL_WAITS || self->left != NULL || self->channel == NULL) {
+            return true;
+        }
+        left_ns = late_ns - clock_ns();
+        if (PyErr_CheckSignals() != 0) {
+            return false;
+        }
+        if (left_ns <= 0 || self->channel == NULL) {
+            return true;
+        }
+    }
 }

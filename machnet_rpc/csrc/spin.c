@@ -26,7 +26,7 @@ static bool crossing_look(struct crossing *self) {
            || engine.peek(self->channel, &record, &payload) != 0;
 }
 
-static int64_t clock_ns(void) {
+int64_t clock_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;

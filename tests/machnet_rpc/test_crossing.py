@@ -261,7 +261,7 @@ async def test_a_call_is_awaited_like_a_future(rig: Rig) -> None:
     ended.complete(b"early")
     assert await ended == b"early"
     with pytest.raises(RuntimeError):
-        rig.call(3).result()  # type: ignore[attr-defined]
+        rig.call(3).result()
 
 
 def test_spinning_ends(rig: Rig) -> None:
