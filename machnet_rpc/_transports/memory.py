@@ -1,11 +1,12 @@
 """Links within one process, with the record semantics of an engine and no engine.
 
-For tests of this package and of its users: bounded rings, refused connects, deaths. All links of a
-network belong to one thread.
+For tests of this package and of its users: bounded rings, refused connects, deaths. The links of a
+network may belong to different threads.
 """
 
 import itertools
 import socket
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -29,6 +30,7 @@ class MemoryNetwork:
 
     def __init__(self, ring_bytes: int = RING_BYTES) -> None:
         self.ring_bytes = ring_bytes
+        self.lock = threading.RLock()  # held by whoever touches a link
         self._listeners: dict[str, MemoryLink] = {}
         self._ports_free = itertools.count(PORT_FREE_FIRST)
 
@@ -37,29 +39,32 @@ class MemoryNetwork:
         return MemoryLink(self, host)
 
     def listen(self, link: "MemoryLink", port: int) -> int:
-        port = port or next(self._ports_free)
-        name = joined(link.address, port)
-        if name in self._listeners:
-            raise PortInUseError(f"port {port} of {link.address} has a listener already")
-        self._listeners[name] = link
-        return port
+        with self.lock:
+            port = port or next(self._ports_free)
+            name = joined(link.address, port)
+            if name in self._listeners:
+                raise PortInUseError(f"port {port} of {link.address} has a listener already")
+            self._listeners[name] = link
+            return port
 
     def connect(self, link: "MemoryLink", address: str, token: int) -> None:
-        listener = self._listeners.get(address)
-        if listener is None:
-            link.put(_head(records.FLOW_CLOSED, 0, token, status=lib.TE_R_REFUSED))
-            return
-        port = next(self._ports_free)
-        near, far = link.add_flow(), listener.add_flow()
-        link.flows[near] = (listener, far)
-        listener.flows[far] = (link, near)
-        local = joined(link.address, port)
-        opened, accepted = _ends(local, address), _ends(address, local)
-        listener.put(_head(records.FLOW_ACCEPTED, far, 0, len(accepted)), accepted)
-        link.put(_head(records.FLOW_OPENED, near, token, len(opened)), opened)
+        with self.lock:
+            listener = self._listeners.get(address)
+            if listener is None:
+                link.put(_head(records.FLOW_CLOSED, 0, token, status=lib.TE_R_REFUSED))
+                return
+            port = next(self._ports_free)
+            near, far = link.add_flow(), listener.add_flow()
+            link.flows[near] = (listener, far)
+            listener.flows[far] = (link, near)
+            local = joined(link.address, port)
+            opened, accepted = _ends(local, address), _ends(address, local)
+            listener.put(_head(records.FLOW_ACCEPTED, far, 0, len(accepted)), accepted)
+            link.put(_head(records.FLOW_OPENED, near, token, len(opened)), opened)
 
     def forget(self, link: "MemoryLink") -> None:
-        self._listeners = {name: at for name, at in self._listeners.items() if at is not link}
+        with self.lock:
+            self._listeners = {name: at for name, at in self._listeners.items() if at is not link}
 
 
 class MemoryLink:
@@ -93,37 +98,40 @@ class MemoryLink:
         return 0
 
     def send(self, burst: bytes) -> int:
-        self._check_alive()
-        at = 0
-        while at < len(burst):
-            head = RECORD.unpack_from(burst, at)
-            start = at + RECORD.size
-            payload = burst[start : start + head[4]]
-            if not self._route(head, payload):
-                break
-            at = start + len(payload) + -len(payload) % lib.TE_RECORD_ALIGN
-        return at
+        with self._network.lock:
+            self._check_alive()
+            at = 0
+            while at < len(burst):
+                head = RECORD.unpack_from(burst, at)
+                start = at + RECORD.size
+                payload = burst[start : start + head[4]]
+                if not self._route(head, payload):
+                    break
+                at = start + len(payload) + -len(payload) % lib.TE_RECORD_ALIGN
+            return at
 
     def receive(self) -> list[tuple[Head, bytes]]:
-        self._check_alive()
-        inbox = self._inbox
-        taken = [inbox.popleft() for _ in range(min(BURST_RECORDS, len(inbox)))]
-        self._inbox_bytes -= sum(RECORD.size + len(payload) for _, payload in taken)
-        if taken:
-            blocked, self._senders_blocked = self._senders_blocked, set()
-            for sender in blocked:
-                sender.unblock()
-        return taken
+        with self._network.lock:
+            self._check_alive()
+            inbox = self._inbox
+            taken = [inbox.popleft() for _ in range(min(BURST_RECORDS, len(inbox)))]
+            self._inbox_bytes -= sum(RECORD.size + len(payload) for _, payload in taken)
+            if taken:
+                blocked, self._senders_blocked = self._senders_blocked, set()
+                for sender in blocked:
+                    sender.unblock()
+            return taken
 
     def ring(self) -> None:
         """Nothing sleeps here: what is sent has arrived."""
 
     def arm(self, wake: int) -> int:
-        self._check_alive()
-        if self._inbox or (wake & WRITABLE and not self._is_blocked):
-            return 0
-        self._armed = wake
-        return FOREVER_NS
+        with self._network.lock:
+            self._check_alive()
+            if self._inbox or (wake & WRITABLE and not self._is_blocked):
+                return 0
+            self._armed = wake
+            return FOREVER_NS
 
     def awake(self) -> None:
         self._armed = 0
@@ -144,15 +152,17 @@ class MemoryLink:
         """Its engine is nobody else's."""
 
     async def close(self) -> None:
-        if not self._is_dead:
-            self._end(lib.TE_R_PEER_CLOSED)
-        self._near.close()
-        self._far.close()
+        with self._network.lock:
+            if not self._is_dead:
+                self._end(lib.TE_R_PEER_CLOSED)
+            self._near.close()
+            self._far.close()
 
     def die(self) -> None:
         """As if the engine had been killed: peers are told that it is dead, the owner finds out."""
-        self._end(lib.TE_R_PEER_DEAD)
-        self._wake(READABLE | WRITABLE)
+        with self._network.lock:
+            self._end(lib.TE_R_PEER_DEAD)
+            self._wake(READABLE | WRITABLE)
 
     # -- for the network and other links --
 
