@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from machnet_rpc import (
-    ContractError,
     Internal,
     InvalidArgument,
     RpcError,
@@ -19,7 +18,6 @@ from machnet_rpc import (
 )
 from machnet_rpc.reflection import Reflection, ReflectionContract
 from machnet_rpc.testing import local
-from tests.idl.catalogue import Catalogue
 from tests.idl.evolution import Answering, Version
 
 ORDER = "@dataclass\nclass Order:\n    {}"
@@ -186,9 +184,3 @@ async def test_reflection_tells_the_schema_of_any_service_of_its_server() -> Non
         assert json.loads(await reflection.schema("mrpc.reflection"))["name"] == "mrpc.reflection"
         with pytest.raises(RpcError, match="there is no service t here"):
             await reflection.schema("t")
-
-
-async def test_streams_are_declared_but_not_yet_served() -> None:
-    async with local(versioned(1, int)()) as client:
-        with pytest.raises(ContractError, match="streams are not supported yet"):
-            client.stub(Catalogue)
