@@ -119,11 +119,15 @@ class Nobody:
         """The program ends."""
 
 
+async def _room(connection: Connection) -> None:
+    """There is no stream that would wait for it."""
+
+
 def both() -> tuple[Client, TimedPump, TimedPump]:
     """A client whose calls a server in this loop answers, and the pumps of both."""
     near, far = ends()
     served = vars(Server(EchoServer()))
-    dispatcher = Dispatcher(served["_routes"], served["_services"], Limits())
+    dispatcher = Dispatcher(served["_routes"], served["_services"], Limits(), {}, _room)
     serving = TimedPump(PairLink(far), Nobody(dispatcher))
     serving.port.open(FLOW, "client", MESSAGE_BYTES_MAX)
     client = connect("127.0.0.1:1")

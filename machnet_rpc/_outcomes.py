@@ -1,6 +1,7 @@
 """What callers are told of calls that gave no result: errors that say if their handlers ran."""
 
 from machnet_rpc import _faults, _reasons
+from machnet_rpc._aio.flows import NoFlow
 from machnet_rpc._protocol.events import Cause, Failed, Refused
 from machnet_rpc.errors import (
     Cancelled,
@@ -10,6 +11,7 @@ from machnet_rpc.errors import (
     RpcError,
     Unavailable,
 )
+from transport_engine.errors import TransportError
 
 
 def unsent(error: RpcError, name: str, peer: str, stage: str = "encoding") -> RpcError:
@@ -17,6 +19,16 @@ def unsent(error: RpcError, name: str, peer: str, stage: str = "encoding") -> Rp
     error.executed, error.stage = "no", stage
     error.method, error.peer = name, peer
     return error
+
+
+def unreached(error: NoFlow | TransportError, name: str, peer: str) -> RpcError:
+    """There was no flow to send the request on."""
+    if isinstance(error, NoFlow):
+        late = " (until the call's time was over)" if error.is_late else ""
+        failure = Unavailable(f"{error.message}{late}", next_step=error.next_step)
+    else:
+        failure = Unavailable(str(error))
+    return unsent(failure, name, peer, "connecting")
 
 
 def undecoded(error: Exception, name: str, peer: str) -> RpcError:

@@ -17,7 +17,7 @@ from machnet_rpc._aio.flows import FlowKeeper, NoFlow
 from machnet_rpc._calling import NO_REQUEST, Target, plain_payload, split_name
 from machnet_rpc._client_calls import Request, Ways, begin, started
 from machnet_rpc._mismatch import Mismatches
-from machnet_rpc._outcomes import failure_of, too_large, undecoded, unsent
+from machnet_rpc._outcomes import failure_of, too_large, undecoded, unreached, unsent
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Event, Failed, Refused, Replied
@@ -31,7 +31,6 @@ from machnet_rpc.errors import (
     DeadlineExceeded,
     InvalidArgument,
     RpcError,
-    Unavailable,
 )
 from machnet_rpc.service import (
     AS_DECLARED,
@@ -345,16 +344,12 @@ class Client:
         self, target: Target | MethodBinding, deadline_ns: int, options: CallOptions
     ) -> Connection:
         """A connection for new calls, and room there."""
-        name = target.full_name
         try:
             return await self._keeper.usable(deadline_ns, wait=options.wait is not False)
         except NoFlow as error:
-            late = " (until the call's time was over)" if error.is_late else ""
-            failure = Unavailable(f"{error.message}{late}", next_step=error.next_step)
-            raise unsent(failure, name, self.address, "connecting") from None
+            raise unreached(error, target.full_name, self.address) from None
         except TransportError as error:
-            failure = Unavailable(str(error))
-            raise unsent(failure, name, self.address, "connecting") from error
+            raise unreached(error, target.full_name, self.address) from error
 
     def _deadline(self, target: Target | MethodBinding, options: CallOptions, now_ns: int) -> int:
         """The method's or the caller's, within that of the handler that makes the call."""

@@ -114,7 +114,7 @@ class Method(Generic[P, R_co]):
     """A contract's method: `Contract.method` names it, `stub.method(...)` calls it."""
 
     def __init__(
-        self, function: Callable[Concatenate[Any, P], Any], options: MethodOptions
+        self, function: Callable[Concatenate[Any, P], R_co], options: MethodOptions
     ) -> None:
         self.function = function
         self.options = options
