@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,3 +185,16 @@ async def test_reflection_tells_the_schema_of_any_service_of_its_server() -> Non
         assert json.loads(await reflection.schema("mrpc.reflection"))["name"] == "mrpc.reflection"
         with pytest.raises(RpcError, match="there is no service t here"):
             await reflection.schema("t")
+
+
+async def test_a_stream_is_told_as_well() -> None:
+    @service("s", version=2)
+    class Streaming:
+        @rpc
+        def f(self, a: int) -> AsyncIterator[int]:
+            raise NotImplementedError
+
+    async with local(versioned(1, int)()) as client:
+        items = client.stub(Streaming).f(1)
+        with pytest.raises(Unimplemented, match="f is unary here, not server_stream; the contr"):
+            await anext(items)
