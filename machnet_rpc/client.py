@@ -13,16 +13,15 @@ from types import TracebackType
 from typing import Any, Final, ParamSpec, Self, TypeVar, cast, overload
 
 from idl import CodecError, unpack
-from machnet_rpc._aio.flows import FlowKeeper, NoFlow
+from machnet_rpc._aio.flows import FlowKeeper, NoFlow, keeper_of
 from machnet_rpc._calling import NO_REQUEST, Target, plain_payload, split_name
 from machnet_rpc._client_calls import Request, Ways, begin, started
 from machnet_rpc._mismatch import Mismatches
 from machnet_rpc._outcomes import failure_of, too_large, undecoded, unreached, unsent
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.connection import Connection
-from machnet_rpc._protocol.events import Event, Failed, Refused, Replied
+from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._stubs import Bindings
-from machnet_rpc._transports.address import split
 from machnet_rpc._transports.base import Transport
 from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via
 from machnet_rpc.context import CURRENT
@@ -140,8 +139,12 @@ class Client:
             raise
         if binding.gives_bytes and isinstance(answer, bytes):
             return answer
+        return await self.outcome(call, binding)
+
+    async def outcome(self, call: OutgoingCall, binding: MethodBinding) -> Any:
+        """What a call that is on its way gives, or has given."""
         try:
-            return self._result(answer, binding)
+            return self._result(await call, binding)
         except RpcError as failure:
             raise await self._mismatches.explained(self, binding, failure, call) from None
 
@@ -381,16 +384,7 @@ def connect(
     where there is no server. `spin` is what latency costs: for so many seconds after a message the
     client looks for the next one without sleep; with 0 it sleeps at once. Errors: AddressError.
     """
-    split(address)
-
-    def on_event(event: Event) -> None:
-        if isinstance(event, Replied):
-            event.call.complete(event.payload)
-        elif isinstance(event, Refused | Failed):
-            event.call.complete(event)
-
-    options = CallOptions(timeout, wait)
-    return Client(FlowKeeper(address, Reach(via, require, spin), on_event), options)
+    return Client(keeper_of(address, Reach(via, require, spin)), CallOptions(timeout, wait))
 
 
 _BY_NAME: Final = MethodOptions(TIMEOUT)

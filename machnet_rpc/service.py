@@ -110,6 +110,23 @@ class BoundMethod(Generic[P, R_co]):
         return BoundMethod(self._method, self._stub, CallOptions(timeout, wait))
 
 
+class BlockingContract:
+    """To be mixed with a contract, so that type checkers know the blocking client's stubs of it.
+
+    Shape: `class BlockingGreeter(Greeter, BlockingContract): ...`, which needs no line more.
+    """
+
+
+class BlockingCall(Protocol[P, R_co]):
+    """What `machnet_rpc.sync` has in the place of a BoundMethod."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+    def using(
+        self, *, timeout: float | None = None, wait: bool | None = None
+    ) -> "BlockingCall[P, R_co]": ...
+
+
 class Method(Generic[P, R_co]):
     """A contract's method: `Contract.method` names it, `stub.method(...)` calls it."""
 
@@ -133,6 +150,10 @@ class Method(Generic[P, R_co]):
 
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(
+        self: "Method[P, Coroutine[Any, Any, R]]", instance: BlockingContract, owner: type
+    ) -> BlockingCall[P, R]: ...
     @overload
     def __get__(self, instance: object, owner: type) -> BoundMethod[P, R_co]: ...
     def __get__(self, instance: object | None, owner: type) -> object:

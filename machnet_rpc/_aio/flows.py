@@ -15,8 +15,8 @@ from machnet_rpc._aio.backoff import Backoff
 from machnet_rpc._aio.pump import FlowRefused, Pump
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
-from machnet_rpc._protocol.events import Event
-from machnet_rpc._transports.address import joined, resolved
+from machnet_rpc._protocol.events import Event, Failed, Refused, Replied
+from machnet_rpc._transports.address import joined, resolved, split
 from machnet_rpc._transports.ladder import Reach, link_to
 from machnet_rpc.errors import AddressError
 from transport_engine.errors import EngineGoneError, NoEngineError, TransportError
@@ -195,6 +195,19 @@ class FlowKeeper:
                 "Make fewer calls at once, or find out what holds the server up.",
                 is_late=True,
             ) from None
+
+
+def keeper_of(address: str, reach: Reach) -> FlowKeeper:
+    """One whose events end the calls that they are about. Errors: AddressError."""
+    split(address)
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Replied):
+            event.call.complete(event.payload)
+        elif isinstance(event, Refused | Failed):
+            event.call.complete(event)
+
+    return FlowKeeper(address, reach, on_event)
 
 
 def _note_as_seen(attempt: asyncio.Task[Connection]) -> None:

@@ -11,3 +11,11 @@ async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
     while not condition():
         assert time.monotonic() < ends, "it never came true"
         await asyncio.sleep(0)
+
+
+def until_seen(condition: Callable[[], object], seconds: float = 5.0) -> None:
+    """The same, of what happens in other threads."""
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "it never came true"
+        time.sleep(0.001)

@@ -1,0 +1,256 @@
+"""An asyncio client in the hands of threads that have no event loop.
+
+A call goes straight to the ring and looks there for its answer. What is rare (to attach, to open a
+flow, to sleep, to fail) is the asyncio client's, on a private loop that runs in the thread of
+whoever calls, one at a time. Does not know contracts and codecs.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+import weakref
+from asyncio import events
+from collections.abc import Callable, Coroutine
+from time import monotonic_ns
+from typing import Any, Final, TypeVar
+
+from machnet_rpc._aio.flows import FlowKeeper
+from machnet_rpc._aio.port import Exchange
+from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc.client import Client
+from machnet_rpc.context import CURRENT
+
+T = TypeVar("T")
+
+WATCH_SECONDS: Final = 0.02  # between looks after an engine in this process, while nobody calls
+CLOSE_SECONDS: Final = 5.0  # for calls of other threads to end
+
+_running_loop: Final = events._get_running_loop  # noqa: SLF001 (in its module's __all__, for loops)
+_current: Final = CURRENT.get
+_set_running_loop: Final = events._set_running_loop  # noqa: SLF001
+
+
+INTERRUPTED: Final = (
+    "a call of this client is under way in this thread already, which a signal handler "
+    "interrupted: let handlers note what happened, and no more"
+)
+
+
+class ClientClosed(Exception):
+    """`close` was called."""
+
+
+def check_thread() -> None:
+    """Errors: RuntimeError in the thread of a loop, unless that is a notebook's, which may wait."""
+    shell = sys.modules.get("IPython")
+    if _running_loop() is not None and (shell is None or shell.get_ipython() is None):
+        raise RuntimeError(
+            "a blocking call would stop the event loop that runs in this thread: use "
+            "machnet_rpc.connect here, and `await`"
+        )
+
+
+class Blocking:
+    """One client with its loop. Thread: any; calls of several threads wait for each other.
+
+    Errors: RuntimeError in the thread of a running event loop, after a fork, and for a call that a
+    signal handler makes while another is under way in its thread.
+    """
+
+    def __init__(self, keeper: FlowKeeper, client: Client, spin: float) -> None:
+        check_thread()
+        self.client = client
+        self.spin = spin
+        self.loop = asyncio.SelectorEventLoop()
+        self._keeper = keeper
+        self._lock = threading.RLock()
+        self._is_busy = False  # somebody is inside the lock
+        self._is_used = False  # since the watcher looked last
+        self._pid = os.getpid()
+        self._closing = threading.Event()
+        self._watcher: threading.Thread | None = None
+        _watch_forks(self)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closing.is_set() else "busy" if self._is_busy else "idle"
+        return f"<Blocking {self.client!r} {state}>"
+
+    def open(self) -> None:
+        """Attaches to an engine. Errors: AddressError, TransportError."""
+        self.run(None, self.client.open)
+        if self.client.transport.rung.startswith("inline"):  # nobody else runs this engine
+            self._watcher = threading.Thread(target=self._watch, daemon=True, name="machnet-rpc")
+            self._watcher.start()
+
+    def close(self) -> None:
+        """Ends the flow. A second call does nothing.
+
+        Errors: TimeoutError, when calls of other threads do not end.
+        """
+        if self._closing.is_set() or self._pid != os.getpid():
+            return
+        self._enter(CLOSE_SECONDS)
+        try:
+            self._closing.set()
+            self._run(self.client.close)
+        finally:
+            self.loop.close()
+            self._leave()
+        if self._watcher is not None:
+            self._watcher.join()
+
+    def exchange(self, payload: bytes | memoryview, how: Exchange) -> bytes | OutgoingCall | None:
+        """Calls, past the event loop; gives the result.
+
+        Or the call, if it ended in another way; None where the asyncio client must make it.
+        """
+        if _running_loop() is not None:
+            self._check_loop()
+        if _current() is not None:
+            return None  # the deadline of the handler in whose thread this is may be earlier
+        lock = self._lock
+        if not lock.acquire(False):
+            return None
+        try:
+            if self._is_busy:
+                return None
+            self._is_busy = self._is_used = True
+            try:
+                connection = self._keeper.connection
+                if (
+                    connection is None
+                    or not connection.is_usable
+                    or len(payload) > connection.message_bytes_max
+                ):
+                    return None
+                answer: bytes | OutgoingCall | None = connection.exchange(payload, how)
+                if type(answer) is bytes:
+                    return answer
+                if answer is None:
+                    answer = self._after_a_look(payload, how)
+                if isinstance(answer, OutgoingCall):
+                    self._run(_ended, answer)
+                return answer
+            finally:
+                self._is_busy = False
+        finally:
+            lock.release()
+
+    def ended_call(self, answer: bytes, how: Exchange) -> OutgoingCall:
+        """The call that `exchange` gave the answer of."""
+        call = OutgoingCall(how.method_id, monotonic_ns() + how.timeout_ns, self.loop)
+        call.connection = self._keeper.connection
+        call.complete(answer)
+        return call
+
+    def run(
+        self,
+        seconds: float | None,
+        function: Callable[..., Coroutine[Any, Any, T]],
+        *args: Any,
+    ) -> T:
+        """Runs a coroutine on the private loop.
+
+        Errors: TimeoutError, when other threads kept the client busy for so long; ClientClosed.
+        """
+        self._enter(seconds)
+        try:
+            return self._run(function, *args)
+        finally:
+            self._leave()
+
+    def _enter(self, seconds: float | None) -> None:
+        if self._pid != os.getpid():
+            raise RuntimeError(
+                "this client was connected before the process forked: connect again in the child"
+            )
+        self._check_loop()
+        if not self._lock.acquire(timeout=-1 if seconds is None else max(seconds, 0)):
+            raise TimeoutError("other threads call by this client all the time")
+        if self._is_busy or self._closing.is_set():
+            self._lock.release()
+            raise RuntimeError(INTERRUPTED) if self._is_busy else ClientClosed
+        self._is_busy = True
+
+    def _leave(self) -> None:
+        self._is_busy = False
+        self._lock.release()
+
+    def _check_loop(self) -> None:
+        if _running_loop() is self.loop:
+            raise RuntimeError(INTERRUPTED)
+        check_thread()
+
+    def _after_a_look(
+        self, payload: bytes | memoryview, how: Exchange
+    ) -> bytes | OutgoingCall | None:
+        """What has happened meanwhile is seen first; then once more."""
+        self._run(_look)
+        connection = self._keeper.connection
+        if connection is None or not connection.is_usable:
+            return None
+        answer: bytes | OutgoingCall | None = connection.exchange(payload, how)
+        return answer
+
+    def _run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        loop, around = self.loop, _running_loop()
+        task = loop.create_task(function(*args))
+        _set_running_loop(None)  # a notebook's loop, which waits for this call like anybody
+        try:
+            return loop.run_until_complete(task)
+        except BaseException:
+            if not task.done():  # Ctrl-C
+                task.cancel()
+                loop.run_until_complete(asyncio.wait([task]))
+            raise
+        finally:
+            _set_running_loop(around)
+
+    def _watch(self) -> None:
+        """Answers for an engine that nobody polls: its peers ask whether it is alive."""
+        while not self._closing.wait(WATCH_SECONDS):
+            if self._is_used:
+                self._is_used = False
+            elif self._lock.acquire(blocking=False):
+                try:
+                    if not self._closing.is_set():
+                        self._run(_look)
+                finally:
+                    self._lock.release()
+
+    def forked(self) -> None:
+        """This is the child, and the client is the parent's."""
+        connection = self._keeper.connection
+        if connection is not None:
+            connection.is_usable = False
+
+
+async def _ended(call: OutgoingCall) -> None:
+    try:
+        await call
+    except BaseException:
+        call.connection.cancel(call)
+        raise
+
+
+async def _look() -> None:
+    """Lets the pump and the descriptors have their turns."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+_alive: Final[weakref.WeakSet[Blocking]] = weakref.WeakSet()
+_forks_are_watched = threading.Event()
+
+
+def _watch_forks(blocking: Blocking) -> None:
+    if not _forks_are_watched.is_set():
+        _forks_are_watched.set()
+        os.register_at_fork(after_in_child=_forked)
+    _alive.add(blocking)
+
+
+def _forked() -> None:
+    for blocking in tuple(_alive):
+        blocking.forked()

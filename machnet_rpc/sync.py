@@ -1,0 +1,317 @@
+"""The client for scripts, notebooks and hot loops: calls that return results, without `await`.
+
+The thread that calls looks for the answer itself, for a while, and then sleeps until it comes.
+Calls, errors, deadlines and reconnects are those of the asyncio client.
+"""
+
+from collections.abc import Callable, Coroutine, Iterable
+from time import monotonic
+from types import TracebackType
+from typing import Any, Final, Generic, NoReturn, ParamSpec, Self, TypeVar, overload
+
+from idl import CodecError
+from machnet_rpc import client as asynchronous
+from machnet_rpc._aio.flows import keeper_of
+from machnet_rpc._aio.port import Exchange
+from machnet_rpc._blocking import Blocking, ClientClosed
+from machnet_rpc._outcomes import unsent
+from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._stubs import Bindings
+from machnet_rpc._transports.base import Transport
+from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via
+from machnet_rpc.client import IN_FLIGHT_MAX
+from machnet_rpc.errors import ContractError, DeadlineExceeded, InvalidArgument, Unavailable
+from machnet_rpc.service import (
+    BlockingContract,
+    CallOptions,
+    Method,
+    MethodBinding,
+    methods_of,
+)
+
+__all__ = ["BlockingContract", "BlockingMethod", "Client", "Stub", "connect"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+B = TypeVar("B", bound=BlockingContract)
+
+_BLOCKING_KINDS: Final = ("unary", "oneway")
+
+
+class BlockingMethod(Generic[P, R_co]):
+    """A method to call, by a stub or from `Client.method`: call it, or say how with `using`."""
+
+    __slots__ = (
+        "_binding",
+        "_blocking",
+        "_exchange",
+        "_gives_bytes",
+        "_how",
+        "_method",
+        "_options",
+        "_takes_bytes",
+    )
+
+    def __init__(
+        self,
+        blocking: Blocking,
+        method: Method[P, Coroutine[Any, Any, R_co]],
+        binding: MethodBinding,
+        options: CallOptions,
+    ) -> None:
+        timeout = binding.options.timeout if options.timeout is None else options.timeout
+        self._blocking = blocking
+        is_plain = binding.kind == "unary" and timeout > 0
+        self._exchange = blocking.exchange if is_plain else _later
+        self._method = method
+        self._binding = binding
+        self._options = options
+        self._how = Exchange(
+            binding.method_id,
+            int(timeout * 1e9),
+            binding.options.lane,
+            blocking.loop,
+            int(blocking.spin * 1e9),
+        )
+        self._takes_bytes = binding.takes_bytes
+        self._gives_bytes = binding.gives_bytes
+
+    def __repr__(self) -> str:
+        return f"<{self._binding.full_name} at {self._blocking.client.address}>"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Errors: RpcError, and what the contract declares."""
+        payload: bytes | memoryview
+        if self._takes_bytes and len(args) == 1 and type(args[0]) is bytes and not kwargs:
+            payload = args[0]
+        else:
+            payload = self._encoded(args, kwargs)
+        answer: Any = self._exchange(payload, self._how)
+        if answer.__class__ is not bytes:
+            answer = self._not_at_once(answer, args, kwargs)
+        elif not self._gives_bytes:
+            answer = self._decoded(answer)
+        result: R_co = answer
+        return result
+
+    def using(
+        self, *, timeout: float | None = None, wait: bool | None = None
+    ) -> "BlockingMethod[P, R_co]":
+        """The same method with other options: seconds, and whether to wait for a server."""
+        options = CallOptions(timeout, wait).over(self._options)
+        return BlockingMethod(self._blocking, self._method, self._binding, options)
+
+    def _encoded(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | memoryview:
+        try:
+            return self._binding.arguments.encode(args, kwargs)
+        except CodecError as error:
+            problem = InvalidArgument(str(error))
+            raise unsent(problem, self._binding.full_name, self._blocking.client.address) from None
+
+    def _decoded(self, answer: bytes) -> Any:
+        try:
+            return self._binding.result.decode(answer)
+        except CodecError:  # the asyncio client finds out why
+            call = self._blocking.ended_call(answer, self._how)
+            return self._not_at_once(call, (), {})
+
+    def _not_at_once(
+        self, call: OutgoingCall | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """By the asyncio client: what failed, was long under way, or waits for a flow or room."""
+        client, name, seconds = (
+            self._blocking.client,
+            self._binding.full_name,
+            self._how.timeout_ns / 1e9,
+        )
+        if call is not None:
+            return _run(self._blocking, name, None, client.outcome, call, self._binding)
+        late = monotonic() + seconds
+
+        async def invoke() -> Any:
+            left = CallOptions(late - monotonic(), self._options.wait)
+            return await client.invoke(self._method, args, kwargs, left)
+
+        return _run(self._blocking, name, seconds, invoke)
+
+
+class Stub:
+    """A contract's methods, called, without types; see `BlockingContract` for those."""
+
+    def __getattr__(self, name: str) -> BlockingMethod[..., Any]:
+        raise AttributeError(f"{self!r} has no method {name}")
+
+
+class Client:
+    """Calls to the services at one address.
+
+    Thread: any; calls of several threads wait for each other, so give each its own client.
+    """
+
+    def __init__(
+        self, blocking: Blocking, options: CallOptions, bindings: Bindings | None = None
+    ) -> None:
+        self._blocking = blocking
+        self._options = options
+        self._bindings = bindings or Bindings()
+
+    def __repr__(self) -> str:
+        return f"<blocking {self._blocking.client!r}>"
+
+    @property
+    def address(self) -> str:
+        return self._blocking.client.address
+
+    @property
+    def transport(self) -> Transport:
+        """How calls travel, and why not in a better way. Errors: RuntimeError before it is open."""
+        return self._blocking.client.transport
+
+    def using(self, *, timeout: float | None = None, wait: bool | None = None) -> "Client":
+        """The same client with other options for its calls; see machnet_rpc.Client.using."""
+        options = CallOptions(timeout, wait).over(self._options)
+        return Client(self._blocking, options, self._bindings)
+
+    @overload
+    def stub(self, contract: type[B]) -> B: ...  # type: ignore[overload-overlap]
+    @overload
+    def stub(self, contract: type[object]) -> Stub: ...
+    def stub(self, contract: type[Any]) -> Any:
+        """What has a contract's methods, and calls the server.
+
+        Type checkers know its methods if the contract is mixed with BlockingContract. Errors:
+        ContractError.
+        """
+        bases = contract if issubclass(contract, BlockingContract) else Stub
+        namespace = {"__repr__": lambda _: f"<{contract.__name__} at {self.address}>"}
+        stub = type(f"{contract.__name__}Stub", (bases,), namespace)()
+        for name in methods_of(contract):
+            binding = self._bindings.of(getattr(contract, name))
+            if binding.kind in _BLOCKING_KINDS:
+                setattr(stub, name, self.method(getattr(contract, name)))
+            else:
+                setattr(stub, name, _Unserved(binding.full_name))
+        return stub
+
+    def method(self, method: Method[P, Coroutine[Any, Any, R]]) -> BlockingMethod[P, R]:
+        """`Contract.method`, to be called many times. Errors: ContractError."""
+        binding = self._bindings.of(method)
+        if binding.kind not in _BLOCKING_KINDS:
+            _Unserved(binding.full_name)()
+        return BlockingMethod(self._blocking, method, binding, self._options)
+
+    @overload
+    def call(
+        self, method: Method[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R: ...
+    @overload
+    def call(self, method: str, request: object = ..., /) -> Any: ...
+    def call(self, method: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Calls `Contract.method`, or "service/method"; see machnet_rpc.Client.call.
+
+        Errors: RpcError, and what the contract declares.
+        """
+        if not isinstance(method, str):
+            return self.method(method)(*args, **kwargs)
+        client = self._blocking.client.using(timeout=self._options.timeout, wait=self._options.wait)
+        return _run(self._blocking, method, self._options.timeout, client.call, method, *args)
+
+    def call_many(
+        self,
+        method: Method[[T], Coroutine[Any, Any, R]],
+        items: Iterable[T],
+        *,
+        return_exceptions: bool = False,
+        in_flight_max: int = IN_FLIGHT_MAX,
+    ) -> list[R | Exception]:
+        """Calls a method of one argument for each item; see machnet_rpc.Client.call_many."""
+        client = self._blocking.client.using(timeout=self._options.timeout, wait=self._options.wait)
+
+        async def every() -> list[R | Exception]:
+            return await client.call_many(
+                method, items, return_exceptions=return_exceptions, in_flight_max=in_flight_max
+            )
+
+        results: list[R | Exception] = _run(self._blocking, method.full_name, None, every)
+        return results
+
+    def open(self) -> None:
+        """Attaches to an engine, and does not wait for the flow.
+
+        Errors: AddressError, TransportError.
+        """
+        self._blocking.open()
+
+    def close(self) -> None:
+        """Ends the flow. A second call does nothing."""
+        self._blocking.close()
+
+    def __enter__(self) -> Self:
+        try:
+            self.open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def connect(
+    address: str,
+    *,
+    via: Via = None,
+    require: Require = None,
+    timeout: float | None = None,
+    wait: bool = True,
+    spin: float = SPIN,
+) -> Client:
+    """Makes a client of the services at "host:port", to be entered by `with`.
+
+    The arguments are those of machnet_rpc.connect; `spin` is for how many seconds a call looks for
+    its answer without sleep. Errors: AddressError.
+    """
+    options = CallOptions(timeout, wait)
+    keeper = keeper_of(address, Reach(via, require, spin))
+    return Client(Blocking(keeper, asynchronous.Client(keeper, options), spin), options)
+
+
+def _later(payload: bytes | memoryview, how: Exchange) -> None:
+    """For calls that the asyncio client makes, or refuses: `exchange` has no part in them."""
+
+
+class _Unserved:
+    """Stands in a stub for a method that streams; plain iterators will have this place."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, *args: object, **kwargs: object) -> NoReturn:
+        raise ContractError(
+            f"{self._name} streams, which the blocking client does not do: use machnet_rpc.connect"
+        )
+
+
+def _run(
+    blocking: Blocking,
+    name: str,
+    seconds: float | None,
+    function: Callable[..., Coroutine[Any, Any, T]],
+    *args: Any,
+) -> T:
+    try:
+        return blocking.run(seconds, function, *args)
+    except ClientClosed:
+        closed = Unavailable("the client is closed", next_step="Make calls before it closes.")
+        raise unsent(closed, name, blocking.client.address, "connecting") from None
+    except TimeoutError as busy:
+        late = DeadlineExceeded(str(busy), next_step="Give each thread a client of its own.")
+        raise unsent(late, name, blocking.client.address, "queued") from None
