@@ -17,6 +17,9 @@ NATIVE = [
     "test_handler_task.py",
     "test_call_many.py",
 ]
+NATIVE += [
+    f"test_sync.py::test_{name}" for name in ("calls_of_every_form", "ctrl_c_ends_a_call_at_once")
+]
 PYTHON = ["test_calls.py", "test_pump.py", "protocol", "test_handler_task.py", "test_call_many.py"]
 ONE_OF_EACH = "not sidecar and not uvloop"  # the rest differs in what this is not about
 

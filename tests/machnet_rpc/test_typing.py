@@ -13,7 +13,7 @@ PROGRAM = """
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import assert_type
 
-from machnet_rpc import Client, Sender, Stream, connect, rpc, serve, service
+from machnet_rpc import Client, Sender, Stream, connect, rpc, serve, service, sync
 
 
 class Order:
@@ -149,6 +149,34 @@ async def use(client: Client) -> None:
     text: str = await gateway.place(Order())  # wrong
     await gateway.plaice(Order())  # wrong
     connect("127.0.0.1:1", require="speed")  # wrong
+
+
+class BlockingGateway(Gateway, sync.BlockingContract):
+    pass
+
+
+def use_blocking(client: sync.Client) -> None:
+    gateway = client.stub(BlockingGateway)
+    assert_type(gateway.place(Order()), Ack)
+    assert_type(gateway.find.using(timeout=1.0, wait=False)("a", limit=3), list[Ack])
+    assert_type(client.call(Gateway.place, Order()), Ack)
+    place = client.using(timeout=2).method(Gateway.place)
+    assert_type(place(order=Order()), Ack)
+    assert_type(client.call_many(Gateway.place, [Order()]), list[Ack | Exception])
+    with sync.connect("127.0.0.1:1") as other:
+        assert_type(other, sync.Client)
+    client.stub(Gateway).place("anything")
+    client.call("gateway/place", {"any": "thing"})
+
+    gateway.place("order")  # wrong
+    gateway.place()  # wrong
+    gateway.find.using(timeout="1")("a")  # wrong
+    gateway.plaice(Order())  # wrong
+    text: str = place(Order())  # wrong
+    place(Order(), Order())  # wrong
+    client.call(Gateway.find, "a", limt=5)  # wrong
+    client.call_many(Gateway.place, ["order"])  # wrong
+    sync.connect("127.0.0.1:1", require="speed")  # wrong
 """.lstrip()
 
 WRONG = {number for number, line in enumerate(PROGRAM.splitlines(), 1) if "# wrong" in line}
@@ -174,7 +202,7 @@ def test_mypy_rejects_exactly_the_wrong_lines(program: Path) -> None:
     out = run(sys.executable, "-m", "mypy", "--strict", "--cache-dir", cache, str(program))
     found = {int(line) for line in re.findall(r"program\.py:(\d+): error", out)}
     assert found == WRONG, out
-    assert len(WRONG) == 27
+    assert len(WRONG) == 36
 
 
 def test_pyright_rejects_exactly_the_wrong_lines(program: Path) -> None:
