@@ -3,8 +3,10 @@
 import asyncio
 import os
 import signal
+import sys
 import threading
 import time
+import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -33,6 +35,8 @@ from tests.machnet_rpc.conftest import ADDRESS, only_memory
 from tests.machnet_rpc.ledger import Balance, Entry, Frozen, Ledger, LedgerBook, Overdrawn
 from tests.machnet_rpc.server_thread import ServerThread, serving
 from tests.machnet_rpc.waiting import until_seen
+from transport_engine.config import EngineConfig
+from transport_engine.config import Limits as EngineLimits
 
 
 class BlockingLedger(Ledger, sync.BlockingContract):
@@ -196,6 +200,36 @@ def test_not_in_the_thread_of_an_event_loop(blocking: sync.Client) -> None:
 
     asyncio.run(main())
     assert blocking.call(Ledger.echo, b"1") == b"1"
+
+
+@only_memory
+def test_a_notebook_may_wait(blocking: sync.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = types.ModuleType("IPython")
+    monkeypatch.setattr(notebook, "get_ipython", object, raising=False)
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
+
+    async def cell() -> None:
+        assert blocking.call(Ledger.echo, b"1") == b"1"
+        assert blocking.call("ledger/echo", b"2") == b"2"
+        await asyncio.sleep(0)
+
+    asyncio.run(cell())
+
+
+def test_an_idle_engine_answers_for_itself(book: LedgerBook) -> None:
+    """Its peer would give the flow up after half a second without a word."""
+    attentive = EngineConfig(limits=EngineLimits(keep_alive_seconds=0.1, dead_seconds=0.5))
+    with (
+        serving(book, "127.0.0.1:0", attentive) as server,
+        sync.connect(server.address, via=EngineConfig(), timeout=5.0) as client,
+    ):
+        assert client.call(Ledger.echo, b"1") == b"1"
+        pump = server.server._pump
+        assert pump is not None
+        accepted = list(pump.connections)
+        time.sleep(1.2)
+        assert len(accepted) == 1
+        assert list(pump.connections) == accepted
 
 
 @pytest.mark.parametrize("via", ["memory", "direct"], indirect=True)
