@@ -9,17 +9,19 @@ import time
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 
 from machnet_rpc._transports.address import resolved
 from machnet_rpc.cli.arguments import Commands, UsageError, add_command, seconds
-from machnet_rpc.cli.two_hosts import WIRES, child, mrpc, two_hosts
+from machnet_rpc.cli.two_hosts import WIRES, Host, child, two_hosts
 from transport_engine.attach import SidecarAttachment, attach
 from transport_engine.channel import Channel
-from transport_engine.config import EngineConfig
+from transport_engine.config import EngineConfig, load
 from transport_engine.endpoint import Endpoint
 from transport_engine.engine import Engine
 from transport_engine.errors import EngineGoneError, TransportError
+from transport_engine.inline import InlineAttachment, open_inline
 from transport_engine.msggen import (
     BYTES_MAX,
     BYTES_MIN,
@@ -43,9 +45,14 @@ alone: one engine that sends to itself in memory; it and both applications share
   mrpc msggen
 two engines and two applications, four processes on this machine, joined as --netif says
   mrpc msggen --netif memif
+the same in two processes, each of which drives its engine itself
+  mrpc msggen --netif virtio --inline
 on two hosts, each with a running `mrpc engine`
   mrpc msggen --serve 31582           here
   mrpc msggen 10.0.0.7:31582          there
+on two hosts, with engines of their own; FILE is what `mrpc engine --config` takes
+  mrpc msggen --config FILE --serve 31582
+  mrpc msggen --config FILE 10.0.0.7:31582
 
 A message goes there and comes back; its length and its marks at both ends are looked at.
 """
@@ -70,7 +77,11 @@ def add(commands: Commands) -> None:
     parser.add_argument("address", metavar="ADDR", nargs="?", help="host:port of a server")
     parser.add_argument("--serve", type=int, metavar="PORT", help="answer clients, until Ctrl-C")
     parser.add_argument("--netif", choices=["loopback", *WIRES], help="without another host")
+    parser.add_argument("--inline", action="store_true", help="with --netif: no sidecars")
     parser.add_argument("--engine", metavar="SOCKET", help="attach to the sidecar behind it")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="attach to none: run this engine in here"
+    )
     parser.add_argument(
         "--size", type=int, default=1024, metavar="BYTES", help="(default: %(default)s)"
     )
@@ -91,18 +102,10 @@ async def run(arguments: argparse.Namespace) -> int:
     if arguments.serve is not None:
         return await _serve(arguments, max(windows))
     if arguments.address is not None:
-        async with _attached(arguments.engine, arguments.size, max(windows)) as attachment:
-            return await _client(arguments, attachment, arguments.address, windows)
+        return await _client(arguments, windows)
     if arguments.netif in {None, "loopback"}:
         return await _loopback(arguments, windows)
-    with two_hosts(arguments.netif) as (hosts, wire):
-        serve = ["msggen", "--json", "--serve", str(PORT), "--engine", str(hosts.server)]
-        serve += ["--size", str(arguments.size), "--windows", arguments.windows]
-        log = hosts.server.with_name("application.log")
-        with child("the server", mrpc(*serve), log):
-            async with _attached(str(hosts.client), arguments.size, max(windows)) as attachment:
-                address = f"{hosts.address}:{PORT}"
-                return await _client(arguments, attachment, address, windows, wire.title)
+    return await _two_hosts(arguments)
 
 
 def _windows(arguments: argparse.Namespace) -> list[int]:
@@ -110,8 +113,13 @@ def _windows(arguments: argparse.Namespace) -> list[int]:
     chosen = [arguments.address, arguments.serve, arguments.netif]
     if sum(one is not None for one in chosen) > 1:
         raise UsageError("ADDR, --serve and --netif exclude each other")
-    if arguments.engine is not None and arguments.address is None and arguments.serve is None:
-        raise UsageError("--engine is for ADDR and --serve; else msggen runs its own engines")
+    for option in ("engine", "config"):
+        if getattr(arguments, option) is not None and chosen[:2] == [None, None]:
+            raise UsageError(f"--{option} is for ADDR and --serve; else msggen has its own engines")
+    if arguments.engine is not None and arguments.config is not None:
+        raise UsageError("--engine and --config exclude each other")
+    if arguments.inline and arguments.netif in {None, "loopback"}:
+        raise UsageError(f"--inline is for --netif {', '.join(WIRES)}")
     if not BYTES_MIN <= arguments.size <= BYTES_MAX:
         raise UsageError(f"--size {arguments.size}: allowed is {BYTES_MIN} to {BYTES_MAX}")
     if arguments.serve is not None and not 1 <= arguments.serve < 1 << 16:
@@ -141,11 +149,19 @@ def _powers(low: int, high: int) -> Iterator[int]:
 
 @contextlib.asynccontextmanager
 async def _attached(
-    socket: str | None, size: int, window: int
-) -> AsyncGenerator[SidecarAttachment]:
-    attachment = await attach(socket, _ring_bytes(size, window))
+    arguments: argparse.Namespace, window: int
+) -> AsyncGenerator[tuple[SidecarAttachment | InlineAttachment, list[Engine]]]:
+    """Gives a channel, and the engine behind it if this thread has to drive it."""
+    ring_bytes = _ring_bytes(arguments.size, window)
+    attachment: SidecarAttachment | InlineAttachment
+    engines: list[Engine] = []
+    if arguments.config is None:
+        attachment = await attach(arguments.engine, ring_bytes)
+    else:
+        attachment = open_inline(load(arguments.config).engine, ring_bytes)
+        engines.append(attachment.engine)
     try:
-        yield attachment
+        yield attachment, engines
     finally:
         await attachment.close()
 
@@ -153,42 +169,82 @@ async def _attached(
 # ---- the two roles, and both in one ----
 
 
+async def _two_hosts(arguments: argparse.Namespace) -> int:
+    """Both roles as processes of their own, with or without sidecars."""
+    size = ["--json", "--size", str(arguments.size), "--windows", arguments.windows]
+    with contextlib.ExitStack() as stack:
+        server, client, wire = stack.enter_context(two_hosts(arguments.netif))
+        if not arguments.inline:
+            stack.enter_context(server.engine())
+            stack.enter_context(client.engine())
+        serve = ["msggen", *size, "--serve", str(PORT), *_engine_of(server, arguments)]
+        log = server.folder / "application.log"
+        stack.enter_context(child("the server", server.application(*serve), log))
+        call = ["msggen", *size, f"{server.address}:{PORT}", *_engine_of(client, arguments)]
+        call += ["--seconds", str(arguments.seconds)]
+        status, said = await _said(client.application(*call))
+    if status != 0:
+        print(said, end="")
+        return status
+    title = f"{wire.title}, applications inline" if arguments.inline else wire.title
+    _print(arguments, title, [Row(**row) for row in json.loads(said)["rows"]])
+    return 0
+
+
+def _engine_of(host: Host, arguments: argparse.Namespace) -> list[str]:
+    if arguments.inline:
+        return ["--config", str(host.config)]
+    return ["--engine", str(host.socket)]
+
+
+async def _said(argv: list[str]) -> tuple[int, str]:
+    """Runs a command; returns its status and what it printed."""
+    argv = ["setpriv", "--pdeathsig", "TERM", *argv]
+    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+    try:
+        said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+    return process.returncode or 0, said.decode()
+
+
 async def _serve(arguments: argparse.Namespace, window: int) -> int:
     """Answers until it is told to stop, or the engine is gone."""
-    async with _attached(arguments.engine, arguments.size, window) as attachment:
+    async with _attached(arguments, window) as (attachment, engines):
         await attachment.listen(arguments.serve)
         address = str(Endpoint(attachment.local.address, arguments.serve))
         said = json.dumps({"ready": address}) if arguments.json else f"answering at {address}"
         print(said, flush=True)
         with Generator(attachment.channel) as server:
-            drive = Drive([server])
+            drive = Drive([server], engines)
             while True:
                 drive.run(SLICE_SECONDS)
                 await asyncio.sleep(0)
 
 
-async def _client(
-    arguments: argparse.Namespace,
-    attachment: SidecarAttachment,
-    address: str,
-    windows: list[int],
-    title: str = "",
-) -> int:
+async def _client(arguments: argparse.Namespace, windows: list[int]) -> int:
+    address, size = arguments.address, arguments.size
     host, port = await resolved(address)
-    await attachment.connect(Endpoint(ip_address(host), port), TOKEN)
-    flow = await _flow(attachment.channel, address)
     rows: list[Row] = []
-    for window in windows:
-        size = arguments.size
-        with Generator(attachment.channel, flow=flow, size_bytes=size, window=window) as client:
-            rows.append(await _measured(arguments.seconds, window, client, Drive([client])))
-    _print(arguments, title or f"{address} by {attachment.driver}", rows)
+    async with _attached(arguments, max(windows)) as (attachment, engines):
+        await attachment.connect(Endpoint(ip_address(host), port), TOKEN)
+        channel = attachment.channel
+        flow = await _flow(channel, engines, address)
+        for window in windows:
+            with Generator(channel, flow=flow, size_bytes=size, window=window) as client:
+                drive = Drive([client], engines)
+                rows.append(await _measured(arguments.seconds, window, client, drive))
+        _print(arguments, f"{address} by {attachment.driver}", rows)
     return 0
 
 
-async def _flow(channel: Channel, address: str) -> int:
+async def _flow(channel: Channel, engines: list[Engine], address: str) -> int:
     """Waits for the flow that was asked for."""
     for _ in range(round(CONNECT_SECONDS / LOOK_SECONDS)):
+        for engine in engines:
+            engine.poll()
         flow = opened_flow(channel, TOKEN)
         if flow is not None:
             return flow

@@ -1,4 +1,4 @@
-"""Two engines in processes of their own that stand for two hosts, and what joins them.
+"""Two engines that stand for two hosts, and what joins them.
 
 Everything that it makes (configuration files, hugepages, a network namespace, processes) goes when
 it is left. Knows EAL arguments and `mrpc engine`; not what the applications do.
@@ -6,6 +6,7 @@ it is left. Knows EAL arguments and `mrpc engine`; not what the applications do.
 
 import contextlib
 import json
+import os
 import select
 import signal
 import subprocess
@@ -24,8 +25,8 @@ START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 10.0
 HUGE_MIB: Final = 512  # for both
 PLAIN_MIB: Final = 192  # each, where there are no hugepages
-SERVER_ADDRESS: Final = "10.99.0.2"
-CLIENT_ADDRESS: Final = "10.99.0.1"
+ADDRESSES: Final = ("10.99.0.2", "10.99.0.1")  # the server's first
+UDP_ADDRESSES: Final = ("127.0.0.2", "127.0.0.1")
 VETH: Final = ("msggen-server", "msggen-client")
 # A namespace without a name goes with its last process, and this one ends when its input does.
 HOLD: Final = (
@@ -36,12 +37,39 @@ HOLD: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class TwoHosts:
-    """Sockets of two running engines, and where the server's is reached."""
+class Host:
+    """One of the two: its engine's configuration, and how a process comes to run on it."""
 
-    server: Path
-    client: Path
-    address: str  # of the server's host
+    name: str
+    address: str
+    folder: Path
+    netns: tuple[str, ...]  # what a command begins with to have the host's interfaces
+    processors: tuple[int, int]  # of its engine, of its application
+
+    @property
+    def config(self) -> Path:
+        """The file of its engine."""
+        return self.folder / f"{self.name}.toml"
+
+    @property
+    def socket(self) -> Path:
+        """Where its engine lets applications attach."""
+        return self.folder / f"{self.name}.sock"
+
+    def application(self, *arguments: str) -> list[str]:
+        """The command line of a `mrpc` that runs on it."""
+        return [*self.netns, *_pinned(self.processors[1]), *mrpc(*arguments)]
+
+    @contextlib.contextmanager
+    def engine(self) -> Generator[None]:
+        """Runs its engine in a process of its own.
+
+        Errors: NoEngineError with what it said.
+        """
+        arguments = mrpc("engine", "--json", "--config", str(self.config))
+        argv = [*self.netns, *_pinned(self.processors[0]), *arguments]
+        with child(f"the {self.name}'s engine", argv, self.folder / f"{self.name}.log"):
+            yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +128,10 @@ WIRES: Final[dict[str, Callable[[Path], Wire]]] = {
 
 
 @contextlib.contextmanager
-def two_hosts(netif: str) -> Generator[tuple[TwoHosts, Wire]]:
-    """Runs two engines, joined by one of WIRES.
+def two_hosts(netif: str) -> Generator[tuple[Host, Host, Wire]]:
+    """Prepares a server's host and a client's, joined by one of WIRES; starts nothing there.
 
-    Errors: NoEngineError with what this machine lacks, or what an engine said; NoRoomError.
+    Errors: NoEngineError with what this machine lacks; NoRoomError.
     """
     rung = next(rung for rung in rungs(Machine.here()) if rung.name == netif)
     if not rung.possible:
@@ -113,20 +141,33 @@ def two_hosts(netif: str) -> Generator[tuple[TwoHosts, Wire]]:
         wire = WIRES[netif](folder)
         if wire.huge_mib:
             stack.enter_context(hugepages(wire.huge_mib))
-        prefix = stack.enter_context(_namespace(folder)) if wire.is_namespaced else []
-        ends = {"server": (wire.server, SERVER_ADDRESS), "client": (wire.client, CLIENT_ADDRESS)}
-        if wire.is_udp:
-            ends = {"server": (wire.server, "127.0.0.2"), "client": (wire.client, "127.0.0.1")}
-        for name, (lines, address) in ends.items():
-            config = folder / f"{name}.toml"
-            control = f'[control]\nsocket = "{folder / name}.sock"\n'
-            config.write_text(
-                f'[engine]\naddress = "{address}"\n{lines}{control}', encoding="utf-8"
-            )
-            argv = [*prefix, *mrpc("engine", "--json", "--config", str(config))]
-            stack.enter_context(child(f"the {name}'s engine", argv, folder / f"{name}.log"))
-        sockets = (folder / "server.sock", folder / "client.sock")
-        yield TwoHosts(*sockets, ends["server"][1]), wire
+        netns = stack.enter_context(_namespace(folder)) if wire.is_namespaced else ()
+        addresses = UDP_ADDRESSES if wire.is_udp else ADDRESSES
+        places = processors(sorted(os.sched_getaffinity(0)))
+        server, client = (
+            Host(name, address, folder, netns, place)
+            for name, address, place in zip(("server", "client"), addresses, places, strict=True)
+        )
+        for host, lines in ((server, wire.server), (client, wire.client)):
+            text = f'[engine]\naddress = "{host.address}"\n{lines}'
+            text += f'[control]\nsocket = "{host.socket}"\n'
+            host.config.write_text(text, encoding="utf-8")
+        yield server, client, wire
+
+
+def processors(allowed: list[int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where engine and application of the server's host run, and those of the client's.
+
+    Each has a processor to itself where there are four; else those of a host share one, so that
+    the hosts take none from each other.
+    """
+    if len(allowed) >= 4:
+        return (allowed[0], allowed[1]), (allowed[2], allowed[3])
+    return (allowed[0], allowed[0]), (allowed[-1], allowed[-1])
+
+
+def _pinned(processor: int) -> list[str]:
+    return ["taskset", "--cpu-list", str(processor)]
 
 
 def mrpc(*arguments: str) -> list[str]:
@@ -174,8 +215,8 @@ def _said(what: str, process: "subprocess.Popen[bytes]", log: Path) -> dict[str,
 
 
 @contextlib.contextmanager
-def _namespace(folder: Path) -> Generator[list[str]]:
+def _namespace(folder: Path) -> Generator[tuple[str, ...]]:
     """A network namespace with a veth pair; gives what a command begins with to run in it."""
     argv = ["unshare", "--net", "sh", "-c", HOLD]
     with child("a network namespace", argv, folder / "namespace.log") as said:
-        yield ["nsenter", f"--net=/proc/{said['pid']}/ns/net"]
+        yield "nsenter", f"--net=/proc/{said['pid']}/ns/net"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from machnet_rpc.cli import main
+from machnet_rpc.cli.two_hosts import processors
 
 Capture = pytest.CaptureFixture[str]
 
@@ -29,6 +30,36 @@ def test_two_engines_and_two_applications_are_four_processes(capsys: Capture) ->
     assert [row["rpcs"] > 0 for row in found["rows"]] == [True, True]
 
 
+def test_two_inline_engines_are_two_processes(capsys: Capture) -> None:
+    """Each role drives its engine itself; the same wire, without a sidecar."""
+    argv = ["msggen", "--netif", "udp", "--inline", "--seconds", "0.1", "--windows", "1,8"]
+    assert main([*argv, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["rpcs"] > 0 for row in found["rows"]] == [True, True]
+    assert found["title"].endswith("applications inline")
+
+
+def test_a_mistake_in_the_configuration_is_said(capsys: Capture, tmp_path: Path) -> None:
+    config = tmp_path / "engine.toml"
+    config.write_text('[engine]\ndriver = "carrier pigeon"\n', encoding="utf-8")
+    assert main(["msggen", "127.0.0.1:7", "--config", str(config)]) == 2
+    assert "carrier pigeon" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("allowed", "places"),
+    [
+        ([3], ((3, 3), (3, 3))),
+        ([0, 1], ((0, 0), (1, 1))),
+        ([2, 4, 6, 7, 9], ((2, 4), (6, 7))),
+    ],
+)
+def test_hosts_take_no_processor_from_each_other(
+    allowed: list[int], places: tuple[tuple[int, int], tuple[int, int]]
+) -> None:
+    assert processors(allowed) == places
+
+
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
@@ -41,6 +72,10 @@ def test_two_engines_and_two_applications_are_four_processes(capsys: Capture) ->
         (["--serve", "7", "--netif", "udp"], "exclude each other"),
         (["127.0.0.1:7", "--netif", "udp"], "exclude each other"),
         (["--engine", "/nowhere"], "--engine is for ADDR and --serve"),
+        (["--config", "/nowhere"], "--config is for ADDR and --serve"),
+        (["--serve", "7", "--config", "a", "--engine", "b"], "--engine and --config exclude"),
+        (["--inline"], "--inline is for --netif memif, virtio"),
+        (["--inline", "--netif", "loopback"], "--inline is for --netif memif, virtio"),
     ],
 )
 def test_bad_arguments_are_refused(argv: list[str], sentence: str, capsys: Capture) -> None:
