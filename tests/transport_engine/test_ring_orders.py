@@ -17,8 +17,8 @@ from tests.tidy.tree import ROOT
 CSRC = ROOT / "transport_engine/csrc"
 EXPLORER = Path(__file__).parent / "csrc/shm/orders"
 UNDER_TEST = (
-    "attachment", "channel", "command_ring", "doorbell", "end", "mapping", "memory", "pair",
-    "record", "ring",
+    "attachment", "channel", "command_ring", "doorbell", "end", "far_copy", "mapping", "memory",
+    "pair", "record", "ring",
 )  # fmt: skip
 FLAGS = ("-std=c11", "-O1", "-D_GNU_SOURCE=", "-Wall", "-Werror", f"-I{EXPLORER}", f"-I{CSRC}")
 TIMEOUT_S = 120.0
@@ -69,11 +69,15 @@ BROKEN = (
         Mutation(
             "record_after_position",
             "shm/attachment.c",
-            "    memcpy(ring_cursor(out), records, stride);\n    ring_advance(out, stride);\n",
-            "    uint8_t *at = ring_cursor(out);\n"
+            "    memcpy(at, record, sizeof *record);\n"
+            "    if (record->size_bytes != 0) {\n"
+            "        far_copy(at + sizeof *record, payload, record->size_bytes);\n"
+            "    }\n"
+            "    ring_advance(out, stride);\n",
             "    ring_advance(out, stride);\n"
             "    ring_publish(out);\n"
-            "    memcpy(at, records, stride);\n",
+            "    memcpy(at, record, sizeof *record);\n"
+            "    far_copy(at + sizeof *record, payload, record->size_bytes);\n",
         ),
     ),
     (

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "shm/end.h"
+#include "shm/far_copy.h"
 #include "transport_engine.h"
 
 struct te_channel {
@@ -135,7 +136,7 @@ static int64_t put_one(struct te_channel *channel, const struct te_record *recor
     uint8_t *at = ring_cursor(out);
     memcpy(at, record, sizeof *record);
     if (record->size_bytes != 0) {
-        memcpy(at + sizeof *record, payload, record->size_bytes);
+        far_copy(at + sizeof *record, payload, record->size_bytes);
     }
     ring_advance(out, stride);
     record_order_advance(&channel->out_order, record);
