@@ -132,26 +132,33 @@ class BufferCodec(ValueCodec):
 
 
 class RawCodec:
-    """`bytes`, `bytearray` and `memoryview`, which are their own payload."""
+    """`bytes`, `bytearray` and `memoryview`, which are their own payload.
+
+    What is encoded is sent from where it lies; it must not change before it is.
+    """
 
     __slots__ = ("_kind",)
 
     def __init__(self, annotation: Any) -> None:
-        self._kind: Callable[[bytes], bytes | bytearray | memoryview] | None = (
-            None if annotation is bytes else annotation
-        )
+        self._kind: Callable[[bytes], bytes | bytearray | memoryview] = annotation
 
     def encode(self, value: object) -> bytes | memoryview:
         if type(value) is bytes:
             return value
         if isinstance(value, bytes | bytearray | memoryview):
-            return bytes(
-                cast(bytes, value)
-            )  # what the caller may change or release later is copied
+            return _flat(memoryview(cast(bytes, value)))
         raise CodecError(f"must be bytes, not {_shown(value)}")
 
     def decode(self, payload: bytes) -> bytes | bytearray | memoryview:
-        return payload if self._kind is None else self._kind(payload)
+        """A memoryview is one of the payload itself."""
+        return self._kind(payload)
+
+
+def _flat(view: memoryview) -> bytes | memoryview:
+    """The view's bytes in a row, without a copy where they lie like that."""
+    if view.c_contiguous and view.nbytes:
+        return view.cast("B")
+    return view.tobytes()
 
 
 class NothingCodec:

@@ -28,6 +28,7 @@ from machnet_rpc.errors import (
     Unimplemented,
 )
 from machnet_rpc.functions import Service
+from machnet_rpc.leases import keep
 from machnet_rpc.server import Server, serve
 from machnet_rpc.service import BoundMethod, Method, rpc, service
 from machnet_rpc.streams import Sender, Stream
@@ -63,6 +64,7 @@ __all__ = [
     "Unimplemented",
     "connect",
     "current_call",
+    "keep",
     "rpc",
     "serve",
     "service",

@@ -1,5 +1,7 @@
 """What callers are told of calls that gave no result: errors that say if their handlers ran."""
 
+from typing import Final
+
 from machnet_rpc import _faults, _reasons
 from machnet_rpc._aio.flows import NoFlow
 from machnet_rpc._protocol.events import Cause, Failed, Refused
@@ -12,6 +14,9 @@ from machnet_rpc.errors import (
     Unavailable,
 )
 from transport_engine.errors import TransportError
+
+FAILURES: Final = (Refused, Failed)
+"""How a call ends that has no result."""
 
 
 def unsent(error: RpcError, name: str, peer: str, stage: str = "encoding") -> RpcError:

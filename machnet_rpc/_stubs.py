@@ -91,8 +91,10 @@ class OtherMethod:
 class Bindings:
     """The methods and stubs that a client knows, each resolved once."""
 
-    def __init__(self) -> None:
+    def __init__(self, lent: set[int]) -> None:
+        """`lent` gets the ids of those that give views."""
         self.unary: dict[Method[..., Any], MethodBinding] = {}
+        self._lent = lent
         self._others: dict[Method[..., Any], MethodBinding] = {}
         self._stubs: dict[type, type] = {}
 
@@ -129,3 +131,5 @@ class Bindings:
 
     def _note(self, method: Method[..., Any], binding: MethodBinding) -> None:
         (self.unary if binding.kind == "unary" else self._others)[method] = binding
+        if binding.gives_view:
+            self._lent.add(binding.method_id)

@@ -17,7 +17,7 @@ from machnet_rpc._aio.flows import FlowKeeper, NoFlow, keeper_of
 from machnet_rpc._calling import NO_REQUEST, Target, plain_payload, split_name
 from machnet_rpc._client_calls import Request, Ways, begin, started
 from machnet_rpc._mismatch import Mismatches
-from machnet_rpc._outcomes import failure_of, too_large, undecoded, unreached, unsent
+from machnet_rpc._outcomes import FAILURES, failure_of, too_large, undecoded, unreached, unsent
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Failed, Refused
@@ -59,7 +59,7 @@ class Client:
     ) -> None:
         self._keeper = keeper
         self._options = options
-        self._known = known or Bindings()
+        self._known = known or Bindings(keeper.lent)
         self._bindings = self._known.unary
         self._mismatches = Mismatches()
 
@@ -131,7 +131,7 @@ class Client:
             payload = self._encoded(binding, args, kwargs)
         call = self._begun(binding, payload, options)
         if call is None:
-            call = await self._begun_later(binding, payload, options)
+            call = await self._begun_later(binding, bytes(payload), options)
         try:
             answer: bytes | Refused | Failed = await call
         except asyncio.CancelledError:
@@ -251,7 +251,7 @@ class Client:
         """A call with one argument that is on its way."""
         payload = self._encoded(binding, (item,), {})
         call = self._begun(binding, payload, self._options)
-        return call or await self._begun_later(binding, payload, self._options)
+        return call or await self._begun_later(binding, bytes(payload), self._options)
 
     async def _first(
         self,
@@ -285,7 +285,7 @@ class Client:
             raise unsent(InvalidArgument(str(error)), binding.full_name, self.address) from None
 
     def _result(self, answer: bytes | Refused | Failed, binding: MethodBinding) -> Any:
-        if not isinstance(answer, bytes):
+        if isinstance(answer, FAILURES):
             raise failure_of(answer, binding.full_name, binding.errors, self.address)
         try:
             return binding.result.decode(answer)
@@ -302,16 +302,16 @@ class Client:
         target = Target(name, method_id(service, method), _BY_NAME)
         call = self._begun(target, payload, self._options)
         if call is None:
-            call = await self._begun_later(target, payload, self._options)
+            call = await self._begun_later(target, bytes(payload), self._options)
         try:
             answer: bytes | Refused | Failed = await call
         except asyncio.CancelledError:
             call.connection.cancel(call)
             raise
-        if not isinstance(answer, bytes):
+        if isinstance(answer, FAILURES):
             raise failure_of(answer, name, {}, self.address)
         if is_raw:
-            return answer
+            return bytes(answer)
         try:
             return unpack(answer) if answer else None
         except CodecError as error:

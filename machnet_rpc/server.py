@@ -145,7 +145,8 @@ class Server:
         self._dispatcher = Dispatcher(
             self._routes, self._services, self._limits, self._others, self._room
         )
-        self._pump = Pump(link, self, self._reach.spin)
+        lent = {each for each, route in self._routes.items() if route.binding.takes_view}
+        self._pump = Pump(link, self, self._reach.spin, lent)
 
     async def _room(self, connection: Connection) -> None:
         if self._pump is not None:

@@ -269,6 +269,8 @@ class MethodBinding:
     result: ResultCodec
     takes_bytes: bool  # its one argument is bytes, which are their own payload
     gives_bytes: bool
+    takes_view: bool  # its one argument is a memoryview, which is lent to the handler
+    gives_view: bool
     errors: dict[str, type[Exception]]
     kind: Kind = "unary"
     requests: "RequestsArgument | None" = None
@@ -364,7 +366,7 @@ def _bind(declared: Declared, name: str, method: Method[..., Any]) -> MethodBind
     try:
         schema = method_schema(method.function, full_name)
         arguments, result = ArgumentsCodec(schema), ResultCodec(schema)
-        takes_bytes = [each.annotation for each in schema.parameters] == [bytes]
+        taken = [each.annotation for each in schema.parameters]
         requests = _requests(schema, method.function)
     except SchemaError as error:
         raise ContractError(str(error)) from error
@@ -380,8 +382,10 @@ def _bind(declared: Declared, name: str, method: Method[..., Any]) -> MethodBind
         method.options,
         arguments,
         result,
-        takes_bytes,
+        taken == [bytes],
         schema.result is bytes,
+        kind == "unary" and taken == [memoryview],
+        kind == "unary" and schema.result is memoryview,
         by_name,
         kind,
         requests,

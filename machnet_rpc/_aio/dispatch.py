@@ -34,6 +34,7 @@ from machnet_rpc.errors import (
     Unavailable,
     Unimplemented,
 )
+from machnet_rpc.leases import end_lease
 from machnet_rpc.service import KINDS, MethodBinding
 from machnet_rpc.service import method_id as method_id_of
 
@@ -120,9 +121,13 @@ class Dispatcher:
         binding = call.binding = route.binding
         context = self._context.copy()
         context.run(_set_current, call)
+        lease: memoryview | None = None
         try:
             if binding.takes_bytes:
                 coroutine = route.handler(payload)
+            elif binding.takes_view:
+                lease = memoryview(payload)
+                coroutine = route.handler(lease)
             else:
                 args, kwargs = binding.arguments.decode(payload)
                 coroutine = route.handler(*args, **kwargs)
@@ -133,6 +138,8 @@ class Dispatcher:
             self._fail(call, binding, error)
             return
         task = call.task = HandlerTask(coroutine, self._loop, context, self._answer, call)
+        if lease is not None:
+            task.lease, task.on_end = lease, self._answer_lent
         task.start()
         if not task.is_done:
             self._tasks[task] = call
@@ -243,6 +250,14 @@ class Dispatcher:
         return Unimplemented(
             f"service {service} has no such method; it has {', '.join(sorted(methods))}"
         )
+
+    def _answer_lent(self, task: HandlerTask) -> None:
+        """Answers for a handler to which a view was lent, and ends the lease."""
+        try:
+            self._answer(task)
+        finally:
+            if task.lease is not None:
+                end_lease(task.lease)
 
     def _answer(self, task: HandlerTask) -> None:
         call, error = task.call, task.error

@@ -48,6 +48,7 @@ class FlowKeeper:
         self.pump: Pump | None = None
         self.loop: asyncio.AbstractEventLoop | None = None  # once it is attached
         self.on_event = on_event
+        self.lent: set[int] = set()  # methods that give views
         self._reach = reach
         self._attempt: asyncio.Task[Connection] | None = None
         self._backoff = Backoff()
@@ -70,7 +71,7 @@ class FlowKeeper:
         link = await link_to(host, self._reach, is_local=False)
         self._reach = self._reach.again(link.transport)
         self.loop = asyncio.get_running_loop()
-        self.pump = Pump(link, self, self._reach.spin)
+        self.pump = Pump(link, self, self._reach.spin, self.lent)
         self._backoff.succeeded()  # a new engine: its server may be there in a moment, too
         return self.pump
 

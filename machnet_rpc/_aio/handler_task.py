@@ -39,6 +39,7 @@ class HandlerTask:
     _name: str | None = None
     error: BaseException | None = None
     is_done = False
+    lease: memoryview | None = None  # what the handler was lent until it ends
     returned: Any = None
 
     def __init__(
@@ -52,7 +53,7 @@ class HandlerTask:
         self._coroutine = coroutine
         self._loop = loop
         self._context = context
-        self._on_end = on_end
+        self.on_end = on_end
         self.call = call
 
     def __repr__(self) -> str:
@@ -211,7 +212,8 @@ class HandlerTask:
 
     def _end(self) -> None:
         self.is_done = True
-        self._on_end(self)
+        self.on_end(self)
+        self.call.task = None  # they would hold each other, and what is large, for the collector
         if self._callbacks is not None:
             for callback, context in self._callbacks:
                 self._loop.call_soon(callback, self, context=context)

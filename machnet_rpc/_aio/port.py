@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -43,6 +44,11 @@ class PortOwner(Protocol):
 
     @property
     def deadlines(self) -> Deadlines[OutgoingCall | IncomingCall]: ...
+
+    @property
+    def lent(self) -> AbstractSet[int]:
+        """The methods whose large messages may come as views."""
+        ...
 
     def on_event(self, event: Event, /) -> None:
         """A call of one of the port's connections ended, or must stop."""
@@ -240,6 +246,12 @@ class Port:
         return result if type(result) is bytes else call
 
     def _flush(self) -> int:
+        total = self._send()
+        if self._waiting_for_room and not self.outbox.full:
+            self._give_room()
+        return total
+
+    def _send(self) -> int:
         outbox = self.outbox
         total = 0
         while outbox:
@@ -253,8 +265,6 @@ class Port:
                 break
         if total:
             self.wire.ring()
-        if self._waiting_for_room and not outbox.full:
-            self._give_room()
         return total
 
     def _on_filled(self) -> None:
@@ -286,6 +296,7 @@ class CrossingPort(Port):
             engine.lend(self._lent_no_more) if engine else 0,
         )
         self.crossing = crossing.Crossing(*addresses, self.outbox.post, self._on_filled)
+        self.crossing.lent = owner.lent
         self.post = self.crossing.post
 
     def open(self, flow: int, peer: str, message_bytes_max: int) -> Connection:
@@ -330,8 +341,8 @@ class CrossingPort(Port):
             self._handle(others)
         return 1
 
-    def _flush(self) -> int:
-        sent = super()._flush()
+    def _send(self) -> int:
+        sent = self.outbox.drain(self.crossing.put)
         self.crossing.is_blocked = bool(self.outbox)
         return sent
 

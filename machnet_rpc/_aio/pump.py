@@ -12,6 +12,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable, Sized
+from collections.abc import Set as AbstractSet
 from contextvars import copy_context
 from typing import Final, Protocol
 
@@ -63,8 +64,10 @@ class Owner(Protocol):
 class Pump:
     """Drives one link, and whatever ports are added, for one owner. Thread: the event loop's."""
 
-    def __init__(self, link: Link, owner: Owner, spin: float = SPIN) -> None:
-        """`spin`: for how many seconds without traffic a port stays awake."""
+    def __init__(
+        self, link: Link, owner: Owner, spin: float = SPIN, lent: AbstractSet[int] | None = None
+    ) -> None:
+        """`spin`: how many seconds a port without traffic stays awake; `lent`: see `PortOwner`."""
         self.link = link
         self.deadlines: Deadlines[OutgoingCall | IncomingCall] = Deadlines()
         self.error: TransportError | None = None
@@ -87,6 +90,7 @@ class Pump:
         self._timer_ns = 0
         self.on_event = owner.on_event
         self.on_request = owner.on_request
+        self.lent: AbstractSet[int] = frozenset() if lent is None else lent
         link.on_direct = self._on_direct
         self.port = self.add(link)
 

@@ -1,17 +1,25 @@
-"""Packed records on their way into a channel's ring, and the truth about which have left.
+"""Messages on their way into a channel's ring, and the truth about which have left.
 
-A message may be withdrawn until its first record is taken; then the rest must follow, because the
-pieces of a message stand next to each other in a ring.
+They wait as they were given, and become records when there is room for those. A message may be
+withdrawn until its first record is taken; then the rest must follow, because the pieces of a
+message stand next to each other in a ring.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
+from machnet_rpc._native import crossing
 from machnet_rpc._protocol import records
+from transport_engine.channel import RECORD
 
 BYTES_MAX: Final = 8 << 20
 BURST_BYTES: Final = 256 << 10
+_FIELDS: Final = 8  # of a `Post`
+
+
+# What a view may be of that waits here: nobody changes it.
+LASTING: Final = (bytes,) if crossing is None else (bytes, crossing.Received)
 
 
 class Ticket:
@@ -36,6 +44,57 @@ class Post(Protocol):
         ...
 
 
+class Put(Protocol):
+    """Has a ring take what it has room for."""
+
+    def __call__(self, ticket: Ticket, payload: bytes | memoryview, /, *fields: int) -> int:
+        """`fields`: those of `Post`, and the offset from which on the payload has not left.
+
+        Returns the new offset; one beyond the payload's end when all of it has left.
+        """
+        ...
+
+
+class _Message:
+    """What waits of one message."""
+
+    __slots__ = ("fields", "offset", "payload", "ticket")
+
+    def __init__(
+        self, ticket: Ticket, payload: bytes | memoryview, fields: tuple[int, ...], offset: int
+    ) -> None:
+        self.ticket = ticket
+        self.payload = payload
+        self.fields = fields
+        self.offset = offset  # so much of the payload has left
+
+    @property
+    def is_withdrawn(self) -> bool:
+        return self.ticket.gone and self.offset == 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the records that have not left."""
+        left = len(self.payload) - self.offset
+        count = max(-(-left // records.PAYLOAD_MAX), 1)
+        return count * RECORD.size + left + -left % 8
+
+    def pieces(self) -> Iterator[bytes]:
+        kind, flow, call_id, method_id, remaining_ns, flags, lane, status = self.fields
+        return records.pieces(
+            kind,
+            flow,
+            call_id,
+            self.payload,
+            method_id=method_id,
+            remaining_ns=remaining_ns,
+            flags=flags,
+            lane=lane,
+            status=status,
+            start=self.offset,
+        )
+
+
 def _nothing() -> None:
     """Whoever drains the outbox looks by itself."""
 
@@ -43,96 +102,111 @@ def _nothing() -> None:
 class Outbox:
     """The queue of one channel, in the order in which its flows wrote.
 
+    Shape: `drain` where messages cross in C; else `burst`, and `took` for what the ring took of it.
     Being over `bytes_max` is not an error: whoever may wait should, until `full` is false.
-    Owner: `on_filled` tells whoever drains it that there is something, for the first record only.
+    Owner: `on_filled` tells whoever drains it that there is something, for the first message only.
     """
 
-    __slots__ = ("_bytes_max", "_on_filled", "_records", "full", "size_bytes")
+    __slots__ = ("_bytes_max", "_messages", "_on_filled", "full", "size_bytes")
 
     def __init__(
         self, bytes_max: int = BYTES_MAX, on_filled: Callable[[], None] = _nothing
     ) -> None:
         self._bytes_max = bytes_max
         self._on_filled = on_filled
-        self._records: deque[tuple[bytes, Ticket, bool]] = deque()
+        self._messages: deque[_Message] = deque()
         self.size_bytes = 0
         self.full = False
 
     def __bool__(self) -> bool:
-        return bool(self._records)
+        return bool(self._messages)
 
     def post(self, ticket: Ticket, payload: bytes | memoryview, /, *fields: int) -> None:
-        """Queues a message. `fields` are those of `Post`, in their order."""
-        kind, flow, call_id, method_id, remaining_ns, flags, lane, status, *rest = fields
-        start = rest[0] if rest else 0  # so much of it has left already
-        left = len(payload) - start
-        parts = records.pieces(
-            kind,
-            flow,
-            call_id,
-            payload,
-            method_id=method_id,
-            remaining_ns=remaining_ns,
-            flags=flags,
-            lane=lane,
-            status=status,
-            start=start,
-        )
-        for record in parts:
-            left -= records.PAYLOAD_MAX
-            self.put(record, ticket, last=left <= 0)
+        """Queues a message. `fields` are those of `Post`, in their order.
 
-    def put(self, record: bytes, ticket: Ticket, *, last: bool = True) -> None:
-        """Queues one record; `last` says that it completes the ticket's message."""
-        if not self._records:
+        One more is the offset from which on it has not left.
+        """
+        if not self._messages:
             self._on_filled()
-        self._records.append((record, ticket, last))
-        self.size_bytes += len(record)
-        self.full = self.size_bytes >= self._bytes_max
+        offset = fields[_FIELDS] if len(fields) > _FIELDS else 0
+        message = _Message(ticket, _lasting(payload), fields[:_FIELDS], offset)
+        self._messages.append(message)
+        self._grow(message.size_bytes)
+
+    def drain(self, put: Put) -> int:
+        """Has `put` take what the ring has room for; returns the bytes of its records."""
+        messages = self._messages
+        before = self.size_bytes
+        skipped = self._skip_withdrawn()
+        while messages:
+            message = messages[0]
+            reached = put(message.ticket, message.payload, *message.fields, message.offset)
+            if reached == message.offset:
+                break
+            self._moved(message, reached)
+            if reached <= len(message.payload):
+                break
+            skipped += self._skip_withdrawn()
+        return before - self.size_bytes - skipped
 
     def burst(self) -> bytes:
         """What to offer to the ring now: whole records, about BURST_BYTES of them."""
-        queued = self._records
         self._skip_withdrawn()
-        if len(queued) == 1:
-            return queued[0][0]
         taken: list[bytes] = []
         size = 0
-        inside = bool(queued) and queued[0][1].started  # of a message whose start was taken
-        for record, ticket, last in queued:
-            if ticket.gone and not inside:
+        for message in self._messages:
+            if message.is_withdrawn:
                 break  # `took` counts from the front: the next burst skips it
-            inside = not last
-            taken.append(record)
-            size += len(record)
-            if size >= BURST_BYTES:
-                break
+            for record in message.pieces():
+                taken.append(record)
+                size += len(record)
+                if size >= BURST_BYTES:
+                    return b"".join(taken)
         return b"".join(taken)
 
     def took(self, size_bytes: int) -> None:
         """The ring took this much of the last burst: some number of whole records."""
-        self.size_bytes -= size_bytes
-        self.full = self.size_bytes >= self._bytes_max
         while size_bytes > 0:
-            record, ticket, last = self._records.popleft()
-            size_bytes -= len(record)
-            ticket.started = not last
-            ticket.sent = last
+            message = self._messages[0]
+            part = min(len(message.payload) - message.offset, records.PAYLOAD_MAX)
+            size_bytes -= RECORD.size + part + -part % 8
+            end = message.offset + part
+            self._moved(message, end + 1 if end == len(message.payload) else end)
 
     def sweep(self) -> None:
         """Frees what withdrawn messages hold, wherever in the queue they stand."""
-        kept: list[tuple[bytes, Ticket, bool]] = []
-        inside = bool(self._records) and self._records[0][1].started
-        for item in self._records:
-            if inside or not item[1].gone:
-                kept.append(item)
-            inside = inside and not item[2]
-        self._records = deque(kept)
-        self.size_bytes = sum(len(record) for record, _, _ in kept)
+        self._messages = deque(each for each in self._messages if not each.is_withdrawn)
+        self.size_bytes = 0
+        self._grow(sum(each.size_bytes for each in self._messages))
+
+    def _moved(self, message: _Message, reached: int) -> None:
+        """The first message has left up to there."""
+        ticket, before = message.ticket, message.size_bytes
+        if reached > len(message.payload):
+            self._messages.popleft()
+            ticket.started = False
+            ticket.sent = True
+            self._grow(-before)
+        else:
+            message.offset = reached
+            ticket.started = True
+            self._grow(message.size_bytes - before)
+
+    def _skip_withdrawn(self) -> int:
+        skipped = 0
+        while self._messages and self._messages[0].is_withdrawn:
+            skipped += self._messages.popleft().size_bytes
+        self._grow(-skipped)
+        return skipped
+
+    def _grow(self, by_bytes: int) -> None:
+        self.size_bytes += by_bytes
         self.full = self.size_bytes >= self._bytes_max
 
-    def _skip_withdrawn(self) -> None:
-        queued = self._records
-        while queued and queued[0][1].gone and not queued[0][1].started:
-            self.size_bytes -= len(queued.popleft()[0])
-            self.full = self.size_bytes >= self._bytes_max
+
+def _lasting(payload: bytes | memoryview) -> bytes | memoryview:
+    """The payload as nobody can change or release it while it waits."""
+    if type(payload) is bytes:
+        return payload
+    view = memoryview(payload)
+    return view if type(view.obj) in LASTING else bytes(view)

@@ -45,6 +45,7 @@ static int crossing_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->queue);
     Py_VISIT(self->rouse);
     Py_VISIT(self->flows);
+    Py_VISIT(self->lent);
     Py_VISIT(self->left);
     return 0;
 }
@@ -54,7 +55,8 @@ static int crossing_clear(PyObject *object) {
     Py_CLEAR(self->queue);
     Py_CLEAR(self->rouse);
     Py_CLEAR(self->flows);
-    Py_CLEAR(self->whole);
+    Py_CLEAR(self->whole.object);
+    Py_CLEAR(self->lent);
     Py_CLEAR(self->left);
     return 0;
 }
@@ -98,6 +100,7 @@ static PyObject *crossing_close(PyObject *object, PyObject *unused) {
 }
 
 static PyMemberDef crossing_members[] = {
+    {"lent", T_OBJECT, offsetof(struct crossing, lent), 0, NULL},
     {"is_blocked", T_BOOL, offsetof(struct crossing, is_blocked), 0, NULL},
     {"is_watched", T_BOOL, offsetof(struct crossing, is_watched), 0, NULL},
     {NULL, 0, 0, 0, NULL},
@@ -105,6 +108,7 @@ static PyMemberDef crossing_members[] = {
 
 static PyMethodDef crossing_methods[] = {
     {"post", (PyCFunction)(void (*)(void))crossing_post, METH_FASTCALL, NULL},
+    {"put", (PyCFunction)(void (*)(void))crossing_put, METH_FASTCALL, NULL},
     {"receive", crossing_receive, METH_O, NULL},
     {"watch", crossing_watch, METH_VARARGS, NULL},
     {"forget", crossing_forget, METH_O, NULL},
@@ -153,6 +157,7 @@ static PyObject *bind(PyObject *module, PyObject *args) {
 static PyMethodDef functions[] = {
     {"bind", bind, METH_VARARGS, NULL},
     {"step", (PyCFunction)(void (*)(void))coroutine_step, METH_FASTCALL, NULL},
+    {"pool", received_pool, METH_NOARGS, NULL},
     {"spin", (PyCFunction)(void (*)(void))crossing_spin, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
@@ -172,6 +177,7 @@ PyMODINIT_FUNC PyInit__crossing(void) {
     crossing_type = (PyTypeObject *)PyType_FromSpec(&crossing_spec);
     if (crossing_type == NULL || timed_register(module) != 0 || call_register(module) != 0
         || flow_register(module) != 0 || incoming_register(module) != 0
+        || received_register(module) != 0
         || PyModule_AddObjectRef(module, "Crossing", (PyObject *)crossing_type) != 0) {
         Py_DECREF(module);
         return NULL;

@@ -1,7 +1,8 @@
 /* What crosses between Python's objects and a channel's rings, once per burst and message.
  *
  * Shape: timed.c keeps deadlines, call.c is the call that a caller awaits; crossing.c is the near
- * end of a channel, whose messages post.c sends and receive.c takes; spin.c waits for them. The
+ * end of a channel, whose messages post.c sends and receive.c takes, the large ones by stream.c and
+ * some into what received.c lends; spin.c waits for them. The
  * Python classes of the same names define what each means (machnet_rpc/_protocol, _aio/port.py);
  * these are the same, and faster. Knows the public interface of the engine, by the addresses that
  * Python took from it. Thread: all with the GIL held, except for the look at rings while it spins.
@@ -26,6 +27,14 @@ struct engine_functions {
     int (*poll)(struct te_engine *);
 };
 
+/* A message of which the last record has not come. */
+struct whole {
+    PyObject *object; /* its payload, bytes or Received; NULL: there is no such message */
+    uint8_t *bytes;   /* of the object */
+    uint32_t total_bytes;
+    uint32_t filled_bytes;
+};
+
 /* One channel's messages; see crossing.c. */
 struct crossing {
     PyObject ob_base; /* PyObject_HEAD */
@@ -34,8 +43,9 @@ struct crossing {
     PyObject *queue;            /* takes what the ring has no room for */
     PyObject *rouse;            /* told of what was sent while nobody watches the channel */
     PyObject *flows;            /* flow -> the calls that wait on it, by their ids */
-    PyObject *whole;            /* a message of which the last record has not come; or NULL */
-    uint32_t filled_bytes;      /* of `whole` */
+    PyObject *lent;             /* methods whose large messages become Received; or NULL */
+    struct whole whole;
+    int64_t streamed_ns;        /* that messages were waited for while they left, in this turn */
     PyObject *left;             /* taken by a burst that ended in an exception; or NULL */
     char is_blocked;            /* something is queued in Python, and goes first */
     char is_watched;            /* the pump takes turns */
@@ -85,11 +95,27 @@ int timed_register(PyObject *module);
 int call_register(PyObject *module);
 int flow_register(PyObject *module);
 int incoming_register(PyObject *module);
+int received_register(PyObject *module);
 
 /* An object of another module; NULL: an exception. */
 PyObject *imported(const char *module_name, const char *name);
 /* step(loop, task, coroutine) -> (True, what it returned) or (False, what it waits for) */
 PyObject *coroutine_step(PyObject *module, PyObject *const *args, Py_ssize_t count);
+
+/* The payload of a message to be filled, of which views are lent. NULL: an exception. */
+PyObject *received_make(size_t size_bytes, uint8_t **bytes);
+PyObject *received_pool(PyObject *module, PyObject *unused);
+
+/* Puts the message's records into the ring, from a payload offset on, while there is room; the
+ * second waits for room, for as long as that pays. Returns the offset reached, total + 1 when the
+ * ring has all of it, or a negative error. */
+int64_t put_pieces(const struct crossing *self, struct te_record *record, const uint8_t *payload,
+                   int64_t from);
+int64_t put_message(struct crossing *self, struct te_record *record, const uint8_t *payload,
+                    int64_t from);
+/* Takes what continues `whole`, but its last record. */
+void take_pieces(struct crossing *self);
+int64_t clock_ns(void);
 
 /* Sends one message, or hands what the ring has no room for to the queue. False: an exception. */
 bool post_message(struct crossing *crossing, PyObject *ticket, PyObject *payload,
@@ -98,6 +124,9 @@ bool post_message(struct crossing *crossing, PyObject *ticket, PyObject *payload
 bool read_uint64(PyObject *number, uint64_t max, uint64_t *value);
 /* post(ticket, payload, kind, flow, call_id, method_id, remaining_ns, flags, lane, status) */
 PyObject *crossing_post(PyObject *crossing, PyObject *const *args, Py_ssize_t count);
+/* put(ticket, payload, ..., offset): as post, from an offset on, what was queued -> the offset
+ * reached; what is beyond the payload's end: all of it */
+PyObject *crossing_put(PyObject *crossing, PyObject *const *args, Py_ssize_t count);
 /* receive(spin_ns) -> None where nothing moved; else the list of what is not done with yet */
 PyObject *crossing_receive(PyObject *crossing, PyObject *spin_ns);
 /* Takes what comes until the call ends, or something else comes, which is `left`, or it is late.

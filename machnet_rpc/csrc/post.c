@@ -4,7 +4,7 @@
  */
 #include "crossing.h"
 
-enum { POST_ARGUMENTS = 10 };
+enum { POST_ARGUMENTS = 10, PUT_ARGUMENTS = 11 };
 
 bool read_uint64(PyObject *number, uint64_t max, uint64_t *value) {
     *value = PyLong_AsUnsignedLongLong(number);
@@ -41,32 +41,6 @@ static bool read_record(PyObject *const *args, struct te_record *record) {
     return true;
 }
 
-/* Puts as many records of the message as the ring takes; returns the payload bytes that it took,
- * `total` + 1 when it took all of it. */
-static uint64_t put_message(const struct crossing *self, struct te_record *record,
-                            const uint8_t *payload) {
-    const uint32_t total = record->total_bytes;
-    const uint8_t flags = record->flags;
-    uint32_t offset = 0;
-    do {
-        const uint32_t left = total - offset;
-        record->offset_bytes = offset;
-        record->size_bytes = left < TE_RECORD_PAYLOAD_MAX ? left : TE_RECORD_PAYLOAD_MAX;
-        record->flags = flags;
-        if (offset == 0) {
-            record->flags |= TE_FIRST;
-        }
-        if (record->size_bytes == left) {
-            record->flags |= TE_LAST;
-        }
-        if (engine.put(self->channel, record, payload + offset) <= 0) {
-            return offset;
-        }
-        offset += record->size_bytes;
-    } while (offset < total);
-    return (uint64_t)total + 1;
-}
-
 /* What the ring took is the ticket's to tell. */
 static bool note_progress(PyObject *ticket, const char *what) {
     if (Py_TYPE(ticket) == call_type) {
@@ -96,16 +70,14 @@ static bool queue_rest(struct crossing *self, PyObject *ticket, PyObject *payloa
 
 static bool post_bytes(struct crossing *self, PyObject *ticket, PyObject *payload,
                        struct te_record *record, const uint8_t *bytes, uint64_t size_bytes) {
-    uint64_t taken = 0;
+    int64_t reached = 0;
     if (!self->is_blocked && self->channel != NULL && size_bytes <= TE_MESSAGE_BYTES_MAX) {
         record->total_bytes = (uint32_t)size_bytes;
-        taken = put_message(self, record, bytes);
-        if (taken != 0) {
-            engine.ring(self->channel);
-        }
+        reached = put_message(self, record, bytes, 0);
+        reached = reached < 0 ? 0 : reached; /* what is wrong shows where the queue is emptied */
     }
-    if (taken <= size_bytes) {
-        return queue_rest(self, ticket, payload, record, taken);
+    if (reached <= (int64_t)size_bytes) {
+        return queue_rest(self, ticket, payload, record, (uint64_t)reached);
     }
     if (Py_TYPE(ticket) == call_type && !note_progress(ticket, "sent")) {
         return false;
@@ -147,4 +119,40 @@ PyObject *crossing_post(PyObject *object, PyObject *const *args, Py_ssize_t coun
         return NULL;
     }
     Py_RETURN_NONE;
+}
+
+static PyObject *put_said(int64_t reached) {
+    if (reached == TE_E_CORRUPT) {
+        PyErr_SetString(corrupt_error, "the other side moved a ring's position where none can be");
+        return NULL;
+    }
+    if (reached < 0) {
+        PyErr_SetString(PyExc_ValueError, "not a valid message (docs/channel.md)");
+        return NULL;
+    }
+    return PyLong_FromLongLong(reached);
+}
+
+PyObject *crossing_put(PyObject *object, PyObject *const *args, Py_ssize_t count) {
+    struct crossing *self = (struct crossing *)object;
+    struct te_record record = {0};
+    uint64_t from;
+    Py_buffer view;
+    if (count != PUT_ARGUMENTS) {
+        PyErr_SetString(PyExc_TypeError, "put takes eleven arguments");
+        return NULL;
+    }
+    if (!read_record(args, &record) || !read_uint64(args[10], TE_MESSAGE_BYTES_MAX, &from)
+        || PyObject_GetBuffer(args[1], &view, PyBUF_SIMPLE) != 0) {
+        return NULL;
+    }
+    int64_t reached = TE_E_INVALID;
+    if (self->channel == NULL) {
+        reached = (int64_t)from;
+    } else if (view.len <= TE_MESSAGE_BYTES_MAX && from <= (uint64_t)view.len) {
+        record.total_bytes = (uint32_t)view.len;
+        reached = put_message(self, &record, view.buf, (int64_t)from);
+    }
+    PyBuffer_Release(&view);
+    return put_said(reached);
 }

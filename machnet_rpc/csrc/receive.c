@@ -38,6 +38,37 @@ static PyObject *header_of(const struct te_record *record) {
     return header;
 }
 
+static bool is_lent(const struct crossing *self, const struct te_record *record) {
+    const bool is_plain = record->kind == TE_REQUEST
+                          || (record->kind == TE_REPLY && (record->flags & TE_ERROR) == 0);
+    if (!is_plain || self->lent == NULL || self->lent == Py_None) {
+        return false;
+    }
+    PyObject *method_id = PyLong_FromUnsignedLongLong(record->method_id);
+    const int found = method_id == NULL ? -1 : PySet_Contains(self->lent, method_id);
+    Py_XDECREF(method_id);
+    if (found < 0) {
+        PyErr_Clear();
+    }
+    return found > 0;
+}
+
+/* Makes the object that the message's records will fill. False: an exception. */
+static bool whole_begin(struct crossing *self, const struct te_record *record) {
+    struct whole whole = {.total_bytes = record->total_bytes};
+    if (is_lent(self, record)) {
+        whole.object = received_make(record->total_bytes, &whole.bytes);
+    } else {
+        whole.object = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)record->total_bytes);
+        if (whole.object != NULL) {
+            whole.bytes = (uint8_t *)PyBytes_AsString(whole.object);
+        }
+    }
+    Py_CLEAR(self->whole.object);
+    self->whole = whole;
+    return whole.object != NULL;
+}
+
 /* Copies the record's payload to its place. 1: `*payload` is whole; 0: more is to come. */
 static int take_payload(struct crossing *self, const struct te_record *record, const uint8_t *from,
                         PyObject **payload) {
@@ -46,28 +77,24 @@ static int take_payload(struct crossing *self, const struct te_record *record, c
         *payload = PyBytes_FromStringAndSize((const char *)from, (Py_ssize_t)record->size_bytes);
         return *payload == NULL ? -1 : 1;
     }
-    if (place == TE_FIRST) {
-        slot_set(&self->whole, PyBytes_FromStringAndSize(NULL, (Py_ssize_t)record->total_bytes));
-        self->filled_bytes = 0;
-        if (self->whole == NULL) {
-            return -1;
-        }
+    if (place == TE_FIRST && !whole_begin(self, record)) {
+        return -1;
     }
-    if (self->whole == NULL) {
+    struct whole *whole = &self->whole;
+    if (whole->object == NULL) {
         return 0; /* there was no memory for it */
     }
-    if (record->offset_bytes != self->filled_bytes
-        || PyBytes_Size(self->whole) != (Py_ssize_t)record->total_bytes) {
-        Py_CLEAR(self->whole);
+    if (record->offset_bytes != whole->filled_bytes || record->total_bytes != whole->total_bytes) {
+        Py_CLEAR(whole->object);
         return 0;
     }
-    memcpy(PyBytes_AsString(self->whole) + record->offset_bytes, from, record->size_bytes);
-    self->filled_bytes += record->size_bytes;
+    memcpy(whole->bytes + record->offset_bytes, from, record->size_bytes);
+    whole->filled_bytes += record->size_bytes;
     if ((place & TE_LAST) == 0) {
         return 0;
     }
-    *payload = self->whole;
-    self->whole = NULL;
+    *payload = whole->object;
+    whole->object = NULL;
     return 1;
 }
 
@@ -113,13 +140,26 @@ static bool hand_over(const struct te_record *record, PyObject *payload, struct 
     return is_done;
 }
 
+/* As peek; of a message under way it gives the last record only, and takes the others. Nothing,
+ * where that would keep messages waiting that have come. */
+static int next_record(struct crossing *self, const struct burst *burst, struct te_record *record,
+                       const uint8_t **from) {
+    if (self->whole.object != NULL) {
+        if (burst->others != NULL || burst->ended_count != 0) {
+            return 0;
+        }
+        take_pieces(self);
+    }
+    return engine.peek(self->channel, record, from);
+}
+
 /* Takes at most a burst out of the ring; returns the records, or a negative error. */
 static int take_burst(struct crossing *self, struct burst *burst) {
     struct te_record record;
     const uint8_t *from;
     int count = 0;
     int found = 0;
-    while (count < BURST_MAX && (found = engine.peek(self->channel, &record, &from)) > 0) {
+    while (count < BURST_MAX && (found = next_record(self, burst, &record, &from)) > 0) {
         PyObject *payload = NULL;
         int whole = take_payload(self, &record, from, &payload);
         engine.pop(self->channel);
@@ -133,6 +173,9 @@ static int take_burst(struct crossing *self, struct burst *burst) {
         }
         if (whole < 0) {
             break; /* no memory: this message is lost, and the exception says so */
+        }
+        if (whole > 0 && (record.flags & TE_FIRST) == 0) {
+            break; /* so that its memory may serve the next large one */
         }
     }
     if (count != 0) {
@@ -173,6 +216,7 @@ PyObject *crossing_receive(PyObject *object, PyObject *spin_ns) {
         && (self->channel == NULL || !crossings_spin(&self, 1, patience_ns))) {
         Py_RETURN_NONE;
     }
+    self->streamed_ns = 0;
     struct burst burst = {.others = self->left, .ended_count = 0};
     self->left = NULL;
     const int count = self->channel == NULL ? 0 : take_burst(self, &burst);

@@ -72,6 +72,11 @@ class Rig:
             self.outbox.took(taken)
         self.crossing.is_blocked = bool(self.outbox)
 
+    def flush_in_c(self) -> None:
+        """The same, as a port does it."""
+        self.outbox.drain(self.crossing.put)
+        self.crossing.is_blocked = bool(self.outbox)
+
     def taken(self) -> list[tuple[tuple[int, ...], bytes]]:
         """Whole messages, as the far end gets them."""
         joined = [(head, self.joiner.join(head, part)) for head, part in self.far.receive()]

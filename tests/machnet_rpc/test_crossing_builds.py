@@ -16,6 +16,8 @@ NATIVE = [
     "protocol",
     "test_handler_task.py",
     "test_call_many.py",
+    "test_crossing_large.py",
+    "test_leases.py",
 ]
 NATIVE += [
     f"test_sync.py::test_{name}" for name in ("calls_of_every_form", "ctrl_c_ends_a_call_at_once")
