@@ -180,6 +180,42 @@ static void silent_peer_counts_as_dead(void **state) {
     pair_close(pair);
 }
 
+/* As with a netif that takes no packet: nothing happens but that time is over. */
+static uint64_t unsent_until_closed_ns(struct pair *pair) {
+    struct flow *flow = &pair->flows[CLIENT];
+    const uint64_t start_ns = pair->now_ns;
+    while (flow->state != FLOW_CLOSED) {
+        assert_true(flow_patience_ns(flow) > pair->now_ns);
+        pair->now_ns = flow_patience_ns(flow);
+        flow_timeout(flow, &pair->store, pair->now_ns);
+    }
+    assert_int_equal(flow_patience_ns(flow), UINT64_MAX);
+    return pair->now_ns - start_ns;
+}
+
+static void flow_that_cannot_send_ends(void **state) {
+    (void)state;
+    for (int is_busy = 0; is_busy < 2; is_busy++) {
+        struct pair *pair = pair_open(1);
+        pair_establish(pair);
+        exchange(pair, 5, 100, 0);
+        if (is_busy) {
+            pair->loss_ppm = 1000000;
+            assert_true(pair_send(pair, CLIENT, 5, 100, 0));
+            pair_transmit(pair, CLIENT);
+        }
+        uint64_t patience_ns = pair->config.keep_alive_ns + pair->config.dead_ns;
+        assert_true(unsent_until_closed_ns(pair) <= patience_ns);
+        assert_int_equal(pair->flows[CLIENT].reason, TE_R_PEER_DEAD);
+        pair_close(pair);
+    }
+    struct pair *pair = pair_open(1);
+    pair_connect(pair);
+    assert_int_equal(unsent_until_closed_ns(pair), pair->config.handshake_timeout_ns);
+    assert_int_equal(pair->flows[CLIENT].reason, TE_R_NO_ANSWER);
+    pair_close(pair);
+}
+
 static void idle_flow_stays_open(void **state) {
     (void)state;
     struct pair *pair = pair_open(1);
@@ -335,6 +371,7 @@ int main(void) {
         cmocka_unit_test(slow_receiver_closes_the_credit),
         cmocka_unit_test(close_delivers_what_was_sent),
         cmocka_unit_test(silent_peer_counts_as_dead),
+        cmocka_unit_test(flow_that_cannot_send_ends),
         cmocka_unit_test(idle_flow_stays_open),
         cmocka_unit_test(only_newer_packets_move_a_peer),
         cmocka_unit_test(ecn_marks_are_reported),
