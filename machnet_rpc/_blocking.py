@@ -63,6 +63,7 @@ class Blocking:
         self.client = client
         self.spin = spin
         self.loop = asyncio.SelectorEventLoop()
+        self.lent = keeper.lent
         self._keeper = keeper
         self._lock = threading.RLock()
         self._is_busy = False  # somebody is inside the lock

@@ -155,7 +155,7 @@ class Client:
     ) -> None:
         self._blocking = blocking
         self._options = options
-        self._bindings = bindings or Bindings()
+        self._bindings = bindings or Bindings(blocking.lent)
 
     def __repr__(self) -> str:
         return f"<blocking {self._blocking.client!r}>"

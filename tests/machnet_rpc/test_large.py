@@ -5,10 +5,12 @@ import random
 import resource
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,7 @@ from machnet_rpc import (
     rpc,
     serve,
     service,
+    sync,
 )
 from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.waiting import until
@@ -186,6 +189,7 @@ async def test_deadlines_within_a_message(client: Client) -> None:
 PEER = """
 import asyncio, os, signal, sys
 from pathlib import Path
+from typing import Any
 from tests.machnet_rpc.test_large import Bulk, BulkServer
 from machnet_rpc import connect, serve
 
@@ -279,3 +283,29 @@ async def test_memory_is_flat(client: Client) -> None:
             assert await stub.swallow(large) == len(large)
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown_kib < 32 << 10
+
+
+def test_the_blocking_client_gets_views_as_well(direct: Path) -> None:
+    addresses: list[str] = []
+    ready, done = threading.Event(), threading.Event()
+
+    async def serves() -> None:
+        async with serve(BulkServer(), "127.0.0.1:0", via=direct) as server:
+            addresses.append(server.address)
+            ready.set()
+            await asyncio.to_thread(done.wait, 20.0)
+
+    thread = threading.Thread(target=asyncio.run, args=(serves(),))
+    thread.start()
+    try:
+        assert ready.wait(10.0)
+        with sync.connect(addresses[0], via=direct) as client:
+            through = client.stub(Bulk).through
+            for size in SIZES:
+                payload = random.Random(size).randbytes(size)
+                view: Any = through(memoryview(payload))
+                assert isinstance(view, memoryview)
+                assert view == payload
+    finally:
+        done.set()
+        thread.join()
