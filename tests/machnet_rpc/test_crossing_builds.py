@@ -18,9 +18,8 @@ NATIVE = [
     "test_call_many.py",
     "test_crossing_large.py",
     "test_leases.py",
-]
-NATIVE += [
-    f"test_sync.py::test_{name}" for name in ("calls_of_every_form", "ctrl_c_ends_a_call_at_once")
+    "test_sync.py::test_calls_of_every_form",
+    "test_sync.py::test_ctrl_c_ends_a_call_at_once",
 ]
 PYTHON = ["test_calls.py", "test_pump.py", "protocol", "test_handler_task.py", "test_call_many.py"]
 ONE_OF_EACH = "not sidecar and not uvloop"  # the rest differs in what this is not about
