@@ -26,6 +26,7 @@ from typing import (
 )
 
 from idl import ArgumentsCodec, MethodSchema, ResultCodec, SchemaError, method_schema
+from machnet_rpc._blocking_contract import BlockingCall, BlockingContract
 from machnet_rpc.errors import ContractError
 from machnet_rpc.streams import Stream
 from transport_engine._native import lib
@@ -108,23 +109,6 @@ class BoundMethod(Generic[P, R_co]):
     ) -> "BoundMethod[P, R_co]":
         """The same method with other options: seconds, and whether to wait for a server."""
         return BoundMethod(self._method, self._stub, CallOptions(timeout, wait))
-
-
-class BlockingContract:
-    """To be mixed with a contract, so that type checkers know the blocking client's stubs of it.
-
-    Shape: `class BlockingGreeter(Greeter, BlockingContract): ...`, which needs no line more.
-    """
-
-
-class BlockingCall(Protocol[P, R_co]):
-    """What `machnet_rpc.sync` has in the place of a BoundMethod."""
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
-
-    def using(
-        self, *, timeout: float | None = None, wait: bool | None = None
-    ) -> "BlockingCall[P, R_co]": ...
 
 
 class Method(Generic[P, R_co]):

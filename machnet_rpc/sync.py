@@ -14,6 +14,7 @@ from machnet_rpc import client as asynchronous
 from machnet_rpc._aio.flows import keeper_of
 from machnet_rpc._aio.port import Exchange
 from machnet_rpc._blocking import Blocking, ClientClosed
+from machnet_rpc._blocking_contract import BlockingContract
 from machnet_rpc._outcomes import unsent
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._stubs import Bindings
@@ -22,7 +23,6 @@ from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via
 from machnet_rpc.client import IN_FLIGHT_MAX
 from machnet_rpc.errors import ContractError, DeadlineExceeded, InvalidArgument, Unavailable
 from machnet_rpc.service import (
-    BlockingContract,
     CallOptions,
     Method,
     MethodBinding,

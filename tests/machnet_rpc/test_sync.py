@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
@@ -343,62 +343,3 @@ def test_a_result_of_another_contract_is_explained(blocking: sync.Client) -> Non
         blocking.call(OldLedger.echo, b"text")
     assert caught.value.executed == "yes"
     assert "Upgrade this client" in caught.value.next_step
-
-
-@service("other")
-class Other:
-    @rpc
-    async def method(self) -> int:
-        raise NotImplementedError
-
-    @rpc(oneway=True)
-    async def note(self, text: str) -> None:
-        raise NotImplementedError
-
-    @rpc
-    def count(self, to: int) -> AsyncIterator[int]:
-        raise NotImplementedError
-
-
-class Noting(Other):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    @rpc(oneway=True)
-    async def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    @rpc
-    async def method(self) -> int:
-        return len(self.notes)
-
-    @rpc
-    async def count(self, to: int) -> AsyncIterator[int]:
-        for number in range(to):
-            yield number
-
-
-@only_memory
-def test_methods_of_other_kinds(network: MemoryNetwork, via: Via) -> None:
-    service = Noting()
-    with serving(service, ADDRESS, via), sync.connect(ADDRESS, via=via) as client:
-        stub = client.stub(Other)
-        stub.note("once")
-        client.call(Other.note, "twice")
-        until_seen(lambda: service.notes == ["once", "twice"])
-        assert stub.method() == 2
-        with pytest.raises(ContractError, match="other/count streams"):
-            stub.count(3)
-        with pytest.raises(ContractError, match="other/count streams"):
-            client.method(Other.count)  # type: ignore[arg-type]
-
-
-def test_stubs_say_what_they_lack(blocking: sync.Client) -> None:
-    stub = blocking.stub(Other)
-    with pytest.raises(AttributeError, match="no method missing"):
-        stub.missing()
-    with pytest.raises(ContractError):
-        blocking.stub(int)
-    assert repr(stub) == f"<Other at {blocking.address}>"
-    assert repr(stub.method) == f"<other/method at {blocking.address}>"
-    assert "blocking" in repr(blocking)
