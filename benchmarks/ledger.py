@@ -107,7 +107,7 @@ class Nobody:
     """Owns a pump whose dispatcher does everything."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
-        self.on_request = dispatcher.on_request
+        self.on_request = dispatcher.desk
 
     def on_event(self, event: object) -> None:
         """Nothing stops a handler here."""

@@ -122,7 +122,7 @@ class Server:
     @property
     def on_request(self) -> Callable[[IncomingCall, bytes], None]:
         assert self._dispatcher is not None
-        return self._dispatcher.on_request
+        return self._dispatcher.desk
 
     def on_accepted(self, connection: Connection) -> None:
         if self._dispatcher is not None and self._dispatcher.is_draining:

@@ -18,6 +18,7 @@ from machnet_rpc import _faults
 from machnet_rpc._aio.handler_task import HandlerTask
 from machnet_rpc._aio.items import Room
 from machnet_rpc._aio.stream_handlers import StreamHandlers
+from machnet_rpc._native import crossing
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Cause, Stopped
@@ -99,6 +100,13 @@ class Dispatcher:
         self._tasks: dict[HandlerTask, IncomingCall] = {}  # of handlers that wait for something
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
+        self._quick: dict[int, tuple[Any, ...]] = {}
+        self.desk: Callable[[IncomingCall, bytes], None] = self.on_request
+        """Takes requests as `on_request` does; in C, the usual ones without it."""
+        if crossing is not None:
+            quick = ((number, route) for number, route in routes.items() if _is_quick(route))
+            self._quick.update((number, _unpacked(route)) for number, route in quick)
+            self.desk = self._desk_in_c(limits)
 
     @property
     def running(self) -> int:
@@ -131,19 +139,28 @@ class Dispatcher:
             else:
                 args, kwargs = binding.arguments.decode(payload)
                 coroutine = route.handler(*args, **kwargs)
-        except CodecError as error:
-            self._refuse(call, InvalidArgument(str(error)))
-            return
         except Exception as error:  # noqa: BLE001 (whatever a handler raises is answered)
-            self._fail(call, binding, error)
+            self.unstarted(call, error)
             return
         task = call.task = HandlerTask(coroutine, self._loop, context, self._answer, call)
         if lease is not None:
             task.lease, task.on_end = lease, self._answer_lent
         task.start()
         if not task.is_done:
-            self._tasks[task] = call
-            task.add_done_callback(self._tasks.pop)
+            self.keep(task)
+
+    def unstarted(self, call: IncomingCall, error: Exception) -> None:
+        """Answers a call whose handler could not be called."""
+        if isinstance(error, CodecError):
+            self._refuse(call, InvalidArgument(str(error)))
+        else:
+            self._fail(call, call.binding, error)
+
+    def keep(self, task: HandlerTask) -> None:
+        """Counts a handler that waits for something, until it ends."""
+        task.register()
+        self._tasks[task] = task.call
+        task.add_done_callback(self._tasks.pop)
 
     def on_stopped(self, event: Stopped) -> None:
         """Cancels the handler of a call that nobody waits for any more."""
@@ -158,6 +175,7 @@ class Dispatcher:
     async def drain(self, grace_seconds: float) -> None:
         """Lets handlers end by themselves, then cancels those that have not."""
         self.is_draining = True
+        self._quick.clear()
         if self._tasks:
             await _ended(self._tasks, grace_seconds)
         for task, call in self._tasks.items():
@@ -193,8 +211,7 @@ class Dispatcher:
         task = call.task = HandlerTask(coroutine, self._loop, context, on_end, call)
         task.start()
         if not task.is_done:
-            self._tasks[task] = call
-            task.add_done_callback(self._tasks.pop)
+            self.keep(task)
 
     def _end_oneway(self, task: HandlerTask) -> None:
         call, error = task.call, task.error
@@ -213,6 +230,13 @@ class Dispatcher:
             return
         connection: Connection = call.connection
         connection.reply_stream(connection.streams.incoming[call.call_id], task.returned)
+
+    def _desk_in_c(self, limits: Limits) -> Callable[[IncomingCall, bytes], None]:
+        parts = HandlerTask, self._answer, self._loop, self._context, self._tasks, _set_current
+        sizes = limits.handlers, limits.request_bytes, limits.reply_bytes
+        desk: Callable[[IncomingCall, bytes], None]
+        desk = crossing.Desk(self, self._quick, parts, sizes)
+        return desk
 
     def _refusal(self, call: IncomingCall, payload: bytes) -> RpcError:
         if call.method_id not in self._routes and call.method_id not in self._others:
@@ -322,6 +346,18 @@ class Dispatcher:
         error.executed = "no"
         connection: Connection = call.connection
         connection.reply_error(call, error.code, _faults.encode(error))
+
+
+def _is_quick(route: Route) -> bool:
+    """Whether nothing has to be done after it but the answer."""
+    return not route.binding.takes_view
+
+
+def _unpacked(route: Route) -> tuple[Any, ...]:
+    """Handler, binding, decoder or None, and whether bytes are their own payload."""
+    binding = route.binding
+    decode = None if binding.takes_bytes else binding.arguments.decode
+    return route.handler, binding, decode, binding.gives_bytes
 
 
 async def _ended(tasks: Iterable[HandlerTask], seconds: float) -> None:

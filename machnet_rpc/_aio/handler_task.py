@@ -22,24 +22,14 @@ _register_task: Final[Callable[..., None]] = asyncio.tasks._register_task  # noq
 _names: Final = itertools.count(1)
 
 
-class HandlerTask:
-    """A handler's coroutine on its way, for one call.
-
-    `on_end` is told right when it ends, in the task's context: then `returned` and `error` are set.
-    Thread: the event loop's.
-    """
+class TaskState:
+    """What a task keeps."""
 
     # What most tasks never set stands here, so that making one costs what it needs.
-    _asyncio_future_blocking = False
     _callbacks: list[tuple[Callable[[Any], object], Context | None]] | None = None
-    _cancel_message: object = None
-    _cancels = 0
-    _fut_waiter: Any = None
     _must_cancel = False
-    _name: str | None = None
     error: BaseException | None = None
     is_done = False
-    lease: memoryview | None = None  # what the handler was lent until it ends
     returned: Any = None
 
     def __init__(
@@ -47,7 +37,7 @@ class HandlerTask:
         coroutine: Coroutine[Any, Any, Any],
         loop: asyncio.AbstractEventLoop,
         context: Context,
-        on_end: Callable[["HandlerTask"], None],
+        on_end: Callable[[Any], None],
         call: IncomingCall,
     ) -> None:
         self._coroutine = coroutine
@@ -56,6 +46,25 @@ class HandlerTask:
         self.on_end = on_end
         self.call = call
 
+
+if not TYPE_CHECKING and crossing is not None:
+    TaskState = crossing.TaskState
+
+
+class HandlerTask(TaskState):
+    """A handler's coroutine on its way, for one call.
+
+    `on_end` is told right when it ends, in the task's context: then `returned` and `error` are set.
+    Thread: the event loop's.
+    """
+
+    _asyncio_future_blocking = False
+    _cancel_message: object = None
+    _cancels = 0
+    _fut_waiter: Any = None
+    _name: str | None = None
+    lease: memoryview | None = None  # what the handler was lent until it ends
+
     def __repr__(self) -> str:
         state = "done" if self.is_done else f"waiting for {self._fut_waiter!r}"
         return f"<HandlerTask {self.get_name()} {state} coro={self._coroutine!r}>"
@@ -63,8 +72,10 @@ class HandlerTask:
     def start(self) -> None:
         """Takes the first step; to be called once, where no task is current."""
         self._context.run(self._step)
-        if not self.is_done:
-            _register_task(self)
+
+    def register(self) -> None:
+        """Lets `asyncio.all_tasks` know of it."""
+        _register_task(self)
 
     # -- what others ask of a task --
 
@@ -170,21 +181,13 @@ class HandlerTask:
                 is_over, value = _advanced(self._loop, self, self._coroutine)
             else:
                 is_over, value = _thrown(self._loop, self, self._coroutine, error)
-        except (KeyboardInterrupt, SystemExit) as exception:
-            self.error = exception
-            self._end()
-            raise
         except BaseException as exception:  # noqa: BLE001 (it is whoever ends the call that reacts)
-            self.error = exception
-            self._end()
+            self.fail(exception)
         else:
             if not is_over:
                 self._wait_for(value)
                 return
-            if self._must_cancel:  # cancelled in its last step
-                self.error = self._make_cancelled_error()
-            else:
-                self.returned = value
+            self.returned = value
             self._end()
 
     def _wait_for(self, waited: Any) -> None:
@@ -210,7 +213,17 @@ class HandlerTask:
         else:
             self._step()
 
+    def fail(self, error: BaseException) -> None:
+        """The coroutine raised it. Errors: itself, where it is to end the process."""
+        self.error = error
+        self._end()
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise error
+
     def _end(self) -> None:
+        if self._must_cancel and self.error is None:  # cancelled in its last step
+            self.error = self._make_cancelled_error()
+            self.returned = None
         self.is_done = True
         self.on_end(self)
         self.call.task = None  # they would hold each other, and what is large, for the collector
@@ -218,6 +231,7 @@ class HandlerTask:
             for callback, context in self._callbacks:
                 self._loop.call_soon(callback, self, context=context)
             self._callbacks = None
+        self.call.task = None  # so that both are freed at once
 
 
 def _advanced(

@@ -8,7 +8,7 @@ event loop's turns, nor how flows come about.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
@@ -54,8 +54,9 @@ class PortOwner(Protocol):
         """A call of one of the port's connections ended, or must stop."""
         ...
 
-    def on_request(self, call: IncomingCall, payload: bytes, /) -> None:
-        """A call came."""
+    @property
+    def on_request(self) -> Callable[[IncomingCall, bytes], None]:
+        """Told of a call that came; a desk in C takes it from the ring."""
         ...
 
     def on_flow(self, port: "Port", head: Head, payload: bytes, /) -> None:
@@ -133,10 +134,11 @@ class Port:
         """Says whether its owner takes turns for it."""
         self.is_awake = is_awake
 
-    def turn(self, spin_ns: int = 0) -> int:
+    def turn(self, spin_ns: int = 0, ready: Sized | None = None) -> int:
         """Sends what is queued and takes a burst; returns what moved. Errors: TransportError.
 
-        Where it can, it looks for something to take for `spin_ns`.
+        Where it can, it looks for something to take for `spin_ns`. Given the callbacks that wait
+        for this thread, it goes on after that, until there are some or the time is over.
         """
         return self._flush() + self.wire.work() + self.receive(spin_ns)
 
@@ -306,6 +308,8 @@ class CrossingPort(Port):
         flow_in_c = crossing.Flow(self.crossing, flow, connection, connection.awaited, deadlines)
         connection.request = flow_in_c.request
         connection.exchange = flow_in_c.exchange
+        if isinstance(self._owner.on_request, crossing.Desk):
+            connection.served_by(flow_in_c, self._owner.on_request)
         return connection
 
     def end(self, connection: Connection, reason: int) -> None:
@@ -319,12 +323,12 @@ class CrossingPort(Port):
     def set_awake(self, is_awake: bool) -> None:
         self.is_awake = self.crossing.is_watched = is_awake
 
-    def turn(self, spin_ns: int = 0) -> int:
+    def turn(self, spin_ns: int = 0, ready: Sized | None = None) -> int:
         if self.crossing.is_blocked:
             return self._flush() + self.receive()
         if self._left:
             return self.receive()
-        others = self.crossing.receive(spin_ns)  # as `receive`, without a step in between
+        others = self.crossing.receive(spin_ns, ready)  # as `receive`, without a step in between
         if others is None:
             return 0
         if others:

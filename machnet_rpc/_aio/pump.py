@@ -278,7 +278,7 @@ class Pump:
             if port.is_closed:
                 continue  # by what happened in this turn
             try:
-                if port.turn(spin_ns if len(awake) == 1 else 0):
+                if port.turn(spin_ns, self._loop_ready) if len(awake) == 1 else port.turn():
                     port.busy_ns = now_ns
                     is_busy = True
                 elif now_ns - port.busy_ns >= self._spin_ns:

@@ -202,6 +202,10 @@ class Connection:
         self.streams.forget(call)
         self.post(self._ticket, payload, REPLY, call.call_id, stream.sent)
 
+    def served_by(self, flow: Any, desk: Any) -> None:
+        """Lets C take this side's requests from the ring (machnet_rpc/csrc/flow.c)."""
+        flow.serve(self._incoming, self._ticket, self.message_bytes_max, desk)
+
     def accept_oneway(self, call: IncomingCall) -> None:
         """Nobody waits for the answer: only the deadline stops it, until `done`."""
         call.answered = True

@@ -32,7 +32,8 @@ static PyObject *crossing_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     self->queue = Py_NewRef(queue);
     self->rouse = Py_NewRef(rouse);
     self->flows = PyDict_New();
-    if (self->flows == NULL) {
+    self->served = PyDict_New();
+    if (self->flows == NULL || self->served == NULL) {
         Py_DECREF((PyObject *)self);
         return NULL;
     }
@@ -46,6 +47,7 @@ static int crossing_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->rouse);
     Py_VISIT(self->flows);
     Py_VISIT(self->lent);
+    Py_VISIT(self->served);
     Py_VISIT(self->left);
     return 0;
 }
@@ -57,6 +59,7 @@ static int crossing_clear(PyObject *object) {
     Py_CLEAR(self->flows);
     Py_CLEAR(self->whole.object);
     Py_CLEAR(self->lent);
+    Py_CLEAR(self->served);
     Py_CLEAR(self->left);
     return 0;
 }
@@ -83,9 +86,12 @@ static PyObject *crossing_watch(PyObject *object, PyObject *args) {
 
 static PyObject *crossing_forget(PyObject *object, PyObject *flow) {
     struct crossing *self = (struct crossing *)object;
-    const int found = PyDict_Contains(self->flows, flow);
-    if (found < 0 || (found > 0 && PyDict_DelItem(self->flows, flow) != 0)) {
-        return NULL;
+    PyObject *const dicts[] = {self->flows, self->served};
+    for (int i = 0; i < 2; i++) {
+        const int found = PyDict_Contains(dicts[i], flow);
+        if (found < 0 || (found > 0 && PyDict_DelItem(dicts[i], flow) != 0)) {
+            return NULL;
+        }
     }
     Py_RETURN_NONE;
 }
@@ -96,6 +102,7 @@ static PyObject *crossing_close(PyObject *object, PyObject *unused) {
     self->channel = NULL;
     self->engine = NULL;
     PyDict_Clear(self->flows);
+    PyDict_Clear(self->served);
     Py_RETURN_NONE;
 }
 
@@ -109,7 +116,7 @@ static PyMemberDef crossing_members[] = {
 static PyMethodDef crossing_methods[] = {
     {"post", (PyCFunction)(void (*)(void))crossing_post, METH_FASTCALL, NULL},
     {"put", (PyCFunction)(void (*)(void))crossing_put, METH_FASTCALL, NULL},
-    {"receive", crossing_receive, METH_O, NULL},
+    {"receive", (PyCFunction)(void (*)(void))crossing_receive, METH_FASTCALL, NULL},
     {"watch", crossing_watch, METH_VARARGS, NULL},
     {"forget", crossing_forget, METH_O, NULL},
     {"close", crossing_close, METH_NOARGS, NULL},
@@ -178,6 +185,7 @@ PyMODINIT_FUNC PyInit__crossing(void) {
     if (crossing_type == NULL || timed_register(module) != 0 || call_register(module) != 0
         || flow_register(module) != 0 || incoming_register(module) != 0
         || received_register(module) != 0
+        || task_register(module) != 0 || desk_register(module) != 0
         || PyModule_AddObjectRef(module, "Crossing", (PyObject *)crossing_type) != 0) {
         Py_DECREF(module);
         return NULL;

@@ -2,8 +2,9 @@
  *
  * Shape: timed.c keeps deadlines, call.c is the call that a caller awaits; crossing.c is the near
  * end of a channel, whose messages post.c sends and receive.c takes, the large ones by stream.c and
- * some into what received.c lends; spin.c waits for them. The
- * Python classes of the same names define what each means (machnet_rpc/_protocol, _aio/port.py);
+ * some into what received.c lends; spin.c waits for them. flow.c makes calls and takes those of the
+ * peer (incoming.c), for which desk.c starts handlers (task.c). The
+ * Python classes of the same names define what each means (machnet_rpc/_protocol and _aio);
  * these are the same, and faster. Knows the public interface of the engine, by the addresses that
  * Python took from it. Thread: all with the GIL held, except for the look at rings while it spins.
  */
@@ -43,6 +44,7 @@ struct crossing {
     PyObject *queue;            /* takes what the ring has no room for */
     PyObject *rouse;            /* told of what was sent while nobody watches the channel */
     PyObject *flows;            /* flow -> the calls that wait on it, by their ids */
+    PyObject *served;           /* flow -> its `struct flow`, where a desk takes its requests */
     PyObject *lent;             /* methods whose large messages become Received; or NULL */
     struct whole whole;
     int64_t streamed_ns;        /* that messages were waited for while they left, in this turn */
@@ -84,9 +86,55 @@ struct call {
     char blocking;
 };
 
+/* A call that the peer made; see incoming.c. */
+struct incoming {
+    struct timed timed;
+    uint64_t call_id;
+    uint64_t method_id;
+    PyObject *connection;
+    PyObject *binding;
+    PyObject *task;
+    struct flow *flow; /* by which a result in bytes is sent without Python; or NULL */
+    char answered;
+};
+
+/* The calls of one flow; see flow.c. */
+struct flow {
+    PyObject ob_base; /* PyObject_HEAD */
+    struct crossing *crossing;
+    PyObject *connection;
+    PyObject *awaited;
+    PyObject *deadlines;
+    PyObject *incoming; /* calls that are to be answered, by their ids; NULL: not served here */
+    PyObject *ticket;   /* of replies */
+    PyObject *desk;     /* takes requests */
+    uint64_t message_bytes_max;
+    uint64_t last_call_id;
+    uint32_t number;
+};
+
+/* What a handler's task keeps; see task.c. */
+struct task {
+    PyObject ob_base; /* PyObject_HEAD */
+    PyObject *coroutine;
+    PyObject *loop;
+    PyObject *context;
+    PyObject *on_end;
+    PyObject *call;
+    PyObject *callbacks;
+    PyObject *returned;
+    PyObject *error;
+    char is_done;
+    char must_cancel;
+};
+
 extern PyTypeObject *timed_type;
 extern PyTypeObject *deadlines_type;
 extern PyTypeObject *call_type;
+extern PyTypeObject *incoming_type;
+extern PyTypeObject *flow_type;
+extern PyTypeObject *task_type;
+extern PyTypeObject *desk_type;
 extern PyTypeObject *crossing_type;
 extern struct engine_functions engine;
 extern PyObject *corrupt_error;
@@ -96,9 +144,13 @@ int call_register(PyObject *module);
 int flow_register(PyObject *module);
 int incoming_register(PyObject *module);
 int received_register(PyObject *module);
+int task_register(PyObject *module);
+int desk_register(PyObject *module);
 
 /* An object of another module; NULL: an exception. */
 PyObject *imported(const char *module_name, const char *name);
+/* Takes a step of a coroutine, during which the task is the current one. */
+PySendResult task_step(PyObject *loop, PyObject *task, PyObject *coroutine, PyObject **result);
 /* step(loop, task, coroutine) -> (True, what it returned) or (False, what it waits for) */
 PyObject *coroutine_step(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
@@ -127,8 +179,9 @@ PyObject *crossing_post(PyObject *crossing, PyObject *const *args, Py_ssize_t co
 /* put(ticket, payload, ..., offset): as post, from an offset on, what was queued -> the offset
  * reached; what is beyond the payload's end: all of it */
 PyObject *crossing_put(PyObject *crossing, PyObject *const *args, Py_ssize_t count);
-/* receive(spin_ns) -> None where nothing moved; else the list of what is not done with yet */
-PyObject *crossing_receive(PyObject *crossing, PyObject *spin_ns);
+/* receive(spin_ns, ready=None) -> None where nothing moved; else the list of what is not done with
+ * yet. Given the callbacks that wait for this thread, it goes on until there are some. */
+PyObject *crossing_receive(PyObject *crossing, PyObject *const *args, Py_ssize_t count);
 /* Takes what comes until the call ends, or something else comes, which is `left`, or it is late.
  * False: an exception. */
 bool crossing_await(struct crossing *crossing, const struct call *call, int64_t late_ns);
@@ -150,6 +203,18 @@ static inline void slot_set(PyObject **slot, PyObject *object) {
 bool deadlines_start(PyObject *deadlines, struct timed *timed);
 /* Stops a timer that runs. */
 void timed_stop(struct timed *timed);
+
+/* NULL: an exception. */
+struct incoming *incoming_make(uint64_t call_id, uint64_t method_id, int64_t deadline_ns,
+                               PyObject *connection);
+/* Takes a request, whose header Python would read from `header_of`. False: an exception. */
+bool flow_serve(struct flow *flow, const struct te_record *record, PyObject *payload);
+/* Answers a call of this flow that is not answered yet. False: an exception. */
+bool flow_reply(struct flow *flow, struct incoming *call, PyObject *payload);
+/* Starts the handler of a call, or refuses it. False: an exception. */
+bool desk_take(PyObject *desk, struct incoming *call, PyObject *payload);
+/* The header of a record, as Python has it. NULL: an exception. */
+PyObject *header_of(const struct te_record *record);
 
 /* NULL: an exception. */
 struct call *call_make(uint64_t method_id, int64_t deadline_ns, PyObject *loop);

@@ -1,8 +1,8 @@
-/* Flow: the half of a Connection that makes calls, in one step from arguments to the ring.
+/* Flow: a Connection's calls, in one step from arguments to the ring, or from there to the desk.
  *
- * The same as Connection.request in machnet_rpc/_protocol/connection.py, and as Port.exchange,
- * which waits for the answer as well. Its calls have ids of their own, beyond those that Python
- * gives.
+ * The same as Connection.request, requested and reply in machnet_rpc/_protocol/connection.py, and
+ * as Port.exchange, which waits for the answer as well. Calls made here have ids of their own,
+ * beyond those that Python gives.
  */
 #include <stddef.h>
 
@@ -11,17 +11,7 @@
 enum { REQUEST_ARGUMENTS = 6, EXCHANGE_ARGUMENTS = 2, HOW_FIELDS = 5 };
 static const int64_t IDLE_NS = 10000000; /* after which whoever sends looks at descriptors first */
 
-struct flow {
-    PyObject ob_base; /* PyObject_HEAD */
-    struct crossing *crossing;
-    PyObject *connection;
-    PyObject *awaited;
-    PyObject *deadlines;
-    uint64_t last_call_id;
-    uint32_t number;
-};
-
-static PyTypeObject *flow_type;
+PyTypeObject *flow_type;
 
 static PyObject *flow_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     PyObject *crossing;
@@ -53,6 +43,9 @@ static int flow_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->connection);
     Py_VISIT(self->awaited);
     Py_VISIT(self->deadlines);
+    Py_VISIT(self->incoming);
+    Py_VISIT(self->ticket);
+    Py_VISIT(self->desk);
     return 0;
 }
 
@@ -64,6 +57,9 @@ static int flow_clear(PyObject *object) {
     Py_CLEAR(self->connection);
     Py_CLEAR(self->awaited);
     Py_CLEAR(self->deadlines);
+    Py_CLEAR(self->incoming);
+    Py_CLEAR(self->ticket);
+    Py_CLEAR(self->desk);
     return 0;
 }
 
@@ -194,7 +190,92 @@ static PyObject *flow_exchange(PyObject *object, PyObject *const *args, Py_ssize
     return result;
 }
 
+/* serve(incoming, ticket, message_bytes_max, desk): requests of this flow are the desk's, from the
+ * ring on */
+static PyObject *flow_let_serve(PyObject *object, PyObject *args) {
+    struct flow *self = (struct flow *)object;
+    PyObject *incoming;
+    PyObject *ticket;
+    PyObject *desk;
+    unsigned long long message_bytes_max;
+    if (!PyArg_ParseTuple(args, "O!OKO!:serve", &PyDict_Type, &incoming, &ticket,
+                          &message_bytes_max, desk_type, &desk)) {
+        return NULL;
+    }
+    slot_set(&self->incoming, Py_NewRef(incoming));
+    slot_set(&self->ticket, Py_NewRef(ticket));
+    slot_set(&self->desk, Py_NewRef(desk));
+    self->message_bytes_max = message_bytes_max;
+    PyObject *number = PyLong_FromUnsignedLong(self->number);
+    const int done = number == NULL
+                         ? -1
+                         : PyDict_SetItem(self->crossing->served, number, object);
+    Py_XDECREF(number);
+    return done == 0 ? Py_NewRef(Py_None) : NULL;
+}
+
+/* What Connection.requested does with a call that has no id of its own. */
+static bool ignore_request(const struct flow *self, const struct te_record *record) {
+    PyObject *header = header_of(record);
+    PyObject *done = header == NULL ? NULL
+                                    : PyObject_CallMethod(self->connection, "requested", "Oi",
+                                                          header, 0);
+    Py_XDECREF(header);
+    Py_XDECREF(done);
+    return done != NULL;
+}
+
+/* Notes the call where its deadline, and its cancellation, will find it. */
+static bool note_incoming(const struct flow *self, struct incoming *call, PyObject *call_id,
+                          uint64_t remaining_ns) {
+    if (PyDict_SetItem(self->incoming, call_id, (PyObject *)call) != 0) {
+        return false;
+    }
+    const int64_t now_ns = remaining_ns == 0 ? 0 : clock_ns();
+    if (remaining_ns == 0 || remaining_ns >= (uint64_t)(INT64_MAX - now_ns)) {
+        return true; /* with all the time there is */
+    }
+    call->timed.deadline_ns = now_ns + (int64_t)remaining_ns;
+    return deadlines_start(self->deadlines, &call->timed);
+}
+
+bool flow_serve(struct flow *self, const struct te_record *record, PyObject *payload) {
+    PyObject *call_id = PyLong_FromUnsignedLongLong(record->call_id);
+    const int found = call_id == NULL ? -1 : PyDict_Contains(self->incoming, call_id);
+    struct incoming *call = NULL;
+    bool is_well = false;
+    if (found > 0) {
+        is_well = ignore_request(self, record);
+    } else if (found == 0) {
+        call = incoming_make(record->call_id, record->method_id, INT64_MAX, self->connection);
+    }
+    if (call != NULL && note_incoming(self, call, call_id, record->remaining_ns)) {
+        call->flow = (struct flow *)Py_NewRef((PyObject *)self);
+        is_well = desk_take(self->desk, call, payload);
+    }
+    Py_XDECREF(call_id);
+    Py_XDECREF((PyObject *)call);
+    return is_well;
+}
+
+bool flow_reply(struct flow *self, struct incoming *call, PyObject *payload) {
+    struct te_record record = {
+        .kind = TE_REPLY,
+        .flow = self->number,
+        .call_id = call->call_id,
+        .method_id = call->method_id,
+    };
+    call->answered = 1;
+    const bool is_sent = post_message(self->crossing, self->ticket, payload, &record);
+    timed_stop(&call->timed);
+    PyObject *call_id = is_sent ? PyLong_FromUnsignedLongLong(call->call_id) : NULL;
+    const bool is_done = call_id != NULL && PyDict_DelItem(self->incoming, call_id) == 0;
+    Py_XDECREF(call_id);
+    return is_done;
+}
+
 static PyMethodDef flow_methods[] = {
+    {"serve", flow_let_serve, METH_VARARGS, NULL},
     {"request", (PyCFunction)(void (*)(void))flow_request, METH_FASTCALL, NULL},
     {"exchange", (PyCFunction)(void (*)(void))flow_exchange, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},

@@ -1,4 +1,4 @@
-/* IncomingCall: a call that the peer made, and the step of a handler's coroutine.
+/* IncomingCall: a call that the peer made.
  *
  * The same as the class in machnet_rpc/_protocol/calls.py, which says what its fields are.
  */
@@ -6,19 +6,19 @@
 
 #include "crossing.h"
 
-struct incoming {
-    struct timed timed;
-    uint64_t call_id;
-    uint64_t method_id;
-    PyObject *connection;
-    PyObject *binding;
-    PyObject *task;
-    char answered;
-};
+PyTypeObject *incoming_type;
 
-static PyTypeObject *incoming_type;
-static PyObject *enter_task;
-static PyObject *leave_task;
+struct incoming *incoming_make(uint64_t call_id, uint64_t method_id, int64_t deadline_ns,
+                               PyObject *connection) {
+    struct incoming *self = (struct incoming *)PyType_GenericAlloc(incoming_type, 0);
+    if (self != NULL) {
+        self->call_id = call_id;
+        self->method_id = method_id;
+        self->timed.deadline_ns = deadline_ns;
+        self->connection = Py_NewRef(connection);
+    }
+    return self;
+}
 
 static PyObject *incoming_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     if ((kwargs != NULL && PyDict_Size(kwargs) != 0) || PyTuple_Size(args) != 4) {
@@ -32,16 +32,8 @@ static PyObject *incoming_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     if (PyErr_Occurred()) {
         return NULL;
     }
-    struct incoming *self = (struct incoming *)PyType_GenericAlloc(type, 0);
-    if (self != NULL) {
-        self->call_id = call_id;
-        self->method_id = method_id;
-        self->timed.deadline_ns = deadline_ns;
-        self->connection = Py_NewRef(PyTuple_GetItem(args, 3));
-        self->binding = Py_NewRef(Py_None);
-        self->task = Py_NewRef(Py_None);
-    }
-    return (PyObject *)self;
+    (void)type; /* it cannot be subclassed */
+    return (PyObject *)incoming_make(call_id, method_id, deadline_ns, PyTuple_GetItem(args, 3));
 }
 
 static int incoming_traverse(PyObject *object, visitproc visit, void *arg) {
@@ -50,6 +42,7 @@ static int incoming_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->connection);
     Py_VISIT(self->binding);
     Py_VISIT(self->task);
+    Py_VISIT((PyObject *)self->flow);
     return 0;
 }
 
@@ -58,6 +51,9 @@ static int incoming_clear(PyObject *object) {
     Py_CLEAR(self->connection);
     Py_CLEAR(self->binding);
     Py_CLEAR(self->task);
+    PyObject *flow = (PyObject *)self->flow;
+    self->flow = NULL;
+    Py_XDECREF(flow);
     return 0;
 }
 
@@ -96,46 +92,9 @@ static PyType_Spec incoming_spec = {
     .slots = incoming_slots,
 };
 
-/* step(loop, task, coroutine) -> (True, what it returned) or (False, what it waits for). The task
- * is the current one meanwhile. */
-PyObject *coroutine_step(PyObject *module, PyObject *const *args, Py_ssize_t count) {
-    (void)module;
-    if (count != 3) {
-        PyErr_SetString(PyExc_TypeError, "step(loop, task, coroutine)");
-        return NULL;
-    }
-    PyObject *entered = PyObject_CallFunctionObjArgs(enter_task, args[0], args[1], NULL);
-    if (entered == NULL) {
-        return NULL;
-    }
-    Py_DECREF(entered);
-    PyObject *result = NULL;
-    const PySendResult sent = PyIter_Send(args[2], Py_None, &result);
-    PyObject *type = NULL;
-    PyObject *value = NULL;
-    PyObject *trace = NULL;
-    if (sent == PYGEN_ERROR) {
-        PyErr_Fetch(&type, &value, &trace);
-    }
-    PyObject *left = PyObject_CallFunctionObjArgs(leave_task, args[0], args[1], NULL);
-    if (sent == PYGEN_ERROR) {
-        Py_XDECREF(left);
-        PyErr_Restore(type, value, trace); /* in place of one of leave_task */
-        return NULL;
-    }
-    PyObject *pair = left == NULL
-                         ? NULL
-                         : PyTuple_Pack(2, sent == PYGEN_RETURN ? Py_True : Py_False, result);
-    Py_XDECREF(left);
-    Py_DECREF(result);
-    return pair;
-}
-
 int incoming_register(PyObject *module) {
-    enter_task = imported("asyncio.tasks", "_enter_task");
-    leave_task = imported("asyncio.tasks", "_leave_task");
     PyObject *bases = PyTuple_Pack(1, (PyObject *)timed_type);
-    if (enter_task == NULL || leave_task == NULL || bases == NULL) {
+    if (bases == NULL) {
         return -1;
     }
     incoming_type = (PyTypeObject *)PyType_FromSpecWithBases(&incoming_spec, bases);

@@ -14,13 +14,22 @@ enum {
     SIGNALS_NS = 1000000 /* between looks for signals, while a call is waited for */
 };
 
+struct request {
+    struct te_record record;
+    struct flow *flow;
+    PyObject *payload;
+};
+
 struct burst {
-    PyObject *others; /* (header, payload) of all that is no reply to a call that waits; or NULL */
+    PyObject *others; /* (header, payload) of all that is for Python; or NULL */
+    Py_ssize_t requests_begun;
+    Py_ssize_t requests_count;
+    struct request requests[BURST_MAX]; /* for a desk; all came before `others` */
     Py_ssize_t ended_count;
     struct call *ended[BURST_MAX];
 };
 
-static PyObject *header_of(const struct te_record *record) {
+PyObject *header_of(const struct te_record *record) {
     const unsigned long long fields[] = {
         record->call_id,    record->method_id,    record->remaining_ns, record->flow,
         record->size_bytes, record->offset_bytes, record->total_bytes,  record->kind,
@@ -127,6 +136,23 @@ static int end_call(const struct crossing *self, const struct te_record *record,
     return done;
 }
 
+/* Notes a request that a desk takes. 1: done; 0: it is for Python; -1: exception. */
+static int note_request(const struct crossing *self, const struct te_record *record,
+                        PyObject *payload, struct burst *burst) {
+    if (record->kind != TE_REQUEST || burst->others != NULL || !PyBytes_CheckExact(payload)) {
+        return 0;
+    }
+    PyObject *number = PyLong_FromUnsignedLong(record->flow);
+    PyObject *flow = number == NULL ? NULL : PyDict_GetItemWithError(self->served, number);
+    Py_XDECREF(number);
+    if (flow == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    burst->requests[burst->requests_count++] = (struct request){
+        *record, (struct flow *)Py_NewRef(flow), Py_NewRef(payload)};
+    return 1;
+}
+
 static bool hand_over(const struct te_record *record, PyObject *payload, struct burst *burst) {
     PyObject *header = header_of(record);
     PyObject *item = header == NULL ? NULL : PyTuple_Pack(2, header, payload);
@@ -145,7 +171,8 @@ static bool hand_over(const struct te_record *record, PyObject *payload, struct 
 static int next_record(struct crossing *self, const struct burst *burst, struct te_record *record,
                        const uint8_t **from) {
     if (self->whole.object != NULL) {
-        if (burst->others != NULL || burst->ended_count != 0) {
+        if (burst->others != NULL || burst->ended_count != 0
+            || burst->requests_count != 0) {
             return 0;
         }
         take_pieces(self);
@@ -153,20 +180,29 @@ static int next_record(struct crossing *self, const struct burst *burst, struct 
     return engine.peek(self->channel, record, from);
 }
 
-/* Takes at most a burst out of the ring; returns the records, or a negative error. */
-static int take_burst(struct crossing *self, struct burst *burst) {
+/* Takes at most a burst out of the ring, after what is `left` of the one before; returns the
+ * records, or a negative error. */
+static int take_burst(struct crossing *self, struct burst *burst, PyObject *left) {
     struct te_record record;
     const uint8_t *from;
     int count = 0;
     int found = 0;
-    while (count < BURST_MAX && (found = next_record(self, burst, &record, &from)) > 0) {
+    burst->others = left;
+    burst->requests_begun = 0;
+    burst->requests_count = 0;
+    burst->ended_count = 0;
+    while (self->channel != NULL && count < BURST_MAX
+           && (found = next_record(self, burst, &record, &from)) > 0) {
         PyObject *payload = NULL;
         int whole = take_payload(self, &record, from, &payload);
         engine.pop(self->channel);
         count++;
         if (whole > 0) {
-            const int ended = end_call(self, &record, payload, burst);
-            if (ended < 0 || (ended == 0 && !hand_over(&record, payload, burst))) {
+            int taken = end_call(self, &record, payload, burst);
+            if (taken == 0) {
+                taken = note_request(self, &record, payload, burst);
+            }
+            if (taken < 0 || (taken == 0 && !hand_over(&record, payload, burst))) {
                 whole = -1;
             }
             Py_DECREF(payload);
@@ -206,39 +242,126 @@ static bool wake_ended(struct burst *burst) {
     return is_well;
 }
 
-PyObject *crossing_receive(PyObject *object, PyObject *spin_ns) {
-    struct crossing *self = (struct crossing *)object;
-    const long long patience_ns = PyLong_AsLongLong(spin_ns);
-    if (patience_ns == -1 && PyErr_Occurred()) {
-        return NULL;
+/* Whether the flow that a request came by is there still. */
+static bool is_served(const struct crossing *self, const struct flow *flow) {
+    PyObject *number = PyLong_FromUnsignedLong(flow->number);
+    const bool is_there = number != NULL
+                          && PyDict_GetItemWithError(self->served, number) == (PyObject *)flow;
+    Py_XDECREF(number);
+    return is_there;
+}
+
+/* Has the requests answered, until there is an exception. */
+static bool serve_requests(const struct crossing *self, struct burst *burst) {
+    bool is_well = true;
+    while (is_well && burst->requests_begun < burst->requests_count) {
+        struct request *request = &burst->requests[burst->requests_begun++];
+        is_well = (!is_served(self, request->flow) && !PyErr_Occurred())
+                  || flow_serve(request->flow, &request->record, request->payload);
+        Py_DECREF((PyObject *)request->flow);
+        Py_DECREF(request->payload);
     }
-    if (self->left == NULL
-        && (self->channel == NULL || !crossings_spin(&self, 1, patience_ns))) {
-        Py_RETURN_NONE;
+    return is_well;
+}
+
+/* Keeps what a burst has not come to, for the next one; an exception stays. */
+static void keep_rest(struct crossing *self, struct burst *burst) {
+    PyObject *type;
+    PyObject *value;
+    PyObject *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    struct burst rest;
+    rest.others = NULL;
+    for (Py_ssize_t i = burst->requests_begun; i < burst->requests_count; i++) {
+        struct request *request = &burst->requests[i];
+        if (!hand_over(&request->record, request->payload, &rest)) {
+            PyErr_Clear(); /* no memory: it is lost, and the exception says so */
+        }
+        Py_DECREF((PyObject *)request->flow);
+        Py_DECREF(request->payload);
     }
+    if (rest.others == NULL) {
+        rest.others = burst->others;
+    } else if (burst->others != NULL) {
+        PyObject *all = PySequence_InPlaceConcat(rest.others, burst->others);
+        Py_DECREF(burst->others);
+        if (all == NULL) {
+            PyErr_Clear();
+        }
+        Py_XDECREF(all); /* `rest.others` itself */
+    }
+    self->left = rest.others;
+    PyErr_Restore(type, value, trace);
+}
+
+/* Takes a burst, and does with it what can be done here; `*others` is what cannot, or NULL. */
+static bool receive_burst(struct crossing *self, PyObject **others) {
     self->streamed_ns = 0;
-    struct burst burst = {.others = self->left, .ended_count = 0};
+    struct burst burst;
+    PyObject *left = self->left;
     self->left = NULL;
-    const int count = self->channel == NULL ? 0 : take_burst(self, &burst);
+    const int count = take_burst(self, &burst, left);
     if (count < 0) {
         Py_XDECREF(burst.others);
         PyErr_SetString(corrupt_error, "the other side wrote what breaks the channel's rules");
+        return false;
+    }
+    if (!wake_ended(&burst) || !serve_requests(self, &burst)) {
+        keep_rest(self, &burst);
+        return false;
+    }
+    *others = burst.others;
+    return true;
+}
+
+/* Whether Python has to look at something before the next burst. */
+static bool is_interrupted(const struct crossing *self, PyObject *ready) {
+    return ready == NULL || self->channel == NULL || self->is_blocked || !self->is_watched
+           || PyObject_Size(ready) != 0;
+}
+
+PyObject *crossing_receive(PyObject *object, PyObject *const *args, Py_ssize_t count) {
+    struct crossing *self = (struct crossing *)object;
+    if (count < 1 || count > 2) {
+        PyErr_SetString(PyExc_TypeError, "receive(spin_ns, ready=None)");
         return NULL;
     }
-    if (!wake_ended(&burst)) {
-        self->left = burst.others;
+    long long patience_ns = PyLong_AsLongLong(args[0]);
+    if (patience_ns == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    return burst.others != NULL ? burst.others : PyList_New(0);
+    PyObject *ready = count == 2 && args[1] != Py_None ? args[1] : NULL;
+    const int64_t ends_ns = patience_ns > 0 ? clock_ns() + patience_ns : 0;
+    PyObject *others = NULL;
+    bool has_moved = false;
+    while (self->left != NULL
+           || (self->channel != NULL && crossings_spin(&self, 1, patience_ns))) {
+        has_moved = true;
+        if (!receive_burst(self, &others)) {
+            return NULL;
+        }
+        patience_ns = others == NULL && !is_interrupted(self, ready) ? ends_ns - clock_ns() : 0;
+        if (patience_ns <= 0) {
+            break;
+        }
+    }
+    if (PyErr_Occurred()) {
+        Py_XDECREF(others);
+        return NULL;
+    }
+    if (others != NULL) {
+        return others;
+    }
+    return has_moved ? PyList_New(0) : Py_NewRef(Py_None);
 }
 
 bool crossing_await(struct crossing *self, const struct call *call, int64_t late_ns) {
     int64_t left_ns = late_ns - clock_ns();
     for (;;) {
         if (crossings_spin(&self, 1, left_ns < SIGNALS_NS ? left_ns : SIGNALS_NS)) {
-            struct burst burst = {.others = NULL, .ended_count = 0};
-            const int count = take_burst(self, &burst);
-            self->left = burst.others;
+            struct burst burst;
+            const int count = take_burst(self, &burst, NULL);
+            keep_rest(self, &burst);
             if (!wake_ended(&burst)) {
                 return false;
             }

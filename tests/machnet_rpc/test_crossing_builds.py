@@ -14,6 +14,7 @@ NATIVE = [
     "test_crossing.py",
     "test_pump.py",
     "protocol",
+    "test_desk.py",
     "test_handler_task.py",
     "test_call_many.py",
     "test_crossing_large.py",

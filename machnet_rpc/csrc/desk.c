@@ -1,0 +1,322 @@
+/* Desk: starts the handlers of a server's calls, and answers those that end at once with bytes.
+ *
+ * The same as Dispatcher.on_request in machnet_rpc/_aio/dispatch.py, which it asks about whatever
+ * is not usual: calls of methods that are not among its own, limits, exceptions, handlers that
+ * wait, and results that have to be encoded.
+ */
+#include <stddef.h>
+
+#include "crossing.h"
+
+struct desk {
+    PyObject ob_base;     /* PyObject_HEAD */
+    PyObject *dispatcher; /* asked about what is not usual */
+    PyObject *methods;    /* method id -> (handler, binding, decode or None, gives bytes) */
+    PyObject *tasks;      /* of handlers that wait for something */
+    PyObject *task_class; /* HandlerTask */
+    PyObject *context;
+    PyObject *loop;
+    PyObject *on_end;
+    PyObject *set_current; /* CURRENT.set */
+    PyObject *start; /* `first_step`, as a callable */
+    Py_ssize_t handlers_max;
+    Py_ssize_t request_bytes_max;
+    Py_ssize_t reply_bytes_max;
+};
+
+PyTypeObject *desk_type;
+static PyObject *name_copy;
+static PyObject *name_run;
+static PyObject *name_end;
+static PyObject *name_fail;
+static PyObject *name_keep;
+static PyObject *name_on_request;
+static PyObject *name_unstarted;
+static PyObject *name_wait_for;
+
+/* object.name(first, second); the arguments may be NULL from the first that is not there on. */
+static bool told(PyObject *object, PyObject *name, PyObject *first, PyObject *second) {
+    PyObject *done = PyObject_CallMethodObjArgs(object, name, first, second, NULL);
+    Py_XDECREF(done);
+    return done != NULL;
+}
+
+/* The exception that is set, which is not set any more. */
+static PyObject *caught(void) {
+    PyObject *type;
+    PyObject *value;
+    PyObject *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyErr_NormalizeException(&type, &value, &trace);
+    if (trace != NULL) {
+        PyException_SetTraceback(value, trace);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(trace);
+    return value;
+}
+
+/* The coroutine is over, and `value` what it returned. */
+static bool end_task(const struct desk *self, struct task *task, PyObject *value) {
+    struct incoming *call = (struct incoming *)task->call;
+    struct flow *flow = call->flow;
+    const Py_ssize_t size = flow != NULL && PyBytes_CheckExact(value) ? PyBytes_Size(value) : -1;
+    slot_set(&task->returned, Py_NewRef(value));
+    if (task->must_cancel || task->callbacks != NULL || size < 0 || size > self->reply_bytes_max
+        || (uint64_t)size > flow->message_bytes_max) {
+        return told((PyObject *)task, name_end, NULL, NULL);
+    }
+    task->is_done = 1;
+    return call->answered || flow_reply(flow, call, value);
+}
+
+/* The first step of a task, in its own context. */
+static PyObject *first_step(PyObject *object, PyObject *argument) {
+    const struct desk *self = (const struct desk *)object;
+    struct task *task = (struct task *)argument;
+    PyObject *token = PyObject_CallFunctionObjArgs(self->set_current, task->call, NULL);
+    if (token == NULL) {
+        return NULL;
+    }
+    Py_DECREF(token);
+    PyObject *result;
+    bool is_done;
+    switch (task_step(self->loop, argument, task->coroutine, &result)) {
+    case PYGEN_RETURN:
+        is_done = end_task(self, task, result);
+        Py_DECREF(result);
+        break;
+    case PYGEN_NEXT:
+        is_done = told(argument, name_wait_for, result, NULL);
+        Py_DECREF(result);
+        break;
+    case PYGEN_ERROR:
+    default:
+        result = caught();
+        is_done = told(argument, name_fail, result, NULL); /* raises what ends the process */
+        Py_XDECREF(result);
+    }
+    return is_done ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyMethodDef first_step_definition = {"first_step", first_step, METH_O, NULL};
+
+/* The handler's coroutine; NULL: an exception. */
+static PyObject *begun(PyObject *handler, PyObject *decode, PyObject *payload) {
+    if (decode == Py_None) {
+        return PyObject_CallFunctionObjArgs(handler, payload, NULL);
+    }
+    PyObject *arguments = PyObject_CallFunctionObjArgs(decode, payload, NULL);
+    PyObject *args = NULL;
+    PyObject *kwargs = NULL;
+    PyObject *coroutine = NULL;
+    if (arguments != NULL && PyArg_ParseTuple(arguments, "OO", &args, &kwargs)) {
+        PyObject *given = PySequence_Tuple(args);
+        coroutine = given == NULL ? NULL : PyObject_Call(handler, given, kwargs);
+        Py_XDECREF(given);
+    }
+    Py_XDECREF(arguments);
+    return coroutine;
+}
+
+/* Takes over the reference to the coroutine. NULL: an exception. */
+static struct task *task_of(const struct desk *self, struct incoming *call, PyObject *coroutine) {
+    PyTypeObject *type = (PyTypeObject *)self->task_class;
+    struct task *task = NULL;
+    PyObject *context = PyObject_CallMethodObjArgs(self->context, name_copy, NULL);
+    if (context != NULL) {
+        allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+        task = (struct task *)allocate(type, 0);
+    }
+    if (task == NULL) {
+        Py_XDECREF(context);
+        Py_DECREF(coroutine);
+        return NULL;
+    }
+    task->coroutine = coroutine;
+    task->loop = Py_NewRef(self->loop);
+    task->context = context;
+    task->on_end = Py_NewRef(self->on_end);
+    task->call = Py_NewRef((PyObject *)call);
+    slot_set(&call->task, Py_NewRef((PyObject *)task));
+    return task;
+}
+
+static bool handle(struct desk *self, struct incoming *call, PyObject *payload, PyObject *method) {
+    slot_set(&call->binding, Py_NewRef(PyTuple_GetItem(method, 1)));
+    PyObject *coroutine = begun(PyTuple_GetItem(method, 0), PyTuple_GetItem(method, 2), payload);
+    if (coroutine == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+            return false;
+        }
+        PyObject *error = caught();
+        const bool is_told = told(self->dispatcher, name_unstarted, (PyObject *)call, error);
+        Py_XDECREF(error);
+        return is_told;
+    }
+    if (PyTuple_GetItem(method, 3) != Py_True) {
+        struct flow *flow = call->flow;
+        call->flow = NULL; /* its result has to be encoded */
+        Py_XDECREF((PyObject *)flow);
+    }
+    struct task *task = task_of(self, call, coroutine);
+    if (task == NULL) {
+        return false;
+    }
+    bool is_well = told(task->context, name_run, self->start, (PyObject *)task);
+    if (task->is_done) {
+        slot_set(&call->task, NULL); /* both are freed at once */
+    } else if (is_well) {
+        is_well = told(self->dispatcher, name_keep, (PyObject *)task, NULL);
+    }
+    Py_DECREF((PyObject *)task);
+    return is_well;
+}
+
+bool desk_take(PyObject *object, struct incoming *call, PyObject *payload) {
+    struct desk *self = (struct desk *)object;
+    PyObject *method_id = PyLong_FromUnsignedLongLong(call->method_id);
+    PyObject *method = method_id == NULL ? NULL
+                                         : PyDict_GetItemWithError(self->methods, method_id);
+    Py_XDECREF(method_id);
+    if (method == NULL && PyErr_Occurred()) {
+        return false;
+    }
+    if (method == NULL || !PyBytes_CheckExact(payload)
+        || PyBytes_Size(payload) > self->request_bytes_max
+        || PyDict_Size(self->tasks) >= self->handlers_max) {
+        return told(self->dispatcher, name_on_request, (PyObject *)call, payload);
+    }
+    Py_INCREF(method);
+    const bool is_well = handle(self, call, payload, method);
+    Py_DECREF(method);
+    return is_well;
+}
+
+/* desk(call, payload) */
+static PyObject *desk_call(PyObject *object, PyObject *args, PyObject *kwargs) {
+    PyObject *call;
+    PyObject *payload;
+    if (kwargs != NULL || !PyArg_ParseTuple(args, "O!O", incoming_type, &call, &payload)) {
+        PyErr_SetString(PyExc_TypeError, "desk(incoming call, payload)");
+        return NULL;
+    }
+    return desk_take(object, (struct incoming *)call, payload) ? Py_NewRef(Py_None) : NULL;
+}
+
+/* Desk(dispatcher, methods, (task class, on_end, loop, context, tasks, CURRENT.set), (limits)) */
+static PyObject *desk_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    PyObject *dispatcher, *methods, *task_class, *on_end, *loop, *context, *tasks, *current;
+    Py_ssize_t handlers_max, request_bytes_max, reply_bytes_max;
+    if ((kwargs != NULL && PyDict_Size(kwargs) != 0)
+        || !PyArg_ParseTuple(args, "OO!(O!OOOO!O)(nnn):Desk", &dispatcher, &PyDict_Type, &methods,
+                             &PyType_Type, &task_class, &on_end, &loop, &context, &PyDict_Type,
+                             &tasks, &current, &handlers_max, &request_bytes_max,
+                             &reply_bytes_max)) {
+        return NULL;
+    }
+    if (!PyType_IsSubtype((PyTypeObject *)task_class, task_type)) {
+        PyErr_SetString(PyExc_TypeError, "its tasks must be of a class of TaskState");
+        return NULL;
+    }
+    struct desk *self = (struct desk *)PyType_GenericAlloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->dispatcher = Py_NewRef(dispatcher);
+    self->methods = Py_NewRef(methods);
+    self->tasks = Py_NewRef(tasks);
+    self->task_class = Py_NewRef(task_class);
+    self->context = Py_NewRef(context);
+    self->loop = Py_NewRef(loop);
+    self->on_end = Py_NewRef(on_end);
+    self->set_current = Py_NewRef(current);
+    self->handlers_max = handlers_max;
+    self->request_bytes_max = request_bytes_max;
+    self->reply_bytes_max = reply_bytes_max;
+    self->start = PyCFunction_New(&first_step_definition, (PyObject *)self);
+    if (self->start == NULL) {
+        Py_DECREF((PyObject *)self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static int desk_traverse(PyObject *object, visitproc visit, void *arg) {
+    struct desk *self = (struct desk *)object;
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->dispatcher);
+    Py_VISIT(self->methods);
+    Py_VISIT(self->tasks);
+    Py_VISIT(self->task_class);
+    Py_VISIT(self->context);
+    Py_VISIT(self->loop);
+    Py_VISIT(self->on_end);
+    Py_VISIT(self->set_current);
+    Py_VISIT(self->start);
+    return 0;
+}
+
+static int desk_clear(PyObject *object) {
+    struct desk *self = (struct desk *)object;
+    Py_CLEAR(self->dispatcher);
+    Py_CLEAR(self->start);
+    return 0;
+}
+
+static void desk_dealloc(PyObject *object) {
+    struct desk *self = (struct desk *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    desk_clear(object);
+    Py_CLEAR(self->methods);
+    Py_CLEAR(self->tasks);
+    Py_CLEAR(self->task_class);
+    Py_CLEAR(self->context);
+    Py_CLEAR(self->loop);
+    Py_CLEAR(self->on_end);
+    Py_CLEAR(self->set_current);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(object);
+    Py_DECREF(type);
+}
+
+static PyType_Slot desk_slots[] = {
+    {Py_tp_new, (void *)desk_new},
+    {Py_tp_dealloc, (void *)desk_dealloc},
+    {Py_tp_traverse, (void *)desk_traverse},
+    {Py_tp_clear, (void *)desk_clear},
+    {Py_tp_call, (void *)desk_call},
+    {0, NULL},
+};
+
+static PyType_Spec desk_spec = {
+    .name = "machnet_rpc._crossing.Desk",
+    .basicsize = sizeof(struct desk),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = desk_slots,
+};
+
+int desk_register(PyObject *module) {
+    struct {
+        PyObject **name;
+        const char *text;
+    } const names[] = {
+        {&name_copy, "copy"},
+        {&name_run, "run"},
+        {&name_end, "_end"},
+        {&name_fail, "fail"},
+        {&name_keep, "keep"},
+        {&name_on_request, "on_request"},
+        {&name_unstarted, "unstarted"},
+        {&name_wait_for, "_wait_for"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        *names[i].name = PyUnicode_InternFromString(names[i].text);
+        if (*names[i].name == NULL) {
+            return -1;
+        }
+    }
+    desk_type = (PyTypeObject *)PyType_FromSpec(&desk_spec);
+    return desk_type == NULL ? -1 : PyModule_AddObjectRef(module, "Desk", (PyObject *)desk_type);
+}
