@@ -199,6 +199,9 @@ static void flow_that_cannot_send_ends(void **state) {
         struct pair *pair = pair_open(1);
         pair_establish(pair);
         exchange(pair, 5, 100, 0);
+        while (pair->flows[CLIENT].ledger.count > 0) {
+            assert_true(pair_step(pair));
+        }
         if (is_busy) {
             pair->loss_ppm = 1000000;
             assert_true(pair_send(pair, CLIENT, 5, 100, 0));
