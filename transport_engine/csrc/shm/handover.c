@@ -5,7 +5,7 @@
 
 #include "shm/layout.h"
 
-enum { SKIP = UINT32_MAX /* in place of a size: the rest of the memory is not used */ };
+static const uint32_t SKIP = UINT32_MAX; /* in place of a size: the rest of the memory is free */
 
 /* In front of each item, at a multiple of HANDOVER_ALIGN. */
 struct head {
