@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +22,7 @@
 #include "base/crc32c.h"
 #include "engine/command.h"
 #include "engine/config.h"
+#include "engine/courtesy.h"
 #include "engine/engine.h"
 #include "engine/team.h"
 #include "engine/tenants.h"
@@ -36,8 +36,7 @@ enum run_constant {
     NAP_MIN_NS = 50000, /* between looks at a netif that wakes nobody ... */
     NAP_MAX_NS = 1000000,
     NAP_GROWTH_SHIFT = 5, /* ... growing to a 32nd of the time without traffic */
-    TIMER_SLACK_NS = 1000,
-    POLLS_BEFORE_YIELD = 64 /* that find nothing, while the engine spins */
+    TIMER_SLACK_NS = 1000
 };
 
 /* What an epoll event stands for; other values are tenants. */
@@ -373,16 +372,18 @@ static void sleep_until_bell(struct te_engine *engine) {
 
 int te_engine_run(struct te_engine *engine) {
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
-    uint64_t seen = 0; /* messages that applications had the processor for */
-    for (uint32_t idle_count = 0; !flag_get(&engine->stop); idle_count++) {
-        const uint64_t *delivered = &engine->engine.stats.messages_received;
-        if (te_engine_poll(engine) > 0) {
+    const struct te_stats *stats = &engine->engine.stats;
+    struct courtesy courtesy;
+    courtesy_init(&courtesy);
+    for (uint32_t idle_count = 1; !flag_get(&engine->stop); idle_count++) {
+        int moved = te_engine_poll(engine);
+        courtesy_learn(&courtesy, stats);
+        if (moved > 0) {
             idle_count = 0;
         } else if (engine->engine.now_ns - engine->active_ns >= engine->spin_ns) {
             sleep_until_bell(engine);
-        } else if (seen != *delivered || idle_count % POLLS_BEFORE_YIELD == 0) {
-            seen = *delivered;
-            sched_yield(); /* whoever has work now may need this processor */
+        } else {
+            courtesy_offer(&courtesy, stats, idle_count);
         }
     }
     flag_clear(&engine->stop);
