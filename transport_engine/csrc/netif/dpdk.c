@@ -125,6 +125,9 @@ static int dpdk_rx_burst(struct netif *netif, uint64_t now_ns, struct netif_data
     rte_pktmbuf_free_bulk(dpdk->held, (unsigned)dpdk->held_count);
     dpdk->held_count = take_frames(dpdk, dpdk->held, count);
     for (int i = 0; i < dpdk->held_count; i++) {
+        if (i + 1 < dpdk->held_count) {
+            rte_prefetch0(rte_pktmbuf_mtod(dpdk->held[i + 1], uint8_t *));
+        }
         bool is_datagram = receive_frame(dpdk, now_ns, dpdk->held[i], &datagrams[filled]);
         filled += is_datagram;
         if (!is_datagram && dpdk->port.queues > 1) {
@@ -189,12 +192,6 @@ static int write_frames(struct dpdk *dpdk, uint64_t now_ns, const struct netif_d
     return frames;
 }
 
-static bool link_is_down(const struct dpdk *dpdk) {
-    struct rte_eth_link link;
-    return rte_eth_link_get_nowait(dpdk->port.id, &link) == 0 &&
-           link.link_status == RTE_ETH_LINK_DOWN;
-}
-
 /* Lets go of the mbufs of the first `taken` datagrams: the port has those of the first `sent`
  * frames, the others are free. */
 static void drop_out(struct dpdk *dpdk, const int *origin, int sent, int taken) {
@@ -221,7 +218,7 @@ static int dpdk_tx_burst(struct netif *netif, uint64_t now_ns,
     int frames = write_frames(dpdk, now_ns, datagrams, count, mbufs, origin);
     int sent = rte_eth_tx_burst(dpdk->port.id, dpdk->port.queue, mbufs, (uint16_t)frames);
     /* Into a port without a link everything goes and nothing arrives, as with any cable. */
-    int taken = sent == frames || link_is_down(dpdk) ? count : origin[sent];
+    int taken = sent == frames || dpdk_port_is_down(&dpdk->port) ? count : origin[sent];
     drop_out(dpdk, origin, sent, taken);
     send_own_frames(dpdk, now_ns);
     return taken;
@@ -251,7 +248,7 @@ static void dpdk_unlisten(struct netif *netif, uint16_t port) {
  * epoll set by itself. A driver that has none while its link is up will never have one. */
 static bool watch_queue(struct dpdk *dpdk) {
     struct epoll_event event = {.events = EPOLLIN | EPOLLET};
-    if (!dpdk->port.interrupts || link_is_down(dpdk) ||
+    if (!dpdk->port.interrupts || dpdk_port_is_down(&dpdk->port) ||
         rte_eth_dev_rx_intr_enable(dpdk->port.id, dpdk->port.queue) != 0) {
         return false;
     }

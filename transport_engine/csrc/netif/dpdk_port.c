@@ -248,3 +248,9 @@ void dpdk_port_tell(const struct dpdk_port *port, const struct rte_mbuf *mbuf) {
         }
     }
 }
+
+bool dpdk_port_is_down(const struct dpdk_port *port) {
+    struct rte_eth_link link;
+    return rte_eth_link_get_nowait(port->id, &link) == 0 &&
+           link.link_status == RTE_ETH_LINK_DOWN;
+}

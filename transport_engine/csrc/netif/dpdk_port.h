@@ -39,4 +39,7 @@ struct dpdk_answers *dpdk_port_answers(const struct dpdk_port *port);
 /* Tells the other queues of a frame that came to this one. */
 void dpdk_port_tell(const struct dpdk_port *port, const struct rte_mbuf *mbuf);
 
+/* Whether the driver says that there is no link. */
+bool dpdk_port_is_down(const struct dpdk_port *port);
+
 #endif
