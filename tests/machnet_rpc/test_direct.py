@@ -8,6 +8,7 @@ import pytest
 from machnet_rpc import RpcError, connect, rpc, serve, service
 from machnet_rpc._transports.direct import DirectWire
 from tests.machnet_rpc.ledger import LedgerBook
+from tests.machnet_rpc.waiting import until
 from transport_engine import ChannelCorruptError
 
 BALLAST = bytes(60_000)
@@ -110,5 +111,7 @@ async def test_peer_that_breaks_the_rules_costs_its_connection_only(
         pump._on_readable(port)
         monkeypatch.undo()
         assert await good.call("ledger/echo", b"good") == b"good"
+        assert first is not None
+        await until(lambda: first.is_closed)
         assert await bad.call("ledger/echo", b"again") == b"again"
         assert bad._keeper.connection is not first
