@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from idl import ServiceDescription, pack, unpack
-from machnet_rpc import RpcError, rpc
+from machnet_rpc import RpcError, keep, rpc
 from machnet_rpc.schemas import schema_of
 from machnet_rpc.testing import local
 
@@ -158,7 +158,8 @@ class Answering:
         return namespace[function.__name__]
 
     def _answer(self, arguments: dict[str, Any]) -> Any:
-        self.received.update(arguments)
+        for name, value in arguments.items():  # views are only lent
+            self.received[name] = keep(value) if isinstance(value, memoryview) else value
         answer = self._answers[self._number % len(self._answers)]
         if isinstance(answer, Exception):
             raise answer

@@ -149,6 +149,15 @@ def test_timeouts_of_client_and_method_merge(blocking: sync.Client) -> None:
     assert remaining <= 0.5
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """As in a terminal: whoever starts the tests in the background has the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_a_call_at_once(blocking: sync.Client, book: LedgerBook) -> None:
     ledger = blocking.stub(BlockingLedger)
     ledger.nothing()
