@@ -311,7 +311,7 @@ class Connection:
             events += self._streams.closed(reason)
         self.awaited.clear()
         self._incoming.clear()
-        self._ticket.gone = True
+        self._ticket.gone = self.outbox.has_withdrawn = True
         self.is_usable = False
         return events
 
@@ -361,4 +361,5 @@ class Connection:
 
 def _failed(call: OutgoingCall, cause: Cause, reason: int = 0) -> Failed:
     call.gone = True  # withdraws the request if it has not left
+    call.connection.outbox.has_withdrawn = True
     return Failed(call, cause, call.executed, call.stage, reason)

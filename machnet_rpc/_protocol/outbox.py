@@ -104,10 +104,18 @@ class Outbox:
 
     Shape: `drain` where messages cross in C; else `burst`, and `took` for what the ring took of it.
     Being over `bytes_max` is not an error: whoever may wait should, until `full` is false.
+    Whoever sets `gone` on the ticket of a message that may wait here sets `has_withdrawn`, too.
     Owner: `on_filled` tells whoever drains it that there is something, for the first message only.
     """
 
-    __slots__ = ("_bytes_max", "_messages", "_on_filled", "full", "size_bytes")
+    __slots__ = (
+        "_bytes_max",
+        "_messages",
+        "_on_filled",
+        "full",
+        "has_withdrawn",
+        "size_bytes",
+    )
 
     def __init__(
         self, bytes_max: int = BYTES_MAX, on_filled: Callable[[], None] = _nothing
@@ -117,6 +125,7 @@ class Outbox:
         self._messages: deque[_Message] = deque()
         self.size_bytes = 0
         self.full = False
+        self.has_withdrawn = False  # since the last sweep
 
     def __bool__(self) -> bool:
         return bool(self._messages)
@@ -175,6 +184,9 @@ class Outbox:
 
     def sweep(self) -> None:
         """Frees what withdrawn messages hold, wherever in the queue they stand."""
+        if not self.has_withdrawn:
+            return  # each call that waits for room asks, and the queue is long then
+        self.has_withdrawn = False
         self._messages = deque(each for each in self._messages if not each.is_withdrawn)
         self.size_bytes = 0
         self._grow(sum(each.size_bytes for each in self._messages))

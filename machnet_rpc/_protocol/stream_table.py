@@ -221,6 +221,7 @@ class Streams:
         if stream is None:
             return None
         stream.ticket.gone = withdraw
+        self._connection.outbox.has_withdrawn = True
         if stream.receiving is not None:
             stream.receiving.drop()
         stream.end()
@@ -266,6 +267,7 @@ class Streams:
         del self.outgoing[stream.call.call_id]
         self._connection.stop_timer(stream.call)
         stream.ticket.gone = True
+        self._connection.outbox.has_withdrawn = True
         stream.ended = event
         stream.end()
         return event

@@ -119,6 +119,32 @@ def test_sweep_frees_withdrawn_messages_but_not_the_rest_of_a_started_one() -> N
     assert [head[records.CALL_ID] for head, _ in left] == [started.call_id, kept.call_id, 1]
 
 
+@pytest.mark.parametrize("how", ["cancelled", "expired", "closed"])
+def test_what_is_withdrawn_in_any_way_is_swept(how: str) -> None:
+    pair = Pair()
+    outbox, connection = pair.client.outbox, pair.client.connection
+    calls = [pair.call(b"w" * 1000) for _ in range(10)]
+    full_bytes = outbox.size_bytes
+    outbox.sweep()
+    assert outbox.size_bytes == full_bytes
+    assert not outbox.has_withdrawn
+    if how == "closed":
+        connection.closed(PEER_DEAD)
+    for call in calls if how != "closed" else []:
+        connection.cancel(call) if how == "cancelled" else connection.expire(call)
+    outbox.sweep()
+    assert outbox.size_bytes == 0
+
+
+def test_a_sweep_with_nothing_to_free_does_not_look_at_the_queue() -> None:
+    """Every call that waits for room asks for one, and the queue is long then."""
+    pair = Pair()
+    pair.call()
+    queue = pair.client.outbox._messages
+    pair.client.outbox.sweep()
+    assert pair.client.outbox._messages is queue
+
+
 @pytest.mark.parametrize(
     ("sent", "reason", "executed"), [(False, REFUSED, "no"), (True, PEER_DEAD, "maybe")]
 )
