@@ -1,25 +1,24 @@
 """A channel to the engine process of this machine (`mrpc engine`)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from machnet_rpc._protocol.records import Head
-from machnet_rpc._transports.base import FOREVER_NS, Transport
+from machnet_rpc._transports.base import Transport
+from machnet_rpc._transports.channel_wire import ChannelWire
 from machnet_rpc._transports.direct import DirectWire
 from transport_engine.attach import SidecarAttachment, attach
-from transport_engine.channel import Channel
 from transport_engine.endpoint import Endpoint
 from transport_engine.errors import EngineGoneError, PeerSilentError, TransportError
 from transport_engine.pair_end import PairEnd
 
 
-class SidecarLink:
+class SidecarLink(ChannelWire):
     """A link whose engine runs on a core of its own."""
 
     def __init__(self, attachment: SidecarAttachment) -> None:
+        super().__init__(attachment.channel)
         self._attachment = attachment
-        self._channel = attachment.channel
         driver = attachment.driver
         self.transport = Transport(f"sidecar+{driver}", driver, bypass=driver == "dpdk")
         self.address = str(attachment.local.address)
@@ -35,30 +34,6 @@ class SidecarLink:
         Errors: NoEngineError where none answers.
         """
         return cls(await attach(path, direct=True))
-
-    def filenos(self) -> Sequence[int]:
-        return (self._channel.fileno(),)
-
-    def native(self) -> tuple[Channel, None]:
-        return self._channel, None
-
-    def work(self) -> int:
-        return 0
-
-    def send(self, burst: bytes) -> int:
-        return self._channel.send(burst)
-
-    def receive(self) -> Sequence[tuple[Head, bytes]]:
-        return self._channel.receive()
-
-    def ring(self) -> None:
-        self._channel.ring()
-
-    def arm(self, wake: int) -> int:
-        return 0 if self._channel.arm(wake) else FOREVER_NS
-
-    def awake(self) -> None:
-        self._channel.awake()
 
     async def listen(self, port: int) -> int:
         return await self._attachment.listen(port)
