@@ -19,7 +19,15 @@ from idl.markdown import markdown_of
 from idl.packing import CodecError, pack, unpack
 from idl.proto import ProtoError, proto_of
 from idl.proto_import import import_proto
-from idl.schema import MethodSchema, Parameter, SchemaError, differences, method_schema, spelled
+from idl.schema import (
+    MethodKind,
+    MethodSchema,
+    Parameter,
+    SchemaError,
+    differences,
+    method_schema,
+    spelled,
+)
 from idl.shapes import MalformedSchema, canonical
 
 __all__ = [
@@ -29,6 +37,7 @@ __all__ = [
     "MalformedSchema",
     "MethodDescription",
     "MethodFacts",
+    "MethodKind",
     "MethodSchema",
     "Parameter",
     "ProtoError",

@@ -265,7 +265,9 @@ def _payload(shape: Shape) -> str:
 
 
 def _kind(method: MethodDescription) -> str:
-    return "unary" if method.kind == "unary" else f"a {method.kind.replace('_', ' ')}"
+    if method.kind in ("unary", "oneway"):
+        return method.kind
+    return f"a {method.kind.replace('_', ' ')}"
 
 
 def _place(where: str, path: str) -> str:

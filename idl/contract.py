@@ -35,6 +35,7 @@ _KINDS: Final[dict[object, MethodKind]] = {
     "server_stream": "server_stream",
     "client_stream": "client_stream",
     "bidirectional": "bidirectional",
+    "oneway": "oneway",
 }
 
 
@@ -47,6 +48,7 @@ class MethodFacts:
     lane: int = 0
     errors: tuple[type[Exception], ...] = ()
     doc: str = ""
+    oneway: bool = False  # nobody waits for an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,7 @@ def _method(describer: Describer, schema: MethodSchema, facts: MethodFacts) -> M
     requests = schema.requests
     return MethodDescription(
         where.rpartition("/")[2],
-        schema.kind,
+        "oneway" if facts.oneway else schema.kind,
         tuple(_parameter(each, shapes[each.name]) for each in schema.parameters),
         None
         if requests is None

@@ -44,6 +44,8 @@ def _method(method: MethodDescription) -> Iterator[str]:
     yield ""
     yield f"- timeout: {method.timeout:g} s"
     yield f"- idempotent: {_yes(method.idempotent)}"
+    if method.kind == "oneway":
+        yield "- one-way: done when it was sent; nobody waits for an answer"
     if method.lane:
         yield f"- lane: {method.lane}, in which calls are delivered in order"
     if method.errors:

@@ -86,6 +86,8 @@ class _File:
         for error in method.errors:
             self._reference(Shape("ref", name=f"error {error}"))
         raises = [f"// Fails with {', '.join(method.errors)}."] if method.errors else []
+        if method.kind == "oneway":
+            raises.append("// One-way: nobody waits for the answer.")
         line = f"rpc {name}({takes}) returns ({gives});"
         return [*_comment(method.doc, ""), *raises, line]
 

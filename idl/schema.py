@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-MethodKind: TypeAlias = Literal["unary", "server_stream", "client_stream", "bidirectional"]
+MethodKind: TypeAlias = Literal[
+    "unary", "server_stream", "client_stream", "bidirectional", "oneway"
+]
 _STREAMS: Final = (abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator)
 
 

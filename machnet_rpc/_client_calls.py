@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from time import monotonic_ns
 from typing import Any, NamedTuple
 
-from idl import CodecError
+from idl import CodecError, MethodKind
 from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._aio.items import Room
 from machnet_rpc._aio.stream_call import Encode, StreamCall
@@ -20,7 +20,7 @@ from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._protocol.stream_table import OutgoingStream
 from machnet_rpc.errors import InvalidArgument, RpcError
-from machnet_rpc.service import CallOptions, Kind, MethodBinding
+from machnet_rpc.service import CallOptions, MethodBinding
 from machnet_rpc.streams import Stream
 
 
@@ -39,7 +39,7 @@ class Request:
 
     ways: Ways
     target: Target | MethodBinding
-    kind: Kind
+    kind: MethodKind
     payload: bytes | memoryview
     options: CallOptions
     errors: dict[str, type[Exception]]

@@ -12,7 +12,7 @@ from time import monotonic_ns
 from types import TracebackType
 from typing import Any, Final, ParamSpec, Self, TypeVar, cast, overload
 
-from idl import CodecError, unpack
+from idl import CodecError, MethodKind, unpack
 from machnet_rpc._aio.flows import FlowKeeper, NoFlow, keeper_of
 from machnet_rpc._calling import NO_REQUEST, Target, plain_payload, split_name
 from machnet_rpc._client_calls import Request, Ways, begin, started
@@ -35,7 +35,6 @@ from machnet_rpc.service import (
     AS_DECLARED,
     TIMEOUT,
     CallOptions,
-    Kind,
     Method,
     MethodBinding,
     MethodOptions,
@@ -205,7 +204,7 @@ class Client:
         return begin(self._ways(), binding, args, kwargs, options)
 
     def begin_by_name(
-        self, name: str, kind: Kind, payload: bytes, items: AsyncIterable[bytes] | None = None
+        self, name: str, kind: MethodKind, payload: bytes, items: AsyncIterable[bytes] | None = None
     ) -> Any:
         """Calls "service/method" of a kind that is not unary; all values are encoded already.
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from idl import canonical, json_schema, spelled
+from idl import MethodKind, canonical, json_schema, spelled
 from machnet_rpc.errors import ContractError, NotFound
 from machnet_rpc.schemas import schema_of
-from machnet_rpc.service import Contract, Kind, MethodBinding, rpc, service
+from machnet_rpc.service import Contract, MethodBinding, rpc, service
 
 NAME = "mrpc.reflection"
 
@@ -27,7 +27,7 @@ class DescribedMethod:
     timeout: float
     arguments: dict[str, Any]
     result: dict[str, Any]
-    kind: Kind = "unary"
+    kind: MethodKind = "unary"
     requests: dict[str, Any] | None = None
     raw_requests: bool = False
 

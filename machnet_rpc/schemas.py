@@ -41,4 +41,5 @@ def _facts(method: Method[..., Any], errors: Sequence[type[Exception]]) -> Metho
         lane=options.lane,
         errors=(*errors, *options.errors),
         doc=inspect.cleandoc(method.__doc__ or ""),
+        oneway=options.oneway,
     )

@@ -14,18 +14,16 @@ from typing import (
     Concatenate,
     Final,
     Generic,
-    Literal,
     ParamSpec,
     Protocol,
     Self,
-    TypeAlias,
     TypeVar,
     cast,
     get_args,
     overload,
 )
 
-from idl import ArgumentsCodec, MethodSchema, ResultCodec, SchemaError, method_schema
+from idl import ArgumentsCodec, MethodKind, MethodSchema, ResultCodec, SchemaError, method_schema
 from machnet_rpc._blocking_contract import BlockingCall, BlockingContract
 from machnet_rpc.errors import ContractError
 from machnet_rpc.streams import Stream
@@ -39,8 +37,7 @@ C = TypeVar("C")
 TIMEOUT: Final = 10.0  # seconds, where neither the method nor the caller says otherwise
 LANES: Final[int] = lib.TE_LANES
 
-Kind: TypeAlias = Literal["unary", "server_stream", "client_stream", "bidirectional", "oneway"]
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+KINDS: Final[tuple[MethodKind, ...]] = get_args(MethodKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +253,7 @@ class MethodBinding:
     takes_view: bool  # its one argument is a memoryview, which is lent to the handler
     gives_view: bool
     errors: dict[str, type[Exception]]
-    kind: Kind = "unary"
+    kind: MethodKind = "unary"
     requests: "RequestsArgument | None" = None
     declaring: type | None = None
 
@@ -335,7 +332,7 @@ def methods_of(contract: type) -> dict[str, Method[..., Any]]:
     return methods
 
 
-def method_id(service_name: str, method_name: str, kind: Kind = "unary") -> int:
+def method_id(service_name: str, method_name: str, kind: MethodKind = "unary") -> int:
     """The 64 bits that stand for a method of this kind on the wire."""
     name = method_name if kind == "unary" else f"{method_name} {kind}"
     return _hash32(service_name) << 32 | _hash32(name)
@@ -354,7 +351,7 @@ def _bind(declared: Declared, name: str, method: Method[..., Any]) -> MethodBind
         requests = _requests(schema, method.function)
     except SchemaError as error:
         raise ContractError(str(error)) from error
-    kind: Kind = schema.kind
+    kind: MethodKind = schema.kind
     if method.options.oneway:
         if kind != "unary" or schema.result not in (None, type(None)):
             raise ContractError(f"{full_name} is oneway, so it must return None, and no stream")

@@ -6,6 +6,7 @@ from idl import Finding, compare
 from idl.compat import Who
 from tests.idl.evolution import Outcome, Pair, Verdict, Version, outcome
 from tests.idl.evolution_signatures import SIGNATURES
+from tests.idl.evolution_streams import STREAMS, StreamPair, stream_outcome
 from tests.idl.evolution_types import TYPES
 
 PAIRS = SIGNATURES + TYPES
@@ -37,39 +38,17 @@ async def test_verdicts_are_what_happens(pair: Pair) -> None:
     assert happened in HAPPENS[pair.new_clients[0]]
 
 
-STREAMS: list[tuple[str, str, Verdict, Verdict]] = [  # what is not run yet: only verdicts
-    ("f() -> int", "f() -> AsyncIterator[int]", "breaking", "breaking"),
-    ("f() -> AsyncIterator[int]", "f() -> AsyncIterator[int | None]", "breaking", "compatible"),
-    ("f() -> AsyncIterator[bytes]", "f() -> AsyncIterator[str]", "breaking", "breaking"),
-    (
-        "f(a: AsyncIterator[int]) -> int",
-        "f(a: AsyncIterator[int | None]) -> int",
-        "compatible",
-        "breaking",
-    ),
-    (
-        "f(a: AsyncIterator[int]) -> int",
-        "f(b: AsyncIterator[int]) -> int",
-        "compatible",
-        "compatible",
-    ),
-    ("f(a: AsyncIterator[int]) -> int", "f(a: list[int]) -> int", "breaking", "breaking"),
-    (
-        "f(a: AsyncIterator[int]) -> AsyncIterator[str]",
-        "f(a: AsyncIterator[str]) -> AsyncIterator[str]",
-        "breaking",
-        "breaking",
-    ),
-]
-
-
-@pytest.mark.parametrize(("old", "new", "old_clients", "new_clients"), STREAMS)
-def test_verdicts_about_streams(
-    old: str, new: str, old_clients: Verdict, new_clients: Verdict
-) -> None:
-    found = compare(Version(old).schema, Version(new).schema)
-    assert verdict(found, "old clients") == old_clients
-    assert verdict(found, "new clients") == new_clients
+@pytest.mark.parametrize("pair", STREAMS, ids=lambda pair: pair.name)
+async def test_verdicts_about_streams_are_what_happens(pair: StreamPair) -> None:
+    found = compare(pair.old.schema, pair.new.schema)
+    told = "\n".join(map(str, found))
+    assert verdict(found, "old clients") == pair.old_clients, told
+    assert verdict(found, "new clients") == pair.new_clients, told
+    for client, server, expected in (
+        (pair.old, pair.new, pair.old_clients),
+        (pair.new, pair.old, pair.new_clients),
+    ):
+        assert (await stream_outcome(client, server) == "whole") == (expected == "compatible")
 
 
 def test_a_method_that_was_renamed_is_told_so() -> None:
