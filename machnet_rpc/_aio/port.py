@@ -190,10 +190,12 @@ class Port:
     async def room(self) -> None:
         """Returns when the outbox is not full any more, or the port is closed."""
         self.sweep()
+        enqueue = self._waiting_for_room.append
         while self.outbox.full and not self.is_closed:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting_for_room.append(waiter)
+            enqueue(waiter)
             await waiter
+            enqueue = self._waiting_for_room.appendleft  # it was the first already
 
     def sweep(self) -> None:
         """Frees what withdrawn messages hold, for whoever waits for room."""
@@ -273,10 +275,19 @@ class Port:
         self._owner.on_filled(self)
 
     def _give_room(self) -> None:
-        while self._waiting_for_room and (self.is_closed or not self.outbox.full):
-            waiter = self._waiting_for_room.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+        """Wakes the first that waits, and the next one once that has sent.
+
+        All at once would find it full again but for a few.
+        """
+        waiting = self._waiting_for_room
+        while waiting and (self.is_closed or not self.outbox.full):
+            waiter = waiting.popleft()
+            if waiter.done():
+                continue
+            waiter.set_result(None)
+            if not self.is_closed:
+                waiter.get_loop().call_soon(self._give_room)
+                return
 
 
 class CrossingPort(Port):

@@ -145,11 +145,13 @@ async def test_small_calls_go_on_beside_large_ones(client: Client) -> None:
             await asyncio.sleep(0.001)
 
     others = [asyncio.ensure_future(small()), asyncio.ensure_future(watch())]
-    for _ in range(10):
+    swallowed = 0
+    while swallowed < 10 or len(took_s) < 10:
         assert await stub.swallow(memoryview(large)) == len(large)
+        swallowed += 1
+        assert swallowed < 500, "small calls do not get through"
     is_over = True
     await asyncio.gather(*others)
-    assert len(took_s) >= 10
     assert sorted(took_s)[len(took_s) // 2] < 1.0
     assert sorted(gaps_s)[len(gaps_s) // 2] < 0.25
 

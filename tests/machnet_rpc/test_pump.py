@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 
 import pytest
 
@@ -124,6 +125,49 @@ async def test_it_waits_for_room_only_while_it_is_full(network: MemoryNetwork) -
     second = asyncio.ensure_future(rig.pump.room(connection))
     done, _ = await asyncio.wait([waiting, second], timeout=1)
     assert len(done) == 2
+    await rig.close()
+
+
+class Queue(deque["asyncio.Future[None]"]):
+    """Counts who enters."""
+
+    entered = 0
+
+    def append(self, waiter: "asyncio.Future[None]") -> None:
+        self.entered += 1
+        super().append(waiter)
+
+    def appendleft(self, waiter: "asyncio.Future[None]") -> None:
+        self.entered += 1
+        super().appendleft(waiter)
+
+
+async def test_room_is_given_to_one_after_another_in_their_order(network: MemoryNetwork) -> None:
+    """And to the rest as well where one that was woken sends nothing, or is gone."""
+    rig = Rig(network)
+    connection = await rig.open()
+    first = [call() for _ in range(200)]
+    for each in first:
+        connection.call(each, bytes(60_000), time.monotonic_ns())
+    order: list[int] = []
+    queue = rig.pump.port._waiting_for_room = Queue()
+
+    async def wait_and_send(number: int) -> None:
+        await rig.pump.room(connection)
+        order.append(number)
+        if number % 3:
+            connection.call(call(), bytes(500_000), time.monotonic_ns())
+
+    waiting = [asyncio.ensure_future(wait_and_send(number)) for number in range(60)]
+    await rig.asleep()
+    waiting[7].cancel()
+    while not all(each.done() for each in waiting):
+        for each in (*connection.awaited.values(),):
+            connection.cancel(each)  # of which nothing has left: there is room again
+        rig.pump.port.sweep()
+        await asyncio.sleep(0)
+    assert order == [number for number in range(60) if number != 7]
+    assert queue.entered < len(waiting) + 10  # all at once would find it full again but for a few
     await rig.close()
 
 
