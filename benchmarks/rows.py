@@ -93,6 +93,7 @@ def _measures() -> Iterable[Measure]:
     yield MsgGen("engine, loopback", "loopback")
     for netif in ("memif", "af_packet", "virtio"):
         yield MsgGen(f"engines, {netif}", netif)
+    yield MsgGen("engines, virtio, inline", "virtio", ("--inline",))
     yield MsgGen("engines, virtio, 2 queues", "virtio", ("--queues", "2"))
 
 
@@ -200,13 +201,20 @@ ROWS = (
     Row("engine", "C to C, one engine", tuple(_engines("engine, loopback", 2.5, 0, 1e6))),
     Row("memif", "two engines, memif", tuple(_engines("engines, memif", 10, 90e3, 600e3))),
     Row("packet", "two engines, veth", tuple(_engines("engines, af_packet", 15, 65e3, 200e3))),
-    Row("virtio", "two engines, virtio pair", tuple(_engines("engines, virtio", 6, 0, 1e6))),
+    Row(
+        "virtio",
+        "two engines, virtio pair; inline: no other process",
+        (
+            *_engines("engines, virtio, inline", 6, 0, 1e6),
+            *_engines("engines, virtio", 6, 0, 1e6),
+        ),
+    ),
     Row(
         "openings",
         "attach, listen, connect",
         (
             Bar("attach", Ref("openings", "attach_ms"), 5.0),
-            Bar("attach and listen", Ref("openings", "listen_ms"), 5.0),
+            Bar("listen", Ref("openings", "listen_ms"), 5.0),
             Bar("connect and a first call", Ref("openings", "connect_ms"), 5.0),
         ),
     ),
