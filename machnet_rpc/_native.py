@@ -19,6 +19,8 @@ FUNCTIONS: Final = (
     "te_engine_poll",
 )
 
+HEAP_BYTES: Final = 12 << 20  # more than a message is; twice that stays with the process at most
+
 
 def _found() -> ModuleType | None:
     if os.environ.get("MRPC_CROSSING") == "python":
@@ -34,5 +36,16 @@ def _found() -> ModuleType | None:
     return _crossing
 
 
+def _keep_freed_memory() -> None:
+    """Has malloc keep what messages free, rather than give it back and fault it in for the next.
+
+    glibc maps larger blocks one by one, and trims its heap beyond 128 KiB. Both limits follow the
+    largest mapped block that was freed (mallopt(3), M_MMAP_THRESHOLD), as they would after the
+    first large message. No page of this one is ever touched.
+    """
+    bytes(HEAP_BYTES)
+
+
+_keep_freed_memory()
 crossing: Final[Any] = _found()
 """The extension module, or None."""
