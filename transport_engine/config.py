@@ -178,7 +178,7 @@ class ControlConfig(BaseModel):
     messages_per_second_max: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
     drain_seconds: Annotated[float, Field(ge=0, le=60)] = 2.0
     direct: bool = True
-    direct_ring_bytes: RingBytes = 512 << 10
+    direct_ring_bytes: RingBytes = 1 << 20
     direct_ends_max: Annotated[int, Field(ge=1, le=65536)] = 1024
 
 
