@@ -226,8 +226,9 @@ async def test_death_of_a_process_is_seen_at_once(both: Two, how: signal.Signals
 
 async def test_garbage_from_the_other_side_ends_that_pair_only(both: Two) -> None:
     for value in (0xFF, 0x01, 0x80):
+        before = regions()
         near, far = await both.pair()
-        scribble(value)
+        scribble(value, regions() - before)
         for end in (near, far):
             with pytest.raises(ChannelCorruptError, match="other application"):
                 end.channel.receive()
@@ -237,11 +238,15 @@ async def test_garbage_from_the_other_side_ends_that_pair_only(both: Two) -> Non
     assert received(far) == [b"honest"]
 
 
-def scribble(value: int) -> None:
-    """Moves the tails of both rings of the youngest pair, as neither end would."""
+def regions() -> set[int]:
+    """Where this process has mapped the headers of channels and pairs."""
     maps = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
-    headers = [line.split() for line in maps if "te-channel" in line]
-    header = max((line for line in headers if int(line[2], 16) == 0), key=lambda line: int(line[4]))
-    at = int(header[0].split("-")[0], 16)
+    parts = [line.split() for line in maps if "te-channel" in line]
+    return {int(line[0].split("-")[0], 16) for line in parts if int(line[2], 16) == 0}
+
+
+def scribble(value: int, mapped: set[int]) -> None:
+    """Moves the tails of both rings of a pair, which both ends have mapped, as neither would."""
+    assert len(mapped) == 2
     for tail_offset in (128, 384):  # docs/channel.md §1
-        ctypes.memset(at + tail_offset, value, 8)
+        ctypes.memset(min(mapped) + tail_offset, value, 8)
