@@ -83,6 +83,7 @@ def _measures() -> Iterable[Measure]:
     for name in ("one connection", "10,000 connections"):
         yield Echo(name, name, Task(_loads(1)))
     yield Echo("idle", DIRECT, Task(_loads(1), idle_s=IDLE_S))
+    yield Echo("idle, sockets", UNIX, Task(_loads(1), idle_s=IDLE_S))
     yield Echo("openings", DIRECT, Task(openings=True))
     for name in WIRED:
         for lost in LOST:
@@ -268,6 +269,7 @@ ROWS = (
         (
             Bar("of a core, engine and applications", Ref("idle", "idle_percent"), 1.0),
             Bar("first call, over the hot p50", Ref("idle", "first_call_over_hot_us"), 150.0),
+            Bar("first call, uvloop over UNIX", Ref("idle, sockets", "first_call_us"), None),
         ),
     ),
     Row(
