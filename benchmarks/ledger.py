@@ -67,6 +67,9 @@ class PairLink:
     def awake(self) -> None:
         self._channel.awake()
 
+    async def unlisten(self, port: int) -> None:
+        """Nobody asks."""
+
     async def listen(self, port: int) -> int:
         return port
 

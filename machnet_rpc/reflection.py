@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from idl import MethodKind, canonical, json_schema, spelled
 from machnet_rpc.errors import ContractError, NotFound
 from machnet_rpc.schemas import schema_of
 from machnet_rpc.service import Contract, MethodBinding, rpc, service
 
-NAME = "mrpc.reflection"
+NAME: Final = "mrpc.reflection"
+BUILT_IN: Final = "mrpc."  # begins the names of services that every server has
 
 
 @dataclass(frozen=True, slots=True)

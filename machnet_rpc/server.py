@@ -1,6 +1,7 @@
 """Servers: implementations of contracts, checked when built, answering calls until they close."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -10,7 +11,9 @@ from typing import Any, Final, Self, cast
 from idl import SchemaError, differences
 from machnet_rpc._aio.backoff import Backoff
 from machnet_rpc._aio.dispatch import Dispatcher, Limits, Route
+from machnet_rpc._aio.leaving import left
 from machnet_rpc._aio.pump import Pump
+from machnet_rpc._aio.termination import termination
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Event, Stopped
@@ -19,6 +22,7 @@ from machnet_rpc._transports.base import Link, Transport
 from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via, link_to
 from machnet_rpc.errors import ContractError
 from machnet_rpc.functions import Service
+from machnet_rpc.health import Health
 from machnet_rpc.reflection import Reflection, describe
 from machnet_rpc.service import Contract, Method, contract_of, resolve
 from transport_engine.errors import TransportError
@@ -42,9 +46,14 @@ class Server:
         self._others: dict[int, Route] = {}  # of methods that are not unary
         self._services: dict[int, str] = {}
         self.contracts: list[Contract] = []
-        reflection = Reflection()
-        for each in (*implementations, reflection):
+        self.health = Health()
+        for each in implementations:
             self._add(each.implementation if isinstance(each, Service) else each)
+        for contract in self.contracts:
+            self.health.set(contract.name, "SERVING")
+        reflection = Reflection()
+        for built_in in (self.health, reflection):
+            self._add(built_in)
         reflection.description = describe(self.contracts)
         reflection.contracts = self.contracts
         self._link: Link | None = None
@@ -53,6 +62,7 @@ class Server:
         self._reach = Reach()
         self._port = 0
         self._reattaching: asyncio.Task[None] | None = None
+        self._is_leaving = False
 
     def __repr__(self) -> str:
         names = ", ".join(contract.name for contract in self.contracts)
@@ -85,20 +95,40 @@ class Server:
         """
         if self._pump is not None:
             raise RuntimeError(f"{self!r} listens already")
+        self._is_leaving = False
+        self.health.resume()
         self._reach = Reach(via, require, spin)
         await self._attach(address)
 
+    async def until_terminated(self) -> None:
+        """Returns at SIGTERM or SIGINT; the next one of them ends the process at once.
+
+        Thread: the main one.
+        """
+        with termination() as came:
+            await came.wait()
+
     async def close(self, grace: float = GRACE_SECONDS) -> None:
-        """Refuses new calls, lets those under way end for `grace` seconds, and leaves."""
+        """Leaves without a failed call, where `grace` seconds are enough for those under way.
+
+        Who calls is told, and goes to whoever listens at this address next; what was sent before
+        that is answered. Health is NOT_SERVING from now on.
+        """
+        self._is_leaving = True
+        self.health.drain()
         if self._reattaching is not None:
             self._reattaching.cancel()
             await asyncio.wait([self._reattaching])
-        pump, dispatcher = self._pump, self._dispatcher
-        if pump is None or dispatcher is None:
+        pump, dispatcher, link = self._pump, self._dispatcher, self._link
+        if pump is None or dispatcher is None or link is None:
             return
+        ends = asyncio.get_running_loop().time() + grace
+        with contextlib.suppress(TransportError):  # the engine is gone, and its ports with it
+            await link.unlisten(self._port)
         for connection in pump.connections:
             connection.go_away()
-        await dispatcher.drain(grace)
+        await left(pump, dispatcher, ends)
+        await dispatcher.drain(max(ends - asyncio.get_running_loop().time(), 0))
         await pump.close()
         self._pump = None
 
@@ -125,7 +155,7 @@ class Server:
         return self._dispatcher.desk
 
     def on_accepted(self, connection: Connection) -> None:
-        if self._dispatcher is not None and self._dispatcher.is_draining:
+        if self._is_leaving:
             connection.go_away()
 
     def on_link_lost(self, error: TransportError) -> None:
@@ -209,6 +239,8 @@ async def serve(
 ) -> AsyncGenerator[Server, None]:
     """Serves one implementation, or a list of them, at "host:port" while the block runs.
 
+    A block of `await server.until_terminated()` is a server that SIGTERM ends without a failed
+    call; `grace` is for how many seconds calls may still take then.
     Errors: ContractError, AddressError, TransportError.
     """
     server = Server(*several(implementations), limits=limits)

@@ -15,12 +15,13 @@ from machnet_rpc._aio.backoff import Backoff
 from machnet_rpc._aio.pump import FlowRefused, Pump
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
-from machnet_rpc._protocol.events import Event, Failed, Refused, Replied
+from machnet_rpc._protocol.events import Event, Failed, GoneAway, Refused, Replied
 from machnet_rpc._transports.address import joined, resolved, split
 from machnet_rpc._transports.ladder import Reach, link_to
 from machnet_rpc.errors import AddressError
 from transport_engine.errors import EngineGoneError, NoEngineError, TransportError
 
+LEAVE_SECONDS: Final = 0.001  # between looks at whether a flow that is left has calls under way
 FLOW_TRIES_MAX: Final = 32  # on a new engine, before the next call has to ask for the flow
 
 log: Final = logging.getLogger("machnet_rpc")
@@ -101,6 +102,19 @@ class FlowKeeper:
             await asyncio.wait(tasks)
         if self.pump is not None:
             await self.pump.close()
+
+    def leave(self, connection: Connection) -> None:
+        """Tells a peer that wants no new calls once those under way have ended.
+
+        It then closes the flow. Each call has a deadline, or the flow ends before.
+        """
+        if connection.is_closed:
+            return
+        if connection.outgoing:
+            loop = asyncio.get_running_loop()
+            loop.call_later(LEAVE_SECONDS, self.leave, connection)
+        else:
+            connection.go_away()
 
     # -- for the pump --
 
@@ -207,8 +221,11 @@ def keeper_of(address: str, reach: Reach) -> FlowKeeper:
             event.call.complete(event.payload)
         elif isinstance(event, Refused | Failed):
             event.call.complete(event)
+        elif isinstance(event, GoneAway):
+            keeper.leave(event.connection)
 
-    return FlowKeeper(address, reach, on_event)
+    keeper = FlowKeeper(address, reach, on_event)
+    return keeper
 
 
 def _note_as_seen(attempt: asyncio.Task[Connection]) -> None:

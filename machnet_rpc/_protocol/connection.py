@@ -12,7 +12,16 @@ from typing import Any, Final
 from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
 from machnet_rpc._protocol.deadlines import Deadlines
-from machnet_rpc._protocol.events import Cause, Event, Failed, Refused, Replied, Requested, Stopped
+from machnet_rpc._protocol.events import (
+    Cause,
+    Event,
+    Failed,
+    GoneAway,
+    Refused,
+    Replied,
+    Requested,
+    Stopped,
+)
 from machnet_rpc._protocol.outbox import Outbox, Post, Ticket
 from machnet_rpc._protocol.records import (
     CALL_ID,
@@ -228,11 +237,10 @@ class Connection:
         if kind == records.CANCEL:
             return self._receive_cancel(head[CALL_ID])
         if kind == records.GOAWAY:
-            self.is_usable = False  # the peer leaves
-        elif records.ITEM <= kind <= records.CREDIT:
+            return self._receive_go_away()
+        if records.ITEM <= kind <= records.CREDIT:
             return self.streams.receive(head, payload)
-        else:
-            self._ignore()
+        self._ignore()
         return None
 
     def requested(self, head: Head, now_ns: int) -> IncomingCall | None:
@@ -260,7 +268,10 @@ class Connection:
         return _failed(call, Cause.DEADLINE)
 
     def go_away(self) -> None:
-        """Asks the peer for no new calls; those under way are answered."""
+        """Asks the peer for no new calls, or says that this side makes none any more.
+
+        Those under way are answered.
+        """
         self._note(records.GOAWAY)
 
     # -- for its streams --
@@ -340,6 +351,10 @@ class Connection:
         if self._streams is not None:
             self._streams.forget(call, withdraw=True)
         return Stopped(call, Cause.CANCELLED)
+
+    def _receive_go_away(self) -> Event | None:
+        was_usable, self.is_usable = self.is_usable, False
+        return GoneAway(self) if was_usable else None
 
     def _note(self, kind: int, call_id: int = 0) -> None:
         self.post(self._ticket, b"", kind, call_id, 0)

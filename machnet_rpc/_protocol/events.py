@@ -4,7 +4,7 @@ Named tuples rather than dataclasses: one is made per call, and they cost a thir
 """
 
 from enum import Enum
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from machnet_rpc._protocol.calls import Executed, IncomingCall, OutgoingCall
 
@@ -57,4 +57,10 @@ class Stopped(NamedTuple):
     cause: Cause
 
 
-Event: TypeAlias = Replied | Refused | Failed | Requested | Stopped
+class GoneAway(NamedTuple):
+    """The peer wants, or makes, no new calls on this connection; those under way are answered."""
+
+    connection: Any
+
+
+Event: TypeAlias = Replied | Refused | Failed | Requested | Stopped | GoneAway

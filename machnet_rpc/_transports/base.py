@@ -121,6 +121,10 @@ class Link(Wire, Protocol):
         """
         ...
 
+    async def unlisten(self, port: int) -> None:
+        """Accepts no more flows to this port; those that are open stay."""
+        ...
+
     async def connect(self, address: str, token: int) -> None:
         """Starts to open a flow; the answer is a record, which carries the token."""
         ...

@@ -60,6 +60,9 @@ class InlineLink:
     async def listen(self, port: int) -> int:
         return await self._attachment.listen(port)
 
+    async def unlisten(self, port: int) -> None:
+        await self._attachment.unlisten(port)
+
     async def connect(self, address: str, token: int) -> None:
         await self._attachment.connect(Endpoint.parse(address), token)
 

@@ -62,6 +62,12 @@ class MemoryNetwork:
             listener.put(_head(records.FLOW_ACCEPTED, far, 0, len(accepted)), accepted)
             link.put(_head(records.FLOW_OPENED, near, token, len(opened)), opened)
 
+    def unlisten(self, link: "MemoryLink", port: int) -> None:
+        with self.lock:
+            name = joined(link.address, port)
+            if self._listeners.get(name) is link:
+                del self._listeners[name]
+
     def forget(self, link: "MemoryLink") -> None:
         with self.lock:
             self._listeners = {name: at for name, at in self._listeners.items() if at is not link}
@@ -143,6 +149,9 @@ class MemoryLink:
 
     async def listen(self, port: int) -> int:
         return self._network.listen(self, port)
+
+    async def unlisten(self, port: int) -> None:
+        self._network.unlisten(self, port)
 
     async def connect(self, address: str, token: int) -> None:
         self._check_alive()

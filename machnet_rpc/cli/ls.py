@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 
 from machnet_rpc.cli.arguments import Commands, add_command, add_target, client_of, shown
-from machnet_rpc.reflection import NAME, DescribedMethod, ReflectionContract
+from machnet_rpc.reflection import BUILT_IN, DescribedMethod, ReflectionContract
 
 
 def add(commands: Commands) -> None:
@@ -20,7 +20,7 @@ async def run(arguments: argparse.Namespace) -> int:
     async with client_of(arguments) as client:
         services = await client.stub(ReflectionContract).services()
     if not arguments.all:
-        services = [service for service in services if service.name != NAME]
+        services = [service for service in services if not service.name.startswith(BUILT_IN)]
     if arguments.json:
         print(shown([dataclasses.asdict(service) for service in services]))
         return 0

@@ -1,17 +1,17 @@
 """`mrpc serve`: run services that a module defines, until interrupted."""
 
 import argparse
-import asyncio
 import importlib
 import inspect
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
+from machnet_rpc._aio.termination import termination
 from machnet_rpc.cli.arguments import Commands, UsageError, add_command, add_way, seconds
 from machnet_rpc.errors import ContractError
+from machnet_rpc.reflection import BUILT_IN
 from machnet_rpc.server import GRACE_SECONDS, Server, several
 
 LISTEN = "127.0.0.1:7000"
@@ -43,18 +43,15 @@ def add(commands: Commands) -> None:
 async def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     server = await server_of(arguments.target)
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ended.set)
-    await server.listen(arguments.listen, via=arguments.engine, require=arguments.require)
-    try:
-        _say_ready(server, as_json=arguments.json)
-        await ended.wait()
-        if not arguments.json:
-            print(f"closing: {server.handlers_running} calls under way", file=sys.stderr)
-    finally:
-        await server.close(arguments.grace)
+    with termination() as came:
+        await server.listen(arguments.listen, via=arguments.engine, require=arguments.require)
+        try:
+            _say_ready(server, as_json=arguments.json)
+            await came.wait()
+            if not arguments.json:
+                _say_closing(server, arguments.grace)
+        finally:
+            await server.close(arguments.grace)
     return 0
 
 
@@ -100,6 +97,14 @@ def named(target: str) -> Any:
     return found
 
 
+def _say_closing(server: Server, grace: float) -> None:
+    print(
+        f"closing: {server.handlers_running} calls under way have {grace:g} s to end; "
+        "a second signal does not wait",
+        file=sys.stderr,
+    )
+
+
 def _say_ready(server: Server, *, as_json: bool) -> None:
     names = [contract.name for contract in server.contracts]
     if as_json:
@@ -110,5 +115,6 @@ def _say_ready(server: Server, *, as_json: bool) -> None:
         }
         print(json.dumps(facts), flush=True)
     else:
-        print(f"serving {', '.join(names[:-1])} at {server.address} by {server.transport}")
+        own = (name for name in names if not name.startswith(BUILT_IN))
+        print(f"serving {', '.join(own)} at {server.address} by {server.transport}")
         print("stop it with Ctrl-C", flush=True)

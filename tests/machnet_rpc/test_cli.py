@@ -104,6 +104,8 @@ async def test_ping(network: MemoryNetwork, capsys: Capture) -> None:
         await run(network, "ping", ADDRESS, "--count", "0")
 
 
+BUILT_IN = ["ledger", "mrpc.health", "mrpc.reflection"]
+
 MODULE = """
 from tests.machnet_rpc.ledger import LedgerBook
 from machnet_rpc import Server
@@ -137,7 +139,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 async def test_what_serve_takes(module: str) -> None:
     for name in ("book", "several", "server", "made", "made_slowly", "LedgerBook"):
         server = await server_of(f"{module}:{name}")
-        assert [contract.name for contract in server.contracts] == ["ledger", "mrpc.reflection"]
+        assert [contract.name for contract in server.contracts] == BUILT_IN
 
 
 @pytest.mark.parametrize(

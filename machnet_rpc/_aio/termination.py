@@ -1,0 +1,39 @@
+"""The signals by which a server is asked to end: SIGTERM and SIGINT.
+
+The first one is an event; the second one ends the process, whatever it does just then.
+"""
+
+import asyncio
+import signal
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def termination() -> Generator[asyncio.Event]:
+    """Takes the signals while the block runs; the event is set by the first.
+
+    Thread: the main one, with its event loop running.
+    """
+    loop = asyncio.get_running_loop()
+    came = asyncio.Event()
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def on_signal() -> None:
+        came.set()
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield came
+    finally:
+        if not came.is_set():
+            for number, handler in before.items():
+                loop.remove_signal_handler(number)
+                signal.signal(number, handler)

@@ -1,0 +1,148 @@
+"""Servers that are replaced under load: no call fails, and none is executed twice."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+
+from machnet_rpc import Client, Server, connect, rpc, service
+from machnet_rpc._transports.ladder import Via
+from tests.machnet_rpc.waiting import until
+from transport_engine.config import EngineConfig
+from transport_engine.errors import PortInUseError
+
+ROLLS = 10
+CALLERS = 8
+ITEMS = 20
+CALLS = 50  # in the life of each server
+
+
+@service("rolled")
+class Rolled:
+    @rpc
+    async def note(self, number: int) -> int:
+        raise NotImplementedError
+
+    @rpc
+    async def slow(self, number: int) -> int:
+        raise NotImplementedError
+
+    @rpc
+    def count(self, most: int) -> AsyncIterator[int]:
+        raise NotImplementedError
+
+    @rpc
+    async def total(self, numbers: AsyncIterator[int]) -> int:
+        raise NotImplementedError
+
+
+class Desk(Rolled):
+    """Not idempotent: `journal` has a number as often as it was executed."""
+
+    def __init__(self, journal: list[int]) -> None:
+        self.journal = journal
+        self.served = 0
+
+    @rpc
+    async def note(self, number: int) -> int:
+        self.served += 1
+        self.journal.append(number)
+        return number
+
+    @rpc
+    async def slow(self, number: int) -> int:
+        await asyncio.sleep(0.005)
+        self.journal.append(number)
+        return number
+
+    @rpc
+    async def count(self, most: int) -> AsyncIterator[int]:
+        for number in range(most):
+            yield number
+            if number % 5 == 0:
+                await asyncio.sleep(0.001)
+
+    @rpc
+    async def total(self, numbers: AsyncIterator[int]) -> int:
+        return sum([number async for number in numbers])
+
+
+class Load:
+    """Calls of every kind until it is told to stop; `made` has each number once."""
+
+    def __init__(self, client: Client) -> None:
+        self.stub = client.stub(Rolled)
+        self.made: list[int] = []
+        self.streams = 0
+        self.is_over = False
+
+    async def run(self) -> None:
+        """Errors: whatever a call raised."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(CALLERS):
+                group.create_task(self._unary())
+            group.create_task(self._streaming())
+
+    async def _unary(self) -> None:
+        while not self.is_over:
+            number = len(self.made)
+            self.made.append(number)
+            method = self.stub.slow if number % 10 == 0 else self.stub.note
+            assert await method(number) == number
+            await asyncio.sleep(0)
+
+    async def _streaming(self) -> None:
+        while not self.is_over:
+            async with self.stub.count(ITEMS) as items:
+                assert [item async for item in items] == list(range(ITEMS))
+            assert await self.stub.total(numbers(ITEMS)) == ITEMS * (ITEMS - 1) // 2
+            self.streams += 2
+
+
+async def numbers(most: int) -> AsyncIterator[int]:
+    for number in range(most):
+        yield number
+        await asyncio.sleep(0)
+
+
+async def test_servers_roll_under_load_without_a_failed_call(via: Via) -> None:
+    journal: list[int] = []
+    desk = Desk(journal)
+    server = Server(desk)
+    await server.listen("127.0.0.1:0", via=via)
+    address = server.address
+    try:
+        async with connect(address, via=via, timeout=20.0) as client:
+            load = Load(client)
+            running = asyncio.create_task(load.run())
+            for _ in range(ROLLS):
+                await until(partial(is_time, desk, running), 10.0)
+                desk = Desk(journal)
+                server = await rolled(server, desk, address, via)
+            load.is_over = True
+            await running
+    finally:
+        await server.close(0)
+    assert sorted(journal) == sorted(load.made)
+    assert load.streams > 0
+
+
+def is_time(desk: Desk, running: asyncio.Task[None]) -> bool:
+    return desk.served >= CALLS or running.done()
+
+
+async def rolled(old: Server, desk: Desk, address: str, via: Via) -> Server:
+    """The next server at the address; one that shares an engine with the old one need not wait."""
+    new = Server(desk)
+    closing = asyncio.create_task(old.close(5.0))
+    if isinstance(via, EngineConfig):
+        await closing
+    await asyncio.sleep(0)  # the port is free as soon as the old one leaves
+    async with asyncio.timeout(5.0):
+        while True:
+            try:
+                await new.listen(address, via=via)
+                break
+            except PortInUseError:
+                await asyncio.sleep(0.001)
+    await closing
+    return new
