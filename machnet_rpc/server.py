@@ -25,6 +25,7 @@ from machnet_rpc.functions import Service
 from machnet_rpc.health import Health
 from machnet_rpc.reflection import Reflection, describe
 from machnet_rpc.service import Contract, Method, contract_of, resolve
+from machnet_rpc.statistics import Observed, Statistics
 from transport_engine.errors import TransportError
 
 GRACE_SECONDS: Final = 10.0
@@ -52,10 +53,12 @@ class Server:
         for contract in self.contracts:
             self.health.set(contract.name, "SERVING")
         reflection = Reflection()
-        for built_in in (self.health, reflection):
+        self.statistics = Statistics(self._observed)
+        for built_in in (self.health, reflection, self.statistics):
             self._add(built_in)
         reflection.description = describe(self.contracts)
         reflection.contracts = self.contracts
+        self.statistics.routes = (*self._routes.values(), *self._others.values())
         self._link: Link | None = None
         self._pump: Pump | None = None
         self._dispatcher: Dispatcher | None = None
@@ -198,6 +201,17 @@ class Server:
             else:
                 log.info("%r is back", self)
                 return
+
+    def _observed(self) -> Observed:
+        """What its statistics say of the way to its clients."""
+        link, pump = self._link, self._pump
+        if link is None or pump is None or pump.is_dead:
+            return Observed()
+        native = link.native()
+        engine = native[1] if native else None
+        counters = {} if engine is None else engine.stats()
+        flows = sum(1 for _ in pump.connections)
+        return Observed(self.address, str(link.transport), flows, counters)
 
     def _add(self, implementation: object) -> None:
         kind = type(implementation)

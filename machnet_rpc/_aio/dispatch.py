@@ -10,7 +10,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic_ns
 from typing import Any, Final
 
 from idl import CodecError
@@ -24,9 +25,11 @@ from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Cause, Stopped
 from machnet_rpc._protocol.records import MESSAGE_BYTES_MAX
 from machnet_rpc._protocol.streams import FIRST, Window
+from machnet_rpc._protocol.tally import OK, Tally, begin, end
 from machnet_rpc.context import CURRENT
 from machnet_rpc.errors import (
     Cancelled,
+    Code,
     DeadlineExceeded,
     Internal,
     InvalidArgument,
@@ -50,6 +53,7 @@ class Route:
 
     binding: MethodBinding
     handler: Callable[..., Coroutine[Any, Any, Any]]
+    tally: Tally = field(default_factory=Tally)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,8 @@ class Dispatcher:
     def on_request(self, call: IncomingCall, payload: bytes) -> None:
         """Starts the call's handler, or refuses it."""
         route = self._routes.get(call.method_id)
+        if route is not None:
+            begin(call, route.tally)
         if (
             route is None
             or self.is_draining
@@ -169,6 +175,7 @@ class Dispatcher:
         if event.cause is Cause.BROKEN:
             error = Internal("the caller broke the rules of streams", executed="maybe")
         self._give_up(call, error)
+        end(call, Code.CANCELLED, monotonic_ns())
         if call.task is not None:
             call.task.cancel(f"nobody waits for the call any more: {event.cause.value}")
 
@@ -187,6 +194,7 @@ class Dispatcher:
     def _begin_other(self, call: IncomingCall, payload: bytes) -> None:
         """The same for a call that is not unary."""
         route = self._others[call.method_id]
+        begin(call, route.tally)
         if (
             self.is_draining
             or len(self._tasks) >= self._handlers_max
@@ -217,6 +225,7 @@ class Dispatcher:
         call, error = task.call, task.error
         connection: Connection = call.connection
         connection.done(call)
+        end(call, OK if error is None else Code.UNKNOWN, monotonic_ns())
         if error is not None and not isinstance(error, asyncio.CancelledError):
             name = call.binding.full_name
             log.error("%s raised %r, and nobody waits for it", name, error, exc_info=error)
@@ -229,6 +238,7 @@ class Dispatcher:
             self._answer_error(call, error)
             return
         connection: Connection = call.connection
+        end(call, OK, monotonic_ns())
         connection.reply_stream(connection.streams.incoming[call.call_id], task.returned)
 
     def _desk_in_c(self, limits: Limits) -> Callable[[IncomingCall, bytes], None]:
@@ -301,6 +311,7 @@ class Dispatcher:
             return
         size = len(payload)
         if size <= self._reply_bytes_max and size <= connection.message_bytes_max:
+            end(call, OK, monotonic_ns())
             connection.reply(call, payload)
             return
         size_max = min(self._reply_bytes_max, connection.message_bytes_max)
@@ -321,6 +332,7 @@ class Dispatcher:
 
     def _fail(self, call: IncomingCall, binding: MethodBinding, error: Exception) -> None:
         status, payload = self._encoded(binding, error)
+        end(call, status, monotonic_ns())
         connection: Connection = call.connection
         connection.reply_error(call, status, payload)
 
@@ -339,11 +351,13 @@ class Dispatcher:
     def _give_up(self, call: IncomingCall, error: RpcError) -> None:
         """Answers for a handler that has not; a task cancelled before its start never would."""
         if not call.answered:
+            end(call, error.code, monotonic_ns())
             connection: Connection = call.connection
             connection.reply_error(call, error.code, _faults.encode(error))
 
     def _refuse(self, call: IncomingCall, error: RpcError) -> None:
         error.executed = "no"
+        end(call, error.code, monotonic_ns())
         connection: Connection = call.connection
         connection.reply_error(call, error.code, _faults.encode(error))
 
@@ -354,10 +368,10 @@ def _is_quick(route: Route) -> bool:
 
 
 def _unpacked(route: Route) -> tuple[Any, ...]:
-    """Handler, binding, decoder or None, and whether bytes are their own payload."""
+    """Handler, binding, decoder or None, whether bytes are their own payload, and the tally."""
     binding = route.binding
     decode = None if binding.takes_bytes else binding.arguments.decode
-    return route.handler, binding, decode, binding.gives_bytes
+    return route.handler, binding, decode, binding.gives_bytes, route.tally
 
 
 async def _ended(tasks: Iterable[HandlerTask], seconds: float) -> None:

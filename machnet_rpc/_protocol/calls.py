@@ -89,11 +89,20 @@ class OutgoingCall(Ticket):
 class IncomingCall(Timed):
     """A call that the peer made and that awaits this side's one answer.
 
-    Owner: `task` and `binding` belong to the shell that runs the handler, and are not looked at in
-    here.
+    Owner: `task`, `binding` and `tally` belong to the shell that runs the handler, and are not
+    looked at in here.
     """
 
-    __slots__ = ("answered", "binding", "call_id", "connection", "method_id", "task")
+    __slots__ = (
+        "answered",
+        "binding",
+        "call_id",
+        "connection",
+        "method_id",
+        "taken_ns",
+        "tally",
+        "task",
+    )
 
     def __init__(self, call_id: int, method_id: int, deadline_ns: int, connection: Any) -> None:
         self.answered = False
@@ -102,6 +111,8 @@ class IncomingCall(Timed):
         self.deadline_ns = deadline_ns
         self.task: Any = None
         self.binding: Any = None
+        self.tally: Any = None
+        self.taken_ns = 0
         self.connection = connection
 
 

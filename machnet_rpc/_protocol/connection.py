@@ -256,6 +256,7 @@ class Connection:
         else:
             call = IncomingCall(call_id, head[METHOD_ID], deadline_ns, self)
             self._deadlines.add(call)
+        call.taken_ns = now_ns
         self._incoming[call_id] = call
         return call
 

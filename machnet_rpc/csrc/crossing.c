@@ -185,7 +185,8 @@ PyMODINIT_FUNC PyInit__crossing(void) {
     if (crossing_type == NULL || timed_register(module) != 0 || call_register(module) != 0
         || flow_register(module) != 0 || incoming_register(module) != 0
         || received_register(module) != 0
-        || task_register(module) != 0 || desk_register(module) != 0
+        || tally_register(module) != 0 || task_register(module) != 0
+        || desk_register(module) != 0
         || PyModule_AddObjectRef(module, "Crossing", (PyObject *)crossing_type) != 0) {
         Py_DECREF(module);
         return NULL;

@@ -3,7 +3,7 @@
  * Shape: timed.c keeps deadlines, call.c is the call that a caller awaits; crossing.c is the near
  * end of a channel, whose messages post.c sends and receive.c takes, the large ones by stream.c and
  * some into what received.c lends; spin.c waits for them. flow.c makes calls and takes those of the
- * peer (incoming.c), for which desk.c starts handlers (task.c). The
+ * peer (incoming.c), for which desk.c starts handlers (task.c), which tally.c counts. The
  * Python classes of the same names define what each means (machnet_rpc/_protocol and _aio);
  * these are the same, and faster. Knows the public interface of the engine, by the addresses that
  * Python took from it. Thread: all with the GIL held, except for the look at rings while it spins.
@@ -94,7 +94,9 @@ struct incoming {
     PyObject *connection;
     PyObject *binding;
     PyObject *task;
+    PyObject *tally;   /* that counts its end; or NULL */
     struct flow *flow; /* by which a result in bytes is sent without Python; or NULL */
+    int64_t taken_ns;  /* when it was taken from the ring */
     char answered;
 };
 
@@ -135,6 +137,7 @@ extern PyTypeObject *incoming_type;
 extern PyTypeObject *flow_type;
 extern PyTypeObject *task_type;
 extern PyTypeObject *desk_type;
+extern PyTypeObject *tally_type;
 extern PyTypeObject *crossing_type;
 extern struct engine_functions engine;
 extern PyObject *corrupt_error;
@@ -146,6 +149,7 @@ int incoming_register(PyObject *module);
 int received_register(PyObject *module);
 int task_register(PyObject *module);
 int desk_register(PyObject *module);
+int tally_register(PyObject *module);
 
 /* An object of another module; NULL: an exception. */
 PyObject *imported(const char *module_name, const char *name);
@@ -213,6 +217,10 @@ bool flow_serve(struct flow *flow, const struct te_record *record, PyObject *pay
 bool flow_reply(struct flow *flow, struct incoming *call, PyObject *payload);
 /* Starts the handler of a call, or refuses it. False: an exception. */
 bool desk_take(PyObject *desk, struct incoming *call, PyObject *payload);
+/* Counts a call that came, by a `tally_type`. */
+void tally_begin(struct incoming *call, PyObject *tally);
+/* Counts the end of a call; does nothing if it has been, or was never counted. */
+void tally_end(struct incoming *call, uint64_t code);
 /* The header of a record, as Python has it. NULL: an exception. */
 PyObject *header_of(const struct te_record *record);
 

@@ -8,10 +8,12 @@
 
 #include "crossing.h"
 
+enum { CODE_OK = 0, METHOD_TALLY = 4 };
+
 struct desk {
     PyObject ob_base;     /* PyObject_HEAD */
     PyObject *dispatcher; /* asked about what is not usual */
-    PyObject *methods;    /* method id -> (handler, binding, decode or None, gives bytes) */
+    PyObject *methods;    /* method id -> (handler, binding, decode or None, gives bytes, tally) */
     PyObject *tasks;      /* of handlers that wait for something */
     PyObject *task_class; /* HandlerTask */
     PyObject *context;
@@ -67,7 +69,11 @@ static bool end_task(const struct desk *self, struct task *task, PyObject *value
         return told((PyObject *)task, name_end, NULL, NULL);
     }
     task->is_done = 1;
-    return call->answered || flow_reply(flow, call, value);
+    if (call->answered) {
+        return true;
+    }
+    tally_end(call, CODE_OK);
+    return flow_reply(flow, call, value);
 }
 
 /* The first step of a task, in its own context. */
@@ -144,6 +150,7 @@ static struct task *task_of(const struct desk *self, struct incoming *call, PyOb
 
 static bool handle(struct desk *self, struct incoming *call, PyObject *payload, PyObject *method) {
     slot_set(&call->binding, Py_NewRef(PyTuple_GetItem(method, 1)));
+    tally_begin(call, PyTuple_GetItem(method, METHOD_TALLY));
     PyObject *coroutine = begun(PyTuple_GetItem(method, 0), PyTuple_GetItem(method, 2), payload);
     if (coroutine == NULL) {
         if (!PyErr_ExceptionMatches(PyExc_Exception)) {

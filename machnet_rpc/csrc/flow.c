@@ -231,7 +231,8 @@ static bool note_incoming(const struct flow *self, struct incoming *call, PyObje
     if (PyDict_SetItem(self->incoming, call_id, (PyObject *)call) != 0) {
         return false;
     }
-    const int64_t now_ns = remaining_ns == 0 ? 0 : clock_ns();
+    const int64_t now_ns = clock_ns();
+    call->taken_ns = now_ns;
     if (remaining_ns == 0 || remaining_ns >= (uint64_t)(INT64_MAX - now_ns)) {
         return true; /* with all the time there is */
     }

@@ -42,6 +42,7 @@ static int incoming_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->connection);
     Py_VISIT(self->binding);
     Py_VISIT(self->task);
+    Py_VISIT(self->tally);
     Py_VISIT((PyObject *)self->flow);
     return 0;
 }
@@ -51,6 +52,7 @@ static int incoming_clear(PyObject *object) {
     Py_CLEAR(self->connection);
     Py_CLEAR(self->binding);
     Py_CLEAR(self->task);
+    Py_CLEAR(self->tally);
     PyObject *flow = (PyObject *)self->flow;
     self->flow = NULL;
     Py_XDECREF(flow);
@@ -72,6 +74,8 @@ static PyMemberDef incoming_members[] = {
     {"connection", T_OBJECT, offsetof(struct incoming, connection), 0, NULL},
     {"binding", T_OBJECT, offsetof(struct incoming, binding), 0, NULL},
     {"task", T_OBJECT, offsetof(struct incoming, task), 0, NULL},
+    {"tally", T_OBJECT, offsetof(struct incoming, tally), 0, NULL},
+    {"taken_ns", T_LONGLONG, offsetof(struct incoming, taken_ns), 0, NULL},
     {"answered", T_BOOL, offsetof(struct incoming, answered), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };

@@ -19,6 +19,7 @@ NATIVE = [
     "test_call_many.py",
     "test_crossing_large.py",
     "test_leases.py",
+    "test_statistics.py",
     "test_sync.py::test_calls_of_every_form",
     "test_sync.py::test_ctrl_c_ends_a_call_at_once",
 ]

@@ -68,7 +68,12 @@ def served() -> Iterator[Served]:
 
 
 def test_serve_call_ls_ping(served: Served) -> None:
-    assert served.facts["services"] == ["ledger", "mrpc.health", "mrpc.reflection"]
+    assert served.facts["services"] == [
+        "ledger",
+        "mrpc.health",
+        "mrpc.reflection",
+        "mrpc.statistics",
+    ]
     called = run("call", served.address, "ledger/post", '{"account": "a", "amount": 5}')
     assert (called.returncode, called.stderr) == (0, "")
     assert json.loads(called.stdout) == {"account": "a", "amount": "5"}
