@@ -105,7 +105,10 @@ def describe(contracts: Sequence[Contract]) -> list[DescribedService]:
 
 def _described(name: str, binding: MethodBinding) -> DescribedMethod:
     schema = binding.schema
-    takes = [f"{each.name}: {spelled(each.annotation)}" for each in schema.parameters]
+    takes = [
+        f"{each.name}: {spelled(each.annotation)}{'' if each.required else f' = {each.default!r}'}"
+        for each in schema.parameters
+    ]
     requests = schema.requests
     if requests is not None and binding.requests is not None:
         stream = f"{requests.name}: AsyncIterator[{spelled(requests.annotation)}]"

@@ -13,12 +13,24 @@ from typing import Any, Final
 
 import uvloop
 
-from machnet_rpc.cli import call, doctor, engine, ls, msggen, ping, schema, serve, sim
+from machnet_rpc.cli import (
+    bench,
+    call,
+    doctor,
+    engine,
+    health,
+    ls,
+    msggen,
+    ping,
+    schema,
+    serve,
+    sim,
+)
 from machnet_rpc.cli.arguments import UsageError
 from machnet_rpc.errors import AddressError, ContractError, RpcError
 from transport_engine.errors import ConfigError, TransportError
 
-COMMANDS: Final = (serve, call, ls, ping, msggen, schema, engine, doctor, sim)
+COMMANDS: Final = (serve, call, ls, ping, bench, health, msggen, schema, engine, doctor, sim)
 DESCRIPTION: Final = "Typed remote calls between Python programs, past the kernel."
 EPILOG: Final = """\
 try it:
@@ -26,6 +38,7 @@ try it:
   mrpc ls 127.0.0.1:7000                              see what it offers
   mrpc call 127.0.0.1:7000 shop/price '"apple"'       call it
   mrpc ping 127.0.0.1:7000                            see how fast it is
+  mrpc bench 127.0.0.1:7000 shop/price '"apple"'      and how fast under load
   mrpc schema dump shop:Shop > api.lock               keep what it promises, to check it
   mrpc doctor                                         see what would make it faster
 

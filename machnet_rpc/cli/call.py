@@ -49,14 +49,14 @@ async def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     service, method = split_name(arguments.method)
     async with client_of(arguments) as client:
-        described = await _described(client, service, method)
+        described = await described_of(client, service, method)
         if described is not None and described.requests is not None and arguments.request == "-":
             raise UsageError("standard input holds the stream, so the argument cannot be there")
-        request = _request(arguments.request)
+        request = request_of(arguments.request)
         if described is not None and described.kind != "unary":
             await _call_other(client, arguments.method, described, request)
             return 0
-        payload = _payload(request, is_raw=described is not None and described.raw_argument)
+        payload = payload_of(request, is_raw=described is not None and described.raw_argument)
         started = time.perf_counter()
         reply: bytes = await client.call(arguments.method, payload)
         took = time.perf_counter() - started
@@ -73,7 +73,7 @@ async def run(arguments: argparse.Namespace) -> int:
 
 
 async def _call_other(client: Client, name: str, described: DescribedMethod, request: Any) -> None:
-    payload = _payload(request, is_raw=described.raw_argument)
+    payload = payload_of(request, is_raw=described.raw_argument)
     items = None if described.requests is None else _items(is_raw=described.raw_requests)
     begun = client.begin_by_name(name, described.kind, payload, items)
     if isinstance(begun, Stream):
@@ -106,12 +106,13 @@ async def _items(*, is_raw: bool) -> AsyncIterator[bytes]:
     try:
         async for line in sender:
             if line.strip():
-                yield _payload(_parsed(line), is_raw=is_raw)
+                yield payload_of(_parsed(line), is_raw=is_raw)
     finally:
         await sender.aclose()
 
 
-def _request(argument: str | None) -> Any:
+def request_of(argument: str | None) -> Any:
+    """The value of the argument, "-": of standard input, ...: there is none. Errors: UsageError."""
     if argument is None:
         return ...
     return _parsed(sys.stdin.read() if argument == "-" else argument)
@@ -126,7 +127,8 @@ def _parsed(text: str) -> Any:
         ) from error
 
 
-def _payload(request: Any, *, is_raw: bool) -> bytes:
+def payload_of(request: Any, *, is_raw: bool) -> bytes:
+    """The value as the server reads it. Errors: UsageError."""
     if request is ...:
         return b""
     if not is_raw:
@@ -143,7 +145,7 @@ def _payload(request: Any, *, is_raw: bool) -> bytes:
             raise UsageError('this method takes raw bytes: "text" or {"base64": "..."}')
 
 
-async def _described(client: Client, service: str, method: str) -> DescribedMethod | None:
+async def described_of(client: Client, service: str, method: str) -> DescribedMethod | None:
     """None where the server says nothing about the method; the call itself then says why."""
     try:
         services = await client.stub(ReflectionContract).services()

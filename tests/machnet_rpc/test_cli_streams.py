@@ -78,7 +78,7 @@ async def test_ls_shows_streams(network: MemoryNetwork, capsys: Capture) -> None
         "tap/echo(drops: AsyncIterator[Drop], label: str) -> AsyncIterator[Drop]"
         "   # timeout 10 s, bidirectional\n"
     ) in out
-    assert "tap/note(text: str, seconds: float) -> None   # timeout 10 s, oneway\n" in out
+    assert "tap/note(text: str, seconds: float = 0) -> None   # timeout 10 s, oneway\n" in out
     assert re.search(r'^      items: \{.*"number"', out, re.MULTILINE)
     assert await run(network, "ls", ADDRESS, "--json") == 0
     (tap,) = json.loads(capsys.readouterr().out)
