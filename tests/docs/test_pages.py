@@ -1,0 +1,53 @@
+"""Every page of the documentation shows what happens: its snippets run as they stand there."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from machnet_rpc import cli
+from tests.docs.snippets import is_run, mrpc_commands, snippets_of
+from tests.tidy import tree
+from tests.tidy.tree import ROOT
+from transport_engine.config import load
+
+PAGES = {str(file): file.text for file in tree.matching(".md") if file.path.name != "CHANGELOG.md"}
+ALONE = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
+
+
+def network_of_its_own() -> list[str]:
+    """The words before a command that give it one; skips where it cannot be had."""
+    tried = subprocess.run([*ALONE, "true"], check=False, capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f"no network namespace to be had: {tried.stderr.strip()}")
+    return ALONE
+
+
+@pytest.mark.parametrize("page", [name for name, text in PAGES.items() if is_run(text)])
+def test_snippets_run(page: str, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "tests.docs.snippets", str(ROOT / page), str(tmp_path)]
+    done = subprocess.run(
+        [*network_of_its_own(), *argv], check=False, cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_are_those_of_mrpc(page: str) -> None:
+    for snippet in snippets_of(PAGES[page]):
+        if snippet.language in {"sh", "console"}:
+            for words in mrpc_commands(snippet):
+                if not {"-h", "--help"} & set(words):
+                    cli._parser().parse_args(words)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_configurations_are_valid(page: str, tmp_path: Path) -> None:
+    for snippet in snippets_of(PAGES[page]):
+        if snippet.language == "toml" and re.search(r"^\[engine\]", snippet.body, re.MULTILINE):
+            path = tmp_path / "engine.toml"
+            path.write_text(snippet.body, encoding="utf-8")
+            load(path)
