@@ -49,6 +49,12 @@ demo: build ## Two engines on this machine, a key-value store and an exchange ov
 test: setup build ## All tests (ARGS="-k name" for some)
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: docs
+docs: build ## The documentation as a site, into build/site
+	@flock $(STAMPS) $(MAKE) --silent $(STAMPS)/docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo 'docs: build/site/index.html'
+
 .PHONY: check
 check: setup build ## Format, lint, types, house style
 	@$(BIN)/ruff format --check .
@@ -123,6 +129,10 @@ $(STAMPS)/python: pyproject.toml $(STAMPS)/packages-build | $(BIN)/python
 $(STAMPS)/tools: pyproject.toml $(STAMPS)/python $(STAMPS)/packages-test
 	@echo 'setup: tools for tests and checks'
 	@$(BIN)/pip install --quiet --group test --group check
+	@touch $@
+
+$(STAMPS)/docs: pyproject.toml $(STAMPS)/python
+	@$(BIN)/pip install --quiet --group docs
 	@touch $@
 
 $(STAMPS)/bench: pyproject.toml $(STAMPS)/python

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 MethodKind: TypeAlias = Literal[
     "unary", "server_stream", "client_stream", "bidirectional", "oneway"
 ]
+"""How many values a call takes and gives, and whether it is answered at all."""
 _STREAMS: Final = (abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator)
 
 

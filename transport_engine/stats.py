@@ -5,6 +5,7 @@ from typing import Any, Final, TypeAlias
 from transport_engine._native import ffi
 
 Stats: TypeAlias = dict[str, int]
+"""Counters of an engine by their names, which are those of `struct te_stats`."""
 
 FIELDS: Final[tuple[str, ...]] = tuple(name for name, _ in ffi.typeof("struct te_stats").fields)
 

@@ -1,6 +1,5 @@
 """Every page of the documentation shows what happens: its snippets run as they stand there."""
 
-import os
 import re
 import subprocess
 import sys
@@ -9,21 +8,13 @@ from pathlib import Path
 import pytest
 
 from machnet_rpc import cli
+from tests.docs.network import network_of_its_own
 from tests.docs.snippets import is_run, mrpc_commands, snippets_of
 from tests.tidy import tree
 from tests.tidy.tree import ROOT
 from transport_engine.config import load
 
 PAGES = {str(file): file.text for file in tree.matching(".md") if file.path.name != "CHANGELOG.md"}
-ALONE = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
-
-
-def network_of_its_own() -> list[str]:
-    """The words before a command that give it one; skips where it cannot be had."""
-    tried = subprocess.run([*ALONE, "true"], check=False, capture_output=True, text=True)
-    if tried.returncode:
-        pytest.skip(f"no network namespace to be had: {tried.stderr.strip()}")
-    return ALONE
 
 
 @pytest.mark.parametrize("page", [name for name, text in PAGES.items() if is_run(text)])
