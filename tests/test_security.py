@@ -1,30 +1,18 @@
 """Every test that the security page names exists, and every threat names one."""
 
-import ast
 import re
 
+from tests.docs.named_tests import NAMED, missing_of
 from tests.tidy.tree import ROOT
 
 PAGE = ROOT / "docs/security.md"
-NAMED = re.compile(r"`(tests/[\w/]+\.(?:py|c))::(\w+)`")
 ROW = re.compile(r"^\| (.+) \|$", re.MULTILINE)
 
 
-def names_in(path: str) -> set[str]:
-    """The names of a file's tests, or of its functions in C."""
-    text = (ROOT / path).read_text(encoding="utf-8")
-    if path.endswith(".c"):
-        return set(re.findall(r"^static void (\w+)\(void \*\*state\)", text, re.MULTILINE))
-    nodes = ast.walk(ast.parse(text))
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    names = {node.name for node in nodes if isinstance(node, kinds)}
-    return {name for name in names if name.startswith("test_")}
-
-
 def test_every_named_test_exists() -> None:
-    named = NAMED.findall(PAGE.read_text(encoding="utf-8"))
-    assert len(named) > 40
-    missing = {f"{path}::{name}" for path, name in named if name not in names_in(path)}
+    page = PAGE.read_text(encoding="utf-8")
+    assert len(NAMED.findall(page)) > 40
+    missing = missing_of(page)
     assert not missing, "\n".join(sorted(missing))
 
 
