@@ -81,7 +81,7 @@ class Reader:
             "MRPC_SOCKET": str(folder / "engine.sock"),
             "PYTHONPATH": str(Path(__file__).parents[2]),
             "PYTHONWARNINGS": "error",
-            "COLUMNS": "100",
+            "COLUMNS": "80",
         }
 
     def __enter__(self) -> Self:
