@@ -2,8 +2,8 @@
 
 A turn receives a burst from every port that is awake, sends what was queued, and ends what is
 overdue. While there is traffic, or may soon be, it does so again, for a bounded time, which ends
-early if the loop has other work. Turns follow each other by `call_soon` while a port is awake. A
-port falls asleep after some time without traffic: then its descriptors wake it, and it costs the
+early if the loop has other work; the next turn follows by `call_soon` while a port is awake. A
+port without traffic falls asleep after some time: then its descriptors wake it, and it costs the
 turns of others nothing. Knows nothing of services and codecs.
 """
 
@@ -234,7 +234,7 @@ class Pump:
     def _schedule(self) -> None:
         if not (self._is_scheduled or self._is_closed):
             self._is_scheduled = True
-            self._loop.call_soon(self._turn, context=self._context)
+            self._loop.call_soon(self._on_scheduled, context=self._context)
 
     def _rouse(self, port: Port) -> None:
         """Takes turns for the port from the next iteration of the loop on."""
@@ -244,8 +244,11 @@ class Pump:
         port.busy_ns = time.monotonic_ns()
         self._schedule()
 
-    def _turn(self) -> None:
+    def _on_scheduled(self) -> None:
         self._is_scheduled = False
+        self._turn()
+
+    def _turn(self) -> None:
         if self._is_closed:
             return
         now_ns = time.monotonic_ns()
@@ -328,9 +331,8 @@ class Pump:
         self._timer_ns = wake_ns
 
     def _on_timer(self) -> None:
-        """Only an engine in this process sleeps by the clock; deadlines are for every turn."""
         self._timer = None
-        self._look(self.port)
+        self._look(self.port)  # only an engine in this process sleeps by the clock
 
     def _on_readable(self, port: Port) -> None:
         try:

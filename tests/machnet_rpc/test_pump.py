@@ -76,6 +76,30 @@ async def test_it_sleeps_and_wakes_for_what_arrives(network: MemoryNetwork) -> N
     await rig.close()
 
 
+async def test_one_turn_waits_for_the_loop_however_it_was_woken(
+    network: MemoryNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two that follow each other for ever, each would take the other for other work."""
+    rig = Rig(network, spin=10)
+    await rig.open()
+    turns: list[int] = []
+    turn = rig.pump._turn
+
+    def counted() -> None:
+        turns.append(1)
+        turn()
+
+    monkeypatch.setattr(rig.pump, "_turn", counted)
+    for _ in range(3):
+        rig.pump._on_readable(rig.pump.port)
+    await asyncio.sleep(0)
+    for _ in range(2):
+        turns.clear()
+        await asyncio.sleep(0)
+        assert len(turns) == 1
+    await rig.close()
+
+
 async def test_it_wakes_when_a_full_ring_has_room(network: MemoryNetwork) -> None:
     rig = Rig(network)
     connection = await rig.open()
