@@ -4,6 +4,7 @@ A service is a class with type hints; calls are `await client.stub(Contract).met
 """
 
 from machnet_rpc._aio.dispatch import Limits
+from machnet_rpc._retries import RetryPolicy
 from machnet_rpc._transports.base import Transport
 from machnet_rpc._transports.memory import MemoryNetwork
 from machnet_rpc.client import Client, connect
@@ -53,6 +54,7 @@ __all__ = [
     "NotFound",
     "PermissionDenied",
     "ResourceExhausted",
+    "RetryPolicy",
     "RpcError",
     "Sender",
     "Server",

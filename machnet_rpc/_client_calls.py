@@ -3,7 +3,7 @@
 Knows how a request is made and how an answer becomes a value. Does not know how calls travel.
 """
 
-from asyncio import get_running_loop
+from asyncio import CancelledError, get_running_loop
 from collections.abc import AsyncIterable, Callable, Coroutine
 from dataclasses import dataclass
 from time import monotonic_ns
@@ -31,6 +31,31 @@ class Ways(NamedTuple):
     deadline: Callable[[Target | MethodBinding, CallOptions, int], int]
     ready: Callable[[Target | MethodBinding, int, CallOptions], Coroutine[Any, Any, Connection]]
     explained: Callable[[MethodBinding, RpcError, OutgoingCall], Coroutine[Any, Any, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """How a unary call is made once more; `begin_later` and `result_of` are the client's."""
+
+    begin_later: Callable[..., Coroutine[Any, Any, OutgoingCall]]
+    result_of: Callable[..., Any]
+    binding: MethodBinding
+    payload: bytes | memoryview
+    options: CallOptions
+
+    async def begin(self, deadline_ns: int, since_ns: int | None) -> OutgoingCall:
+        """Errors: RpcError."""
+        left = CallOptions((deadline_ns - monotonic_ns()) / 1e9, self.options.wait)
+        return await self.begin_later(self.binding, self.payload, left)
+
+    async def end(self, call: OutgoingCall) -> Any:
+        """Errors: RpcError, and what the contract declares."""
+        try:
+            answer: bytes | Refused | Failed = await call
+        except CancelledError:
+            call.connection.cancel(call)
+            raise
+        return self.result_of(answer, self.binding)
 
 
 @dataclass(frozen=True, slots=True)

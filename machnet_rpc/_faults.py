@@ -1,7 +1,8 @@
 """Errors as data: how the exception of a handler becomes a reply, and the caller's exception.
 
 A reply with the error flag carries the code in its status, and a msgpack map: message, executed,
-next_step; for an exception that the contract declares, also its name and its fields or arguments.
+next_step, and passing where the same call may be taken soon; for an exception that the contract
+declares, also its name and its fields or arguments.
 """
 
 import dataclasses
@@ -19,13 +20,12 @@ _EXECUTED: Final[dict[object, Executed]] = {"no": "no", "maybe": "maybe", "yes":
 
 def encode(error: RpcError) -> bytes:
     """The payload for an error whose class the caller knows from its code."""
-    return pack(
-        {
-            "message": error.message[:MESSAGE_CHARACTERS_MAX],
-            "executed": error.executed,
-            "next_step": error.next_step,
-        }
-    )
+    fields: dict[str, object] = {
+        "message": error.message[:MESSAGE_CHARACTERS_MAX],
+        "executed": error.executed,
+        "next_step": error.next_step,
+    }
+    return pack(fields | {"passing": True} if error.is_passing else fields)
 
 
 def encode_declared(error: Exception) -> tuple[int, bytes]:
@@ -60,7 +60,7 @@ def decode(
         if error is not None:
             return _placed(error, method, peer)
     code = Code(status) if status in _CODES else Code.UNKNOWN
-    return error_of(code)(
+    failure = error_of(code)(
         message,
         code=code,
         executed=_EXECUTED.get(fields.get("executed"), "maybe"),
@@ -69,6 +69,8 @@ def decode(
         stage="replied",
         next_step=str(fields.get("next_step", "")),
     )
+    failure.is_passing = fields.get("passing") is True
+    return failure
 
 
 def _data_of(error: Exception) -> object:

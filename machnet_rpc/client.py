@@ -5,7 +5,6 @@ with a result, or with an error that says whether its handler ran.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterable, Coroutine, Iterable
 from functools import partial
 from time import monotonic_ns
@@ -15,12 +14,14 @@ from typing import Any, Final, ParamSpec, Self, TypeVar, cast, overload
 from idl import CodecError, MethodKind, unpack
 from machnet_rpc._aio.flows import FlowKeeper, NoFlow, keeper_of
 from machnet_rpc._calling import NO_REQUEST, Target, plain_payload, split_name
-from machnet_rpc._client_calls import Request, Ways, begin, started
+from machnet_rpc._client_calls import Again, Request, Ways, begin, started
+from machnet_rpc._many import Many, Steps
 from machnet_rpc._mismatch import Mismatches
 from machnet_rpc._outcomes import FAILURES, failure_of, too_large, undecoded, unreached, unsent
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Failed, Refused
+from machnet_rpc._retries import RETRIES, Retries, RetryPolicy, may_pass
 from machnet_rpc._stubs import Bindings
 from machnet_rpc._transports.base import Transport
 from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via
@@ -54,13 +55,18 @@ class Client:
     """Calls to the services at one address. Thread: that of its event loop."""
 
     def __init__(
-        self, keeper: FlowKeeper, options: CallOptions, known: Bindings | None = None
+        self,
+        keeper: FlowKeeper,
+        options: CallOptions,
+        known: Bindings | None = None,
+        retries: Retries | None = None,
     ) -> None:
         self._keeper = keeper
         self._options = options
         self._known = known or Bindings(keeper.lent)
         self._bindings = self._known.unary
         self._mismatches = Mismatches()
+        self._retries = retries
 
     def __repr__(self) -> str:
         return f"<Client of {self._keeper.address} by {self._keeper.connection!r}>"
@@ -82,7 +88,8 @@ class Client:
         `timeout` in seconds; `wait=False` fails at once where there is no server, rather than
         waiting for one within the timeout.
         """
-        client = Client(self._keeper, CallOptions(timeout, wait).over(self._options), self._known)
+        options = CallOptions(timeout, wait).over(self._options)
+        client = Client(self._keeper, options, self._known, self._retries)
         client._mismatches = self._mismatches
         return client
 
@@ -138,14 +145,27 @@ class Client:
             raise
         if binding.gives_bytes and isinstance(answer, bytes):
             return answer
-        return await self.outcome(call, binding)
+        return await self.outcome(call, binding, payload, options)
 
-    async def outcome(self, call: OutgoingCall, binding: MethodBinding) -> Any:
-        """What a call that is on its way gives, or has given."""
+    async def outcome(
+        self,
+        call: OutgoingCall,
+        binding: MethodBinding,
+        payload: bytes | memoryview,
+        options: CallOptions,
+    ) -> Any:
+        """What a call that is on its way gives, or has given, or gives when it is made again."""
         try:
             return self._result(await call, binding)
         except RpcError as failure:
-            raise await self._mismatches.explained(self, binding, failure, call) from None
+            if self._retries is None or not binding.options.idempotent or not may_pass(failure):
+                raise await self._mismatches.explained(self, binding, failure, call) from None
+            again = Again(self._begun_later, self._result, binding, payload, options)
+            timeout_ns = int((options.timeout or binding.options.timeout) * 1e9)
+            try:
+                return await self._retries.go_on(failure, call, timeout_ns, again)
+            except RpcError as last:
+                raise await self._mismatches.explained(self, binding, last, call) from None
 
     async def call_many(
         self,
@@ -164,25 +184,13 @@ class Client:
         binding = self._known.of(method)
         if binding.kind != "unary":
             raise ContractError(f"{binding.full_name} is {binding.kind}: call it for each item")
-        under_way: deque[OutgoingCall | Exception] = deque()
-        results: list[R | Exception] = []
-        try:
-            for item in items:
-                if len(under_way) >= in_flight_max:
-                    results.append(await self._first(under_way, binding, return_exceptions))
-                try:
-                    under_way.append(await self._begun_with(binding, item))
-                except RpcError as error:
-                    if not return_exceptions:
-                        raise
-                    under_way.append(error)
-            while under_way:
-                results.append(await self._first(under_way, binding, return_exceptions))
-        finally:
-            for rest in under_way:
-                if not isinstance(rest, Exception):
-                    rest.connection.cancel(rest)
-        return results
+        steps = Steps[T](
+            partial(self._begun_with, binding),
+            partial(self._result, binding=binding),
+            partial(self._outcome_with, binding),
+        )
+        many = Many(steps, return_exceptions=return_exceptions)
+        return await many.run(items, in_flight_max)
 
     def stream(
         self, method: Method[P, Stream[R]], /, *args: P.args, **kwargs: P.kwargs
@@ -252,28 +260,9 @@ class Client:
         call = self._begun(binding, payload, self._options)
         return call or await self._begun_later(binding, bytes(payload), self._options)
 
-    async def _first(
-        self,
-        under_way: deque[OutgoingCall | Exception],
-        binding: MethodBinding,
-        return_exceptions: bool,
-    ) -> Any:
-        """The end of the oldest call."""
-        first = under_way.popleft()
-        try:
-            if isinstance(first, Exception):
-                raise first
-            return self._result(await first, binding)
-        except asyncio.CancelledError:
-            if not isinstance(first, Exception):
-                first.connection.cancel(first)
-            raise
-        except Exception as error:
-            if isinstance(error, RpcError) and not isinstance(first, Exception):
-                await self._mismatches.explained(self, binding, error, first)
-            if not return_exceptions:
-                raise
-            return error
+    async def _outcome_with(self, binding: MethodBinding, call: OutgoingCall, item: object) -> Any:
+        payload = self._encoded(binding, (item,), {})
+        return await self.outcome(call, binding, payload, self._options)
 
     def _encoded(
         self, binding: MethodBinding, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -374,6 +363,7 @@ def connect(
     timeout: float | None = None,
     wait: bool = True,
     spin: float = SPIN,
+    retries: RetryPolicy | None = RETRIES,
 ) -> Client:
     """Makes a client of the services at "host:port", to be entered by `async with`.
 
@@ -381,9 +371,12 @@ def connect(
     MemoryNetwork); by default the best that is there. `require="bypass"` fails unless packets pass
     the kernel. `timeout` (seconds) replaces that of methods; `wait=False` fails calls at once
     where there is no server. `spin` is what latency costs: for so many seconds after a message the
-    client looks for the next one without sleep; with 0 it sleeps at once. Errors: AddressError.
+    client looks for the next one without sleep; with 0 it sleeps at once. `retries` says how often
+    calls of idempotent methods are made again that failed; None: not at all. Errors: AddressError.
     """
-    return Client(keeper_of(address, Reach(via, require, spin)), CallOptions(timeout, wait))
+    keeper = keeper_of(address, Reach(via, require, spin))
+    again = None if retries is None else Retries(retries)
+    return Client(keeper, CallOptions(timeout, wait), retries=again)
 
 
 _BY_NAME: Final = MethodOptions(TIMEOUT)

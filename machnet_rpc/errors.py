@@ -35,9 +35,14 @@ class RpcError(Exception):
     """A call failed. A handler raises one (or a subclass) to answer with its code.
 
     `executed` is "no" if the handler never started, "yes" if its end was seen, else "maybe".
+    `attempts` says how often the call was made, and `earlier` how the attempt before the last
+    failed; `executed` is then true of all of them.
     """
 
     code: Code = Code.UNKNOWN
+    attempts: int = 1
+    earlier: str = ""
+    is_passing: bool = False  # the server refused it, and may take the same call soon
 
     def __init__(
         self,
@@ -66,12 +71,15 @@ class RpcError(Exception):
         facts = [self.code.name]
         if self.stage:
             facts += [f"stage: {self.stage}", f"executed: {self.executed}"]
+        if self.attempts > 1:
+            facts.append(f"{self.attempts} attempts, the one before ended as {self.earlier}")
         said = f"{said} ({', '.join(facts)})" if said else ", ".join(facts)
         return f"{said}. {self.next_step}" if self.next_step else said
 
     def as_dict(self) -> dict[str, str]:
         """All of it as plain text, for logs and `--json`."""
-        return {
+        retried = {"attempts": str(self.attempts), "earlier": self.earlier}
+        return (retried if self.attempts > 1 else {}) | {
             "code": self.code.name,
             "message": self.message,
             "executed": self.executed,

@@ -17,6 +17,7 @@ from machnet_rpc._blocking import Blocking, ClientClosed
 from machnet_rpc._blocking_contract import BlockingContract
 from machnet_rpc._outcomes import unsent
 from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._retries import RETRIES, Retries, RetryPolicy
 from machnet_rpc._stubs import Bindings
 from machnet_rpc._transports.base import Transport
 from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via
@@ -92,7 +93,7 @@ class BlockingMethod(Generic[P, R_co]):
         if answer.__class__ is not bytes:
             answer = self._not_at_once(answer, args, kwargs)
         elif not self._gives_bytes:
-            answer = self._decoded(answer)
+            answer = self._decoded(answer, args, kwargs)
         result: R_co = answer
         return result
 
@@ -110,12 +111,12 @@ class BlockingMethod(Generic[P, R_co]):
             problem = InvalidArgument(str(error))
             raise unsent(problem, self._binding.full_name, self._blocking.client.address) from None
 
-    def _decoded(self, answer: bytes) -> Any:
+    def _decoded(self, answer: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             return self._binding.result.decode(answer)
         except CodecError:  # the asyncio client finds out why
             call = self._blocking.ended_call(answer, self._how)
-            return self._not_at_once(call, (), {})
+            return self._not_at_once(call, args, kwargs)
 
     def _not_at_once(
         self, call: OutgoingCall | None, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -127,7 +128,8 @@ class BlockingMethod(Generic[P, R_co]):
             self._how.timeout_ns / 1e9,
         )
         if call is not None:
-            return _run(self._blocking, name, None, client.outcome, call, self._binding)
+            sent = self._binding, self._encoded(args, kwargs), self._options
+            return _run(self._blocking, name, None, client.outcome, call, *sent)
         late = monotonic() + seconds
 
         async def invoke() -> Any:
@@ -273,6 +275,7 @@ def connect(
     timeout: float | None = None,
     wait: bool = True,
     spin: float = SPIN,
+    retries: RetryPolicy | None = RETRIES,
 ) -> Client:
     """Makes a client of the services at "host:port", to be entered by `with`.
 
@@ -281,7 +284,9 @@ def connect(
     """
     options = CallOptions(timeout, wait)
     keeper = keeper_of(address, Reach(via, require, spin))
-    return Client(Blocking(keeper, asynchronous.Client(keeper, options), spin), options)
+    again = None if retries is None else Retries(retries)
+    client = asynchronous.Client(keeper, options, retries=again)
+    return Client(Blocking(keeper, client, spin), options)
 
 
 def _later(payload: bytes | memoryview, how: Exchange) -> None:

@@ -256,10 +256,12 @@ class Dispatcher:
                 "the server shuts down", next_step="Try again, on another connection."
             )
         if len(self._tasks) >= self._handlers_max:
-            return ResourceExhausted(
+            busy = ResourceExhausted(
                 f"{len(self._tasks)} calls are being handled, which is the limit",
                 next_step="Try again later, or raise Limits.handlers.",
             )
+            busy.is_passing = True
+            return busy
         return ResourceExhausted(
             f"the arguments are {len(payload)} bytes, and the server takes "
             f"{self._request_bytes_max}",
