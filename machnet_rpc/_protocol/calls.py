@@ -89,8 +89,8 @@ class OutgoingCall(Ticket):
 class IncomingCall(Timed):
     """A call that the peer made and that awaits this side's one answer.
 
-    Owner: `task`, `binding` and `tally` belong to the shell that runs the handler, and are not
-    looked at in here.
+    Owner: `task`, `binding`, `metadata` and `tally` belong to the shell that runs the handler, and
+    are not looked at in here.
     """
 
     __slots__ = (
@@ -98,6 +98,7 @@ class IncomingCall(Timed):
         "binding",
         "call_id",
         "connection",
+        "metadata",
         "method_id",
         "taken_ns",
         "tally",
@@ -113,6 +114,7 @@ class IncomingCall(Timed):
         self.binding: Any = None
         self.tally: Any = None
         self.taken_ns = 0
+        self.metadata: Any = None
         self.connection = connection
 
 

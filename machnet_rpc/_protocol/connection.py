@@ -126,7 +126,12 @@ class Connection:
     # -- calls that this side makes --
 
     def call(
-        self, call: OutgoingCall, payload: bytes | memoryview, now_ns: int, lane: int = 0
+        self,
+        call: OutgoingCall,
+        payload: bytes | memoryview,
+        now_ns: int,
+        lane: int = 0,
+        flags: int = 0,
     ) -> None:
         """Sends the request. The connection must be usable."""
         self._last_call_id = call_id = self._last_call_id + 1
@@ -136,7 +141,7 @@ class Connection:
         self._deadlines.add(call)
         remaining_ns = max(call.deadline_ns - now_ns, 1)
         self._post(
-            call, payload, REQUEST, self.flow, call_id, call.method_id, remaining_ns, 0, lane, 0
+            call, payload, REQUEST, self.flow, call_id, call.method_id, remaining_ns, flags, lane, 0
         )
 
     def _request(

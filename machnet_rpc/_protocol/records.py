@@ -27,6 +27,7 @@ FIRST: Final[int] = lib.TE_FIRST
 LAST: Final[int] = lib.TE_LAST
 WHOLE: Final[int] = lib.TE_FIRST | lib.TE_LAST
 ERROR: Final[int] = lib.TE_ERROR
+METADATA: Final[int] = lib.TE_METADATA
 
 PAYLOAD_MAX: Final[int] = lib.TE_RECORD_PAYLOAD_MAX
 MESSAGE_BYTES_MAX: Final[int] = lib.TE_MESSAGE_BYTES_MAX

@@ -95,6 +95,7 @@ struct incoming {
     PyObject *binding;
     PyObject *task;
     PyObject *tally;   /* that counts its end; or NULL */
+    PyObject *metadata; /* or NULL */
     struct flow *flow; /* by which a result in bytes is sent without Python; or NULL */
     int64_t taken_ns;  /* when it was taken from the ring */
     char answered;

@@ -189,7 +189,7 @@ bool desk_take(PyObject *object, struct incoming *call, PyObject *payload) {
     if (method == NULL && PyErr_Occurred()) {
         return false;
     }
-    if (method == NULL || !PyBytes_CheckExact(payload)
+    if (method == NULL || call->metadata != NULL || !PyBytes_CheckExact(payload)
         || PyBytes_Size(payload) > self->request_bytes_max
         || PyDict_Size(self->tasks) >= self->handlers_max) {
         return told(self->dispatcher, name_on_request, (PyObject *)call, payload);

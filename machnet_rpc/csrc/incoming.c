@@ -43,6 +43,7 @@ static int incoming_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->binding);
     Py_VISIT(self->task);
     Py_VISIT(self->tally);
+    Py_VISIT(self->metadata);
     Py_VISIT((PyObject *)self->flow);
     return 0;
 }
@@ -53,6 +54,7 @@ static int incoming_clear(PyObject *object) {
     Py_CLEAR(self->binding);
     Py_CLEAR(self->task);
     Py_CLEAR(self->tally);
+    Py_CLEAR(self->metadata);
     PyObject *flow = (PyObject *)self->flow;
     self->flow = NULL;
     Py_XDECREF(flow);
@@ -76,6 +78,7 @@ static PyMemberDef incoming_members[] = {
     {"task", T_OBJECT, offsetof(struct incoming, task), 0, NULL},
     {"tally", T_OBJECT, offsetof(struct incoming, tally), 0, NULL},
     {"taken_ns", T_LONGLONG, offsetof(struct incoming, taken_ns), 0, NULL},
+    {"metadata", T_OBJECT, offsetof(struct incoming, metadata), 0, NULL},
     {"answered", T_BOOL, offsetof(struct incoming, answered), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };

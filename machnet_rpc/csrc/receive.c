@@ -139,7 +139,8 @@ static int end_call(const struct crossing *self, const struct te_record *record,
 /* Notes a request that a desk takes. 1: done; 0: it is for Python; -1: exception. */
 static int note_request(const struct crossing *self, const struct te_record *record,
                         PyObject *payload, struct burst *burst) {
-    if (record->kind != TE_REQUEST || burst->others != NULL || !PyBytes_CheckExact(payload)) {
+    if (record->kind != TE_REQUEST || (record->flags & TE_METADATA) != 0 || burst->others != NULL
+        || !PyBytes_CheckExact(payload)) {
         return 0;
     }
     PyObject *number = PyLong_FromUnsignedLong(record->flow);

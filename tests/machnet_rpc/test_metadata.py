@@ -1,0 +1,81 @@
+"""Metadata in front of a request's payload: any that are sent arrive, any bytes are told apart."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from machnet_rpc import Client, InvalidArgument
+from machnet_rpc._metadata import (
+    METADATA_BYTES_MAX,
+    MalformedMetadata,
+    Metadata,
+    split,
+    with_metadata,
+)
+from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._protocol.records import METADATA
+from machnet_rpc.service import method_id
+from tests.machnet_rpc.ledger import LedgerBook
+
+NAMES = st.dictionaries(st.text(max_size=20), st.text(max_size=20) | st.binary(max_size=20))
+
+
+@given(NAMES, st.binary())
+def test_metadata_stand_before_the_payload(metadata: Metadata, payload: bytes) -> None:
+    assert split(with_metadata(metadata, payload)) == (metadata, payload)
+
+
+@given(st.binary())
+def test_any_bytes_are_metadata_or_malformed(message: bytes) -> None:
+    try:
+        metadata, payload = split(message)
+    except MalformedMetadata:
+        return
+    assert split(with_metadata(metadata, payload)) == (metadata, payload)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"\x05\x00\x00\x00abc",
+        (METADATA_BYTES_MAX + 1).to_bytes(4, "little") + bytes(METADATA_BYTES_MAX + 1),
+        b"\x01\x00\x00\x00\xc1",
+        b"\x01\x00\x00\x00\x07",
+        b"\x03\x00\x00\x00\x81\xa0\x07",
+        b"\x03\x00\x00\x00\x81\x07\xa0",
+    ],
+    ids=["short", "long", "no msgpack", "no map", "number", "number as name"],
+)
+def test_malformed_metadata_are_told(message: bytes) -> None:
+    with pytest.raises(MalformedMetadata, match="metadata"):
+        split(message)
+
+
+async def _sent(client: Client, method: str, message: bytes) -> Any:
+    """The answer to a request that says that it has metadata."""
+    await client.call("ledger/nothing")
+    connection = client._keeper.connection
+    assert connection is not None
+    now_ns = time.monotonic_ns()
+    number = method_id("ledger", method)
+    call = OutgoingCall(number, now_ns + 5_000_000_000, asyncio.get_running_loop())
+    connection.call(call, message, now_ns, 0, METADATA)
+    return await call
+
+
+@pytest.mark.parametrize("size", [0, 100, 100_000])
+async def test_a_handler_is_given_the_payload_alone(client: Client, size: int) -> None:
+    metadata: Metadata = {"tenant": "a", "trace": b"1"}
+    answer = await _sent(client, "echo", with_metadata(metadata, bytes(size)))
+    assert answer == bytes(size)
+
+
+async def test_a_call_without_readable_metadata_is_refused(
+    client: Client, book: LedgerBook
+) -> None:
+    answer = await _sent(client, "nothing", b"\xff\xff\xff\xffjunk")
+    assert (answer.status, book.journal) == (InvalidArgument.code, ["nothing"])
