@@ -64,7 +64,7 @@ class RetryBudget:
         self._left = policy.minimum * MEMORY_SECONDS
         self._looked_ns = now_ns
         self._connection: object = None
-        self._call_id = 0
+        self._call_ids: dict[int, int] = {}  # the last of each sort of call, by their high half
 
     def __repr__(self) -> str:
         return f"<RetryBudget {self._left:.1f} left>"
@@ -89,10 +89,13 @@ class RetryBudget:
 
     def _calls_until(self, call: OutgoingCall) -> int:
         """Calls that were made since the last that failed; those of a flow that is gone are not."""
-        before = self._call_id if call.connection is self._connection else 0
-        self._connection = call.connection
-        self._call_id = max(before, call.call_id)
-        return self._call_id - before
+        if call.connection is not self._connection:
+            self._connection = call.connection
+            self._call_ids.clear()
+        sort, number = divmod(call.call_id, 1 << 32)
+        before = self._call_ids.get(sort, 0)
+        self._call_ids[sort] = max(before, number)
+        return self._call_ids[sort] - before
 
 
 class Attempts(Protocol):
