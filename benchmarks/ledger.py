@@ -14,9 +14,10 @@ from contextvars import copy_context
 from typing import Any, Final
 
 from benchmarks.rungs import Echo, EchoServer
-from machnet_rpc._aio.dispatch import Dispatcher, Limits
+from machnet_rpc._aio.dispatch import Dispatcher
 from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._aio.handler_task import HandlerTask
+from machnet_rpc._aio.limits import Limits
 from machnet_rpc._aio.pump import Pump
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol.calls import IncomingCall
@@ -130,7 +131,8 @@ def both() -> tuple[Client, TimedPump, TimedPump]:
     """A client whose calls a server in this loop answers, and the pumps of both."""
     near, far = ends()
     served = vars(Server(EchoServer()))
-    dispatcher = Dispatcher(served["_routes"], served["_services"], Limits(), {}, _room)
+    ways = _room, served["_keyed"]
+    dispatcher = Dispatcher(served["_routes"], served["_services"], Limits(), {}, ways)
     serving = TimedPump(PairLink(far), Nobody(dispatcher))
     serving.port.open(FLOW, "client", MESSAGE_BYTES_MAX)
     client = connect("127.0.0.1:1")

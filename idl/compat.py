@@ -223,7 +223,14 @@ def _declared(
     if client.timeout != server.timeout:
         why = f"their timeout is {client.timeout:g} s, and the server's contract says "
         yield Finding("compatible", who, where, f"{why}{server.timeout:g} s")
-    if client.idempotent and client.idempotent != server.idempotent:
+    if client.idempotent == "keyed" and server.idempotent != "keyed":
+        why = "their calls carry keys, and a server whose contract is not keyed refuses those"
+        yield Finding("breaking", who, where, why)
+    elif client.idempotent and server.idempotent == "keyed":
+        if client.idempotent != "keyed":
+            why = "they may send a call twice, without the key by which it would be executed once"
+            yield Finding("risky", who, where, why)
+    elif client.idempotent and client.idempotent != server.idempotent:
         why = "they may send a call twice, and the server's contract no longer says that they may"
         if who == "new clients":
             why = "they may send a call twice, and an old server is not made for that"

@@ -3,7 +3,8 @@
 A service is a class with type hints; calls are `await client.stub(Contract).method(...)`.
 """
 
-from machnet_rpc._aio.dispatch import Limits
+from machnet_rpc._aio.limits import Limits
+from machnet_rpc._replies import ReplyStore
 from machnet_rpc._retries import RetryPolicy
 from machnet_rpc._transports.base import Transport
 from machnet_rpc._transports.memory import MemoryNetwork
@@ -53,6 +54,7 @@ __all__ = [
     "Method",
     "NotFound",
     "PermissionDenied",
+    "ReplyStore",
     "ResourceExhausted",
     "RetryPolicy",
     "RpcError",

@@ -19,6 +19,7 @@ from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._protocol.stream_table import OutgoingStream
+from machnet_rpc._retries import Retries
 from machnet_rpc.errors import InvalidArgument, RpcError
 from machnet_rpc.service import CallOptions, MethodBinding
 from machnet_rpc.streams import Stream
@@ -30,7 +31,8 @@ class Ways(NamedTuple):
     keeper: FlowKeeper
     deadline: Callable[[Target | MethodBinding, CallOptions, int], int]
     ready: Callable[[Target | MethodBinding, int, CallOptions], Coroutine[Any, Any, Connection]]
-    explained: Callable[[MethodBinding, RpcError, OutgoingCall], Coroutine[Any, Any, object]]
+    explained: Callable[[MethodBinding, RpcError, OutgoingCall], Coroutine[Any, Any, RpcError]]
+    retries: Retries | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Request:
 
     async def open_stream(self) -> OutgoingStream:
         """Errors: RpcError."""
-        call, connection = await self._prepared()
+        call, connection = await self.prepared()
         stream = OutgoingStream(
             call,
             gives=self.kind in ("client_stream", "bidirectional"),
@@ -88,7 +90,7 @@ class Request:
 
     async def notify(self) -> None:
         """Sends a call without an answer. Errors: RpcError."""
-        call, connection = await self._prepared()
+        call, connection = await self.prepared()
         connection.notify(call, self.payload, monotonic_ns(), self.target.options.lane)
 
     async def failure(self, answer: Refused | Failed) -> Exception:
@@ -104,7 +106,8 @@ class Request:
     def unsent(self, error: InvalidArgument) -> Exception:
         return unsent(error, self.target.full_name, self.ways.keeper.address)
 
-    async def _prepared(self) -> tuple[OutgoingCall, Connection]:
+    async def prepared(self) -> tuple[OutgoingCall, Connection]:
+        """A call that is to be sent, and where there is room for it. Errors: RpcError."""
         ways, target = self.ways, self.target
         deadline_ns = ways.deadline(target, self.options, monotonic_ns())
         connection = ways.keeper.connection

@@ -6,7 +6,7 @@ Knows how they follow each other. Does not know how a call is made, or what its 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc.errors import RpcError
@@ -14,22 +14,33 @@ from machnet_rpc.errors import RpcError
 T = TypeVar("T")
 
 
-class Steps(NamedTuple, Generic[T]):
-    """What is done for an item: its call is begun, ends, and where it failed goes on or not."""
+Steps: TypeAlias = tuple[
+    Callable[[Any], Coroutine[Any, Any, tuple[OutgoingCall, Any]]],
+    Callable[[Any], Any],
+    Callable[[OutgoingCall, Any], Coroutine[Any, Any, Any]],
+]
+"""What is done for an item: its call is begun, an answer becomes a result, or it goes on to fail.
 
-    begin: Callable[[T], Coroutine[Any, Any, OutgoingCall]]
-    result_of: Callable[[Any], Any]
-    outcome: Callable[[OutgoingCall, T], Coroutine[Any, Any, Any]]
+The last is given what the first gave besides the call.
+"""
 
 
 class Many(Generic[T]):
     """The calls under way, the oldest first."""
 
-    def __init__(self, steps: Steps[T], *, return_exceptions: bool) -> None:
-        self._steps = steps
+    def __init__(
+        self,
+        begin: Callable[[T], Coroutine[Any, Any, tuple[OutgoingCall, Any]]],
+        result_of: Callable[[Any], Any],
+        outcome: Callable[[OutgoingCall, Any], Coroutine[Any, Any, Any]],
+        *,
+        return_exceptions: bool,
+    ) -> None:
+        self._begin = begin
+        self._result_of = result_of
+        self._outcome = outcome
         self._return_exceptions = return_exceptions
-        self._under_way: deque[OutgoingCall | Exception] = deque()
-        self._items: deque[T] = deque()
+        self._under_way: deque[tuple[OutgoingCall, Any] | Exception] = deque()
 
     async def run(self, items: Iterable[T], in_flight_max: int) -> list[Any]:
         """The results, or what stands for them. Errors: the first, if they are not returned."""
@@ -40,35 +51,33 @@ class Many(Generic[T]):
                 if len(under_way) >= in_flight_max:
                     results.append(await self._first())
                 try:
-                    call = await self._steps.begin(item)
+                    under_way.append(await self._begin(item))
                 except RpcError as error:
                     if not self._return_exceptions:
                         raise
                     under_way.append(error)
-                else:
-                    under_way.append(call)
-                self._items.append(item)
             while under_way:
                 results.append(await self._first())
         finally:
             for rest in under_way:
                 if not isinstance(rest, Exception):
-                    rest.connection.cancel(rest)
+                    rest[0].connection.cancel(rest[0])
         return results
 
     async def _first(self) -> Any:
         """The end of the oldest call."""
-        first, item = self._under_way.popleft(), self._items.popleft()
+        first = self._under_way.popleft()
         try:
             if isinstance(first, Exception):
                 raise first
+            call, more = first
             try:
-                return self._steps.result_of(await first)
+                return self._result_of(await call)
             except RpcError:
-                return await self._steps.outcome(first, item)
+                return await self._outcome(call, more)
         except asyncio.CancelledError:
             if not isinstance(first, Exception):
-                first.connection.cancel(first)
+                first[0].connection.cancel(first[0])
             raise
         except Exception as error:
             if not self._return_exceptions:

@@ -1,7 +1,7 @@
 """The calling half of a stub's class; the contract is the other.
 
-Unary methods reach the client as the contract has them. Each other kind has a descriptor of its
-own, so that what a unary call costs does not depend on it.
+Unary methods reach the client as the contract has them. Keyed ones and each other kind have a
+descriptor of their own, so that what a unary call costs does not depend on them.
 """
 
 from typing import Any, Protocol
@@ -64,7 +64,7 @@ class Stub:
 
 
 class OtherStub(Stub):
-    """What calls the methods that are not unary."""
+    """What calls the methods that are keyed, or not unary."""
 
     def __rpc_call__(
         self,
@@ -77,7 +77,7 @@ class OtherStub(Stub):
 
 
 class OtherMethod:
-    """Stands in a stub's class for a method that is not unary."""
+    """Stands in a stub's class for a method that is keyed, or not unary."""
 
     def __init__(self, method: Method[..., Any]) -> None:
         self._method = method
@@ -130,6 +130,7 @@ class Bindings:
         return methods
 
     def _note(self, method: Method[..., Any], binding: MethodBinding) -> None:
-        (self.unary if binding.kind == "unary" else self._others)[method] = binding
+        is_usual = binding.kind == "unary" and not binding.is_keyed
+        (self.unary if is_usual else self._others)[method] = binding
         if binding.gives_view:
             self._lent.add(binding.method_id)

@@ -6,29 +6,28 @@ with a result, or with an error that says whether its handler ran.
 
 import asyncio
 from collections.abc import AsyncIterable, Coroutine, Iterable
+from dataclasses import replace
 from functools import partial
-from time import monotonic_ns
 from types import TracebackType
 from typing import Any, Final, ParamSpec, Self, TypeVar, cast, overload
 
 from idl import CodecError, MethodKind, unpack
-from machnet_rpc._aio.flows import FlowKeeper, NoFlow, keeper_of
+from machnet_rpc._aio.flows import FlowKeeper, keeper_of
 from machnet_rpc._calling import NO_REQUEST, Target, plain_payload, split_name
 from machnet_rpc._client_calls import Again, Request, Ways, begin, started
+from machnet_rpc._keyed_calls import KeyedCall
 from machnet_rpc._many import Many, Steps
 from machnet_rpc._mismatch import Mismatches
-from machnet_rpc._outcomes import FAILURES, failure_of, too_large, undecoded, unreached, unsent
+from machnet_rpc._outcomes import FAILURES, failure_of, undecoded, unsent
 from machnet_rpc._protocol.calls import OutgoingCall
-from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._retries import RETRIES, Retries, RetryPolicy, may_pass
+from machnet_rpc._sending import Sending
 from machnet_rpc._stubs import Bindings
 from machnet_rpc._transports.base import Transport
 from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via
-from machnet_rpc.context import CURRENT
 from machnet_rpc.errors import (
     ContractError,
-    DeadlineExceeded,
     InvalidArgument,
     RpcError,
 )
@@ -42,7 +41,6 @@ from machnet_rpc.service import (
     method_id,
 )
 from machnet_rpc.streams import Stream
-from transport_engine.errors import TransportError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,7 +49,7 @@ T = TypeVar("T")
 IN_FLIGHT_MAX: Final = 256  # of the calls that `call_many` makes
 
 
-class Client:
+class Client(Sending):
     """Calls to the services at one address. Thread: that of its event loop."""
 
     def __init__(
@@ -61,7 +59,7 @@ class Client:
         known: Bindings | None = None,
         retries: Retries | None = None,
     ) -> None:
-        self._keeper = keeper
+        super().__init__(keeper)
         self._options = options
         self._known = known or Bindings(keeper.lent)
         self._bindings = self._known.unary
@@ -72,23 +70,21 @@ class Client:
         return f"<Client of {self._keeper.address} by {self._keeper.connection!r}>"
 
     @property
-    def address(self) -> str:
-        return self._keeper.address
-
-    @property
     def transport(self) -> Transport:
         """How calls travel, and why not in a better way. Errors: RuntimeError before it is open."""
         if self._keeper.pump is None:
             raise RuntimeError("the client is not open: use `async with connect(address)`")
         return self._keeper.pump.transport_of(self._keeper.connection)
 
-    def using(self, *, timeout: float | None = None, wait: bool | None = None) -> "Client":
+    def using(
+        self, *, timeout: float | None = None, wait: bool | None = None, key: str | None = None
+    ) -> "Client":
         """The same client with other options for its calls.
 
         `timeout` in seconds; `wait=False` fails at once where there is no server, rather than
-        waiting for one within the timeout.
+        waiting for one within the timeout; `key` is for one call of a keyed method.
         """
-        options = CallOptions(timeout, wait).over(self._options)
+        options = CallOptions(timeout, wait, key).over(self._options)
         client = Client(self._keeper, options, self._known, self._retries)
         client._mismatches = self._mismatches
         return client
@@ -128,7 +124,7 @@ class Client:
         binding = self._bindings.get(method)
         if binding is None:
             binding = self._known.of(method)
-            if binding.kind != "unary":
+            if binding.kind != "unary" or binding.is_keyed:
                 return await self.begin(method, args, kwargs, options)
         payload: bytes | memoryview
         if binding.takes_bytes and len(args) == 1 and type(args[0]) is bytes and not kwargs:
@@ -184,12 +180,8 @@ class Client:
         binding = self._known.of(method)
         if binding.kind != "unary":
             raise ContractError(f"{binding.full_name} is {binding.kind}: call it for each item")
-        steps = Steps[T](
-            partial(self._begun_with, binding),
-            partial(self._result, binding=binding),
-            partial(self._outcome_with, binding),
-        )
-        many = Many(steps, return_exceptions=return_exceptions)
+        steps = self._keyed_steps if binding.is_keyed else self._steps
+        many = Many[T](*steps(binding), return_exceptions=return_exceptions)
         return await many.run(items, in_flight_max)
 
     def stream(
@@ -206,9 +198,11 @@ class Client:
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> Any:
-        """What `stream` and stubs do for methods that are not unary."""
+        """What `stream` and stubs do for methods that are keyed, or not unary."""
         options = options.over(self._options)
         binding = self._known.of(method)
+        if binding.is_keyed:
+            return self._call_keyed(binding, args, kwargs, options)
         return begin(self._ways(), binding, args, kwargs, options)
 
     def begin_by_name(
@@ -225,7 +219,7 @@ class Client:
 
     def _ways(self) -> Ways:
         explained = partial(self._mismatches.explained, self)
-        return Ways(self._keeper, self._deadline, self._ready, explained)
+        return Ways(self._keeper, self._deadline, self._ready, explained, self._retries)
 
     async def open(self) -> None:
         """Attaches to an engine and starts to open the flow; does not wait for the flow.
@@ -254,31 +248,42 @@ class Client:
     ) -> None:
         await self.close()
 
-    async def _begun_with(self, binding: MethodBinding, item: object) -> OutgoingCall:
-        """A call with one argument that is on its way."""
-        payload = self._encoded(binding, (item,), {})
-        call = self._begun(binding, payload, self._options)
-        return call or await self._begun_later(binding, bytes(payload), self._options)
+    async def _call_keyed(
+        self,
+        binding: MethodBinding,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> Any:
+        payload = self._encoded(binding, args, kwargs)
+        return await KeyedCall(self._ways(), binding, payload, options, self._result).run()
 
-    async def _outcome_with(self, binding: MethodBinding, call: OutgoingCall, item: object) -> Any:
-        payload = self._encoded(binding, (item,), {})
-        return await self.outcome(call, binding, payload, self._options)
+    def _steps(self, binding: MethodBinding) -> Steps:
+        async def begin(item: object) -> tuple[OutgoingCall, object]:
+            payload = self._encoded(binding, (item,), {})
+            call = self._begun(binding, payload, self._options)
+            if call is None:
+                call = await self._begun_later(binding, bytes(payload), self._options)
+            return call, item
 
-    def _encoded(
-        self, binding: MethodBinding, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> bytes | memoryview:
-        try:
-            return binding.arguments.encode(args, kwargs)
-        except CodecError as error:
-            raise unsent(InvalidArgument(str(error)), binding.full_name, self.address) from None
+        async def outcome(call: OutgoingCall, item: object) -> Any:
+            payload = self._encoded(binding, (item,), {})
+            return await self.outcome(call, binding, payload, self._options)
 
-    def _result(self, answer: bytes | Refused | Failed, binding: MethodBinding) -> Any:
-        if isinstance(answer, FAILURES):
-            raise failure_of(answer, binding.full_name, binding.errors, self.address)
-        try:
-            return binding.result.decode(answer)
-        except CodecError as error:
-            raise undecoded(error, binding.full_name, self.address) from None
+        return begin, partial(self._result, binding=binding), outcome
+
+    def _keyed_steps(self, binding: MethodBinding) -> Steps:
+        options = replace(self._options, key=None)  # each call has its own
+
+        async def begin(item: object) -> tuple[OutgoingCall, KeyedCall]:
+            payload = self._encoded(binding, (item,), {})
+            keyed = KeyedCall(self._ways(), binding, payload, options, self._result)
+            return await keyed.start(), keyed
+
+        async def outcome(call: OutgoingCall, keyed: KeyedCall) -> Any:
+            return await keyed.outcome(call)
+
+        return begin, partial(self._result, binding=binding), outcome
 
     async def _call_by_name(self, name: str, request: object = NO_REQUEST) -> Any:
         service, method = split_name(name)
@@ -304,55 +309,6 @@ class Client:
             return unpack(answer) if answer else None
         except CodecError as error:
             raise undecoded(error, name, self.address) from None
-
-    def _begun(
-        self, target: Target | MethodBinding, payload: bytes | memoryview, options: CallOptions
-    ) -> OutgoingCall | None:
-        """A call that is on its way; None where it has to wait for a flow, or for room."""
-        now_ns = monotonic_ns()
-        deadline_ns = self._deadline(target, options, now_ns)
-        connection = self._keeper.connection
-        if connection is None or not connection.is_usable or connection.outbox.full:
-            return None
-        if len(payload) > connection.message_bytes_max:
-            error = too_large(len(payload), connection.message_bytes_max)
-            raise unsent(error, target.full_name, self.address)
-        lane, loop = target.options.lane, self._keeper.loop
-        return connection.request(payload, target.method_id, deadline_ns, now_ns, lane, loop)
-
-    async def _begun_later(
-        self, target: Target | MethodBinding, payload: bytes | memoryview, options: CallOptions
-    ) -> OutgoingCall:
-        deadline_ns = self._deadline(target, options, monotonic_ns())
-        while True:
-            await self._ready(target, deadline_ns, options)
-            left = CallOptions((deadline_ns - monotonic_ns()) / 1e9, options.wait)
-            call = self._begun(target, payload, left)
-            if call is not None:
-                return call
-
-    async def _ready(
-        self, target: Target | MethodBinding, deadline_ns: int, options: CallOptions
-    ) -> Connection:
-        """A connection for new calls, and room there."""
-        try:
-            return await self._keeper.usable(deadline_ns, wait=options.wait is not False)
-        except NoFlow as error:
-            raise unreached(error, target.full_name, self.address) from None
-        except TransportError as error:
-            raise unreached(error, target.full_name, self.address) from error
-
-    def _deadline(self, target: Target | MethodBinding, options: CallOptions, now_ns: int) -> int:
-        """The method's or the caller's, within that of the handler that makes the call."""
-        timeout = target.options.timeout if options.timeout is None else options.timeout
-        deadline_ns = now_ns + int(timeout * 1e9)
-        current = CURRENT.get()
-        if current is not None and current.deadline_ns < deadline_ns:
-            deadline_ns = current.deadline_ns
-        if deadline_ns <= now_ns:
-            late = DeadlineExceeded("no time is left for the call")
-            raise unsent(late, target.full_name, self.address)
-        return deadline_ns
 
 
 def connect(

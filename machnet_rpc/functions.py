@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from machnet_rpc.errors import ContractError
-from machnet_rpc.service import TIMEOUT, Method, rpc, service
+from machnet_rpc.service import TIMEOUT, Idempotent, Method, rpc, service
 from machnet_rpc.streams import Stream
 
 P = ParamSpec("P")
@@ -60,7 +60,7 @@ class Service:
         /,
         *,
         timeout: float = TIMEOUT,
-        idempotent: bool = False,
+        idempotent: Idempotent = False,
         oneway: bool = False,
         lane: int = 0,
         errors: Sequence[type[Exception]] = (),
@@ -71,7 +71,7 @@ class Service:
         /,
         *,
         timeout: float = TIMEOUT,
-        idempotent: bool = False,
+        idempotent: Idempotent = False,
         oneway: bool = False,
         lane: int = 0,
         errors: Sequence[type[Exception]] = (),

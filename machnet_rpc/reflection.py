@@ -31,6 +31,7 @@ class DescribedMethod:
     kind: MethodKind = "unary"
     requests: dict[str, Any] | None = None
     raw_requests: bool = False
+    keyed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +121,12 @@ def _described(name: str, binding: MethodBinding) -> DescribedMethod:
         signature=f"({', '.join(takes)}) -> {gives}",
         raw_argument=binding.arguments.is_raw,
         raw_result=binding.result.is_raw,
-        idempotent=binding.options.idempotent,
+        idempotent=bool(binding.options.idempotent),
         timeout=binding.options.timeout,
         arguments={each.name: json_schema(each.annotation) for each in schema.parameters},
         result=json_schema(schema.result),
         kind=binding.kind,
         requests=None if requests is None else json_schema(requests.annotation),
+        keyed=binding.is_keyed,
         raw_requests=binding.requests is not None and binding.requests.codec.is_raw,
     )

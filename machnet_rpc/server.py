@@ -10,13 +10,16 @@ from typing import Any, Final, Self, cast
 
 from idl import SchemaError, differences
 from machnet_rpc._aio.backoff import Backoff
-from machnet_rpc._aio.dispatch import Dispatcher, Limits, Route
+from machnet_rpc._aio.dispatch import Dispatcher
+from machnet_rpc._aio.keyed_handlers import keyed_handlers
 from machnet_rpc._aio.leaving import left
+from machnet_rpc._aio.limits import Limits, Route
 from machnet_rpc._aio.pump import Pump
 from machnet_rpc._aio.termination import termination
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Event, Stopped
+from machnet_rpc._replies import ReplyStore
 from machnet_rpc._transports.address import joined, resolved
 from machnet_rpc._transports.base import Link, Transport
 from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via, link_to
@@ -39,12 +42,17 @@ class Server:
     Errors: ContractError if one is not what its contract says, or two are the same service.
     """
 
-    def __init__(self, *implementations: object, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        *implementations: object,
+        limits: Limits | None = None,
+        replies: ReplyStore | None = None,
+    ) -> None:
         if not implementations:
             raise ContractError("a server needs an implementation of at least one service")
         self._limits = limits or Limits()
         self._routes: dict[int, Route] = {}
-        self._others: dict[int, Route] = {}  # of methods that are not unary
+        self._others: dict[int, Route] = {}  # of methods that are keyed, or not unary
         self._services: dict[int, str] = {}
         self.contracts: list[Contract] = []
         self.health = Health()
@@ -66,6 +74,7 @@ class Server:
         self._port = 0
         self._reattaching: asyncio.Task[None] | None = None
         self._is_leaving = False
+        self._keyed = keyed_handlers(self._limits, replies)
 
     def __repr__(self) -> str:
         names = ", ".join(contract.name for contract in self.contracts)
@@ -176,7 +185,11 @@ class Server:
         self._reach = self._reach.again(link.transport)
         self._link = link
         self._dispatcher = Dispatcher(
-            self._routes, self._services, self._limits, self._others, self._room
+            self._routes,
+            self._services,
+            self._limits,
+            self._others,
+            (self._room, self._keyed),
         )
         lent = {each for each, route in self._routes.items() if route.binding.takes_view}
         self._pump = Pump(link, self, self._reach.spin, lent)
@@ -228,7 +241,8 @@ class Server:
         if found:
             raise ContractError(f"{kind.__name__}: " + "; ".join(found))
         for name, binding in contract.methods.items():
-            routes = self._routes if binding.kind == "unary" else self._others
+            is_usual = binding.kind == "unary" and not binding.is_keyed
+            routes = self._routes if is_usual else self._others
             other = self._routes.get(binding.method_id) or self._others.get(binding.method_id)
             if other is not None:
                 raise ContractError(
@@ -246,6 +260,7 @@ async def serve(
     address: str,
     *,
     limits: Limits | None = None,
+    replies: ReplyStore | None = None,
     via: Via = None,
     require: Require = None,
     grace: float = GRACE_SECONDS,
@@ -254,10 +269,12 @@ async def serve(
     """Serves one implementation, or a list of them, at "host:port" while the block runs.
 
     A block of `await server.until_terminated()` is a server that SIGTERM ends without a failed
-    call; `grace` is for how many seconds calls may still take then.
+    call; `grace` is for how many seconds calls may still take then. `replies` keeps those of keyed
+    calls where the server's end does not forget them.
+
     Errors: ContractError, AddressError, TransportError.
     """
-    server = Server(*several(implementations), limits=limits)
+    server = Server(*several(implementations), limits=limits, replies=replies)
     await server.listen(address, via=via, require=require, spin=spin)
     try:
         yield server

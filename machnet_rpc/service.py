@@ -6,7 +6,6 @@ two signatures; a server compares them once more when it is built.
 """
 
 import hashlib
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import (
@@ -14,9 +13,11 @@ from typing import (
     Concatenate,
     Final,
     Generic,
+    Literal,
     ParamSpec,
     Protocol,
     Self,
+    TypeAlias,
     TypeVar,
     cast,
     get_args,
@@ -25,6 +26,7 @@ from typing import (
 
 from idl import ArgumentsCodec, MethodKind, MethodSchema, ResultCodec, SchemaError, method_schema
 from machnet_rpc._blocking_contract import BlockingCall, BlockingContract
+from machnet_rpc._requests_argument import RequestsArgument, requests_of
 from machnet_rpc.errors import ContractError
 from machnet_rpc.streams import Stream
 from transport_engine._native import lib
@@ -37,6 +39,8 @@ C = TypeVar("C")
 TIMEOUT: Final = 10.0  # seconds, where neither the method nor the caller says otherwise
 LANES: Final[int] = lib.TE_LANES
 
+Idempotent: TypeAlias = bool | Literal["keyed"]
+
 KINDS: Final[tuple[MethodKind, ...]] = get_args(MethodKind)
 
 
@@ -45,7 +49,7 @@ class MethodOptions:
     """What a contract says about one of its methods. Units: seconds."""
 
     timeout: float = TIMEOUT
-    idempotent: bool = False
+    idempotent: Idempotent = False
     lane: int = 0
     errors: tuple[type[Exception], ...] = ()
     oneway: bool = False
@@ -69,11 +73,15 @@ class CallOptions:
 
     timeout: float | None = None
     wait: bool | None = None
+    key: str | None = None
 
     def over(self, then: "CallOptions") -> "CallOptions":
         """These options, and where they leave something open the others."""
-        timeout = then.timeout if self.timeout is None else self.timeout
-        return CallOptions(timeout, then.wait if self.wait is None else self.wait)
+        return CallOptions(
+            then.timeout if self.timeout is None else self.timeout,
+            then.wait if self.wait is None else self.wait,
+            then.key if self.key is None else self.key,
+        )
 
 
 AS_DECLARED: Final = CallOptions()
@@ -102,10 +110,15 @@ class BoundMethod(Generic[P, R_co]):
         return given
 
     def using(
-        self, *, timeout: float | None = None, wait: bool | None = None
+        self, *, timeout: float | None = None, wait: bool | None = None, key: str | None = None
     ) -> "BoundMethod[P, R_co]":
-        """The same method with other options: seconds, and whether to wait for a server."""
-        return BoundMethod(self._method, self._stub, CallOptions(timeout, wait))
+        """The same method with other options: seconds, and whether to wait for a server.
+
+        `key` names one call of a keyed method. Errors: ContractError for any other.
+        """
+        if key is not None and self._method.options.idempotent != "keyed":
+            raise ContractError(f'{self._method.full_name} is not idempotent="keyed": no key')
+        return BoundMethod(self._method, self._stub, CallOptions(timeout, wait, key))
 
 
 class Method(Generic[P, R_co]):
@@ -202,7 +215,7 @@ def rpc(function: Callable[Concatenate[Any, P], AsyncIterator[R]], /) -> Method[
 def rpc(
     *,
     timeout: float = TIMEOUT,
-    idempotent: bool = False,
+    idempotent: Idempotent = False,
     oneway: bool = False,
     lane: int = 0,
     errors: Sequence[type[Exception]] = (),
@@ -212,22 +225,24 @@ def rpc(
     /,
     *,
     timeout: float = TIMEOUT,
-    idempotent: bool = False,
+    idempotent: Idempotent = False,
     oneway: bool = False,
     lane: int = 0,
     errors: Sequence[type[Exception]] = (),
 ) -> Any:
     """Makes a method callable remotely; also marks the method that implements it.
 
-    `timeout` (seconds) is for callers that set none. `idempotent` says that a call may be sent
-    again. A call that is `oneway` has no answer: it is done when it was sent, and what its handler
-    raises is in the server's log. Calls of a `lane` other than 0 are delivered in the order in
-    which they were made.
+    `timeout` (seconds) is for callers that set none. `idempotent` says that a call may be executed
+    again, "keyed" that it may be sent again and is executed once for its key. A call that is
+    `oneway` has no answer: it is done when it was sent, and what its handler raises is in the
+    server's log. Calls of a `lane` other than 0 are delivered in the order in which they were made.
     """
     if not timeout > 0:
         raise ContractError(f"timeout={timeout} must be more than 0 seconds")
     if not 0 <= lane < LANES:
         raise ContractError(f"lane={lane} must be from 0 to {LANES - 1}")
+    if idempotent not in (False, True, "keyed"):
+        raise ContractError(f'idempotent={idempotent!r} must be True, False or "keyed"')
     options = MethodOptions(timeout, idempotent, lane, tuple(errors), oneway)
     if function is not None:
         return Method(function, options)
@@ -254,35 +269,18 @@ class MethodBinding:
     gives_view: bool
     errors: dict[str, type[Exception]]
     kind: MethodKind = "unary"
-    requests: "RequestsArgument | None" = None
+    requests: RequestsArgument | None = None
     declaring: type | None = None
+
+    @property
+    def is_keyed(self) -> bool:
+        """It is executed once for each key."""
+        return self.options.idempotent == "keyed"
 
     @property
     def gives_items(self) -> bool:
         """The handler answers with a stream."""
         return self.kind in ("server_stream", "bidirectional")
-
-
-@dataclass(frozen=True, slots=True)
-class RequestsArgument:
-    """The argument that is a stream: its name, its place among all, and the codec of an item."""
-
-    name: str
-    place: int
-    codec: ResultCodec
-
-    def split(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-        """The stream, and the other arguments. Errors: TypeError."""
-        if self.name in kwargs:
-            if len(args) > self.place:
-                raise TypeError(f"the stream {self.name!r} is given twice")
-            others = dict(kwargs)
-            return others.pop(self.name), args, others
-        if len(args) <= self.place:
-            raise TypeError(f"the stream {self.name!r} is missing")
-        return args[self.place], (*args[: self.place], *args[self.place + 1 :]), kwargs
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +346,7 @@ def _bind(declared: Declared, name: str, method: Method[..., Any]) -> MethodBind
         schema = method_schema(method.function, full_name)
         arguments, result = ArgumentsCodec(schema), ResultCodec(schema)
         taken = [each.annotation for each in schema.parameters]
-        requests = _requests(schema, method.function)
+        requests = requests_of(schema, method.function)
     except SchemaError as error:
         raise ContractError(str(error)) from error
     kind: MethodKind = schema.kind
@@ -356,6 +354,8 @@ def _bind(declared: Declared, name: str, method: Method[..., Any]) -> MethodBind
         if kind != "unary" or schema.result not in (None, type(None)):
             raise ContractError(f"{full_name} is oneway, so it must return None, and no stream")
         kind = "oneway"
+    if method.options.idempotent == "keyed" and kind != "unary":
+        raise ContractError(f"{full_name} is keyed, so it must be unary, not {kind}")
     return MethodBinding(
         full_name,
         method_id(declared.name, name, kind),
@@ -372,15 +372,6 @@ def _bind(declared: Declared, name: str, method: Method[..., Any]) -> MethodBind
         requests,
         method.contract,
     )
-
-
-def _requests(schema: MethodSchema, function: Callable[..., Any]) -> RequestsArgument | None:
-    if schema.requests is None:
-        return None
-    name = schema.requests.name
-    place = list(inspect.signature(function).parameters).index(name) - 1
-    item = MethodSchema(f"{schema.name}: {name}", (), schema.requests.annotation)
-    return RequestsArgument(name, place, ResultCodec(item))
 
 
 def _hash32(name: str) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from idl import MethodKind
-from machnet_rpc._aio.dispatch import Route
+from machnet_rpc._aio.limits import Route
 from machnet_rpc._buckets import at_percent, largest_of
 from machnet_rpc._protocol.tally import BITS, OK, Tally
 from machnet_rpc.errors import Code

@@ -64,7 +64,7 @@ class BlockingMethod(Generic[P, R_co]):
     ) -> None:
         timeout = binding.options.timeout if options.timeout is None else options.timeout
         self._blocking = blocking
-        is_plain = binding.kind == "unary" and timeout > 0
+        is_plain = binding.kind == "unary" and not binding.is_keyed and timeout > 0
         self._exchange = blocking.exchange if is_plain else _later
         self._method = method
         self._binding = binding
@@ -98,10 +98,12 @@ class BlockingMethod(Generic[P, R_co]):
         return result
 
     def using(
-        self, *, timeout: float | None = None, wait: bool | None = None
+        self, *, timeout: float | None = None, wait: bool | None = None, key: str | None = None
     ) -> "BlockingMethod[P, R_co]":
-        """The same method with other options: seconds, and whether to wait for a server."""
-        options = CallOptions(timeout, wait).over(self._options)
+        """The same method with other options; see BoundMethod.using. Errors: ContractError."""
+        if key is not None and not self._binding.is_keyed:
+            raise ContractError(f'{self._binding.full_name} is not idempotent="keyed": no key')
+        options = CallOptions(timeout, wait, key).over(self._options)
         return BlockingMethod(self._blocking, self._method, self._binding, options)
 
     def _encoded(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | memoryview:
@@ -133,7 +135,7 @@ class BlockingMethod(Generic[P, R_co]):
         late = monotonic() + seconds
 
         async def invoke() -> Any:
-            left = CallOptions(late - monotonic(), self._options.wait)
+            left = CallOptions(late - monotonic(), self._options.wait, self._options.key)
             return await client.invoke(self._method, args, kwargs, left)
 
         return _run(self._blocking, name, seconds, invoke)

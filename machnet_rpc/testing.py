@@ -7,7 +7,7 @@ async with local(Shop()) as client:
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
-from machnet_rpc._aio.dispatch import Limits
+from machnet_rpc._aio.limits import Limits
 from machnet_rpc._transports.memory import MemoryNetwork
 from machnet_rpc.client import Client, connect
 from machnet_rpc.server import serve

@@ -8,9 +8,9 @@ exception, cancellation. What can be refused is refused before a task is made, a
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic_ns
 from typing import Any, Final
 
@@ -18,19 +18,22 @@ from idl import CodecError
 from machnet_rpc import _faults
 from machnet_rpc._aio.handler_task import HandlerTask
 from machnet_rpc._aio.items import Room
+from machnet_rpc._aio.keyed_handlers import Execution, KeyedHandlers, Sent, sent_by
+from machnet_rpc._aio.limits import Limits, Route
 from machnet_rpc._aio.stream_handlers import StreamHandlers
+from machnet_rpc._metadata import KEY
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Cause, Stopped
-from machnet_rpc._protocol.records import MESSAGE_BYTES_MAX
-from machnet_rpc._protocol.streams import FIRST, Window
-from machnet_rpc._protocol.tally import OK, Tally, begin, end
+from machnet_rpc._protocol.streams import Window
+from machnet_rpc._protocol.tally import OK, begin, end
 from machnet_rpc.context import CURRENT
 from machnet_rpc.errors import (
     Cancelled,
     Code,
     DeadlineExceeded,
+    FailedPrecondition,
     Internal,
     InvalidArgument,
     ResourceExhausted,
@@ -47,35 +50,6 @@ _set_current: Final = CURRENT.set
 log: Final = logging.getLogger("machnet_rpc")
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A method and what answers it."""
-
-    binding: MethodBinding
-    handler: Callable[..., Coroutine[Any, Any, Any]]
-    tally: Tally = field(default_factory=Tally)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a server admits; beyond it calls are refused as RESOURCE_EXHAUSTED, executed "no".
-
-    `request_bytes` and `reply_bytes` are of the encoded arguments and results of one call, and of
-    each item of a stream. `stream_items` and `stream_bytes` are what a stream may be sent before
-    its handler takes it.
-    """
-
-    handlers: int = 10_000
-    request_bytes: int = MESSAGE_BYTES_MAX
-    reply_bytes: int = MESSAGE_BYTES_MAX
-    stream_items: int = FIRST.items
-    stream_bytes: int = FIRST.size_bytes
-
-    def __post_init__(self) -> None:
-        if self.stream_items < 1 or self.stream_bytes < 1:
-            raise ValueError("stream_items and stream_bytes must be at least 1, or no item comes")
-
-
 class Dispatcher:
     """The handlers of one server that run now."""
 
@@ -85,9 +59,13 @@ class Dispatcher:
         services: dict[int, str],
         limits: Limits,
         others: dict[int, Route],
-        room: Room,
+        ways: tuple[Room, KeyedHandlers],
     ) -> None:
-        """`others` are the routes of methods that are not unary; `room` waits for room to send."""
+        """`others` are the routes of methods that are keyed, or not unary.
+
+        `ways` are what waits for room to send, and the keyed calls by all links of the server.
+        """
+        room, self._keyed = ways
         self.is_draining = False
         self._routes = routes
         self._others = others
@@ -107,6 +85,8 @@ class Dispatcher:
         self._quick: dict[int, tuple[Any, ...]] = {}
         self.desk: Callable[[IncomingCall, bytes], None] = self.on_request
         """Takes requests as `on_request` does; in C, the usual ones without it."""
+        for task in self._keyed.running():  # by a link that is gone
+            self.keep(task)
         if crossing is not None:
             quick = ((number, route) for number, route in routes.items() if _is_quick(route))
             self._quick.update((number, _unpacked(route)) for number, route in quick)
@@ -126,6 +106,7 @@ class Dispatcher:
             or self.is_draining
             or len(self._tasks) >= self._handlers_max
             or len(payload) > self._request_bytes_max
+            or (call.metadata is not None and KEY in call.metadata)
         ):
             if route is None and call.method_id in self._others:
                 self._begin_other(call, payload)
@@ -176,7 +157,9 @@ class Dispatcher:
             error = Internal("the caller broke the rules of streams", executed="maybe")
         self._give_up(call, error)
         end(call, Code.CANCELLED, monotonic_ns())
-        if call.task is not None:
+        if call.binding is not None and call.binding.is_keyed:
+            self._keyed.leave(call, event.cause)
+        elif call.task is not None:
             call.task.cancel(f"nobody waits for the call any more: {event.cause.value}")
 
     async def drain(self, grace_seconds: float) -> None:
@@ -192,9 +175,13 @@ class Dispatcher:
             await _ended(self._tasks, 1.0)
 
     def _begin_other(self, call: IncomingCall, payload: bytes) -> None:
-        """The same for a call that is not unary."""
+        """The same for a call that is keyed, or not unary."""
         route = self._others[call.method_id]
         begin(call, route.tally)
+        binding = call.binding = route.binding
+        sent = sent_by(call) if binding.is_keyed else None
+        if sent is not None and self._keyed.known(call, sent, payload):
+            return
         if (
             self.is_draining
             or len(self._tasks) >= self._handlers_max
@@ -202,11 +189,13 @@ class Dispatcher:
         ):
             self._refuse(call, self._refusal(call, payload))
             return
-        binding = call.binding = route.binding
         try:
             args, kwargs = binding.arguments.decode(payload)
         except CodecError as error:
             self._refuse(call, InvalidArgument(str(error)))
+            return
+        if sent is not None:
+            self._begin_keyed(call, sent, payload, partial(route.handler, *args, **kwargs))
             return
         context = self._context.copy()
         context.run(_set_current, call)
@@ -217,6 +206,19 @@ class Dispatcher:
             return
         on_end = self._end_oneway if binding.kind == "oneway" else self._answer_stream
         task = call.task = HandlerTask(coroutine, self._loop, context, on_end, call)
+        task.start()
+        if not task.is_done:
+            self.keep(task)
+
+    def _begin_keyed(
+        self, call: IncomingCall, sent: Sent, payload: bytes, handler: Callable[[], Any]
+    ) -> None:
+        execution = Execution(call.binding, handler, self._reply_bytes_max, self._encoded)
+        coroutine = self._keyed.begin(call, sent, payload, execution)
+        context = self._context.copy()
+        context.run(_set_current, call)
+        task = call.task = HandlerTask(coroutine, self._loop, context, self._keyed.end, call)
+        task.keyed, execution.entry.task = execution, task
         task.start()
         if not task.is_done:
             self.keep(task)
@@ -262,6 +264,11 @@ class Dispatcher:
             )
             busy.is_passing = True
             return busy
+        if len(payload) <= self._request_bytes_max:
+            return FailedPrecondition(
+                "the call has a key, and the method is not keyed here",
+                next_step='Serve a contract that says idempotent="keyed".',
+            )
         return ResourceExhausted(
             f"the arguments are {len(payload)} bytes, and the server takes "
             f"{self._request_bytes_max}",

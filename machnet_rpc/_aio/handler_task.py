@@ -63,6 +63,7 @@ class HandlerTask(TaskState):
     _cancels = 0
     _fut_waiter: Any = None
     _name: str | None = None
+    keyed: Any = None  # the execution, where it is of a keyed method
     lease: memoryview | None = None  # what the handler was lent until it ends
 
     def __repr__(self) -> str:

@@ -14,8 +14,9 @@ from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.stream_table import IncomingStream
 from machnet_rpc._protocol.streams import Window
+from machnet_rpc._requests_argument import RequestsArgument
 from machnet_rpc.errors import Cancelled, Internal, InvalidArgument, ResourceExhausted
-from machnet_rpc.service import MethodBinding, RequestsArgument
+from machnet_rpc.service import MethodBinding
 
 T = TypeVar("T")
 

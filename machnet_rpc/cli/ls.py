@@ -36,7 +36,7 @@ async def run(arguments: argparse.Namespace) -> int:
 def _remarks(method: DescribedMethod) -> str:
     remarks = [f"timeout {method.timeout:g} s"]
     if method.idempotent:
-        remarks.append("idempotent")
+        remarks.append("keyed" if method.keyed else "idempotent")
     if method.kind != "unary":
         remarks.append(method.kind.replace("_", " "))
     return f"   # {', '.join(remarks)}"

@@ -63,7 +63,8 @@ class Served(Rig):
         self.service = DeskServer()
         server = vars(Server(self.service))
         routes, services, others = server["_routes"], server["_services"], server["_others"]
-        self.dispatcher = Dispatcher(routes, services, limits or Limits(), others, self.no_room)
+        ways = self.no_room, server["_keyed"]
+        self.dispatcher = Dispatcher(routes, services, limits or Limits(), others, ways)
         self.wheel: Deadlines[Any] = Deadlines()
         post = self.crossing.post
         self.connection = Connection(

@@ -1,0 +1,43 @@
+"""What a server answers, and how much of it at once."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from machnet_rpc._protocol.records import MESSAGE_BYTES_MAX
+from machnet_rpc._protocol.streams import FIRST
+from machnet_rpc._protocol.tally import Tally
+from machnet_rpc.service import MethodBinding
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method and what answers it."""
+
+    binding: MethodBinding
+    handler: Callable[..., Coroutine[Any, Any, Any]]
+    tally: Tally = field(default_factory=Tally)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a server admits; beyond it calls are refused as RESOURCE_EXHAUSTED, executed "no".
+
+    `request_bytes` and `reply_bytes` are of the encoded arguments and results of one call, and of
+    each item of a stream. `stream_items` and `stream_bytes` are what a stream may be sent before
+    its handler takes it. `keyed_replies`, `keyed_bytes` and `keyed_seconds` are what a server
+    remembers of keyed calls that have ended.
+    """
+
+    handlers: int = 10_000
+    request_bytes: int = MESSAGE_BYTES_MAX
+    reply_bytes: int = MESSAGE_BYTES_MAX
+    stream_items: int = FIRST.items
+    stream_bytes: int = FIRST.size_bytes
+    keyed_replies: int = 100_000
+    keyed_bytes: int = 64 << 20
+    keyed_seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        if self.stream_items < 1 or self.stream_bytes < 1:
+            raise ValueError("stream_items and stream_bytes must be at least 1, or no item comes")

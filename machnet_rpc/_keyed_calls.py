@@ -1,0 +1,88 @@
+"""A client's calls of keyed methods: each has one key, in all attempts.
+
+Knows how a key travels. Does not know what a server does with it.
+"""
+
+from asyncio import CancelledError
+from collections.abc import Callable
+from time import monotonic_ns
+from typing import Any
+from uuid import uuid4
+
+from machnet_rpc._client_calls import Request, Ways
+from machnet_rpc._metadata import KEY, KEY_AGE, Metadata, with_metadata
+from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._protocol.events import Failed, Refused
+from machnet_rpc._protocol.records import METADATA
+from machnet_rpc._retries import may_pass
+from machnet_rpc.errors import RpcError
+from machnet_rpc.service import CallOptions, MethodBinding
+
+_MS_NS = 1_000_000
+
+
+class KeyedCall:
+    """One call, however often it is sent."""
+
+    def __init__(
+        self,
+        ways: Ways,
+        binding: MethodBinding,
+        payload: bytes | memoryview,
+        options: CallOptions,
+        result_of: Callable[[Any, MethodBinding], Any],
+    ) -> None:
+        self._ways = ways
+        self._binding = binding
+        self._payload = bytes(payload)  # all attempts have the same
+        self._options = options
+        self._result_of = result_of
+        self._key = uuid4().hex if options.key is None else options.key
+        self._timeout_ns = int((options.timeout or binding.options.timeout) * 1e9)
+
+    def __repr__(self) -> str:
+        return f"<KeyedCall {self._binding.full_name} {self._key}>"
+
+    async def run(self) -> Any:
+        """Errors: RpcError, and what the contract declares."""
+        return await self.outcome(await self.start())
+
+    async def start(self) -> OutgoingCall:
+        """Sends it for the first time. Errors: RpcError."""
+        deadline_ns = self._ways.deadline(self._binding, self._options, monotonic_ns())
+        return await self.begin(deadline_ns, None)
+
+    async def outcome(self, call: OutgoingCall) -> Any:
+        """What the first attempt gives, or another one. Errors: as `run`."""
+        ways, binding = self._ways, self._binding
+        try:
+            return await self.end(call)
+        except RpcError as failure:
+            if ways.retries is None or not may_pass(failure):
+                raise await ways.explained(binding, failure, call) from None
+            try:
+                return await ways.retries.go_on(failure, call, self._timeout_ns, self)
+            except RpcError as last:
+                raise await ways.explained(binding, last, call) from None
+
+    # -- for the retries --
+
+    async def begin(self, deadline_ns: int, since_ns: int | None) -> OutgoingCall:
+        metadata: Metadata = {KEY: self._key}
+        if since_ns is not None:
+            metadata[KEY_AGE] = str((deadline_ns - since_ns) // _MS_NS + 1)
+        payload = with_metadata(metadata, self._payload)
+        left = CallOptions((deadline_ns - monotonic_ns()) / 1e9, self._options.wait)
+        binding = self._binding
+        request = Request(self._ways, binding, binding.kind, payload, left, binding.errors)
+        call, connection = await request.prepared()
+        connection.call(call, payload, monotonic_ns(), binding.options.lane, METADATA)
+        return call
+
+    async def end(self, call: OutgoingCall) -> Any:
+        try:
+            answer: bytes | Refused | Failed = await call
+        except CancelledError:
+            call.connection.cancel(call)
+            raise
+        return self._result_of(answer, self._binding)

@@ -1,0 +1,96 @@
+"""How one unary request leaves a client, and what its answer means.
+
+A call waits within its deadline for a flow and for room to send. Does not know of contracts whose
+methods are called by stubs, of attempts, and of what else calls may be.
+"""
+
+from time import monotonic_ns
+from typing import Any
+
+from idl import CodecError
+from machnet_rpc._aio.flows import FlowKeeper, NoFlow
+from machnet_rpc._calling import Target
+from machnet_rpc._outcomes import FAILURES, failure_of, too_large, undecoded, unreached, unsent
+from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._protocol.connection import Connection
+from machnet_rpc._protocol.events import Failed, Refused
+from machnet_rpc.context import CURRENT
+from machnet_rpc.errors import DeadlineExceeded, InvalidArgument
+from machnet_rpc.service import CallOptions, MethodBinding
+from transport_engine.errors import TransportError
+
+
+class Sending:
+    """Requests to one address. Thread: that of its event loop."""
+
+    def __init__(self, keeper: FlowKeeper) -> None:
+        self._keeper = keeper
+
+    @property
+    def address(self) -> str:
+        return self._keeper.address
+
+    def _encoded(
+        self, binding: MethodBinding, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> bytes | memoryview:
+        try:
+            return binding.arguments.encode(args, kwargs)
+        except CodecError as error:
+            raise unsent(InvalidArgument(str(error)), binding.full_name, self.address) from None
+
+    def _result(self, answer: bytes | Refused | Failed, binding: MethodBinding) -> Any:
+        if isinstance(answer, FAILURES):
+            raise failure_of(answer, binding.full_name, binding.errors, self.address)
+        try:
+            return binding.result.decode(answer)
+        except CodecError as error:
+            raise undecoded(error, binding.full_name, self.address) from None
+
+    def _begun(
+        self, target: Target | MethodBinding, payload: bytes | memoryview, options: CallOptions
+    ) -> OutgoingCall | None:
+        """A call that is on its way; None where it has to wait for a flow, or for room."""
+        now_ns = monotonic_ns()
+        deadline_ns = self._deadline(target, options, now_ns)
+        connection = self._keeper.connection
+        if connection is None or not connection.is_usable or connection.outbox.full:
+            return None
+        if len(payload) > connection.message_bytes_max:
+            error = too_large(len(payload), connection.message_bytes_max)
+            raise unsent(error, target.full_name, self.address)
+        lane, loop = target.options.lane, self._keeper.loop
+        return connection.request(payload, target.method_id, deadline_ns, now_ns, lane, loop)
+
+    async def _begun_later(
+        self, target: Target | MethodBinding, payload: bytes | memoryview, options: CallOptions
+    ) -> OutgoingCall:
+        deadline_ns = self._deadline(target, options, monotonic_ns())
+        while True:
+            await self._ready(target, deadline_ns, options)
+            left = CallOptions((deadline_ns - monotonic_ns()) / 1e9, options.wait)
+            call = self._begun(target, payload, left)
+            if call is not None:
+                return call
+
+    async def _ready(
+        self, target: Target | MethodBinding, deadline_ns: int, options: CallOptions
+    ) -> Connection:
+        """A connection for new calls, and room there."""
+        try:
+            return await self._keeper.usable(deadline_ns, wait=options.wait is not False)
+        except NoFlow as error:
+            raise unreached(error, target.full_name, self.address) from None
+        except TransportError as error:
+            raise unreached(error, target.full_name, self.address) from error
+
+    def _deadline(self, target: Target | MethodBinding, options: CallOptions, now_ns: int) -> int:
+        """The method's or the caller's, within that of the handler that makes the call."""
+        timeout = target.options.timeout if options.timeout is None else options.timeout
+        deadline_ns = now_ns + int(timeout * 1e9)
+        current = CURRENT.get()
+        if current is not None and current.deadline_ns < deadline_ns:
+            deadline_ns = current.deadline_ns
+        if deadline_ns <= now_ns:
+            late = DeadlineExceeded("no time is left for the call")
+            raise unsent(late, target.full_name, self.address)
+        return deadline_ns
