@@ -4,7 +4,7 @@ An application attaches to a sidecar's engine (`attach`) or opens one in its own
 (`open_inline`), and gets a channel: records in, records out. Knows nothing of calls.
 """
 
-from transport_engine.attach import Attachment, SidecarAttachment, attach, read_stats
+from transport_engine.attach import Attachment, SidecarAttachment, attach, read_flows, read_stats
 from transport_engine.channel import Channel
 from transport_engine.config import EngineConfig, Faults, Limits, SidecarConfig
 from transport_engine.config import default_socket_path as default_socket_path
@@ -48,5 +48,6 @@ __all__ = [
     "attach",
     "default_socket_path",
     "open_inline",
+    "read_flows",
     "read_stats",
 ]

@@ -19,11 +19,13 @@ from transport_engine.errors import (
     NoEngineError,
     NoPairError,
 )
+from transport_engine.flows import FlowReport, unpacked
 from transport_engine.pair_end import PairEnd, PairEnds
 from transport_engine.stats import Stats
 
 CONNECT_PAUSE_SECONDS: Final = 0.01
 CONNECT_TRIES_MAX: Final = 200
+FLOW_PAGES_MAX: Final = 1 << 17  # more than an engine has
 
 
 class Attachment(Protocol):
@@ -140,6 +142,31 @@ async def read_stats(path: str | Path | None = None, core: int | None = None) ->
         result, _ = await client.ask(messages.Stats(id=client.next_id(), core=core))
         counters: Stats = result["stats"]
         return counters
+    finally:
+        client.close()
+
+
+async def read_flows(path: str | Path | None = None) -> list[FlowReport]:
+    """The open flows of a sidecar: all for root and its own user, one's own for others.
+
+    A page is read after another, so a flow that opens or closes meanwhile may be missed.
+    Errors: NoEngineError, ForbiddenError, EngineGoneError.
+    """
+    client = await connect_control(path)
+    found: list[FlowReport] = []
+    try:
+        following: int | None = 0
+        for _ in range(FLOW_PAGES_MAX):
+            if following is None:
+                break
+            result, _descriptors = await client.ask(
+                messages.Flows(id=client.next_id(), first=following)
+            )
+            flows, following = unpacked(result)
+            found += flows
+        return found
+    except (TypeError, LookupError) as error:
+        raise EngineGoneError(f"{client!r} answers nonsense: {error!r}") from error
     finally:
         client.close()
 

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from transport_engine.endpoint import Endpoint
 from transport_engine.engine import ShareTerms
+from transport_engine.flows import FlowPage
 from transport_engine.ports import Ports
 from transport_engine.stats import Stats
 
@@ -41,6 +42,8 @@ class Commanded(Protocol):
     def stats(self) -> Stats: ...
 
     def core_stats(self, core: int) -> Stats: ...
+
+    def flows(self, first: int) -> FlowPage: ...
 
     def attend(self) -> None: ...
 

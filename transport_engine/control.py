@@ -25,6 +25,7 @@ from transport_engine.errors import (
     TransportError,
 )
 from transport_engine.messages import BadMessageError
+from transport_engine.onlookers import seen_by
 from transport_engine.pairs import RING_BYTES_PER_TOKEN, Pairs
 from transport_engine.policy import Peer, Policy, Tenant, pidfd_of
 from transport_engine.users import Turns, User, Users
@@ -322,6 +323,8 @@ class ControlServer:
                 return {"stats": self.engine.core_stats(core)}, []
             case messages.Stats():
                 return {"stats": self.engine.stats()}, []
+            case messages.Flows(first=int(first)):
+                return seen_by(session, self._sessions, self.engine.flows(first)), []
             case messages.Detach():
                 session.detach()
                 return {}, []

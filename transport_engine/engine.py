@@ -20,6 +20,7 @@ from transport_engine.channel import Channel
 from transport_engine.config import EngineConfig
 from transport_engine.endpoint import Endpoint
 from transport_engine.errors import ConfigError, PortInUseError, TransportError, error_of
+from transport_engine.flows import FlowPage, page_of
 from transport_engine.ports import ALL, Ports
 from transport_engine.stats import Stats, stats_of
 
@@ -261,6 +262,10 @@ class Engine:
             raise ConfigError(f"there is no core {core}: this engine runs on one")
         return self.stats()
 
+    def flows(self, first: int = 0) -> FlowPage:
+        """A page of its open flows, from a slot on."""
+        return page_of(lambda page: self._command(lib.TE_FLOWS, "no flows", flows=page), first)
+
     def route(self, port: int, core: int) -> None:
         """Notes which engine of its team listens on a port; TE_CORES_MAX: none."""
         self._command(lib.TE_ROUTE, f"port {port}", endpoint=self._at(port), queue=core)
@@ -307,6 +312,7 @@ class Engine:
         endpoint: Endpoint | None = None,
         token: int | None = None,
         stats: Any = ffi.NULL,
+        flows: Any = ffi.NULL,
     ) -> Any:
         """Posts one command and waits for its completion; `what` opens the sentence of an error."""
         self._token += 1
@@ -316,6 +322,7 @@ class Engine:
         command.token = self._token if token is None else token
         command.ring_bytes = ring_bytes
         command.stats = stats
+        command.flows = flows
         command.share = share
         command.queue = queue
         if terms is not None:
@@ -330,7 +337,7 @@ class Engine:
             raise error_of(code, f"{what}: the engine takes no commands now")
         done = self._completion()
         if done is None:
-            self._unanswered = (command, stats)
+            self._unanswered = (command, stats, flows)
             raise TransportError(f"{what}: no answer from the engine in {COMMAND_SECONDS_MAX} s")
         if done.error != 0:
             raise error_of(done.error, f"{what}: {_REASONS.get(done.error, 'it failed')}")

@@ -94,13 +94,22 @@ class Stats(_Request):
     core: Annotated[int, Field(ge=0, lt=lib.TE_CORES_MAX)] | None = None
 
 
+class Flows(_Request):
+    """Asks for a page of the open flows that the asker may see; 0: the first."""
+
+    op: Literal["flows"] = "flows"
+    first: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
+
+
 class Detach(_Request):
     """Gives the channel back; closing the socket does the same."""
 
     op: Literal["detach"] = "detach"
 
 
-Request: TypeAlias = Attach | Listen | Unlisten | Connect | Pair | Mapped | Unpair | Stats | Detach
+Request: TypeAlias = (
+    Attach | Listen | Unlisten | Connect | Pair | Mapped | Unpair | Stats | Flows | Detach
+)
 _REQUESTS: Final[TypeAdapter[Request]] = TypeAdapter(Annotated[Request, Field(discriminator="op")])
 
 

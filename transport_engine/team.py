@@ -25,6 +25,7 @@ from transport_engine.engine import (
     first_free,
 )
 from transport_engine.errors import ConfigError, NoRoomError, PortInUseError, error_of
+from transport_engine.flows import CORE_BITS, CORE_MASK, GONE, FlowPage, placed
 from transport_engine.ports import ALL, Ports
 from transport_engine.stats import Stats, summed
 
@@ -181,6 +182,12 @@ class Team:
         if core >= len(self.engines):
             raise ConfigError(f"there is no core {core}: this engine runs on {len(self.engines)}")
         return self.engines[core].stats()
+
+    def flows(self, first: int = 0) -> FlowPage:
+        """A page of the open flows, engine after engine."""
+        core = min(first & CORE_MASK, len(self.engines) - 1)
+        page = self.engines[core].flows(min(first >> CORE_BITS, GONE))
+        return placed(page, core, len(self.engines), lib.TE_CHANNELS_MAX)
 
     def attend(self) -> None:
         """Tells `on_quarantined` of channels that were cut off, and what their owners did."""

@@ -18,6 +18,7 @@ from machnet_rpc.cli import (
     call,
     doctor,
     engine,
+    flows,
     health,
     ls,
     msggen,
@@ -25,12 +26,29 @@ from machnet_rpc.cli import (
     schema,
     serve,
     sim,
+    stat,
+    top,
 )
 from machnet_rpc.cli.arguments import UsageError
 from machnet_rpc.errors import AddressError, ContractError, RpcError
 from transport_engine.errors import ConfigError, TransportError
 
-COMMANDS: Final = (serve, call, ls, ping, bench, health, msggen, schema, engine, doctor, sim)
+COMMANDS: Final = (
+    serve,
+    call,
+    ls,
+    ping,
+    bench,
+    health,
+    stat,
+    flows,
+    top,
+    msggen,
+    schema,
+    engine,
+    doctor,
+    sim,
+)
 DESCRIPTION: Final = "Typed remote calls between Python programs, past the kernel."
 EPILOG: Final = """\
 try it:

@@ -44,9 +44,10 @@ def add_way(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--require", choices=["bypass"], help="fail unless packets pass the kernel")
 
 
-def add_target(parser: argparse.ArgumentParser) -> None:
+def add_target(parser: argparse.ArgumentParser, *, is_needed: bool = True) -> None:
     """The server to call, and for how long."""
-    parser.add_argument("address", metavar="ADDR", help="host:port of the server")
+    count = None if is_needed else "?"
+    parser.add_argument("address", metavar="ADDR", nargs=count, help="host:port of the server")
     parser.add_argument(
         "--timeout",
         type=seconds,

@@ -20,6 +20,7 @@ _KEYS: Final = (
     "port",
     "remote",
     "token",
+    "first",
     "direct",
     "pair",
     "more",
@@ -54,6 +55,7 @@ def _good(rng: random.Random) -> dict[str, Any]:
         },
         {"op": "listen", "id": number, "port": port},
         {"op": "unlisten", "id": number, "port": port},
+        {"op": "flows", "id": number, "first": rng.choice((0, port, number))},
         {"op": "connect", "id": number, "remote": f"127.0.0.1:{port}", "token": number},
         {
             "op": "connect",

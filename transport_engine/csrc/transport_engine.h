@@ -254,11 +254,13 @@ enum te_command_op {
     TE_SHARE = 8,   /* in: share, terms. Share 0 is without limits until it is set.
                        out: value = flows that it has open */
     TE_ROUTE = 9,   /* in: endpoint (port), queue: who in the team listens, or TE_CORES_MAX */
+    TE_FLOWS = 10,  /* in, out: *flows (transport_flows.h) */
     /* Not a command: a completion that nobody asked for, token 0. value = channel, violation */
     TE_QUARANTINED = 64
 };
 
 struct te_stats;
+struct te_flow_page;
 
 struct te_command {
     uint32_t op; /* enum te_command_op */
@@ -267,6 +269,7 @@ struct te_command {
     struct te_endpoint endpoint;
     uint64_t ring_bytes;
     struct te_stats *stats; /* Owner: the caller's, until the completion */
+    struct te_flow_page *flows; /* Owner: as of stats */
     uint32_t share; /* whose the channel is; below TE_SHARES_MAX */
     uint32_t queue;
     struct te_share terms;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/listener.h"
+#include "engine/report.h"
 #include "engine/shares.h"
 #include "engine/team.h"
 #include "engine/tenants.h"
@@ -103,6 +104,9 @@ void command_execute(struct engine *engine, const struct te_command *command,
         break;
     case TE_STATS:
         engine_fill_stats(engine, command->stats);
+        break;
+    case TE_FLOWS:
+        report_flows(engine, command->flows);
         break;
     case TE_DRAIN:
         drain(engine);

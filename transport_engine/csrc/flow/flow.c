@@ -22,6 +22,7 @@ static void init(struct flow *flow, const struct flow_config *config,
         .local = birth->local,
         .remote = birth->remote,
         .config = config,
+        .first_number = birth->first_number,
         .hello_due = true,
         .opened_ns = now_ns,
         .hello_next_ns = now_ns,
@@ -197,6 +198,7 @@ static void on_lost(struct flow *flow, struct store *store, const struct sent_pa
     }
     flow->credit_due |= (packet->flags & SENT_CREDIT) != 0;
     flow->close_due |= (packet->flags & SENT_CLOSE) != 0;
+    flow->packets_lost++;
     flow->config->counters->packets_lost++;
 }
 

@@ -90,6 +90,8 @@ struct flow {
     uint32_t peer_message_bytes_max;
     uint8_t token[TOKEN_BYTES];
 
+    uint64_t first_number; /* of the packets sent */
+    uint64_t packets_lost; /* of those */
     uint64_t opened_ns;
     uint64_t hello_sent_ns;
     uint64_t hello_next_ns;

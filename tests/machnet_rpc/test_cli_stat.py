@@ -1,0 +1,151 @@
+"""`mrpc stat`, `flows` and `top`: what they read of an engine and a server, and show."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from machnet_rpc import Client, Server
+from machnet_rpc import cli as mrpc
+from machnet_rpc.cli import flows, stat, top
+from machnet_rpc.cli.arguments import UsageError
+from machnet_rpc.cli.watching import micros, short, table
+from tests.machnet_rpc.ledger import Ledger
+from transport_engine import NoEngineError
+from transport_engine.flows import FlowReport
+from transport_engine.stats import FIELDS
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def via(sidecar: Path) -> Path:
+    return sidecar
+
+
+async def run(*argv: str) -> int:
+    arguments = mrpc._parser().parse_args(argv)
+    status: int = await arguments.run(arguments)
+    return status
+
+
+async def test_stat_of_an_engine(sidecar: Path, client: Client, capsys: Capture) -> None:
+    await client.stub(Ledger).echo(b"x")
+    engine = ("--engine", str(sidecar))
+    assert await run("stat", *engine) == 0
+    rows = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert int(rows["flows_open"]) >= 2  # of other tests there may be some still
+    assert int(rows["listeners_open"]) >= 1
+    assert int(rows["messages_sent"].replace(",", "")) >= 2
+    assert "packets_lost" not in rows
+    assert await run("stat", *engine, "--all", "--core", "0") == 0
+    assert "packets_lost" in capsys.readouterr().out
+    assert await run("stat", *engine, "--json", "--interval", "0.05", "--count", "2") == 0
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert tuple(first) == FIELDS
+    assert first["now_ns"] < second["now_ns"]
+
+
+async def test_stat_of_a_server(
+    sidecar: Path, server: Server, client: Client, capsys: Capture
+) -> None:
+    for _ in range(3):
+        await client.stub(Ledger).echo(b"x")
+    argv = ("stat", server.address, "--engine", str(sidecar))
+    assert await run(*argv, "--interval", "0.05", "--count", "2") == 0
+    out = capsys.readouterr().out
+    head, columns, *rows = out.splitlines()
+    assert head.startswith(f"{server.address} by sidecar+udp, up ")
+    assert columns.split()[:4] == ["method", "calls", "/s", "under"]
+    assert ["ledger/echo", "3", "-", "0", "0"] in [row.split()[:5] for row in rows]
+    assert ["ledger/echo", "3", "0", "0", "0"] in [row.split()[:5] for row in rows]
+    assert "mrpc." not in out
+    assert await run(*argv, "--json") == 0
+    (echo,) = (
+        each
+        for each in json.loads(capsys.readouterr().out)["methods"]
+        if each["method"] == "ledger/echo"
+    )
+    assert (echo["begun"], echo["ended"]) == (3, {"OK": 3})
+
+
+async def test_flows(sidecar: Path, server: Server, client: Client, capsys: Capture) -> None:
+    await client.stub(Ledger).echo(b"x")
+    assert await run("flows", "--engine", str(sidecar)) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split()[:3] == ["local", "remote", "channel"]
+    assert {row.split()[0] for row in rows} >= {server.address}
+    assert await run("flows", "--engine", str(sidecar), "--json") == 0
+    assert {each["local"] for each in json.loads(capsys.readouterr().out)} >= {server.address}
+
+
+async def test_top(sidecar: Path, client: Client, capsys: Capture) -> None:
+    await client.stub(Ledger).echo(b"x")
+    argv = ("top", "--engine", str(sidecar), "--interval", "0.05", "--count", "2")
+    assert await run(*argv) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^\d+ channels, \d+ listeners, \d+ flows; busy \d+ %$", out, re.MULTILINE)
+    assert "messages in all: " in out
+    assert "messages a second: " in out
+    assert "\x1b" not in out
+    assert await run(*argv, "--json") == 0
+    frames = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(frames) == 2
+    assert all(len(frame["flows"]) >= 2 for frame in frames)
+
+
+@pytest.mark.parametrize(
+    ("argv", "kind", "words"),
+    [
+        (["stat", "--interval", "0.001"], UsageError, "at least 0.05"),
+        (["flows", "--count", "3"], UsageError, "needs an --interval"),
+        (["top", "--count", "0"], UsageError, "--count is from 1"),
+        (["stat", "127.0.0.1:1", "--core", "0"], UsageError, "leave the address out"),
+        (["stat"], NoEngineError, "`mrpc engine` starts one"),
+        (["flows"], NoEngineError, "`mrpc engine` starts one"),
+        (["top"], NoEngineError, "`mrpc engine` starts one"),
+    ],
+)
+async def test_wrong_usage(argv: list[str], kind: type[Exception], words: str) -> None:
+    with pytest.raises(kind, match=words):
+        await run(*argv, "--engine", "/nowhere/engine.sock")
+
+
+def test_growth_is_of_counters_only() -> None:
+    before = dict.fromkeys(FIELDS, 5)
+    after = dict.fromkeys(FIELDS, 7)
+    grown = stat.growth(after, before)
+    assert (grown["messages_sent"], grown["flows_open"]) == (2, 7)
+    head = top.head_of({**after, "now_ns": 2_000_000_005}, before)
+    assert head[0] == "7 channels, 7 listeners, 7 flows; busy 0 %"
+    assert head[1] == "messages a second: 1 sent, 1 received"
+
+
+def test_busy_flows_come_first_and_losses_are_shares() -> None:
+    idle = FlowReport("a:1", "b:1", None, 0, 0, 0, 0, 0, 0, 0, 0)
+    busy = FlowReport("a:2", "b:2", 3, 1, 1_500_000_000, 20_000, 10_000, 2_000_000, 900, 200, 1)
+    _, first, second = flows.lines_of([idle, busy])
+    assert first.split() == [
+        "a:2",
+        "b:2",
+        "3",
+        "1.5",
+        "20.0",
+        "10.0",
+        "2.0M",
+        "900",
+        "1",
+        "200",
+        "0.5",
+    ]
+    assert second.split() == ["a:1", "b:1", "gone", "0", "-", "-", "0", "0", "0", "0", "0"]
+
+
+def test_figures_in_few_characters() -> None:
+    numbers = (0, 3, 0.25, 9999, 10_000, 1_234_567, 5e9, 7e13)
+    assert [short(each) for each in numbers] == [
+        "0", "3", "0.2", "9999", "10.0k", "1.2M", "5.0G", "70.0T",
+    ]  # fmt: skip
+    assert (micros(0), micros(1234)) == ("-", "1.2")
+    assert table([("a", "bb"), ("ccc", "d")]) == ["a    bb", "ccc   d"]
