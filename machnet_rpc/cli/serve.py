@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from machnet_rpc._aio.termination import termination
+from machnet_rpc.cli import reload
 from machnet_rpc.cli.arguments import Commands, UsageError, add_command, add_way, seconds
+from machnet_rpc.cli.held import Holder
 from machnet_rpc.errors import ContractError
 from machnet_rpc.reflection import BUILT_IN
 from machnet_rpc.server import GRACE_SECONDS, Server, several
@@ -19,6 +21,16 @@ EPILOG = """\
 TARGET is module:name, where name is a Server, an implementation (an object or its class), a list
 of them, or a function (async or not) that returns one of these. The current directory is searched
 first, as by `python -m`.
+
+try it:
+  mrpc serve shop:Shop --listen 127.0.0.1:7000
+  mrpc serve shop:Shop --reload                 while you write it
+  mrpc serve shop:made --grace 30 --json
+
+At SIGTERM, or Ctrl-C, it answers what was sent to it already, while clients go to whoever listens
+at its address next; a second one ends it at once.
+
+exit status: 0 it was ended, 2 TARGET cannot be served, 3 it cannot listen there
 """
 
 
@@ -37,14 +49,27 @@ def add(commands: Commands) -> None:
         metavar="SECONDS",
         help="for calls under way when it ends (default: %(default)s)",
     )
+    parser.add_argument(
+        "--reload",
+        action="store_true",
+        help="start again when a Python file here changes; what cannot be served replaces nothing",
+    )
+    parser.add_argument("--held", type=int, help=argparse.SUPPRESS)  # a descriptor, cli/held.py
     add_way(parser)
 
 
 async def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
+    if arguments.reload:
+        return await reload.run(arguments)
+    holder = None if arguments.held is None else await Holder.at(arguments.held)
     server = await server_of(arguments.target)
+    way = {"via": arguments.engine, "require": arguments.require}
     with termination() as came:
-        await server.listen(arguments.listen, via=arguments.engine, require=arguments.require)
+        if holder is None:
+            await server.listen(arguments.listen, **way)
+        elif not await holder.listen(server, arguments.grace, came, **way):
+            return 0
         try:
             _say_ready(server, as_json=arguments.json)
             await came.wait()

@@ -152,3 +152,16 @@ async def until_answered(client: Client) -> bytes:
         except RpcError:
             continue
     raise AssertionError("the restarted server was never reached")
+
+
+async def test_a_signal_lets_calls_end_and_a_second_one_does_not(served: Served) -> None:
+    async with connect(served.address, timeout=20.0) as client:
+        first = asyncio.ensure_future(client.stub(Ledger).sleep(0.3))
+        second = asyncio.ensure_future(client.stub(Ledger).sleep(19.0))
+        assert await client.stub(Ledger).echo(b"up") == b"up"
+        served.process.send_signal(signal.SIGTERM)
+        assert (await first).startswith("127.0.0.1")
+        began = time.monotonic()
+        assert await asyncio.to_thread(served.end, signal.SIGTERM) == -signal.SIGTERM
+        assert time.monotonic() - began < 1.0
+        second.cancel()

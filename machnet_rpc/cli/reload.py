@@ -1,0 +1,127 @@
+"""`mrpc serve --reload`: a new server for each change of its files, without a failed call.
+
+The new one is built before the old one is asked to end, and listens as soon as the port is free; if
+it cannot be built, it says why and the old one stays. Each is a process of its own.
+"""
+
+import argparse
+import asyncio
+import importlib.util
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from machnet_rpc.cli.arguments import UsageError
+from machnet_rpc.cli.held import Held
+
+DEBOUNCE_MS: Final = 100
+ENDED: Final = "the server ended with status {}: change a file, and it is started again"
+
+
+class Reloader:
+    """The server that runs, and how it is replaced. Thread: the event loop's."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.stop = asyncio.Event()
+        self.status = 0
+        self._arguments = arguments
+        self._address: str = arguments.listen
+        self._server: Held | None = None
+        self._next: Held | None = None
+
+    def __repr__(self) -> str:
+        return f"<Reloader of {self._arguments.target}: {self._server!r}>"
+
+    async def replace(self) -> bool:
+        """Starts a server in place of the one that runs; False where it could not be built."""
+        self._next = new = await Held.started(_argv(self._arguments))
+        is_built = await new.is_built()
+        self._next = None
+        if not is_built:
+            self.status = new.process.returncode or 1
+            return False
+        old, self._server = self._server, new
+        if old is not None:
+            old.ask_to_end()
+        address = await new.listen(self._address)
+        if old is not None:
+            await old.process.wait()
+        if address is None:
+            self.status = await new.process.wait()
+            return False
+        self._address = address  # also the next one's, where it was any port
+        self.status = 0
+        return True
+
+    def on_signal(self) -> None:
+        """Asks what runs to end; a second one does not let it wait."""
+        self.stop.set()
+        for held in (self._server, self._next):
+            if held is not None:
+                held.ask_to_end()
+
+    async def end(self) -> int:
+        """Waits for what runs to end; returns the exit status."""
+        if self._server is None:
+            return self.status
+        if not self.stop.is_set():
+            self._server.ask_to_end()
+        return await self._server.process.wait()
+
+    async def watch(self) -> None:
+        """Says when the server ends by itself."""
+        while not self.stop.is_set():
+            server = self._server
+            if server is None:
+                return
+            status = await server.process.wait()
+            if server is self._server and not self.stop.is_set():
+                _say(ENDED.format(status))
+                self._server = None
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Serves until SIGTERM or Ctrl-C; returns the exit status. Errors: UsageError."""
+    if importlib.util.find_spec("watchfiles") is None:
+        raise UsageError("--reload needs watchfiles: pip install 'machnet-rpc[reload]'")
+    watchfiles: Any = importlib.import_module("watchfiles")
+    reloader = Reloader(arguments)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, reloader.on_signal)
+    if not await reloader.replace():
+        return reloader.status
+    folder = Path.cwd()
+    changes = watchfiles.awatch(
+        folder,
+        watch_filter=watchfiles.PythonFilter(),
+        stop_event=reloader.stop,
+        debounce=DEBOUNCE_MS,
+        step=DEBOUNCE_MS // 2,
+    )
+    watching = asyncio.create_task(reloader.watch())
+    async for changed in changes:
+        names = sorted({str(Path(path).relative_to(folder)) for _, path in changed})
+        _say(f"{', '.join(names)} changed")
+        if not await reloader.replace() and not reloader.stop.is_set():
+            _say("that cannot be served, so what was served before stays")
+        if watching.done():
+            watching = asyncio.create_task(reloader.watch())
+    status = await reloader.end()
+    watching.cancel()
+    return status
+
+
+def _argv(arguments: argparse.Namespace) -> list[str]:
+    """The same command without --reload."""
+    argv = [arguments.target, "--listen", arguments.listen, "--grace", str(arguments.grace)]
+    if arguments.engine is not None:
+        argv += ["--engine", arguments.engine]
+    if arguments.require is not None:
+        argv += ["--require", arguments.require]
+    return [*argv, "--json"] if arguments.json else argv
+
+
+def _say(sentence: str) -> None:
+    print(f"mrpc: {sentence}", file=sys.stderr, flush=True)

@@ -1,0 +1,147 @@
+"""`mrpc serve --reload`: a change is served without a failed call, and a mistake is not served."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from machnet_rpc import Client, connect
+from machnet_rpc import cli as mrpc
+from tests.machnet_rpc.waiting import until
+
+SECONDS_MAX = 20.0
+MODULE = """
+from machnet_rpc import rpc, service
+
+@service("shop")
+class Shop:
+    @rpc
+    async def version(self) -> int:
+        raise NotImplementedError
+
+class Open(Shop):
+    @rpc
+    async def version(self) -> int:
+        return VERSION
+"""
+
+
+class Reloading:
+    """A `mrpc serve --reload` process in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.write(1)
+        argv = [sys.executable, "-m", "machnet_rpc.cli", "serve", "shop:Open", "--reload"]
+        argv += ["--listen", "127.0.0.1:0", "--grace", "2", "--json"]
+        with (folder / "stderr").open("w") as stderr:
+            self.process = subprocess.Popen(
+                argv, cwd=folder, stdout=subprocess.PIPE, stderr=stderr, text=True
+            )
+
+    def write(self, version: object) -> None:
+        (self.folder / "shop.py").write_text(MODULE.replace("VERSION", str(version)))
+
+    @property
+    def said(self) -> str:
+        return (self.folder / "stderr").read_text()
+
+    async def ready(self) -> str:
+        """Where the next server listens."""
+        assert self.process.stdout is not None
+        line = await asyncio.wait_for(
+            asyncio.to_thread(self.process.stdout.readline), timeout=SECONDS_MAX
+        )
+        address: str = json.loads(line)["address"]
+        return address
+
+
+@pytest.fixture
+def reloading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reloading]:
+    monkeypatch.setenv("MRPC_SOCKET", str(tmp_path / "none.sock"))
+    started = Reloading(tmp_path)
+    yield started
+    if started.process.poll() is None:
+        started.process.kill()
+        started.process.wait()
+    assert started.process.stdout is not None
+    started.process.stdout.close()
+
+
+async def versions(client: Client, seen: list[int]) -> None:
+    """Calls until it is cancelled; any failed call fails it."""
+    while True:
+        version = await client.call("shop/version")
+        if not seen or seen[-1] != version:
+            seen.append(version)
+        await asyncio.sleep(0.001)
+
+
+def test_changes_are_served_and_mistakes_are_not(reloading: Reloading) -> None:
+    asyncio.run(changes(reloading))
+    reloading.process.send_signal(signal.SIGINT)
+    assert reloading.process.wait(SECONDS_MAX) == 0
+    assert "Traceback" not in reloading.said.rpartition("stays")[2]
+
+
+async def changes(reloading: Reloading) -> None:
+    address = await reloading.ready()
+    seen: list[int] = []
+    async with connect(address, timeout=SECONDS_MAX) as client:
+        calling = asyncio.create_task(versions(client, seen))
+        await until(lambda: seen == [1], SECONDS_MAX)
+        reloading.write(2)
+        assert await reloading.ready() == address
+        await until(lambda: seen == [1, 2] or calling.done(), SECONDS_MAX)
+        reloading.write("syntax error (")
+        await until(lambda: "served before stays" in reloading.said, SECONDS_MAX)
+        assert "SyntaxError" in reloading.said
+        reloading.write(3)
+        assert await reloading.ready() == address
+        await until(lambda: seen == [1, 2, 3] or calling.done(), SECONDS_MAX)
+        assert not calling.done(), calling.exception()
+        calling.cancel()
+
+
+def test_a_server_ends_in_order_with_whoever_held_it(reloading: Reloading) -> None:
+    asyncio.run(orphaned(reloading))
+
+
+async def orphaned(reloading: Reloading) -> None:
+    address = await reloading.ready()
+    async with connect(address, timeout=SECONDS_MAX) as client:
+        assert await client.call("shop/version") == 1
+        reloading.process.kill()
+        reloading.process.wait()
+        connection = client._keeper.connection
+        assert connection is not None
+        await until(lambda: not connection.is_usable, SECONDS_MAX)
+
+
+def test_what_cannot_be_served_at_first_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MRPC_SOCKET", str(tmp_path / "none.sock"))
+    done = subprocess.run(
+        [sys.executable, "-m", "machnet_rpc.cli", "serve", "nothing:x", "--reload"],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+    )
+    assert done.returncode == 2
+    assert "there is no module nothing" in done.stderr
+
+
+def test_without_watchfiles_there_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert mrpc.main(["serve", "x:y", "--reload"]) == 2
+    assert "pip install 'machnet-rpc[reload]'" in capsys.readouterr().err
