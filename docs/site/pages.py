@@ -1,10 +1,12 @@
 """What the documentation's site has beyond the pages in docs/: a hook of MkDocs.
 
 The README is its first page. Files of the project to which pages link, and which are not in docs/,
-become pages that show them. `<!-- mrpc -->` in a page stands for what `mrpc COMMAND --help` says.
+become pages that show them. `<!-- mrpc -->` in a page stands for what `mrpc COMMAND --help` says,
+`<!-- rest of machnet_rpc -->` for the public names of that package that the page has not named.
 """
 
 import contextlib
+import importlib
 import io
 import os
 import re
@@ -22,6 +24,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 DOCS: Final = ROOT / "docs"
 SHOWN: Final = "files"  # the folder of pages that show a file
 LINK: Final = re.compile(r"(?<=\]\()([^)\s#]+)(#[^)\s]*)?(?=\))")
+REST: Final = re.compile(r"<!-- rest of (\w+) -->")
 SUBCOMMAND: Final = re.compile(r"^    (\w+) {2,}\S", re.MULTILINE)
 LANGUAGES: Final = {".py": "python", ".toml": "toml", ".service": "ini"}
 
@@ -59,6 +62,7 @@ def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
     source = DOCS / page.file.src_uri
     if source.exists():
         markdown = _moved(source, page.file.src_uri)
+    markdown = REST.sub(lambda match: _rest(match[1], markdown), markdown)
     return markdown.replace("<!-- mrpc -->", "\n".join(_commands([])))
 
 
@@ -118,6 +122,13 @@ def _shown(path: Path, name: str) -> str:
 def _fenced(path: Path) -> str:
     language = LANGUAGES.get(path.suffix, "text")
     return f"~~~~{language}\n{path.read_text(encoding='utf-8')}~~~~\n"
+
+
+def _rest(package: str, markdown: str) -> str:
+    named = set(re.findall(r"^::: [\w.]*\.(\w+)$", markdown, re.MULTILINE))
+    public: list[str] = importlib.import_module(package).__all__
+    rest = [f"::: {package}.{name}" for name in public if name not in named]
+    return "\n\n".join(["## More", *rest]) if rest else ""
 
 
 def _commands(words: list[str]) -> Iterator[str]:

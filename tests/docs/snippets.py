@@ -88,7 +88,7 @@ class Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for job in self._jobs:
+        for job in reversed(self._jobs):  # applications before their engine
             _end(job)
 
     def follow(self, page: str) -> None:
