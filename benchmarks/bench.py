@@ -62,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.write and not results.was_interrupted:
         for name, table in tables.items():
             page.write(name, table)
+        page.write("figures", report.excerpt(page.read("echo")), page.README)
         print(*(f"wrote {path}" for path in _plots(results)), sep="\n")
     return 130 if results.was_interrupted else 0
 

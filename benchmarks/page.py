@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/performance.md"
+README = PAGE.parent.parent / "README.md"
 HELP = "into docs/performance.md"
 CPUINFO = Path("/proc/cpuinfo")
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
@@ -36,14 +37,25 @@ def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
+def read(name: str, path: Path = PAGE) -> str:
+    """The table of that name. Errors: ValueError: the page has none."""
+    return _parts(name, path)[1].strip("\n")
+
+
 def write(name: str, table: str, path: Path = PAGE) -> None:
     """Puts the table in place of the one of that name.
 
     Errors: ValueError: the page has no place for it.
     """
+    before, _, after = _parts(name, path)
+    path.write_text(f"{before}\n{table}\n{after}", encoding="utf-8")
+
+
+def _parts(name: str, path: Path) -> tuple[str, str, str]:
+    """What stands up to the mark at which the table begins, the table, and the rest."""
     begin, end = (f"<!-- {name}: {edge} -->" for edge in ("begin", "end"))
     before, found, rest = path.read_text(encoding="utf-8").partition(begin)
-    _, closed, after = rest.partition(end)
+    table, closed, after = rest.partition(end)
     if not found or not closed:
         raise ValueError(f"{path} has no {begin} ... {end}")
-    path.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
+    return before + begin, table, end + after

@@ -14,6 +14,8 @@ FIGURES = (
     *("contender", "p50 µs", "p99 µs", "p99.9 µs", "CPU µs/call"),
     *("calls/s, 1 in flight", "32", "256", "CPU µs/call, 32", "noise"),
 )
+EXCERPT = {"p50 µs": "p50, µs", "p99.9 µs": "p99.9, µs", "32": "calls/s, 32 in flight"}
+QUOTED = ("direct", "inline+udp", "uvloop protocol, TCP", "grpc.aio")
 ONE, SOME, MANY = Load(1).key, Load(32).key, Load(256).key
 CELLS = (
     *(ONE + name for name in ("p50_us", "p99_us", "p999_us", "cpu_us", "calls_per_s")),
@@ -67,3 +69,13 @@ def figures(results: Results) -> str:
         by = f" (by {', '.join(sorted(ways))})" if ways else ""
         cells.append([name + by, *shown, f"{spread:.0%}"])
     return page.markdown(FIGURES, cells) if cells else ""
+
+
+def excerpt(echo: str) -> str:
+    """What the README quotes of the table of `figures`; who went another way is left out."""
+    header, _, *lines = ([cell.strip() for cell in line.strip("|").split("|")]
+                         for line in echo.splitlines())  # fmt: skip
+    columns = [header.index(name) for name in EXCERPT]
+    by_name = {line[0]: [line[0], *(line[column] for column in columns)] for line in lines}
+    rows = [by_name[name] for name in QUOTED if name in by_name]
+    return page.markdown(["", *EXCERPT.values()], rows)

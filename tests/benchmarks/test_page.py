@@ -46,6 +46,15 @@ def test_our_page_has_a_place_for_every_table() -> None:
     assert all(f"performance-{name}.svg" in text for name in plots.ALTS)
 
 
+def test_the_readme_quotes_our_page() -> None:
+    quoted = report.excerpt(page.read("echo"))
+    assert page.read("figures", page.README) == quoted
+    assert "grpc.aio" in quoted
+    elsewhere = report.excerpt("| contender | p50 µs | p99.9 µs | 32 |\n|-|-|-|-|\n"
+                               "| direct (by sidecar+udp) | 1 | 2 | 3 |")  # fmt: skip
+    assert "direct" not in elsewhere
+
+
 def test_report_says_what_was_met_and_what_could_not_be_had() -> None:
     lines = report.bars(ROWS, results()).splitlines()
     assert len(lines) == 2 + len(ROWS) + sum(len(row.bars) for row in ROWS)
