@@ -31,6 +31,7 @@ from machnet_rpc.errors import (
 )
 from machnet_rpc.functions import Service
 from machnet_rpc.leases import keep
+from machnet_rpc.middleware import CallInfo, Middleware, Next
 from machnet_rpc.server import Server, serve
 from machnet_rpc.service import BoundMethod, Method, rpc, service
 from machnet_rpc.streams import Sender, Stream
@@ -40,6 +41,7 @@ __all__ = [
     "AddressError",
     "AlreadyExists",
     "BoundMethod",
+    "CallInfo",
     "Cancelled",
     "Client",
     "Code",
@@ -52,6 +54,8 @@ __all__ = [
     "Limits",
     "MemoryNetwork",
     "Method",
+    "Middleware",
+    "Next",
     "NotFound",
     "PermissionDenied",
     "ReplyStore",

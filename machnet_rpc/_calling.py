@@ -3,8 +3,8 @@
 from typing import Final, NamedTuple
 
 from idl import pack
+from machnet_rpc._options import MethodOptions
 from machnet_rpc.errors import ContractError
-from machnet_rpc.service import MethodOptions
 
 NO_REQUEST: Final = object()
 """For a call by name without an argument."""

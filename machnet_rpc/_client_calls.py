@@ -4,7 +4,7 @@ Knows how a request is made and how an answer becomes a value. Does not know how
 """
 
 from asyncio import CancelledError, get_running_loop
-from collections.abc import AsyncIterable, Callable, Coroutine
+from collections.abc import AsyncIterable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from time import monotonic_ns
 from typing import Any, NamedTuple
@@ -14,14 +14,17 @@ from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._aio.items import Room
 from machnet_rpc._aio.stream_call import Encode, StreamCall
 from machnet_rpc._calling import Target
+from machnet_rpc._metadata import with_metadata
+from machnet_rpc._options import CallOptions
 from machnet_rpc._outcomes import failure_of, too_large, undecoded, unsent
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Failed, Refused
+from machnet_rpc._protocol.records import METADATA
 from machnet_rpc._protocol.stream_table import OutgoingStream
 from machnet_rpc._retries import Retries
 from machnet_rpc.errors import InvalidArgument, RpcError
-from machnet_rpc.service import CallOptions, MethodBinding
+from machnet_rpc.service import MethodBinding
 from machnet_rpc.streams import Stream
 
 
@@ -70,6 +73,7 @@ class Request:
     payload: bytes | memoryview
     options: CallOptions
     errors: dict[str, type[Exception]]
+    flags: int = 0
 
     @property
     def room(self) -> Room:
@@ -85,13 +89,25 @@ class Request:
             gives=self.kind in ("client_stream", "bidirectional"),
             takes=self.kind in ("server_stream", "bidirectional"),
         )
-        connection.open_stream(stream, self.payload, monotonic_ns(), self.target.options.lane)
+        stream.reply_metadata = self.options.reply_metadata
+        lane = self.target.options.lane
+        connection.open_stream(stream, self.payload, monotonic_ns(), lane, self.flags)
         return stream
+
+    async def send(self) -> OutgoingCall:
+        """Sends a unary call. Errors: RpcError."""
+        call, connection = await self.prepared()
+        lane = self.target.options.lane
+        connection.call(call, self.payload, monotonic_ns(), lane, self.flags)
+        if self.options.reply_metadata is not None:
+            connection.reply_metadata[call.call_id] = self.options.reply_metadata
+        return call
 
     async def notify(self) -> None:
         """Sends a call without an answer. Errors: RpcError."""
         call, connection = await self.prepared()
-        connection.notify(call, self.payload, monotonic_ns(), self.target.options.lane)
+        lane = self.target.options.lane
+        connection.notify(call, self.payload, monotonic_ns(), lane, self.flags)
 
     async def failure(self, answer: Refused | Failed) -> Exception:
         address = self.ways.keeper.address
@@ -119,6 +135,20 @@ class Request:
         return OutgoingCall(target.method_id, deadline_ns, get_running_loop()), connection
 
 
+def carrying(
+    ways: Ways,
+    target: Target | MethodBinding,
+    metadata: Mapping[str, str | bytes],
+    payload: bytes | memoryview,
+) -> bytes:
+    """A request's payload behind its metadata. Errors: InvalidArgument."""
+    try:
+        return with_metadata(metadata, payload)
+    except CodecError as error:
+        address = ways.keeper.address
+        raise unsent(InvalidArgument(str(error)), target.full_name, address) from None
+
+
 def begin(
     ways: Ways,
     binding: MethodBinding,
@@ -141,7 +171,10 @@ def begin(
     except CodecError as error:
         address = ways.keeper.address
         raise unsent(InvalidArgument(str(error)), binding.full_name, address) from None
-    request = Request(ways, binding, binding.kind, payload, options, binding.errors)
+    flags = 0
+    if options.metadata:
+        payload, flags = carrying(ways, binding, options.metadata, payload), METADATA
+    request = Request(ways, binding, binding.kind, payload, options, binding.errors, flags)
     return started(request, binding.result.decode, source, encode)
 
 

@@ -83,3 +83,36 @@ class Many(Generic[T]):
             if not self._return_exceptions:
                 raise
             return error
+
+
+async def tasks_of(
+    calls: Iterable[Callable[[], Coroutine[Any, Any, Any]]],
+    in_flight_max: int,
+    *,
+    return_exceptions: bool,
+) -> list[Any]:
+    """The same with a task for each call, whatever a call consists of."""
+    under_way: deque[asyncio.Task[Any]] = deque()
+    results: list[Any] = []
+
+    async def first() -> Any:
+        try:
+            return await under_way[0]
+        except Exception as error:
+            if not return_exceptions:
+                raise
+            return error
+        finally:
+            under_way.popleft().cancel()
+
+    try:
+        for call in calls:
+            if len(under_way) >= in_flight_max:
+                results.append(await first())
+            under_way.append(asyncio.ensure_future(call()))
+        while under_way:
+            results.append(await first())
+    finally:
+        for rest in under_way:
+            rest.cancel()
+    return results

@@ -1,18 +1,20 @@
-"""Metadata of a call: names with text or bytes, in front of a request's payload.
+"""Metadata of a call: names with text or bytes, in front of the payload of a request or a reply.
 
-A request whose record says METADATA begins with the length of a msgpack map in four bytes, the
-lowest first, and the map; the usual payload follows. Names that begin with "mrpc-" are reserved.
+A record that says METADATA begins with the length of a msgpack map in four bytes, the lowest
+first, and the map; the usual payload follows. Names that begin with "mrpc-" are reserved.
 """
 
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from idl import CodecError, pack, unpack
 from machnet_rpc import _faults
+from machnet_rpc._options import RESERVED, Metadata, checked
 from machnet_rpc._protocol.calls import IncomingCall
-from machnet_rpc.errors import InvalidArgument
-
-Metadata: TypeAlias = dict[str, str | bytes]
+from machnet_rpc._protocol.connection import Connection
+from machnet_rpc._protocol.records import CALL_ID, ERROR, FLAGS, METADATA, STATUS, Head
+from machnet_rpc._protocol.stream_table import IncomingStream
+from machnet_rpc.errors import Internal, InvalidArgument, ResourceExhausted, RpcError
 
 LENGTH_BYTES: Final = 4
 METADATA_BYTES_MAX: Final = 16 << 10
@@ -21,12 +23,27 @@ KEY_AGE: Final = "mrpc-key-age-ms"
 
 
 class MalformedMetadata(ValueError):
-    """A request says that it has metadata, and has none that can be read."""
+    """A message says that it has metadata, and has none that can be read."""
 
 
-def with_metadata(metadata: Metadata, payload: bytes | memoryview) -> bytes:
+class Carried(dict[str, str | bytes]):
+    """What came with a request, and what goes with its reply."""
+
+    __slots__ = ("reply",)
+
+    def __init__(self, received: Mapping[str, str | bytes] | None = None) -> None:
+        super().__init__(received or {})
+        self.reply: Metadata = {}
+
+
+def visible(metadata: Mapping[str, str | bytes] | None) -> Metadata:
+    """What an application is shown of what was received."""
+    return {name: each for name, each in (metadata or {}).items() if not name.startswith(RESERVED)}
+
+
+def with_metadata(metadata: Mapping[str, str | bytes], payload: bytes | memoryview) -> bytes:
     """What is sent. Errors: CodecError where there is too much of it."""
-    fields = pack(metadata)
+    fields = pack(dict(metadata))
     if len(fields) > METADATA_BYTES_MAX:
         raise CodecError(
             f"the metadata is {len(fields)} bytes, and at most {METADATA_BYTES_MAX} can be sent"
@@ -58,9 +75,82 @@ def take_off(
 ) -> None:
     """Hands on a request with its metadata apart, or refuses it."""
     try:
-        call.metadata, payload = split(message)
+        received, payload = split(message)
+        call.metadata = Carried(received)
     except MalformedMetadata as error:
         refusal = InvalidArgument(str(error), executed="no")
         call.connection.reply_error(call, refusal.code, _faults.encode(refusal))
     else:
         on_request(call, payload)
+
+
+def take_off_reply(connection: Connection, head: Head, message: bytes) -> tuple[Head, bytes]:
+    """A reply without its metadata, which whoever asked for it is given; an error if malformed."""
+    call_id = head[CALL_ID]
+    try:
+        received, payload = split(message)
+    except MalformedMetadata as error:
+        failure = Internal(f"the reply cannot be read: {error}", executed="yes")
+        fields = list(head)
+        fields[FLAGS] |= ERROR
+        fields[STATUS] = failure.code
+        return tuple(fields), _faults.encode(failure)
+    wanted = connection.reply_metadata.pop(call_id, None)
+    if wanted is None and call_id in connection.streams.outgoing:
+        wanted = connection.streams.outgoing[call_id].reply_metadata
+    if wanted is not None:
+        wanted.update(visible(received))
+    return head, payload
+
+
+def reply(call: IncomingCall, payload: bytes | memoryview) -> None:
+    """Answers with a result, and the metadata that the handler gave."""
+    connection: Connection = call.connection
+    if call.metadata is None or not call.metadata.reply:
+        connection.reply(call, payload)
+        return
+    try:
+        connection.reply(call, _for_reply(call, payload), METADATA)
+    except RpcError as error:
+        connection.reply_error(call, error.code, _faults.encode(error))
+
+
+def reply_error(call: IncomingCall, status: int, payload: bytes) -> None:
+    """Answers with an error, and the metadata that the handler gave."""
+    connection: Connection = call.connection
+    if call.metadata is None or not call.metadata.reply:
+        connection.reply_error(call, status, payload)
+        return
+    try:
+        connection.reply_error(call, status, _for_reply(call, payload), METADATA)
+    except RpcError as error:
+        connection.reply_error(call, error.code, _faults.encode(error))
+
+
+def reply_stream(stream: IncomingStream, payload: bytes | memoryview) -> None:
+    """Answers with a result, after the items, and the metadata that the handler gave."""
+    call: IncomingCall = stream.call
+    connection: Connection = call.connection
+    if call.metadata is None or not call.metadata.reply:
+        connection.reply_stream(stream, payload)
+        return
+    try:
+        connection.reply_stream(stream, _for_reply(call, payload), METADATA)
+    except RpcError as error:
+        connection.reply_error(call, error.code, _faults.encode(error))
+
+
+def _for_reply(call: IncomingCall, payload: bytes | memoryview) -> bytes:
+    """Errors: RpcError."""
+    connection: Connection = call.connection
+    try:
+        message = with_metadata(checked(call.metadata.reply), payload)
+    except (CodecError, InvalidArgument) as error:
+        raise Internal(f"the reply's metadata cannot be sent: {error}", executed="yes") from error
+    if len(message) > connection.message_bytes_max:
+        raise ResourceExhausted(
+            f"the reply with its metadata is {len(message)} bytes, and at most "
+            f"{connection.message_bytes_max} can be sent",
+            executed="yes",
+        )
+    return message

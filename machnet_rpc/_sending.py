@@ -10,13 +10,14 @@ from typing import Any
 from idl import CodecError
 from machnet_rpc._aio.flows import FlowKeeper, NoFlow
 from machnet_rpc._calling import Target
+from machnet_rpc._options import CallOptions
 from machnet_rpc._outcomes import FAILURES, failure_of, too_large, undecoded, unreached, unsent
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc.context import CURRENT
 from machnet_rpc.errors import DeadlineExceeded, InvalidArgument
-from machnet_rpc.service import CallOptions, MethodBinding
+from machnet_rpc.service import MethodBinding
 from transport_engine.errors import TransportError
 
 

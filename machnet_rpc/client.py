@@ -5,24 +5,23 @@ with a result, or with an error that says whether its handler ran.
 """
 
 import asyncio
-from collections.abc import AsyncIterable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, ParamSpec, Self, TypeVar, cast, overload
 
-from idl import CodecError, MethodKind, unpack
 from machnet_rpc._aio.flows import FlowKeeper, keeper_of
-from machnet_rpc._calling import NO_REQUEST, Target, plain_payload, split_name
-from machnet_rpc._client_calls import Again, Request, Ways, begin, started
-from machnet_rpc._keyed_calls import KeyedCall
-from machnet_rpc._many import Many, Steps
+from machnet_rpc._by_name import NamedCalls, changed
+from machnet_rpc._carrying_calls import CarryingCall
+from machnet_rpc._client_calls import Again, Ways, begin
+from machnet_rpc._many import Many, Steps, tasks_of
 from machnet_rpc._mismatch import Mismatches
-from machnet_rpc._outcomes import FAILURES, failure_of, undecoded, unsent
+from machnet_rpc._options import AS_DECLARED, CallOptions, Metadata, checked
+from machnet_rpc._outcomes import unsent
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._retries import RETRIES, Retries, RetryPolicy, may_pass
-from machnet_rpc._sending import Sending
 from machnet_rpc._stubs import Bindings
 from machnet_rpc._transports.base import Transport
 from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via
@@ -31,15 +30,8 @@ from machnet_rpc.errors import (
     InvalidArgument,
     RpcError,
 )
-from machnet_rpc.service import (
-    AS_DECLARED,
-    TIMEOUT,
-    CallOptions,
-    Method,
-    MethodBinding,
-    MethodOptions,
-    method_id,
-)
+from machnet_rpc.middleware import CallInfo, Middleware, called, named
+from machnet_rpc.service import Method, MethodBinding
 from machnet_rpc.streams import Stream
 
 P = ParamSpec("P")
@@ -49,7 +41,7 @@ T = TypeVar("T")
 IN_FLIGHT_MAX: Final = 256  # of the calls that `call_many` makes
 
 
-class Client(Sending):
+class Client(NamedCalls):
     """Calls to the services at one address. Thread: that of its event loop."""
 
     def __init__(
@@ -58,13 +50,12 @@ class Client(Sending):
         options: CallOptions,
         known: Bindings | None = None,
         retries: Retries | None = None,
+        middleware: Sequence[Middleware] = (),
     ) -> None:
-        super().__init__(keeper)
-        self._options = options
+        super().__init__(keeper, options, retries, middleware)
         self._known = known or Bindings(keeper.lent)
-        self._bindings = self._known.unary
         self._mismatches = Mismatches()
-        self._retries = retries
+        self._bindings = {} if options.carries or middleware else self._known.unary
 
     def __repr__(self) -> str:
         return f"<Client of {self._keeper.address} by {self._keeper.connection!r}>"
@@ -77,15 +68,24 @@ class Client(Sending):
         return self._keeper.pump.transport_of(self._keeper.connection)
 
     def using(
-        self, *, timeout: float | None = None, wait: bool | None = None, key: str | None = None
+        self,
+        *,
+        timeout: float | None = None,
+        wait: bool | None = None,
+        key: str | None = None,
+        metadata: Mapping[str, str | bytes] | None = None,
+        reply_metadata: Metadata | None = None,
     ) -> "Client":
         """The same client with other options for its calls.
 
         `timeout` in seconds; `wait=False` fails at once where there is no server, rather than
-        waiting for one within the timeout; `key` is for one call of a keyed method.
+        waiting for one within the timeout; `key` is for one call of a keyed method. `metadata` goes
+        with every request; what comes with replies is put into `reply_metadata`.
+        Errors: InvalidArgument for metadata that cannot be sent.
         """
-        options = CallOptions(timeout, wait, key).over(self._options)
-        client = Client(self._keeper, options, self._known, self._retries)
+        given = None if metadata is None else checked(metadata)
+        options = CallOptions(timeout, wait, key, given, reply_metadata).over(self._options)
+        client = Client(self._keeper, options, self._known, self._retries, self._middleware)
         client._mismatches = self._mismatches
         return client
 
@@ -109,7 +109,7 @@ class Client(Sending):
         Errors: RpcError, and what the contract declares.
         """
         if isinstance(method, str):
-            return self._call_by_name(method, *args, **kwargs)
+            return self.call_by_name(method, *args, **kwargs)
         return self.invoke(method, args, kwargs, AS_DECLARED)
 
     async def invoke(
@@ -122,9 +122,10 @@ class Client(Sending):
         """What `call` and stubs do: encode, exchange, decode."""
         options = self._options if options is AS_DECLARED else options.over(self._options)
         binding = self._bindings.get(method)
-        if binding is None:
+        if binding is None or options.carries:
             binding = self._known.of(method)
-            if binding.kind != "unary" or binding.is_keyed:
+            is_usual = binding.kind == "unary" and not binding.is_keyed
+            if not is_usual or options.carries or self._middleware:
                 return await self.begin(method, args, kwargs, options)
         payload: bytes | memoryview
         if binding.takes_bytes and len(args) == 1 and type(args[0]) is bytes and not kwargs:
@@ -180,7 +181,11 @@ class Client(Sending):
         binding = self._known.of(method)
         if binding.kind != "unary":
             raise ContractError(f"{binding.full_name} is {binding.kind}: call it for each item")
-        steps = self._keyed_steps if binding.is_keyed else self._steps
+        if self._middleware:
+            calls = (partial(self.invoke, method, (item,), {}, AS_DECLARED) for item in items)
+            return await tasks_of(calls, in_flight_max, return_exceptions=return_exceptions)
+        is_usual = not (binding.is_keyed or self._options.carries)
+        steps = self._steps if is_usual else self._carrying_steps
         many = Many[T](*steps(binding), return_exceptions=return_exceptions)
         return await many.run(items, in_flight_max)
 
@@ -198,24 +203,20 @@ class Client(Sending):
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> Any:
-        """What `stream` and stubs do for methods that are keyed, or not unary."""
+        """What `stream` and stubs do for calls that carry something, or are not unary."""
         options = options.over(self._options)
         binding = self._known.of(method)
-        if binding.is_keyed:
-            return self._call_keyed(binding, args, kwargs, options)
-        return begin(self._ways(), binding, args, kwargs, options)
+        if not self._middleware:
+            return self._begin(binding, args, kwargs, options)
+        try:
+            request = named(binding, args, kwargs)
+        except InvalidArgument as error:
+            raise unsent(error, binding.full_name, self.address) from None
 
-    def begin_by_name(
-        self, name: str, kind: MethodKind, payload: bytes, items: AsyncIterable[bytes] | None = None
-    ) -> Any:
-        """Calls "service/method" of a kind that is not unary; all values are encoded already.
+        def inner(request: dict[str, Any], call: CallInfo) -> Any:
+            return self._begin(binding, (), request, changed(options, call))
 
-        Gives a Stream of the kinds that answer with one, of others what is to be awaited.
-        Errors: ContractError.
-        """
-        target = Target(name, method_id(*split_name(name), kind), _BY_NAME)
-        request = Request(self._ways(), target, kind, payload, self._options, {})
-        return started(request, _as_it_is, items, _as_it_is)
+        return called(self._middleware, self._info(binding, options, binding.kind), request, inner)
 
     def _ways(self) -> Ways:
         explained = partial(self._mismatches.explained, self)
@@ -248,7 +249,18 @@ class Client(Sending):
     ) -> None:
         await self.close()
 
-    async def _call_keyed(
+    def _begin(
+        self,
+        binding: MethodBinding,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> Any:
+        if binding.kind == "unary":
+            return self._carried(binding, args, kwargs, options)
+        return begin(self._ways(), binding, args, kwargs, options)
+
+    async def _carried(
         self,
         binding: MethodBinding,
         args: tuple[Any, ...],
@@ -256,7 +268,7 @@ class Client(Sending):
         options: CallOptions,
     ) -> Any:
         payload = self._encoded(binding, args, kwargs)
-        return await KeyedCall(self._ways(), binding, payload, options, self._result).run()
+        return await CarryingCall(self._ways(), binding, payload, options, self._result).run()
 
     def _steps(self, binding: MethodBinding) -> Steps:
         async def begin(item: object) -> tuple[OutgoingCall, object]:
@@ -272,43 +284,18 @@ class Client(Sending):
 
         return begin, partial(self._result, binding=binding), outcome
 
-    def _keyed_steps(self, binding: MethodBinding) -> Steps:
+    def _carrying_steps(self, binding: MethodBinding) -> Steps:
         options = replace(self._options, key=None)  # each call has its own
 
-        async def begin(item: object) -> tuple[OutgoingCall, KeyedCall]:
+        async def begin(item: object) -> tuple[OutgoingCall, CarryingCall]:
             payload = self._encoded(binding, (item,), {})
-            keyed = KeyedCall(self._ways(), binding, payload, options, self._result)
+            keyed = CarryingCall(self._ways(), binding, payload, options, self._result)
             return await keyed.start(), keyed
 
-        async def outcome(call: OutgoingCall, keyed: KeyedCall) -> Any:
+        async def outcome(call: OutgoingCall, keyed: CarryingCall) -> Any:
             return await keyed.outcome(call)
 
         return begin, partial(self._result, binding=binding), outcome
-
-    async def _call_by_name(self, name: str, request: object = NO_REQUEST) -> Any:
-        service, method = split_name(name)
-        is_raw = isinstance(request, bytes | bytearray | memoryview)
-        try:
-            payload = plain_payload(request)
-        except CodecError as error:
-            raise unsent(InvalidArgument(str(error)), name, self.address) from None
-        target = Target(name, method_id(service, method), _BY_NAME)
-        call = self._begun(target, payload, self._options)
-        if call is None:
-            call = await self._begun_later(target, bytes(payload), self._options)
-        try:
-            answer: bytes | Refused | Failed = await call
-        except asyncio.CancelledError:
-            call.connection.cancel(call)
-            raise
-        if isinstance(answer, FAILURES):
-            raise failure_of(answer, name, {}, self.address)
-        if is_raw:
-            return bytes(answer)
-        try:
-            return unpack(answer) if answer else None
-        except CodecError as error:
-            raise undecoded(error, name, self.address) from None
 
 
 def connect(
@@ -320,6 +307,7 @@ def connect(
     wait: bool = True,
     spin: float = SPIN,
     retries: RetryPolicy | None = RETRIES,
+    middleware: Sequence[Middleware] = (),
 ) -> Client:
     """Makes a client of the services at "host:port", to be entered by `async with`.
 
@@ -328,15 +316,10 @@ def connect(
     the kernel. `timeout` (seconds) replaces that of methods; `wait=False` fails calls at once
     where there is no server. `spin` is what latency costs: for so many seconds after a message the
     client looks for the next one without sleep; with 0 it sleeps at once. `retries` says how often
-    calls of idempotent methods are made again that failed; None: not at all. Errors: AddressError.
+    calls of idempotent methods are made again that failed; None: not at all. `middleware` stands
+    around every call, its first the outermost. Errors: AddressError.
     """
     keeper = keeper_of(address, Reach(via, require, spin))
     again = None if retries is None else Retries(retries)
-    return Client(keeper, CallOptions(timeout, wait), retries=again)
-
-
-_BY_NAME: Final = MethodOptions(TIMEOUT)
-
-
-def _as_it_is(payload: Any) -> Any:
-    return payload
+    options = CallOptions(timeout, wait)
+    return Client(keeper, options, retries=again, middleware=middleware)

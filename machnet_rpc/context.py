@@ -4,6 +4,8 @@ import time
 from contextvars import ContextVar
 from typing import Final, Protocol
 
+from machnet_rpc._metadata import Carried, visible
+from machnet_rpc._options import Metadata
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import NO_DEADLINE_NS
 
@@ -20,13 +22,14 @@ class Keyed(Protocol):
 class CurrentCall:
     """Facts about the call that runs in this task; calls that it makes inherit its deadline."""
 
-    __slots__ = ("_keyed", "deadline_ns", "method", "peer")
+    __slots__ = ("_call", "_keyed", "deadline_ns", "method", "peer")
 
-    def __init__(self, method: str, peer: str, deadline_ns: int, keyed: Keyed | None) -> None:
-        self.method = method
-        self.peer = peer
-        self.deadline_ns = deadline_ns  # on time.monotonic_ns
-        self._keyed = keyed
+    def __init__(self, call: IncomingCall) -> None:
+        self.method: str = call.binding.full_name
+        self.peer: str = call.connection.peer
+        self.deadline_ns = call.deadline_ns  # on time.monotonic_ns
+        self._call = call
+        self._keyed: Keyed | None = None if call.task is None else call.task.keyed
 
     def __repr__(self) -> str:
         return f"<CurrentCall {self.method} from {self.peer}, {self.remaining} s left>"
@@ -37,6 +40,22 @@ class CurrentCall:
         if self.deadline_ns == NO_DEADLINE_NS:
             return None
         return max(self.deadline_ns - time.monotonic_ns(), 0) / 1e9
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the caller sent with its request, by names."""
+        return visible(self._call.metadata)
+
+    @property
+    def reply_metadata(self) -> Metadata:
+        """What goes with the reply, whatever that is: put text or bytes in by names.
+
+        The reply of a keyed call is kept without.
+        """
+        if self._call.metadata is None:
+            self._call.metadata = Carried()
+        reply: Metadata = self._call.metadata.reply
+        return reply
 
     @property
     def key(self) -> str | None:
@@ -65,5 +84,4 @@ def current_call() -> CurrentCall:
     call = CURRENT.get()
     if call is None:
         raise LookupError("current_call() is for handlers: no call is being answered here")
-    keyed = None if call.task is None else call.task.keyed
-    return CurrentCall(call.binding.full_name, call.connection.peer, call.deadline_ns, keyed)
+    return CurrentCall(call)

@@ -9,8 +9,9 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
+from machnet_rpc._options import TIMEOUT, Idempotent
 from machnet_rpc.errors import ContractError
-from machnet_rpc.service import TIMEOUT, Idempotent, Method, rpc, service
+from machnet_rpc.service import Method, rpc, service
 from machnet_rpc.streams import Stream
 
 P = ParamSpec("P")

@@ -26,6 +26,7 @@ from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via, link_to
 from machnet_rpc.errors import ContractError
 from machnet_rpc.functions import Service
 from machnet_rpc.health import Health
+from machnet_rpc.middleware import Middleware, around
 from machnet_rpc.reflection import Reflection, describe
 from machnet_rpc.service import Contract, Method, contract_of, resolve
 from machnet_rpc.statistics import Observed, Statistics
@@ -47,10 +48,12 @@ class Server:
         *implementations: object,
         limits: Limits | None = None,
         replies: ReplyStore | None = None,
+        middleware: Sequence[Middleware] = (),
     ) -> None:
         if not implementations:
             raise ContractError("a server needs an implementation of at least one service")
         self._limits = limits or Limits()
+        self._middleware = tuple(middleware)
         self._routes: dict[int, Route] = {}
         self._others: dict[int, Route] = {}  # of methods that are keyed, or not unary
         self._services: dict[int, str] = {}
@@ -249,7 +252,10 @@ class Server:
                     f"{binding.full_name} and {other.binding.full_name} have one method id: "
                     "rename one"
                 )
-            routes[binding.method_id] = Route(binding, getattr(implementation, name))
+            handler = getattr(implementation, name)
+            if self._middleware:
+                handler = around(self._middleware, binding, handler)
+            routes[binding.method_id] = Route(binding, handler)
             self._services[binding.method_id >> 32] = contract.name
         self.contracts.append(contract)
 
@@ -261,6 +267,7 @@ async def serve(
     *,
     limits: Limits | None = None,
     replies: ReplyStore | None = None,
+    middleware: Sequence[Middleware] = (),
     via: Via = None,
     require: Require = None,
     grace: float = GRACE_SECONDS,
@@ -270,11 +277,13 @@ async def serve(
 
     A block of `await server.until_terminated()` is a server that SIGTERM ends without a failed
     call; `grace` is for how many seconds calls may still take then. `replies` keeps those of keyed
-    calls where the server's end does not forget them.
+    calls where the server's end does not forget them. `middleware` stands around every call, also
+    of built-in services, its first the outermost.
 
     Errors: ContractError, AddressError, TransportError.
     """
-    server = Server(*several(implementations), limits=limits, replies=replies)
+    every = several(implementations)
+    server = Server(*every, limits=limits, replies=replies, middleware=middleware)
     await server.listen(address, via=via, require=require, spin=spin)
     try:
         yield server

@@ -6,18 +6,16 @@ two signatures; a server compares them once more when it is built.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import (
     Any,
     Concatenate,
     Final,
     Generic,
-    Literal,
     ParamSpec,
     Protocol,
     Self,
-    TypeAlias,
     TypeVar,
     cast,
     get_args,
@@ -26,6 +24,14 @@ from typing import (
 
 from idl import ArgumentsCodec, MethodKind, MethodSchema, ResultCodec, SchemaError, method_schema
 from machnet_rpc._blocking_contract import BlockingCall, BlockingContract
+from machnet_rpc._options import (
+    AS_DECLARED,
+    TIMEOUT,
+    CallOptions,
+    Idempotent,
+    MethodOptions,
+    checked,
+)
 from machnet_rpc._requests_argument import RequestsArgument, requests_of
 from machnet_rpc.errors import ContractError
 from machnet_rpc.streams import Stream
@@ -36,23 +42,9 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 C = TypeVar("C")
 
-TIMEOUT: Final = 10.0  # seconds, where neither the method nor the caller says otherwise
 LANES: Final[int] = lib.TE_LANES
 
-Idempotent: TypeAlias = bool | Literal["keyed"]
-
 KINDS: Final[tuple[MethodKind, ...]] = get_args(MethodKind)
-
-
-@dataclass(frozen=True, slots=True)
-class MethodOptions:
-    """What a contract says about one of its methods. Units: seconds."""
-
-    timeout: float = TIMEOUT
-    idempotent: Idempotent = False
-    lane: int = 0
-    errors: tuple[type[Exception], ...] = ()
-    oneway: bool = False
 
 
 class StubLike(Protocol):
@@ -65,26 +57,6 @@ class StubLike(Protocol):
         kwargs: dict[str, Any],
         options: "CallOptions",
     ) -> Any: ...
-
-
-@dataclass(frozen=True, slots=True)
-class CallOptions:
-    """What a caller may set for a call; None leaves it to the method. Units: seconds."""
-
-    timeout: float | None = None
-    wait: bool | None = None
-    key: str | None = None
-
-    def over(self, then: "CallOptions") -> "CallOptions":
-        """These options, and where they leave something open the others."""
-        return CallOptions(
-            then.timeout if self.timeout is None else self.timeout,
-            then.wait if self.wait is None else self.wait,
-            then.key if self.key is None else self.key,
-        )
-
-
-AS_DECLARED: Final = CallOptions()
 
 
 class BoundMethod(Generic[P, R_co]):
@@ -110,15 +82,25 @@ class BoundMethod(Generic[P, R_co]):
         return given
 
     def using(
-        self, *, timeout: float | None = None, wait: bool | None = None, key: str | None = None
+        self,
+        *,
+        timeout: float | None = None,
+        wait: bool | None = None,
+        key: str | None = None,
+        metadata: Mapping[str, str | bytes] | None = None,
+        reply_metadata: dict[str, str | bytes] | None = None,
     ) -> "BoundMethod[P, R_co]":
         """The same method with other options: seconds, and whether to wait for a server.
 
-        `key` names one call of a keyed method. Errors: ContractError for any other.
+        `key` names one call of a keyed method. `metadata` goes with the request; what comes with
+        the reply is put into `reply_metadata`. Errors: ContractError for a key of a method that is
+        not keyed; InvalidArgument for metadata that cannot be sent.
         """
         if key is not None and self._method.options.idempotent != "keyed":
             raise ContractError(f'{self._method.full_name} is not idempotent="keyed": no key')
-        return BoundMethod(self._method, self._stub, CallOptions(timeout, wait, key))
+        given = None if metadata is None else checked(metadata)
+        options = CallOptions(timeout, wait, key, given, reply_metadata).over(self._options)
+        return BoundMethod(self._method, self._stub, options)
 
 
 class Method(Generic[P, R_co]):

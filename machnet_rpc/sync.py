@@ -15,6 +15,7 @@ from machnet_rpc._aio.flows import keeper_of
 from machnet_rpc._aio.port import Exchange
 from machnet_rpc._blocking import Blocking, ClientClosed
 from machnet_rpc._blocking_contract import BlockingContract
+from machnet_rpc._options import CallOptions
 from machnet_rpc._outcomes import unsent
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._retries import RETRIES, Retries, RetryPolicy
@@ -23,12 +24,7 @@ from machnet_rpc._transports.base import Transport
 from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via
 from machnet_rpc.client import IN_FLIGHT_MAX
 from machnet_rpc.errors import ContractError, DeadlineExceeded, InvalidArgument, Unavailable
-from machnet_rpc.service import (
-    CallOptions,
-    Method,
-    MethodBinding,
-    methods_of,
-)
+from machnet_rpc.service import Method, MethodBinding, methods_of
 
 __all__ = ["BlockingContract", "BlockingMethod", "Client", "Stub", "connect"]
 

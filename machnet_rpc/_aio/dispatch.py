@@ -21,7 +21,7 @@ from machnet_rpc._aio.items import Room
 from machnet_rpc._aio.keyed_handlers import Execution, KeyedHandlers, Sent, sent_by
 from machnet_rpc._aio.limits import Limits, Route
 from machnet_rpc._aio.stream_handlers import StreamHandlers
-from machnet_rpc._metadata import KEY
+from machnet_rpc._metadata import KEY, reply, reply_error, reply_stream
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
@@ -241,7 +241,7 @@ class Dispatcher:
             return
         connection: Connection = call.connection
         end(call, OK, monotonic_ns())
-        connection.reply_stream(connection.streams.incoming[call.call_id], task.returned)
+        reply_stream(connection.streams.incoming[call.call_id], task.returned)
 
     def _desk_in_c(self, limits: Limits) -> Callable[[IncomingCall, bytes], None]:
         parts = HandlerTask, self._answer, self._loop, self._context, self._tasks, _set_current
@@ -321,7 +321,7 @@ class Dispatcher:
         size = len(payload)
         if size <= self._reply_bytes_max and size <= connection.message_bytes_max:
             end(call, OK, monotonic_ns())
-            connection.reply(call, payload)
+            reply(call, payload)
             return
         size_max = min(self._reply_bytes_max, connection.message_bytes_max)
         too_large = ResourceExhausted(
@@ -342,8 +342,7 @@ class Dispatcher:
     def _fail(self, call: IncomingCall, binding: MethodBinding, error: Exception) -> None:
         status, payload = self._encoded(binding, error)
         end(call, status, monotonic_ns())
-        connection: Connection = call.connection
-        connection.reply_error(call, status, payload)
+        reply_error(call, status, payload)
 
     def _encoded(self, binding: MethodBinding, error: Exception) -> tuple[int, bytes]:
         if binding.errors.get(type(error).__name__) is type(error):

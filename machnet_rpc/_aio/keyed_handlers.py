@@ -15,7 +15,8 @@ from idl import CodecError
 from machnet_rpc import _faults
 from machnet_rpc._aio.handler_task import HandlerTask
 from machnet_rpc._aio.limits import Limits
-from machnet_rpc._metadata import KEY, KEY_AGE, Metadata
+from machnet_rpc._metadata import KEY, KEY_AGE
+from machnet_rpc._options import Metadata
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import NO_DEADLINE_NS, Connection
 from machnet_rpc._protocol.events import Cause

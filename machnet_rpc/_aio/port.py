@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
-from machnet_rpc._metadata import take_off
+from machnet_rpc._metadata import take_off, take_off_reply
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
@@ -21,7 +21,7 @@ from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.deadlines import Deadlines
 from machnet_rpc._protocol.events import Event
 from machnet_rpc._protocol.outbox import Outbox, Post
-from machnet_rpc._protocol.records import FLAGS, FLOW, KIND, METADATA, REQUEST, Head, Joiner
+from machnet_rpc._protocol.records import FLAGS, FLOW, KIND, METADATA, REPLY, REQUEST, Head, Joiner
 from machnet_rpc._transports.base import READABLE, WRITABLE, Wire
 from transport_engine.channel import Channel
 from transport_engine.engine import Engine
@@ -179,6 +179,8 @@ class Port:
                     elif call is not None:
                         take_off(call, payload, on_request)
                 else:
+                    if head[FLAGS] & METADATA and kind == REPLY:
+                        head, payload = take_off_reply(connection, head, payload)
                     event = connection.receive(head, payload, now_ns)
                     if event is not None:
                         on_event(event)

@@ -64,6 +64,7 @@ class Connection:
         "outbox",
         "peer",
         "records_ignored",
+        "reply_metadata",
         "request",
     )
 
@@ -88,6 +89,7 @@ class Connection:
         self._post = outbox.post if post is None else post
         self._deadlines = deadlines
         self.awaited: dict[int, OutgoingCall] = {}  # calls made here, by their ids
+        self.reply_metadata: dict[int, dict[str, str | bytes]] = {}  # for calls made here
         self._incoming: dict[int, IncomingCall] = {}
         self._streams: Streams | None = None  # made by the first
         self._last_call_id = 0
@@ -158,17 +160,27 @@ class Connection:
         return call
 
     def notify(
-        self, call: OutgoingCall, payload: bytes | memoryview, now_ns: int, lane: int = 0
+        self,
+        call: OutgoingCall,
+        payload: bytes | memoryview,
+        now_ns: int,
+        lane: int = 0,
+        flags: int = 0,
     ) -> None:
         """Sends the request of a call without an answer. The connection must be usable."""
-        self._send(call, payload, now_ns, lane)
+        self._send(call, payload, now_ns, lane, flags)
 
     def open_stream(
-        self, stream: OutgoingStream, payload: bytes | memoryview, now_ns: int, lane: int = 0
+        self,
+        stream: OutgoingStream,
+        payload: bytes | memoryview,
+        now_ns: int,
+        lane: int = 0,
+        flags: int = 0,
     ) -> None:
         """Sends the request of a call with streams. The connection must be usable."""
         self._deadlines.add(stream.call)
-        self._send(stream.call, payload, now_ns, lane)
+        self._send(stream.call, payload, now_ns, lane, flags)
         self.streams.outgoing[stream.call.call_id] = stream
 
     def cancel(self, call: OutgoingCall) -> Failed | None:
@@ -182,7 +194,7 @@ class Connection:
 
     # -- calls that this side answers --
 
-    def reply(self, call: IncomingCall, payload: bytes | memoryview) -> None:
+    def reply(self, call: IncomingCall, payload: bytes | memoryview, flags: int = 0) -> None:
         """Answers with a result; does nothing if nobody waits for it any more."""
         if call.answered:
             return
@@ -190,9 +202,10 @@ class Connection:
         call_id = call.call_id
         del self._incoming[call_id]
         self._deadlines.discard(call)
-        self._post(self._ticket, payload, REPLY, self.flow, call_id, call.method_id, 0, 0, 0, 0)
+        method_id = call.method_id
+        self._post(self._ticket, payload, REPLY, self.flow, call_id, method_id, 0, flags, 0, 0)
 
-    def reply_error(self, call: IncomingCall, status: int, payload: bytes) -> None:
+    def reply_error(self, call: IncomingCall, status: int, payload: bytes, flags: int = 0) -> None:
         """Answers with an error; does nothing if nobody waits for it any more."""
         if call.answered:
             return
@@ -203,9 +216,12 @@ class Connection:
         if self._streams is not None:
             sent = self._streams.forget(call)
             place = place if sent is None else sent
-        self._post(self._ticket, payload, REPLY, self.flow, call_id, place, 0, ERROR, 0, status)
+        flags |= ERROR
+        self._post(self._ticket, payload, REPLY, self.flow, call_id, place, 0, flags, 0, status)
 
-    def reply_stream(self, stream: IncomingStream, payload: bytes | memoryview) -> None:
+    def reply_stream(
+        self, stream: IncomingStream, payload: bytes | memoryview, flags: int = 0
+    ) -> None:
         """Answers with a result, after the items; does nothing if nobody waits for it any more."""
         call: IncomingCall = stream.call
         if call.answered:
@@ -214,7 +230,8 @@ class Connection:
         del self._incoming[call.call_id]
         self._deadlines.discard(call)
         self.streams.forget(call)
-        self.post(self._ticket, payload, REPLY, call.call_id, stream.sent)
+        ticket, sent = self._ticket, stream.sent
+        self._post(ticket, payload, REPLY, self.flow, call.call_id, sent, 0, flags, 0, 0)
 
     def served_by(self, flow: Any, desk: Any) -> None:
         """Lets C take this side's requests from the ring (machnet_rpc/csrc/flow.c)."""
@@ -327,6 +344,7 @@ class Connection:
         if self._streams is not None:
             events += self._streams.closed(reason)
         self.awaited.clear()
+        self.reply_metadata.clear()
         self._incoming.clear()
         self._ticket.gone = self.outbox.has_withdrawn = True
         self.is_usable = False
@@ -366,14 +384,14 @@ class Connection:
         self.post(self._ticket, b"", kind, call_id, 0)
 
     def _send(
-        self, call: OutgoingCall, payload: bytes | memoryview, now_ns: int, lane: int
+        self, call: OutgoingCall, payload: bytes | memoryview, now_ns: int, lane: int, flags: int
     ) -> None:
         self._last_call_id = call_id = self._last_call_id + 1
         call.call_id = call_id
         call.connection = self
         remaining_ns = max(call.deadline_ns - now_ns, 1)
         self._post(
-            call, payload, REQUEST, self.flow, call_id, call.method_id, remaining_ns, 0, lane, 0
+            call, payload, REQUEST, self.flow, call_id, call.method_id, remaining_ns, flags, lane, 0
         )
 
     def _ignore(self) -> None:

@@ -109,7 +109,7 @@ class StreamEnd:
 class OutgoingStream(StreamEnd):
     """Of a call that was made here. `ended` is the event that ended it."""
 
-    __slots__ = ("ended", "reply")
+    __slots__ = ("ended", "reply", "reply_metadata")
 
     def __init__(self, call: OutgoingCall, *, gives: bool, takes: bool) -> None:
         """`gives` and `takes` say whether the call sends items, and whether it is sent some."""
@@ -121,6 +121,7 @@ class OutgoingStream(StreamEnd):
         )
         self.ended: Event | None = None
         self.reply: Replied | Refused | None = None  # that waits for the items before it
+        self.reply_metadata: dict[str, str | bytes] | None = None  # for what comes with it
 
 
 class IncomingStream(StreamEnd):

@@ -65,7 +65,7 @@ static bool end_task(const struct desk *self, struct task *task, PyObject *value
     const Py_ssize_t size = flow != NULL && PyBytes_CheckExact(value) ? PyBytes_Size(value) : -1;
     slot_set(&task->returned, Py_NewRef(value));
     if (task->must_cancel || task->callbacks != NULL || size < 0 || size > self->reply_bytes_max
-        || (uint64_t)size > flow->message_bytes_max) {
+        || (uint64_t)size > flow->message_bytes_max || call->metadata != NULL) {
         return told((PyObject *)task, name_end, NULL, NULL);
     }
     task->is_done = 1;

@@ -49,7 +49,8 @@ PyObject *header_of(const struct te_record *record) {
 
 static bool is_lent(const struct crossing *self, const struct te_record *record) {
     const bool is_plain = record->kind == TE_REQUEST
-                          || (record->kind == TE_REPLY && (record->flags & TE_ERROR) == 0);
+                          || (record->kind == TE_REPLY
+                              && (record->flags & (TE_ERROR | TE_METADATA)) == 0);
     if (!is_plain || self->lent == NULL || self->lent == Py_None) {
         return false;
     }
@@ -110,7 +111,7 @@ static int take_payload(struct crossing *self, const struct te_record *record, c
 /* Ends the call that the reply is for. 1: done; 0: the state machine must see it; -1: exception. */
 static int end_call(const struct crossing *self, const struct te_record *record, PyObject *payload,
                     struct burst *burst) {
-    if (record->kind != TE_REPLY || (record->flags & TE_ERROR) != 0) {
+    if (record->kind != TE_REPLY || (record->flags & (TE_ERROR | TE_METADATA)) != 0) {
         return 0;
     }
     PyObject *flow = PyLong_FromUnsignedLong(record->flow);

@@ -16,6 +16,12 @@ def nothing_left(client: Client | None = None, server: Server | None = None) -> 
             return False
         for connection in pump.connections:
             streams = connection.streams
-            if connection.outgoing or connection.incoming or streams.outgoing or streams.incoming:
+            if (
+                connection.reply_metadata
+                or connection.outgoing
+                or connection.incoming
+                or streams.outgoing
+                or streams.incoming
+            ):
                 return False
     return not stream_call._feeds and (server is None or server.handlers_running == 0)

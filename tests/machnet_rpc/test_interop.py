@@ -18,6 +18,7 @@ from machnet_rpc import (
     Sender,
     Unimplemented,
     connect,
+    current_call,
     rpc,
     serve,
     service,
@@ -29,6 +30,10 @@ from tests.machnet_rpc.waiting import until
 REQUEST_SIZES = (27182, 8, 1828, 45904)
 RESPONSE_SIZES = (31415, 9, 2653, 58979)
 MESSAGE = "test status message"
+METADATA: dict[str, str | bytes] = {
+    "x-grpc-test-echo-initial": "test_initial_metadata_value",
+    "x-grpc-test-echo-trailing-bin": b"\xab\xab\xab",
+}
 SPECIAL = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n"
 
 
@@ -96,6 +101,7 @@ class Desk(ServedService):
 
     @rpc
     async def unary_call(self, request: SimpleRequest) -> bytes:
+        _echo_metadata()
         return self._answer(request)
 
     @rpc
@@ -115,6 +121,7 @@ class Desk(ServedService):
     async def full_duplex_call(
         self, requests: AsyncIterator[SimpleRequest]
     ) -> AsyncIterator[bytes]:
+        _echo_metadata()
         try:
             async for request in requests:
                 yield self._answer(request)
@@ -126,6 +133,12 @@ class Desk(ServedService):
         if request.message:
             raise RpcError(request.message, code=Code.UNKNOWN)
         return bytes(request.response_size)
+
+
+def _echo_metadata() -> None:
+    call = current_call()
+    echoed = {name: value for name, value in call.metadata.items() if name in METADATA}
+    call.reply_metadata.update(echoed)
 
 
 async def empty_unary(client: Client, desk: Desk) -> None:
@@ -194,6 +207,22 @@ async def timeout_on_sleeping_server(client: Client, desk: Desk) -> None:
         [item async for item in answers]
 
 
+async def custom_metadata(client: Client, desk: Desk) -> None:
+    """There is no difference here between what comes before a reply and after it."""
+    stub = client.stub(TestService)
+    sent, back = {**METADATA, "x-other": "not echoed"}, dict[str, str | bytes]()
+    request = SimpleRequest(bytes(271828), response_size=314159)
+    given = await stub.unary_call.using(metadata=sent, reply_metadata=back)(request)
+    assert (given, back) == (bytes(314159), METADATA)
+    back.clear()
+    sender = Sender[SimpleRequest]()
+    await sender.send(request)
+    sender.close()
+    items = stub.full_duplex_call.using(metadata=sent, reply_metadata=back)(sender)
+    assert [item async for item in items] == [bytes(314159)]
+    assert back == METADATA
+
+
 async def status_code_and_message(client: Client, desk: Desk) -> None:
     await _fails(client, MESSAGE)
 
@@ -237,6 +266,7 @@ CASES: tuple[Callable[[Client, Desk], Coroutine[Any, Any, None]], ...] = (
     cancel_after_begin,
     cancel_after_first_response,
     timeout_on_sleeping_server,
+    custom_metadata,
     status_code_and_message,
     special_status_message,
     unimplemented_method,

@@ -12,10 +12,10 @@ from machnet_rpc import Client, InvalidArgument
 from machnet_rpc._metadata import (
     METADATA_BYTES_MAX,
     MalformedMetadata,
-    Metadata,
     split,
     with_metadata,
 )
+from machnet_rpc._options import Metadata
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.records import METADATA
 from machnet_rpc.service import method_id

@@ -1,27 +1,29 @@
-"""A client's calls of keyed methods: each has one key, in all attempts.
+"""A client's unary calls that carry more than a payload: a key, metadata, or both.
 
-Knows how a key travels. Does not know what a server does with it.
+All attempts of a keyed call have one key. Does not know what a server does with it.
 """
 
 from asyncio import CancelledError
 from collections.abc import Callable
+from dataclasses import replace
 from time import monotonic_ns
 from typing import Any
 from uuid import uuid4
 
-from machnet_rpc._client_calls import Request, Ways
-from machnet_rpc._metadata import KEY, KEY_AGE, Metadata, with_metadata
+from machnet_rpc._client_calls import Request, Ways, carrying
+from machnet_rpc._metadata import KEY, KEY_AGE
+from machnet_rpc._options import CallOptions, Metadata
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._protocol.records import METADATA
 from machnet_rpc._retries import may_pass
 from machnet_rpc.errors import RpcError
-from machnet_rpc.service import CallOptions, MethodBinding
+from machnet_rpc.service import MethodBinding
 
 _MS_NS = 1_000_000
 
 
-class KeyedCall:
+class CarryingCall:
     """One call, however often it is sent."""
 
     def __init__(
@@ -37,11 +39,13 @@ class KeyedCall:
         self._payload = bytes(payload)  # all attempts have the same
         self._options = options
         self._result_of = result_of
-        self._key = uuid4().hex if options.key is None else options.key
+        self._metadata: Metadata = dict(options.metadata or {})
+        if binding.is_keyed:
+            self._metadata[KEY] = uuid4().hex if options.key is None else options.key
         self._timeout_ns = int((options.timeout or binding.options.timeout) * 1e9)
 
     def __repr__(self) -> str:
-        return f"<KeyedCall {self._binding.full_name} {self._key}>"
+        return f"<CarryingCall {self._binding.full_name} {self._metadata}>"
 
     async def run(self) -> Any:
         """Errors: RpcError, and what the contract declares."""
@@ -58,7 +62,7 @@ class KeyedCall:
         try:
             return await self.end(call)
         except RpcError as failure:
-            if ways.retries is None or not may_pass(failure):
+            if ways.retries is None or not binding.options.idempotent or not may_pass(failure):
                 raise await ways.explained(binding, failure, call) from None
             try:
                 return await ways.retries.go_on(failure, call, self._timeout_ns, self)
@@ -68,16 +72,15 @@ class KeyedCall:
     # -- for the retries --
 
     async def begin(self, deadline_ns: int, since_ns: int | None) -> OutgoingCall:
-        metadata: Metadata = {KEY: self._key}
-        if since_ns is not None:
-            metadata[KEY_AGE] = str((deadline_ns - since_ns) // _MS_NS + 1)
-        payload = with_metadata(metadata, self._payload)
-        left = CallOptions((deadline_ns - monotonic_ns()) / 1e9, self._options.wait)
-        binding = self._binding
-        request = Request(self._ways, binding, binding.kind, payload, left, binding.errors)
-        call, connection = await request.prepared()
-        connection.call(call, payload, monotonic_ns(), binding.options.lane, METADATA)
-        return call
+        binding, metadata = self._binding, self._metadata
+        if since_ns is not None and binding.is_keyed:
+            metadata = {**metadata, KEY_AGE: str((deadline_ns - since_ns) // _MS_NS + 1)}
+        payload, flags = self._payload, 0
+        if metadata:
+            payload, flags = carrying(self._ways, binding, metadata, payload), METADATA
+        left = replace(self._options, timeout=(deadline_ns - monotonic_ns()) / 1e9)
+        ways, errors = self._ways, binding.errors
+        return await Request(ways, binding, binding.kind, payload, left, errors, flags).send()
 
     async def end(self, call: OutgoingCall) -> Any:
         try:
@@ -85,4 +88,6 @@ class KeyedCall:
         except CancelledError:
             call.connection.cancel(call)
             raise
+        finally:
+            call.connection.reply_metadata.pop(call.call_id, None)
         return self._result_of(answer, self._binding)

@@ -1,0 +1,69 @@
+"""What a contract says about a method, and what a caller may say about a call."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+from machnet_rpc.errors import InvalidArgument
+
+TIMEOUT: Final = 10.0  # seconds, where neither the method nor the caller says otherwise
+
+Idempotent: TypeAlias = bool | Literal["keyed"]
+
+Metadata: TypeAlias = dict[str, str | bytes]
+
+RESERVED: Final = "mrpc-"  # what names of an application's metadata do not begin with
+
+
+@dataclass(frozen=True, slots=True)
+class MethodOptions:
+    """What a contract says about one of its methods. Units: seconds."""
+
+    timeout: float = TIMEOUT
+    idempotent: Idempotent = False
+    lane: int = 0
+    errors: tuple[type[Exception], ...] = ()
+    oneway: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What a caller may set for a call; None leaves it to the method. Units: seconds."""
+
+    timeout: float | None = None
+    wait: bool | None = None
+    key: str | None = None
+    metadata: Mapping[str, str | bytes] | None = None
+    reply_metadata: Metadata | None = None
+
+    @property
+    def carries(self) -> bool:
+        """Whether there is more to a request or its reply than a payload."""
+        return self.metadata is not None or self.reply_metadata is not None
+
+    def over(self, then: "CallOptions") -> "CallOptions":
+        """These options, and where they leave something open the others; metadata of both."""
+        metadata = self.metadata
+        if then.metadata is not None:
+            metadata = {**then.metadata, **(metadata or {})}
+        return CallOptions(
+            then.timeout if self.timeout is None else self.timeout,
+            then.wait if self.wait is None else self.wait,
+            then.key if self.key is None else self.key,
+            metadata,
+            then.reply_metadata if self.reply_metadata is None else self.reply_metadata,
+        )
+
+
+AS_DECLARED: Final = CallOptions()
+
+
+def checked(metadata: Mapping[str, str | bytes]) -> Metadata:
+    """What an application wants to send. Errors: InvalidArgument."""
+    given: dict[Any, Any] = dict(metadata)
+    for name, value in given.items():
+        if not isinstance(name, str) or not isinstance(value, str | bytes):
+            raise InvalidArgument(f"metadata is text or bytes by names, not {name!r}: {value!r}")
+        if name.startswith(RESERVED):
+            raise InvalidArgument(f"metadata cannot be named {name!r}: {RESERVED}* is reserved")
+    return given

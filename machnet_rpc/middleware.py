@@ -1,0 +1,212 @@
+"""Middleware: what stands around calls, of one shape for clients, servers and all kinds of calls.
+
+A middleware is `async def each(call, request, next)`: it returns `await next(request)`, or
+something else, or raises. `request` are the arguments by their names, a stream among them as an
+async iterator; what `next` gives is the result, or an async iterator where the answer is a stream.
+The first of several is the outermost. Where there is none, calls pass none of this.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic_ns
+from typing import Any, Final, Literal, TypeAlias
+
+from idl import MethodKind
+from machnet_rpc._aio.items import closed
+from machnet_rpc._options import Metadata
+from machnet_rpc._protocol.connection import NO_DEADLINE_NS
+from machnet_rpc.context import current_call
+from machnet_rpc.errors import DeadlineExceeded, Internal, InvalidArgument
+from machnet_rpc.service import MethodBinding
+from machnet_rpc.streams import Stream
+
+Request: TypeAlias = dict[str, Any]
+"""A call's arguments, by their names."""
+
+Next: TypeAlias = Callable[[Request], Awaitable[Any]]
+"""The rest of the way: the other middleware, then the call itself."""
+
+GIVE_ITEMS: Final = ("server_stream", "bidirectional")
+
+
+@dataclass(slots=True)
+class CallInfo:
+    """The call that a middleware stands around.
+
+    `metadata` is what the request carries: a client's middleware may add to it. `reply_metadata` is
+    what the reply carries: a server's middleware may add to it, a client's finds it there after
+    `next`, and after the last item of a stream.
+    """
+
+    side: Literal["client", "server"]
+    method: str
+    kind: MethodKind
+    peer: str
+    deadline_ns: int  # on time.monotonic_ns
+    metadata: Metadata = field(default_factory=dict[str, str | bytes])
+    reply_metadata: Metadata = field(default_factory=dict[str, str | bytes])
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until the call's deadline, not below 0; None if it has none."""
+        if self.deadline_ns == NO_DEADLINE_NS:
+            return None
+        return max(self.deadline_ns - monotonic_ns(), 0) / 1e9
+
+
+Middleware: TypeAlias = Callable[[CallInfo, Request, Next], Awaitable[Any]]
+
+
+def named(binding: MethodBinding, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+    """The arguments by their names. Errors: InvalidArgument."""
+    names = [each.name for each in binding.schema.parameters]
+    if binding.requests is not None:
+        names.insert(binding.requests.place, binding.requests.name)
+    if len(args) > len(names):
+        raise InvalidArgument(f"{len(args)} arguments are given, and there are {len(names)}")
+    request = dict(zip(names, args, strict=False))
+    twice = request.keys() & kwargs.keys()
+    if twice:
+        raise InvalidArgument(f"{', '.join(sorted(twice))} is given twice")
+    return request | kwargs
+
+
+def called(
+    middleware: Sequence[Middleware], call: CallInfo, request: Request, begin: Callable[..., Any]
+) -> Any:
+    """What calling gives on a client's side: a Stream, or a coroutine.
+
+    `begin(request, call)` gives either for the call itself.
+    """
+    if call.kind in GIVE_ITEMS:
+        return Stream[Any](_Reading(middleware, call, request, begin))
+
+    async def last(changed: Request) -> Any:
+        return await begin(changed, call)
+
+    return _in_time(call, _chained(middleware, call, last)(request))
+
+
+def around(
+    middleware: Sequence[Middleware], binding: MethodBinding, handler: Callable[..., Any]
+) -> Callable[..., Any]:
+    """A server's handler with its middleware around it."""
+
+    def run(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Awaitable[Any]:
+        is_called = False
+
+        async def last(request: Request) -> Any:
+            nonlocal is_called
+            if is_called:
+                raise RuntimeError(f"the middleware of {binding.full_name} called `next` twice")
+            is_called = True
+            given = handler(**request)
+            return given if binding.gives_items else await given
+
+        now = current_call()
+        call = CallInfo("server", binding.full_name, binding.kind, now.peer, now.deadline_ns)
+        call.metadata, call.reply_metadata = now.metadata, now.reply_metadata
+        return _chained(middleware, call, last)(named(binding, args, kwargs))
+
+    async def awaited(*args: Any, **kwargs: Any) -> Any:
+        return await run(args, kwargs)
+
+    async def drained(*args: Any, **kwargs: Any) -> Any:
+        items = aiter(await run(args, kwargs))
+        try:
+            async for item in items:
+                yield item
+        finally:
+            await closed(items)
+
+    return drained if binding.gives_items else awaited
+
+
+class _Reading:
+    """A call of a client that gives items, through its middleware."""
+
+    def __init__(
+        self,
+        middleware: Sequence[Middleware],
+        call: CallInfo,
+        request: Request,
+        begin: Callable[..., Any],
+    ) -> None:
+        self.name = call.method
+        self._middleware = middleware
+        self._call = call
+        self._request = request
+        self._begin = begin
+        self._begun: list[Stream[Any]] = []
+        self._items: Any = None
+        self._is_closed = False
+
+    async def start(self) -> None:
+        if self._is_closed or self._items is not None:
+            return
+        given = _chained(self._middleware, self._call, self._last)(self._request)
+        try:
+            self._items = aiter(await _in_time(self._call, given))
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def next(self) -> Any:
+        await self.start()
+        if self._items is None:
+            raise StopAsyncIteration
+        return await anext(self._items)
+
+    async def aclose(self) -> None:
+        self._is_closed = True
+        items, self._items = self._items, None
+        await closed(items)
+        while self._begun:
+            await self._begun.pop().aclose()
+
+    def abandon(self) -> None:
+        """Nothing to do: the streams below are abandoned with this."""
+
+    async def _last(self, request: Request) -> Any:
+        stream: Stream[Any] = self._begin(request, self._call)
+        self._begun.append(stream)
+        await stream.__aenter__()
+        return stream
+
+
+def _chained(middleware: Sequence[Middleware], call: CallInfo, last: Next) -> Next:
+    step = last
+    for each in reversed(middleware):
+        step = partial(_step, each, call, step)
+    return step
+
+
+async def _step(each: Middleware, call: CallInfo, following: Next, request: Request) -> Any:
+    """Errors: Internal where items are missing, and whatever the middleware raises."""
+    given = await each(call, request, following)
+    if call.kind in GIVE_ITEMS and not hasattr(given, "__aiter__"):
+        name = getattr(each, "__qualname__", repr(each))
+        raise Internal(
+            f"{call.method}: the middleware {name} gave {type(given).__name__}, and no items",
+            next_step="Return what `next` gives, or an async iterator.",
+        )
+    return given
+
+
+async def _in_time(call: CallInfo, given: Awaitable[Any]) -> Any:
+    """What is awaited, within the call's time. Errors: DeadlineExceeded."""
+    limit = asyncio.timeout(call.remaining)
+    try:
+        async with limit:
+            return await given
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise DeadlineExceeded(
+            "the call's time was over, within its middleware",
+            method=call.method,
+            peer=call.peer,
+            next_step="Give it a longer timeout, or find out what holds the middleware up.",
+        ) from None
