@@ -6,7 +6,7 @@ Knows how they follow each other. Does not know how a call is made, or what its 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc.errors import RpcError
@@ -14,44 +14,36 @@ from machnet_rpc.errors import RpcError
 T = TypeVar("T")
 
 
-Steps: TypeAlias = tuple[
-    Callable[[Any], Coroutine[Any, Any, tuple[OutgoingCall, Any]]],
-    Callable[[Any], Any],
-    Callable[[OutgoingCall, Any], Coroutine[Any, Any, Any]],
-]
-"""What is done for an item: its call is begun, an answer becomes a result, or it goes on to fail.
+class Steps(NamedTuple):
+    """What is done for an item: its call is begun, at once or later, and its answer is a result.
 
-The last is given what the first gave besides the call.
-"""
+    Where that is a failure, `outcome` goes on with what came with the call when it was begun.
+    """
+
+    begin_now: Callable[[Any], tuple[OutgoingCall, Any] | None]
+    begin: Callable[[Any], Coroutine[Any, Any, tuple[OutgoingCall, Any]]]
+    result_of: Callable[[Any], Any]
+    outcome: Callable[[OutgoingCall, Any], Coroutine[Any, Any, Any]]
 
 
 class Many(Generic[T]):
     """The calls under way, the oldest first."""
 
-    def __init__(
-        self,
-        begin: Callable[[T], Coroutine[Any, Any, tuple[OutgoingCall, Any]]],
-        result_of: Callable[[Any], Any],
-        outcome: Callable[[OutgoingCall, Any], Coroutine[Any, Any, Any]],
-        *,
-        return_exceptions: bool,
-    ) -> None:
-        self._begin = begin
-        self._result_of = result_of
-        self._outcome = outcome
+    def __init__(self, steps: Steps, *, return_exceptions: bool) -> None:
+        self._steps = steps
         self._return_exceptions = return_exceptions
         self._under_way: deque[tuple[OutgoingCall, Any] | Exception] = deque()
 
     async def run(self, items: Iterable[T], in_flight_max: int) -> list[Any]:
         """The results, or what stands for them. Errors: the first, if they are not returned."""
-        under_way = self._under_way
+        under_way, begin_now = self._under_way, self._steps.begin_now
         results: list[Any] = []
         try:
             for item in items:
                 if len(under_way) >= in_flight_max:
                     results.append(await self._first())
                 try:
-                    under_way.append(await self._begin(item))
+                    under_way.append(begin_now(item) or await self._steps.begin(item))
                 except RpcError as error:
                     if not self._return_exceptions:
                         raise
@@ -72,9 +64,9 @@ class Many(Generic[T]):
                 raise first
             call, more = first
             try:
-                return self._result_of(await call)
+                return self._steps.result_of(await call)
             except RpcError:
-                return await self._outcome(call, more)
+                return await self._steps.outcome(call, more)
         except asyncio.CancelledError:
             if not isinstance(first, Exception):
                 first[0].connection.cancel(first[0])

@@ -5,7 +5,7 @@ with a result, or with an error that says whether its handler ran.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -186,7 +186,7 @@ class Client(NamedCalls):
             return await tasks_of(calls, in_flight_max, return_exceptions=return_exceptions)
         is_usual = not (binding.is_keyed or self._options.carries)
         steps = self._steps if is_usual else self._carrying_steps
-        many = Many[T](*steps(binding), return_exceptions=return_exceptions)
+        many = Many[T](steps(binding), return_exceptions=return_exceptions)
         return await many.run(items, in_flight_max)
 
     def stream(
@@ -271,18 +271,20 @@ class Client(NamedCalls):
         return await CarryingCall(self._ways(), binding, payload, options, self._result).run()
 
     def _steps(self, binding: MethodBinding) -> Steps:
+        encoded, begun, options = self._encoded, self._begun, self._options
+
+        def begin_now(item: object) -> tuple[OutgoingCall, object] | None:
+            call = begun(binding, encoded(binding, (item,), {}), options)
+            return None if call is None else (call, item)
+
         async def begin(item: object) -> tuple[OutgoingCall, object]:
-            payload = self._encoded(binding, (item,), {})
-            call = self._begun(binding, payload, self._options)
-            if call is None:
-                call = await self._begun_later(binding, bytes(payload), self._options)
-            return call, item
+            payload = bytes(encoded(binding, (item,), {}))
+            return await self._begun_later(binding, payload, options), item
 
         async def outcome(call: OutgoingCall, item: object) -> Any:
-            payload = self._encoded(binding, (item,), {})
-            return await self.outcome(call, binding, payload, self._options)
+            return await self.outcome(call, binding, encoded(binding, (item,), {}), options)
 
-        return begin, partial(self._result, binding=binding), outcome
+        return Steps(begin_now, begin, self._result_of(binding), outcome)
 
     def _carrying_steps(self, binding: MethodBinding) -> Steps:
         options = replace(self._options, key=None)  # each call has its own
@@ -295,7 +297,10 @@ class Client(NamedCalls):
         async def outcome(call: OutgoingCall, keyed: CarryingCall) -> Any:
             return await keyed.outcome(call)
 
-        return begin, partial(self._result, binding=binding), outcome
+        return Steps(lambda _: None, begin, self._result_of(binding), outcome)
+
+    def _result_of(self, binding: MethodBinding) -> Callable[[Any], Any]:
+        return lambda answer: self._result(answer, binding)
 
 
 def connect(
