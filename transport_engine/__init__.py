@@ -21,6 +21,7 @@ from transport_engine.errors import (
     QuotaError,
     TransportError,
 )
+from transport_engine.flows import FlowReport
 from transport_engine.inline import InlineAttachment, open_inline
 from transport_engine.stats import Stats
 
@@ -34,6 +35,7 @@ __all__ = [
     "EngineConfig",
     "EngineGoneError",
     "Faults",
+    "FlowReport",
     "ForbiddenError",
     "InlineAttachment",
     "Limits",
