@@ -33,6 +33,13 @@ several; "-" reads it from standard input. Raw bytes are written as a string, or
 {"base64": "..."}. What a method takes as a stream is read from standard input, one JSON value a
 line, and what it gives as one is printed in the same way, as it comes. `mrpc ls ADDR` shows what
 there is to call.
+
+try it:
+  mrpc call 127.0.0.1:7000 shop/price '"apple"'
+  mrpc call 127.0.0.1:7000 shop/order '{"fruit": "apple", "count": 3}' --json
+  generate | mrpc call 127.0.0.1:7000 shop/load          a stream, a line for each item
+
+exit status: 0 it was answered, 1 it failed, 2 there is no such address, or that is no JSON
 """
 
 

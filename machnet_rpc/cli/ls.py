@@ -2,14 +2,28 @@
 
 import argparse
 import dataclasses
+from typing import Final
 
 from machnet_rpc.cli.arguments import Commands, add_command, add_target, client_of, shown
 from machnet_rpc.reflection import BUILT_IN, DescribedMethod, ReflectionContract
+
+EPILOG: Final = """\
+try it:
+  mrpc ls 127.0.0.1:7000
+  mrpc ls 127.0.0.1:7000 --schema       with the JSON Schema of each argument and result
+  mrpc ls 127.0.0.1:7000 --all --json   built-in services too, for a program
+
+Behind each method stand its timeout, whether it may be sent again, and its kind where it is not
+unary: server stream, client stream, bidirectional, oneway.
+
+exit status: 0 done, 1 the server does not answer
+"""
 
 
 def add(commands: Commands) -> None:
     """Declares the command."""
     parser = add_command(commands, "ls", run, "list the services and methods of a server")
+    parser.epilog = EPILOG
     add_target(parser)
     parser.add_argument("--schema", action="store_true", help="show the JSON Schema of each type")
     parser.add_argument("--all", action="store_true", help="show built-in services too")

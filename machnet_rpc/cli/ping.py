@@ -5,6 +5,7 @@ import asyncio
 import json
 import sys
 import time
+from typing import Final
 
 from machnet_rpc.cli.arguments import Commands, UsageError, add_command, add_target, client_of
 from machnet_rpc.cli.histogram import Latencies, bars
@@ -14,9 +15,19 @@ from machnet_rpc.reflection import ReflectionContract
 SIZE_MAX = 16 << 20
 
 
+EPILOG: Final = """\
+try it:
+  mrpc ping 127.0.0.1:7000
+  mrpc ping 127.0.0.1:7000 --count 100000 --interval 0 --size 1024 --json
+
+exit status: 0 all came back, 1 some did not
+"""
+
+
 def add(commands: Commands) -> None:
     """Declares the command."""
     parser = add_command(commands, "ping", run, "measure round trips to a server")
+    parser.epilog = EPILOG
     add_target(parser)
     parser.add_argument("--count", type=int, default=1000, help="of pings (default: %(default)s)")
     parser.add_argument(

@@ -1,10 +1,11 @@
 """Servers that are replaced under load: no call fails, and none is executed twice."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from functools import partial
 
-from machnet_rpc import Client, Server, connect, rpc, service
+from machnet_rpc import Client, Server, connect, rpc, service, sync
 from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.waiting import until
 from transport_engine.config import EngineConfig
@@ -127,7 +128,11 @@ async def test_servers_roll_under_load_without_a_failed_call(via: Via) -> None:
 
 
 def is_time(desk: Desk, running: asyncio.Task[None]) -> bool:
-    return desk.served >= CALLS or running.done()
+    return is_used(desk) or running.done()
+
+
+def is_used(desk: Desk) -> bool:
+    return desk.served >= CALLS
 
 
 async def rolled(old: Server, desk: Desk, address: str, via: Via) -> Server:
@@ -146,3 +151,34 @@ async def rolled(old: Server, desk: Desk, address: str, via: Via) -> Server:
                 await asyncio.sleep(0.001)
     await closing
     return new
+
+
+def test_servers_roll_under_a_blocking_client(via: Via) -> None:
+    started, ended = threading.Event(), threading.Event()
+    addresses: list[str] = []
+
+    async def main() -> None:
+        desk = Desk([])
+        server = Server(desk)
+        await server.listen("127.0.0.1:0", via=via)
+        addresses.append(server.address)
+        started.set()
+        for _ in range(3):
+            await until(partial(is_used, desk), 10.0)
+            desk = Desk([])
+            server = await rolled(server, desk, addresses[0], via)
+        await until(partial(is_used, desk), 10.0)
+        ended.set()
+        await server.close(0.2)
+
+    thread = threading.Thread(target=asyncio.run, args=[main()])
+    thread.start()
+    assert started.wait(10.0)
+    with sync.connect(addresses[0], via=via, timeout=10.0) as client:
+        note = client.method(Rolled.note)
+        number = 0
+        while not ended.is_set() and thread.is_alive():
+            assert note(number) == number
+            number += 1
+        thread.join(10.0)
+    assert ended.is_set()

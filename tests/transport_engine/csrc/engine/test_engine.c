@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include "transport_engine.h"
+#include "transport_flows.h"
 
 enum { POLLS_MAX = 20000, RING_BYTES = TE_RING_BYTES_MIN, HEADS = 32 };
 
@@ -247,6 +248,37 @@ static void stop_tells_applications(void **state) {
                      TE_E_CLOSED);
 }
 
+static void open_flows_are_reported(void **state) {
+    (void)state;
+    struct te_flow_page page = {.next = 0};
+    command((struct te_command){.op = TE_FLOWS, .flows = &page});
+    assert_int_equal(page.count, 0);
+    assert_int_equal(page.next, UINT32_MAX);
+    connect_apps();
+    send_record(&apps[0], (struct te_record){.kind = TE_REQUEST, .flow = apps[0].flow}, "x");
+    await_record(&apps[1]);
+    page.next = 0;
+    command((struct te_command){.op = TE_FLOWS, .flows = &page});
+    assert_int_equal(page.count, 2);
+    assert_int_equal(page.next, UINT32_MAX);
+    for (uint32_t i = 0; i < page.count; i++) {
+        const struct te_flow_report *flow = &page.flows[i];
+        const bool is_near = flow->remote.port == 7000;
+        assert_int_equal(flow->channel, apps[is_near ? 0 : 1].index);
+        assert_int_equal(flow->local.port == 7000, !is_near);
+        assert_in_range(flow->packets_sent, 1, 100);
+        assert_in_range(flow->window_bytes, 1, 1 << 20);
+        assert_int_equal(flow->rtt_min_ns == 0, flow->srtt_ns == 0); /* measured, or not yet */
+        assert_int_equal(flow->packets_lost, 0);
+    }
+    for (uint32_t first = 8; first >= 8; first = first == 8 ? UINT32_MAX : 0) {
+        page.next = first; /* beyond the table */
+        command((struct te_command){.op = TE_FLOWS, .flows = &page});
+        assert_int_equal(page.count, 0);
+        assert_int_equal(page.next, UINT32_MAX);
+    }
+}
+
 static void bad_configurations_get_a_sentence(void **state) {
     (void)state;
     struct te_engine *none = NULL;
@@ -276,6 +308,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(detached_tenant_ends_its_flows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(handles_are_never_mistaken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(full_tables_refuse_and_recover, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(open_flows_are_reported, set_up, tear_down),
         cmocka_unit_test_setup_teardown(stop_tells_applications, set_up, tear_down),
         cmocka_unit_test(bad_configurations_get_a_sentence),
     };
