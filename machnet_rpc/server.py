@@ -138,8 +138,9 @@ class Server:
         if pump is None or dispatcher is None or link is None:
             return
         ends = asyncio.get_running_loop().time() + grace
-        with contextlib.suppress(TransportError):  # the engine is gone, and its ports with it
-            await link.unlisten(self._port)
+        if not pump.is_dead:  # else the engine is gone, and its ports with it
+            with contextlib.suppress(TransportError):
+                await link.unlisten(self._port)
         for connection in pump.connections:
             connection.go_away()
         await left(pump, dispatcher, ends)
@@ -175,6 +176,8 @@ class Server:
 
     def on_link_lost(self, error: TransportError) -> None:
         log.error("%r lost its engine: %s", self, error)
+        if self._is_leaving:
+            return
         self._reattaching = asyncio.get_running_loop().create_task(self._reattach())
 
     async def _attach(self, address: str) -> None:

@@ -108,9 +108,7 @@ class FlowKeeper:
 
         It then closes the flow. Each call has a deadline, or the flow ends before.
         """
-        if connection.is_closed:
-            return
-        if connection.outgoing:
+        if connection.outgoing and not connection.is_closed:
             loop = asyncio.get_running_loop()
             loop.call_later(LEAVE_SECONDS, self.leave, connection)
         else:

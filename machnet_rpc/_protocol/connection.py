@@ -295,7 +295,8 @@ class Connection:
 
         Those under way are answered.
         """
-        self._note(records.GOAWAY)
+        if not (self.is_closed or self._is_closing):
+            self._note(records.GOAWAY)
 
     # -- for its streams --
 

@@ -5,8 +5,10 @@ import threading
 from collections.abc import AsyncIterator
 from functools import partial
 
-from machnet_rpc import Client, Server, connect, rpc, service, sync
+from machnet_rpc import Client, MemoryNetwork, Server, connect, rpc, service, sync
+from machnet_rpc._aio.leaving import SILENCE_SECONDS
 from machnet_rpc._transports.ladder import Via
+from machnet_rpc._transports.memory import MemoryLink
 from tests.machnet_rpc.waiting import until
 from transport_engine.config import EngineConfig
 from transport_engine.errors import PortInUseError
@@ -182,3 +184,32 @@ def test_servers_roll_under_a_blocking_client(via: Via) -> None:
             number += 1
         thread.join(10.0)
     assert ended.is_set()
+
+
+async def test_a_server_without_its_engine_closes_all_the_same(network: MemoryNetwork) -> None:
+    server = Server(Desk([]))
+    await server.listen("127.0.0.1:7001", via=network)
+    assert isinstance(server._link, MemoryLink)
+    server._link.die()
+    async with asyncio.timeout(2.0):
+        await server.close(1.0)
+    again = Server(Desk([]))
+    await again.listen("127.0.0.1:7001", via=network)
+    await again.close()
+
+
+async def test_a_client_that_is_told_says_so_when_its_calls_have_ended(via: Via) -> None:
+    desk = Desk([])
+    server = Server(desk)
+    await server.listen("127.0.0.1:0", via=via)
+    async with connect(server.address, via=via, timeout=10.0) as client:
+        slow = asyncio.ensure_future(client.stub(Rolled).slow(1))
+        assert await client.stub(Rolled).note(2) == 2
+        assert server._pump is not None
+        (connection,) = server._pump.connections
+        closing = asyncio.create_task(server.close(10.0))
+        assert await slow == 1
+        began = asyncio.get_running_loop().time()
+        await closing
+        assert asyncio.get_running_loop().time() - began < SILENCE_SECONDS
+        assert not connection.is_usable
