@@ -208,6 +208,7 @@ def mrpc_commands(snippet: Snippet) -> Iterator[list[str]]:
 
 def main(argv: list[str]) -> int:
     """Follows the page argv[0] in the folder argv[1], alone on a network of its own."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended before the page did"))
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     page, folder = Path(argv[0]), Path(argv[1])
     with Reader(folder) as reader:

@@ -14,16 +14,26 @@ from tests.tidy import tree
 from tests.tidy.tree import ROOT
 from transport_engine.config import load
 
+READER_SECONDS = 150.0
 PAGES = {str(file): file.text for file in tree.matching(".md") if file.path.name != "CHANGELOG.md"}
 
 
 @pytest.mark.parametrize("page", [name for name, text in PAGES.items() if is_run(text)])
 def test_snippets_run(page: str, tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "tests.docs.snippets", str(ROOT / page), str(tmp_path)]
-    done = subprocess.run(
-        [*network_of_its_own(), *argv], check=False, cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    with subprocess.Popen(
+        [*network_of_its_own(), *argv],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as reader:
+        try:
+            said, _ = reader.communicate(timeout=READER_SECONDS)
+        except subprocess.TimeoutExpired:
+            reader.terminate()  # it ends what it started
+            said, _ = reader.communicate()
+    assert reader.returncode == 0, said
 
 
 @pytest.mark.parametrize("page", PAGES)
