@@ -98,6 +98,7 @@ class ServiceDescription:
     doc: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Json]:
+        """The canonical form, as a lock file holds it."""
         methods: dict[str, Json] = {name: each.to_json() for name, each in self.methods.items()}
         return {
             "name": self.name,
@@ -108,6 +109,7 @@ class ServiceDescription:
 
     @property
     def fingerprint(self) -> str:
+        """Of the whole service; it changes with whatever is in the canonical form."""
         return fingerprint(self.to_json())
 
     def method_fingerprint(self, name: str) -> str:

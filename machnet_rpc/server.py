@@ -97,6 +97,7 @@ class Server:
 
     @property
     def handlers_running(self) -> int:
+        """How many calls are being answered now."""
         return self._dispatcher.running if self._dispatcher else 0
 
     async def listen(

@@ -162,6 +162,7 @@ class Client:
 
     @property
     def address(self) -> str:
+        """The "host:port" that it calls."""
         return self._blocking.client.address
 
     @property
