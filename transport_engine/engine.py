@@ -53,11 +53,16 @@ class Seat:
 class Engine:
     """An engine, open until `close`.
 
+    `clock` is for tests: a `uint64_t *` to the time in nanoseconds, in place of the system's.
+
     Errors: ConfigError, NoEngineError, PortInUseError, NoRoomError when it is made.
     """
 
-    def __init__(self, config: EngineConfig, seat: Seat | None = None) -> None:
+    def __init__(
+        self, config: EngineConfig, seat: Seat | None = None, clock: Any = ffi.NULL
+    ) -> None:
         self.config = config
+        self._clock = clock  # its memory
         self._seat = seat
         self._engine: Any = None
         self._thread: threading.Thread | None = None
@@ -67,6 +72,7 @@ class Engine:
         self._on_close: Callable[[], object] | None = None
         self.on_quarantined: Callable[[int, str], None] | None = None
         self._c_config, self._strings = config.into_c()
+        self._c_config.clock_ns = clock
         if seat is not None:
             self._c_config.team = seat.team
             self._c_config.queue, self._c_config.queues = seat.queue, seat.queues

@@ -1,5 +1,8 @@
 """An application attached to an engine in its own process, which it polls itself."""
 
+from typing import Any
+
+from transport_engine._native import ffi
 from transport_engine.channel import Channel
 from transport_engine.config import EngineConfig
 from transport_engine.endpoint import Endpoint
@@ -52,12 +55,14 @@ class InlineAttachment:
         self.engine.close()
 
 
-def open_inline(config: EngineConfig, ring_bytes: int = RING_BYTES) -> InlineAttachment:
-    """Opens an engine for this process alone.
+def open_inline(
+    config: EngineConfig, ring_bytes: int = RING_BYTES, clock: Any = ffi.NULL
+) -> InlineAttachment:
+    """Opens an engine for this process alone; `clock` is that of Engine.
 
     Errors: as Engine.
     """
-    engine = Engine(config)
+    engine = Engine(config, clock=clock)
     try:
         channel_index, channel = engine.attach(ring_bytes)
     except TransportError:

@@ -232,6 +232,9 @@ struct te_engine_config {
     uint32_t queue;           /* this engine's, and its number in the team */
     uint32_t queues;          /* of the netif, one for each engine of the team; 0: alone */
     struct te_fault fault;    /* seeded faults; all zero: none */
+    const uint64_t *clock_ns; /* for tests: the time, in place of CLOCK_MONOTONIC, and chance drawn
+                                 from fault.seed alone; it outlives the engine, never goes back,
+                                 and only its poller's thread sets it. NULL: the system's both */
 };
 
 /* What a tenant gets of an engine, over all its channels; 0 sets no limit. */

@@ -189,12 +189,15 @@ static uint32_t receive(struct engine *engine, const struct netif_datagram *data
 }
 
 /* A netif without stamps may have had the datagram ever since it was last asked: time for which
- * this host was busy or asleep, and the path is not to blame. */
+ * this host was busy or asleep, and the path is not to blame. A clock that was given stands still
+ * while anything can be read: nothing has waited, whatever stamps of the system's clock say. */
 static void receive_burst(struct engine *engine, struct netif_datagram *datagrams, int count) {
     bool has_stamps = engine->netif->caps & NETIF_STAMPS;
     uint32_t tenants[TE_BURST_MAX];
     for (int i = 0; i < count; i++) {
-        if (!has_stamps) {
+        if (engine->is_clock_given) {
+            datagrams[i].waited_ns = 0;
+        } else if (!has_stamps) {
             datagrams[i].waited_ns = engine->now_ns - engine->received_ns;
         }
         tenants[i] = receive(engine, &datagrams[i], true);
@@ -434,6 +437,7 @@ int engine_init(struct engine *engine, const struct te_engine_config *config,
         .flows_max = config->flows_max,
         .tenants_max = config->channels_max,
     };
+    engine->is_clock_given = config->clock_ns != NULL;
     init_flow_config(engine, config);
     if (!take_memory(engine, config, now_ns) || output_init(&engine->output, netif) != TE_OK ||
         team_join(engine, config) != TE_OK) {

@@ -147,6 +147,7 @@ struct engine {
     uint32_t first_served; /* the channel that comes first in this poll */
     uint64_t resume_ns;   /* when a rate lets a channel go on; UINT64_MAX: none waits */
     bool is_draining;
+    bool is_clock_given; /* time stands still while there is anything to do */
     void *memory; /* store, tables and timers; one mapping */
     size_t memory_bytes;
 };

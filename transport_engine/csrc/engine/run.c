@@ -1,7 +1,7 @@
-/* The public engine: the clock, randomness, sleeping, and the door for commands.
+/* The public engine: polling, sleeping, and the door for commands.
  *
- * The only file of the data plane that reads the time. An engine is polled by its own thread
- * (te_engine_run) or by an application's loop (te_engine_poll, te_engine_arm).
+ * An engine is polled by its own thread (te_engine_run) or by an application's loop
+ * (te_engine_poll, te_engine_arm).
  * Source: timer slack and wake-up order after docs/channel.md.
  */
 #define _GNU_SOURCE /* ppoll */
@@ -24,6 +24,7 @@
 #include "engine/config.h"
 #include "engine/courtesy.h"
 #include "engine/engine.h"
+#include "engine/surroundings.h"
 #include "engine/team.h"
 #include "engine/tenants.h"
 #include "shm/command_ring.h"
@@ -54,7 +55,7 @@ struct te_engine {
     uint64_t spin_ns;
     uint64_t active_ns; /* when something last moved */
     uint64_t quarantines_reported;
-    uint8_t key[crypto_shorthash_KEYBYTES];
+    struct surroundings around;
 };
 
 void te_check_failed(const char *claim, const char *file, int line) {
@@ -62,26 +63,8 @@ void te_check_failed(const char *claim, const char *file, int line) {
     abort();
 }
 
-static uint64_t now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
-static uint64_t random_u64(void *context) {
-    (void)context;
-    uint64_t value;
-    randombytes_buf(&value, sizeof value);
-    return value;
-}
-
-static uint64_t mac(void *context, const uint8_t *bytes, size_t size_bytes) {
-    struct te_engine *engine = context;
-    uint8_t hash[crypto_shorthash_BYTES];
-    uint64_t value;
-    crypto_shorthash(hash, bytes, size_bytes, engine->key);
-    memcpy(&value, hash, sizeof value);
-    return value;
+static uint64_t now(const struct te_engine *engine) {
+    return surroundings_now_ns(&engine->around);
 }
 
 static int watch(const struct te_engine *engine, int fd, uint32_t source) {
@@ -124,10 +107,10 @@ static void close_doors(struct te_engine *engine) {
 
 static int open_netif(struct te_engine *engine, const struct te_engine_config *config, char *why) {
     struct netif *netif = NULL;
-    struct engine_world world = {random_u64, mac, engine};
+    const struct engine_world world = surroundings_world(&engine->around);
     int error = netif_open(config, &netif, why);
     if (error == TE_OK) {
-        error = engine_init(&engine->engine, config, &world, netif, now(), why);
+        error = engine_init(&engine->engine, config, &world, netif, now(engine), why);
     }
     return error;
 }
@@ -150,8 +133,8 @@ int te_engine_open(const struct te_engine_config *config, struct te_engine **ope
     }
     engine->epoll_fd = engine->command_fd = engine->completion_fd = -1;
     engine->spin_ns = config->spin_ns;
-    engine->active_ns = now();
-    crypto_shorthash_keygen(engine->key);
+    surroundings_init(&engine->around, config);
+    engine->active_ns = now(engine);
     error = open_doors(engine, why);
     if (error == TE_OK) {
         error = open_netif(engine, config, why);
@@ -167,7 +150,7 @@ int te_engine_open(const struct te_engine_config *config, struct te_engine **ope
 }
 
 void te_engine_close(struct te_engine *engine) {
-    engine_fini(&engine->engine, now());
+    engine_fini(&engine->engine, now(engine));
     close_doors(engine);
 }
 
@@ -299,7 +282,7 @@ int te_engine_poll(struct te_engine *engine) {
         engine->is_armed = false;
         answer_bells(engine);
     }
-    uint64_t now_ns = now();
+    uint64_t now_ns = now(engine);
     engine->engine.now_ns = now_ns;
     int moved = execute_commands(engine);
     moved += engine_poll(&engine->engine, now_ns);
@@ -330,7 +313,7 @@ int64_t te_engine_arm(struct te_engine *engine) {
     if ((netif->ops->arm != NULL && netif->ops->arm(netif)) || team_arm(&engine->engine)) {
         return 0;
     }
-    uint64_t now_ns = now();
+    uint64_t now_ns = now(engine);
     uint64_t next_ns = timers_next_ns(&engine->engine.timers);
     if (engine->engine.resume_ns < next_ns) {
         next_ns = engine->engine.resume_ns;
