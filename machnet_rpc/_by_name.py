@@ -6,10 +6,10 @@ Does not know contracts.
 import asyncio
 from collections.abc import AsyncIterable, Sequence
 from dataclasses import replace
-from time import monotonic_ns
 from typing import Any, Final
 
 from idl import CodecError, MethodKind, unpack
+from machnet_rpc import _clock
 from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._calling import NO_REQUEST, Target, plain_payload, split_name
 from machnet_rpc._client_calls import Request, Ways, carrying, started
@@ -124,7 +124,7 @@ class NamedCalls(Sending):
         self, target: Target | MethodBinding, options: CallOptions, kind: MethodKind = "unary"
     ) -> CallInfo:
         """What middleware is told. Errors: DeadlineExceeded."""
-        deadline_ns = self._deadline(target, options, monotonic_ns())
+        deadline_ns = self._deadline(target, options, _clock.monotonic_ns())
         sent, back = dict(options.metadata or {}), options.reply_metadata
         sent_back = {} if back is None else back
         return CallInfo(

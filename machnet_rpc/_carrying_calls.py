@@ -6,10 +6,10 @@ All attempts of a keyed call have one key. Does not know what a server does with
 from asyncio import CancelledError
 from collections.abc import Callable
 from dataclasses import replace
-from time import monotonic_ns
 from typing import Any
 from uuid import uuid4
 
+from machnet_rpc import _clock
 from machnet_rpc._client_calls import Request, Ways, carrying
 from machnet_rpc._metadata import KEY, KEY_AGE
 from machnet_rpc._options import CallOptions, Metadata
@@ -53,7 +53,7 @@ class CarryingCall:
 
     async def start(self) -> OutgoingCall:
         """Sends it for the first time. Errors: RpcError."""
-        deadline_ns = self._ways.deadline(self._binding, self._options, monotonic_ns())
+        deadline_ns = self._ways.deadline(self._binding, self._options, _clock.monotonic_ns())
         return await self.begin(deadline_ns, None)
 
     async def outcome(self, call: OutgoingCall) -> Any:
@@ -78,7 +78,7 @@ class CarryingCall:
         payload, flags = self._payload, 0
         if metadata:
             payload, flags = carrying(self._ways, binding, metadata, payload), METADATA
-        left = replace(self._options, timeout=(deadline_ns - monotonic_ns()) / 1e9)
+        left = replace(self._options, timeout=(deadline_ns - _clock.monotonic_ns()) / 1e9)
         ways, errors = self._ways, binding.errors
         return await Request(ways, binding, binding.kind, payload, left, errors, flags).send()
 

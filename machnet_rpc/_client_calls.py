@@ -6,10 +6,10 @@ Knows how a request is made and how an answer becomes a value. Does not know how
 from asyncio import CancelledError, get_running_loop
 from collections.abc import AsyncIterable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from time import monotonic_ns
 from typing import Any, NamedTuple
 
 from idl import CodecError, MethodKind
+from machnet_rpc import _clock
 from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._aio.items import Room
 from machnet_rpc._aio.stream_call import Encode, StreamCall
@@ -50,7 +50,7 @@ class Again:
 
     async def begin(self, deadline_ns: int, since_ns: int | None) -> OutgoingCall:
         """Errors: RpcError."""
-        left = CallOptions((deadline_ns - monotonic_ns()) / 1e9, self.options.wait)
+        left = CallOptions((deadline_ns - _clock.monotonic_ns()) / 1e9, self.options.wait)
         return await self.begin_later(self.binding, self.payload, left)
 
     async def end(self, call: OutgoingCall) -> Any:
@@ -91,14 +91,14 @@ class Request:
         )
         stream.reply_metadata = self.options.reply_metadata
         lane = self.target.options.lane
-        connection.open_stream(stream, self.payload, monotonic_ns(), lane, self.flags)
+        connection.open_stream(stream, self.payload, _clock.monotonic_ns(), lane, self.flags)
         return stream
 
     async def send(self) -> OutgoingCall:
         """Sends a unary call. Errors: RpcError."""
         call, connection = await self.prepared()
         lane = self.target.options.lane
-        connection.call(call, self.payload, monotonic_ns(), lane, self.flags)
+        connection.call(call, self.payload, _clock.monotonic_ns(), lane, self.flags)
         if self.options.reply_metadata is not None:
             connection.reply_metadata[call.call_id] = self.options.reply_metadata
         return call
@@ -107,7 +107,7 @@ class Request:
         """Sends a call without an answer. Errors: RpcError."""
         call, connection = await self.prepared()
         lane = self.target.options.lane
-        connection.notify(call, self.payload, monotonic_ns(), lane, self.flags)
+        connection.notify(call, self.payload, _clock.monotonic_ns(), lane, self.flags)
 
     async def failure(self, answer: Refused | Failed) -> Exception:
         address = self.ways.keeper.address
@@ -125,7 +125,7 @@ class Request:
     async def prepared(self) -> tuple[OutgoingCall, Connection]:
         """A call that is to be sent, and where there is room for it. Errors: RpcError."""
         ways, target = self.ways, self.target
-        deadline_ns = ways.deadline(target, self.options, monotonic_ns())
+        deadline_ns = ways.deadline(target, self.options, _clock.monotonic_ns())
         connection = ways.keeper.connection
         if connection is None or not connection.is_usable or connection.outbox.full:
             connection = await ways.ready(target, deadline_ns, self.options)

@@ -7,10 +7,10 @@ and the error says field by field what differs and which side to upgrade.
 
 import contextlib
 import json
-import time
 from typing import TYPE_CHECKING, Final
 
 from idl import MalformedSchema, ServiceDescription, Side, conversation, service_from
+from machnet_rpc import _clock
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc.errors import Code, ContractError, RpcError
 from machnet_rpc.reflection import NAME, ReflectionContract
@@ -45,7 +45,7 @@ class Mismatches:
         service, _, method = binding.full_name.partition("/")
         if (failure.code, failure.executed) not in _SUSPECT or failure.stage != "replied":
             return failure
-        left_seconds = (call.deadline_ns - time.monotonic_ns()) / 1e9
+        left_seconds = (call.deadline_ns - _clock.monotonic_ns()) / 1e9
         if service == NAME or left_seconds <= 0 or binding.declaring is None:
             return failure
         if call.connection is not self._connection:

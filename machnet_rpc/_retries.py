@@ -10,9 +10,9 @@ import asyncio
 import math
 import random
 from dataclasses import dataclass
-from time import monotonic_ns
 from typing import Any, Final, Protocol
 
+from machnet_rpc import _clock
 from machnet_rpc._protocol.calls import Executed, OutgoingCall
 from machnet_rpc.errors import Code, RpcError
 
@@ -118,7 +118,7 @@ class Retries:
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
-        self._budget = RetryBudget(policy, monotonic_ns())
+        self._budget = RetryBudget(policy, _clock.monotonic_ns())
         self.made = 0
 
     def __repr__(self) -> str:
@@ -140,12 +140,12 @@ class Retries:
                 if not self._is_worth_it(failure, call, made):
                     raise failure
                 pause = self._policy.pause(made)
-                if monotonic_ns() + int(pause * 1e9) >= deadline_ns:
+                if _clock.monotonic_ns() + int(pause * 1e9) >= deadline_ns:
                     raise failure
                 await asyncio.sleep(pause)
                 self.made += 1
                 made += 1
-                begun_ns = monotonic_ns()
+                begun_ns = _clock.monotonic_ns()
                 try:
                     call = await attempts.begin(deadline_ns, since_ns)
                     return await attempts.end(call)
@@ -157,7 +157,7 @@ class Retries:
     def _is_worth_it(self, failure: RpcError, call: OutgoingCall, made: int) -> bool:
         if made >= self._policy.attempts_max or not may_pass(failure):
             return False
-        if self._budget.spend(call, monotonic_ns()):
+        if self._budget.spend(call, _clock.monotonic_ns()):
             return True
         failure.next_step = f"{failure.next_step} It was not tried again: {SPENT}.".strip()
         return False

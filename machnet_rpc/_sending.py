@@ -4,10 +4,10 @@ A call waits within its deadline for a flow and for room to send. Does not know 
 methods are called by stubs, of attempts, and of what else calls may be.
 """
 
-from time import monotonic_ns
 from typing import Any
 
 from idl import CodecError
+from machnet_rpc import _clock
 from machnet_rpc._aio.flows import FlowKeeper, NoFlow
 from machnet_rpc._calling import Target
 from machnet_rpc._options import CallOptions
@@ -51,7 +51,7 @@ class Sending:
         self, target: Target | MethodBinding, payload: bytes | memoryview, options: CallOptions
     ) -> OutgoingCall | None:
         """A call that is on its way; None where it has to wait for a flow, or for room."""
-        now_ns = monotonic_ns()
+        now_ns = _clock.monotonic_ns()
         deadline_ns = self._deadline(target, options, now_ns)
         connection = self._keeper.connection
         if connection is None or not connection.is_usable or connection.outbox.full:
@@ -65,10 +65,10 @@ class Sending:
     async def _begun_later(
         self, target: Target | MethodBinding, payload: bytes | memoryview, options: CallOptions
     ) -> OutgoingCall:
-        deadline_ns = self._deadline(target, options, monotonic_ns())
+        deadline_ns = self._deadline(target, options, _clock.monotonic_ns())
         while True:
             await self._ready(target, deadline_ns, options)
-            left = CallOptions((deadline_ns - monotonic_ns()) / 1e9, options.wait)
+            left = CallOptions((deadline_ns - _clock.monotonic_ns()) / 1e9, options.wait)
             call = self._begun(target, payload, left)
             if call is not None:
                 return call

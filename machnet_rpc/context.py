@@ -1,9 +1,9 @@
 """The call that a handler is answering: where it came from and how much time is left."""
 
-import time
 from contextvars import ContextVar
 from typing import Final, Protocol
 
+from machnet_rpc import _clock
 from machnet_rpc._metadata import Carried, visible
 from machnet_rpc._options import Metadata
 from machnet_rpc._protocol.calls import IncomingCall
@@ -39,7 +39,7 @@ class CurrentCall:
         """Seconds until the caller's deadline, not below 0; None if the caller set none."""
         if self.deadline_ns == NO_DEADLINE_NS:
             return None
-        return max(self.deadline_ns - time.monotonic_ns(), 0) / 1e9
+        return max(self.deadline_ns - _clock.monotonic_ns(), 0) / 1e9
 
     @property
     def metadata(self) -> Metadata:

@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from time import monotonic_ns
 from typing import Any, Final, Literal, TypeAlias
 
 from idl import MethodKind
+from machnet_rpc import _clock
 from machnet_rpc._aio.items import closed
 from machnet_rpc._options import Metadata
 from machnet_rpc._protocol.connection import NO_DEADLINE_NS
@@ -53,7 +53,7 @@ class CallInfo:
         """Seconds until the call's deadline, not below 0; None if it has none."""
         if self.deadline_ns == NO_DEADLINE_NS:
             return None
-        return max(self.deadline_ns - monotonic_ns(), 0) / 1e9
+        return max(self.deadline_ns - _clock.monotonic_ns(), 0) / 1e9
 
 
 Middleware: TypeAlias = Callable[[CallInfo, Request, Next], Awaitable[Any]]

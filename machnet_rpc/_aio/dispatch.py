@@ -11,11 +11,10 @@ import logging
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from functools import partial
-from time import monotonic_ns
 from typing import Any, Final
 
 from idl import CodecError
-from machnet_rpc import _faults
+from machnet_rpc import _clock, _faults
 from machnet_rpc._aio.handler_task import HandlerTask
 from machnet_rpc._aio.items import Room
 from machnet_rpc._aio.keyed_handlers import Execution, KeyedHandlers, Sent, sent_by
@@ -156,7 +155,7 @@ class Dispatcher:
         if event.cause is Cause.BROKEN:
             error = Internal("the caller broke the rules of streams", executed="maybe")
         self._give_up(call, error)
-        end(call, Code.CANCELLED, monotonic_ns())
+        end(call, Code.CANCELLED, _clock.monotonic_ns())
         if call.binding is not None and call.binding.is_keyed:
             self._keyed.leave(call, event.cause)
         elif call.task is not None:
@@ -227,7 +226,7 @@ class Dispatcher:
         call, error = task.call, task.error
         connection: Connection = call.connection
         connection.done(call)
-        end(call, OK if error is None else Code.UNKNOWN, monotonic_ns())
+        end(call, OK if error is None else Code.UNKNOWN, _clock.monotonic_ns())
         if error is not None and not isinstance(error, asyncio.CancelledError):
             name = call.binding.full_name
             log.error("%s raised %r, and nobody waits for it", name, error, exc_info=error)
@@ -240,7 +239,7 @@ class Dispatcher:
             self._answer_error(call, error)
             return
         connection: Connection = call.connection
-        end(call, OK, monotonic_ns())
+        end(call, OK, _clock.monotonic_ns())
         reply_stream(connection.streams.incoming[call.call_id], task.returned)
 
     def _desk_in_c(self, limits: Limits) -> Callable[[IncomingCall, bytes], None]:
@@ -320,7 +319,7 @@ class Dispatcher:
             return
         size = len(payload)
         if size <= self._reply_bytes_max and size <= connection.message_bytes_max:
-            end(call, OK, monotonic_ns())
+            end(call, OK, _clock.monotonic_ns())
             reply(call, payload)
             return
         size_max = min(self._reply_bytes_max, connection.message_bytes_max)
@@ -341,7 +340,7 @@ class Dispatcher:
 
     def _fail(self, call: IncomingCall, binding: MethodBinding, error: Exception) -> None:
         status, payload = self._encoded(binding, error)
-        end(call, status, monotonic_ns())
+        end(call, status, _clock.monotonic_ns())
         reply_error(call, status, payload)
 
     def _encoded(self, binding: MethodBinding, error: Exception) -> tuple[int, bytes]:
@@ -359,13 +358,13 @@ class Dispatcher:
     def _give_up(self, call: IncomingCall, error: RpcError) -> None:
         """Answers for a handler that has not; a task cancelled before its start never would."""
         if not call.answered:
-            end(call, error.code, monotonic_ns())
+            end(call, error.code, _clock.monotonic_ns())
             connection: Connection = call.connection
             connection.reply_error(call, error.code, _faults.encode(error))
 
     def _refuse(self, call: IncomingCall, error: RpcError) -> None:
         error.executed = "no"
-        end(call, error.code, monotonic_ns())
+        end(call, error.code, _clock.monotonic_ns())
         connection: Connection = call.connection
         connection.reply_error(call, error.code, _faults.encode(error))
 

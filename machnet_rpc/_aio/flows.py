@@ -6,11 +6,10 @@ engine's death nobody waits for a call: the keeper attaches to the next engine b
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from typing import Final
 
-from machnet_rpc import _reasons
+from machnet_rpc import _clock, _reasons
 from machnet_rpc._aio.backoff import Backoff
 from machnet_rpc._aio.pump import FlowRefused, Pump
 from machnet_rpc._protocol.calls import IncomingCall
@@ -233,4 +232,4 @@ def _note_as_seen(attempt: asyncio.Task[Connection]) -> None:
 
 
 def _seconds_until(deadline_ns: int) -> float:
-    return max(deadline_ns - time.monotonic_ns(), 0) / 1e9
+    return max(deadline_ns - _clock.monotonic_ns(), 0) / 1e9

@@ -6,13 +6,12 @@ reply any more. What is remembered, and how far back, is the reply table's.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 from idl import CodecError
-from machnet_rpc import _faults
+from machnet_rpc import _clock, _faults
 from machnet_rpc._aio.handler_task import HandlerTask
 from machnet_rpc._aio.limits import Limits
 from machnet_rpc._metadata import KEY, KEY_AGE
@@ -93,7 +92,7 @@ class KeyedHandlers:
         if not 0 < len(sent.key) <= KEY_CHARACTERS_MAX:
             _refuse(call, InvalidArgument(f"a key has 1 to {KEY_CHARACTERS_MAX} characters"))
             return True
-        now_ns = time.monotonic_ns()
+        now_ns = _clock.monotonic_ns()
         entry = self._table.find(_name(call, sent), now_ns)
         if entry is None:
             return self._is_forgotten(call, sent, now_ns)
@@ -127,7 +126,7 @@ class KeyedHandlers:
             reply, is_kept = _cut_short(entry, task.error), self._store is None
         entry.task = None
         if is_kept:
-            self._table.end(entry, reply, time.monotonic_ns())
+            self._table.end(entry, reply, _clock.monotonic_ns())
         else:
             self._table.drop(entry)
         waiters, entry.waiters = entry.waiters, []
@@ -144,7 +143,7 @@ class KeyedHandlers:
         if cause is not Cause.FLOW_CLOSED:
             _stop_unwanted(entry, cause.value)
         elif call.deadline_ns != NO_DEADLINE_NS:  # it may come back until then
-            seconds = max(call.deadline_ns - time.monotonic_ns(), 0) / 1e9
+            seconds = max(call.deadline_ns - _clock.monotonic_ns(), 0) / 1e9
             loop = asyncio.get_running_loop()
             loop.call_later(seconds, _stop_unwanted, entry, Cause.DEADLINE.value)
 
@@ -172,7 +171,7 @@ def keyed_handlers(limits: Limits, store: ReplyStore | None) -> KeyedHandlers:
     """Those of a server that has run no call yet."""
     keep_ns = int(limits.keyed_seconds * 1e9)
     table = ReplyTable(
-        limits.keyed_replies, limits.keyed_bytes, keep_ns, now_ns=time.monotonic_ns()
+        limits.keyed_replies, limits.keyed_bytes, keep_ns, now_ns=_clock.monotonic_ns()
     )
     return KeyedHandlers(table, store, limits.handlers)
 
@@ -317,7 +316,7 @@ def _answer(call: IncomingCall, reply: Reply) -> None:
     if len(reply.payload) > connection.message_bytes_max:
         _tell(call, ResourceExhausted("the reply is too large for this caller", executed="yes"))
         return
-    end(call, reply.status, time.monotonic_ns())
+    end(call, reply.status, _clock.monotonic_ns())
     if reply.status == 0:
         connection.reply(call, reply.payload)
     else:
@@ -331,5 +330,5 @@ def _refuse(call: IncomingCall, error: RpcError) -> None:
 
 def _tell(call: IncomingCall, error: RpcError) -> None:
     connection: Connection = call.connection
-    end(call, error.code, time.monotonic_ns())
+    end(call, error.code, _clock.monotonic_ns())
     connection.reply_error(call, error.code, _faults.encode(error))

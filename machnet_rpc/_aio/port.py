@@ -13,6 +13,7 @@ from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
+from machnet_rpc import _clock
 from machnet_rpc._metadata import take_off, take_off_reply
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol import records
@@ -160,7 +161,7 @@ class Port:
             self._handle(left)
 
     def _handle(self, messages: Iterable[tuple[Head, bytes]]) -> None:
-        now_ns = time.monotonic_ns()
+        now_ns = _clock.monotonic_ns()
         owner, connections = self._owner, self.connections
         on_event, on_request = owner.on_event, owner.on_request
         arrived = iter(messages)
@@ -235,7 +236,7 @@ class Port:
         since there is other work first.
         """
         method_id, timeout_ns, lane, loop, spin_ns = how
-        now_ns = time.monotonic_ns()
+        now_ns = _clock.monotonic_ns()
         was_idle = now_ns - self._exchanged_ns > IDLE_NS
         self._exchanged_ns = now_ns
         if was_idle or self.outbox or self.is_closed:
@@ -243,7 +244,7 @@ class Port:
         call = connection.request(payload, method_id, now_ns + timeout_ns, now_ns, lane, loop)
         late_ns = now_ns + min(spin_ns, timeout_ns)
         try:
-            while not call.done() and time.monotonic_ns() < late_ns:
+            while not call.done() and _clock.monotonic_ns() < late_ns:
                 self.turn()
                 time.sleep(0)  # the other end may be a thread of this process
         except TransportError:
@@ -380,7 +381,8 @@ def port_of(
     wire: Wire, owner: PortOwner, on_lost: Callable[[TransportError], None] | None = None
 ) -> Port:
     """A port for the wire: in C where both can."""
-    native = wire.native() if crossing is not None else None
+    in_c = crossing is not None and not _clock.is_virtual()  # C reads the system's clock
+    native = wire.native() if in_c else None
     return (
         Port(wire, owner, on_lost) if native is None else CrossingPort(wire, owner, on_lost, native)
     )

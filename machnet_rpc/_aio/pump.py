@@ -10,12 +10,12 @@ turns of others nothing. Knows nothing of services and codecs.
 import asyncio
 import itertools
 import logging
-import time
 from collections.abc import Callable, Iterable, Sized
 from collections.abc import Set as AbstractSet
 from contextvars import copy_context
 from typing import Final, Protocol
 
+from machnet_rpc import _clock
 from machnet_rpc._aio.directs import Directs
 from machnet_rpc._aio.port import Port, port_of, spin
 from machnet_rpc._protocol import records
@@ -83,7 +83,7 @@ class Pump:
         self._is_closed = False
         # Callbacks that wait for this thread; uvloop keeps its own to itself.
         self._loop_ready: Sized = getattr(self._loop, "_ready", ())
-        self._spin_ns = int(spin * 1e9)
+        self._spin_ns = 0 if _clock.is_virtual() else int(spin * 1e9)
         self._turn_ns = TURN_NS if hasattr(self._loop, "_ready") else TURN_BLIND_NS
         self._context = copy_context()
         self._timer: asyncio.TimerHandle | None = None
@@ -241,7 +241,7 @@ class Pump:
         if not (port.is_awake or port.is_closed):
             port.set_awake(True)
             self._awake.append(port)
-        port.busy_ns = time.monotonic_ns()
+        port.busy_ns = _clock.monotonic_ns()
         self._schedule()
 
     def _on_scheduled(self) -> None:
@@ -251,11 +251,11 @@ class Pump:
     def _turn(self) -> None:
         if self._is_closed:
             return
-        now_ns = time.monotonic_ns()
+        now_ns = _clock.monotonic_ns()
         ends_ns = now_ns + self._turn_ns
         try:
             while now_ns < ends_ns and self._moved(now_ns, ends_ns):
-                now_ns = time.monotonic_ns()
+                now_ns = _clock.monotonic_ns()
         finally:
             if self._awake:
                 self._schedule()
@@ -317,7 +317,7 @@ class Pump:
         port.set_awake(False)
         self._awake.remove(port)
         if sleep_ns < FOREVER_NS:
-            self._set_timer(time.monotonic_ns() + sleep_ns)
+            self._set_timer(_clock.monotonic_ns() + sleep_ns)
 
     def _set_timer(self, wake_ns: int | None) -> None:
         if wake_ns is None:
@@ -326,7 +326,7 @@ class Pump:
             if self._timer_ns <= wake_ns:
                 return  # it fires earlier; the pump then looks again
             self._timer.cancel()
-        sleep_ns = max(wake_ns - time.monotonic_ns(), 0)
+        sleep_ns = max(wake_ns - _clock.monotonic_ns(), 0)
         self._timer = self._loop.call_later(sleep_ns / 1e9, self._on_timer)
         self._timer_ns = wake_ns
 

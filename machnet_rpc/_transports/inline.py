@@ -7,6 +7,7 @@ from typing import Final
 
 import pydantic
 
+from machnet_rpc import _clock
 from machnet_rpc._protocol.records import Head
 from machnet_rpc._transports.base import Direct, Transport
 from transport_engine.channel import Channel
@@ -24,7 +25,7 @@ class InlineLink:
     """A link that owns its engine; the pump's turns are the engine's polls."""
 
     def __init__(self, config: EngineConfig, skipped: tuple[tuple[str, str], ...] = ()) -> None:
-        self._attachment = open_inline(config)
+        self._attachment = open_inline(config, clock=_clock.engine_clock)
         self._engine = self._attachment.engine
         self._channel = self._attachment.channel
         driver = config.driver
