@@ -7,12 +7,17 @@ The functions are the contract and the implementation at once. `serve(kv, ...)` 
 import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from machnet_rpc._options import TIMEOUT, Idempotent
 from machnet_rpc.errors import ContractError
 from machnet_rpc.service import Method, rpc, service
 from machnet_rpc.streams import Stream
+
+if TYPE_CHECKING:
+    from machnet_rpc.client import Client
+    from machnet_rpc.testing import ClientOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -89,6 +94,17 @@ class Service:
             return self._add(function.__name__, decorate(_as_method(function)))
 
         return add if function is None else add(function)
+
+    def test_client(
+        self, **options: "Unpack[ClientOptions]"
+    ) -> "AbstractAsyncContextManager[Client]":
+        """A client of this service in one process, with faults: `machnet_rpc.testing.test_client`.
+
+        async with kv.test_client(drop=0.01, seed=7) as client: ...
+        """
+        from machnet_rpc import testing  # it needs servers, which need this
+
+        return testing.test_client(self, **options)
 
     def _add(self, name: str, method: Method[..., Any]) -> Method[..., Any]:
         if hasattr(self.contract, name):
