@@ -121,8 +121,8 @@ class EngineConfig(BaseModel):
             )
         return self
 
-    def into_c(self) -> tuple[Any, list[Any]]:
-        """A `struct te_engine_config`, and the strings that it points to.
+    def into_c(self, clock: Any = None) -> tuple[Any, list[Any]]:
+        """A `struct te_engine_config`, and what it points to: strings, and the clock.
 
         Owner: keep both until the engine is closed.
         """
@@ -130,6 +130,9 @@ class EngineConfig(BaseModel):
         lib.te_engine_config_init(config)
         strings = [ffi.new("char[]", self.driver.encode()), ffi.new("char[]", self.netif.encode())]
         config.driver, config.netif = strings
+        if clock:
+            strings.append(clock)
+            config.clock_ns = clock
         if self.congestion is not None:
             strings.append(ffi.new("char[]", self.congestion.encode()))
             config.congestion = strings[-1]

@@ -51,18 +51,13 @@ class Seat:
 
 
 class Engine:
-    """An engine, open until `close`.
-
-    `clock` is for tests: a `uint64_t *` to the time in nanoseconds, in place of the system's.
+    """An engine, open until `close`. `clock`, for tests: a `uint64_t *` that holds its time.
 
     Errors: ConfigError, NoEngineError, PortInUseError, NoRoomError when it is made.
     """
 
-    def __init__(
-        self, config: EngineConfig, seat: Seat | None = None, clock: Any = ffi.NULL
-    ) -> None:
+    def __init__(self, config: EngineConfig, seat: Seat | None = None, clock: Any = None) -> None:
         self.config = config
-        self._clock = clock  # its memory
         self._seat = seat
         self._engine: Any = None
         self._thread: threading.Thread | None = None
@@ -71,8 +66,7 @@ class Engine:
         self._token = 0
         self._on_close: Callable[[], object] | None = None
         self.on_quarantined: Callable[[int, str], None] | None = None
-        self._c_config, self._strings = config.into_c()
-        self._c_config.clock_ns = clock
+        self._c_config, self._strings = config.into_c(clock)
         if seat is not None:
             self._c_config.team = seat.team
             self._c_config.queue, self._c_config.queues = seat.queue, seat.queues

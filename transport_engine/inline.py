@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from transport_engine._native import ffi
 from transport_engine.channel import Channel
 from transport_engine.config import EngineConfig
 from transport_engine.endpoint import Endpoint
@@ -56,7 +55,7 @@ class InlineAttachment:
 
 
 def open_inline(
-    config: EngineConfig, ring_bytes: int = RING_BYTES, clock: Any = ffi.NULL
+    config: EngineConfig, ring_bytes: int = RING_BYTES, clock: Any = None
 ) -> InlineAttachment:
     """Opens an engine for this process alone; `clock` is that of Engine.
 

@@ -1,6 +1,7 @@
 """Virtual time: deadlines, pauses and keep-alives pass in no time, in the same order every run."""
 
 import asyncio
+import re
 import time
 from collections.abc import Coroutine
 from typing import Any
@@ -21,9 +22,14 @@ from machnet_rpc import (
 )
 from machnet_rpc._transports.ladder import Via
 from machnet_rpc.testing import StandstillError, VirtualClock
+from tests.tidy import tree
 from transport_engine.config import EngineConfig, Limits
 
 WAYS = (MemoryNetwork, EngineConfig)
+
+
+# They have no event loop, or tell people how long something took.
+SYSTEMS_TIME = {"_blocking.py", "_clock.py", "statistics.py", "sync.py"}
 
 
 @service("sleeper")
@@ -64,6 +70,17 @@ def run(main: Coroutine[Any, Any, None]) -> float:
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(main)
     return time.monotonic() - began
+
+
+def test_all_calls_take_the_time_from_one_place() -> None:
+    reads = re.compile(r"(?<!_clock\.)\bmonotonic(_ns)?\(\)|import monotonic")
+    found = {
+        file.path.name
+        for file in tree.matching(".py", under="machnet_rpc")
+        if "cli" not in file.path.parts and file.path.name != "_virtual_clock.py"
+        if reads.search(file.text)
+    }
+    assert found <= SYSTEMS_TIME
 
 
 @pytest.mark.parametrize("way", WAYS)
