@@ -8,7 +8,7 @@ fixture is used, so that it costs those nothing who do not use it.
 import functools
 import random
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -60,7 +60,8 @@ def rpc_seed(request: pytest.FixtureRequest) -> int:
     marker = request.node.get_closest_marker("rpc_seed")
     if marker and len(marker.args) != 1:
         raise pytest.UsageError("the marker rpc_seed takes the seed, as in rpc_seed(7)")
-    seed = int(marker.args[0] if marker else request.config.getoption("--rpc-seed"))
+    chosen: Any = marker.args[0] if marker else request.config.getoption("--rpc-seed")
+    seed = int(chosen)
     request.node.stash[_KEY] = seed
     return seed
 

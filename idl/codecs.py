@@ -182,7 +182,7 @@ class ResultCodec:
     __slots__ = ("decode", "encode", "is_raw")
 
     def __init__(self, schema: MethodSchema) -> None:
-        self.is_raw = _is_raw(schema.result)
+        self.is_raw: bool = _is_raw(schema.result)
         codec = _compiled(schema.result, f"{schema.name}: the result")
         self.encode: Callable[[object], bytes | memoryview] = codec.encode
         self.decode: Callable[[bytes], Any] = codec.decode
@@ -198,7 +198,7 @@ class ArgumentsCodec:
         self._lone: ValueCodec | RawCodec | NothingCodec | None = None
         self._lone_name = ""
         self._by_name: list[tuple[Parameter, ValueCodec]] = []
-        self.is_raw = False
+        self.is_raw: bool = False
         if len(schema.parameters) == 1:
             (parameter,) = schema.parameters
             self.is_raw = _is_raw(parameter.annotation)

@@ -62,8 +62,8 @@ class Blocking:
         check_thread()
         self.client = client
         self.spin = spin
-        self.loop = asyncio.SelectorEventLoop()
-        self.lent = keeper.lent
+        self.loop: asyncio.SelectorEventLoop = asyncio.SelectorEventLoop()
+        self.lent: set[int] = keeper.lent
         self._keeper = keeper
         self._lock = threading.RLock()
         self._is_busy = False  # somebody is inside the lock

@@ -119,7 +119,7 @@ class Retries:
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
         self._budget = RetryBudget(policy, _clock.monotonic_ns())
-        self.made = 0
+        self.made: int = 0
 
     def __repr__(self) -> str:
         return f"<Retries {self.made} made, {self._budget!r}>"

@@ -46,7 +46,7 @@ class Health(HealthContract):
     """
 
     def __init__(self) -> None:
-        self.is_draining = False
+        self.is_draining: bool = False
         self._statuses: dict[str, Settable] = {WHOLE: "SERVING"}
         self._watchers: dict[str, set[asyncio.Future[None]]] = {}
 

@@ -3,4 +3,4 @@
 They stand in `pytest_machnet_rpc`, which pytest finds without importing this package.
 """
 
-pytest_plugins = ("pytest_machnet_rpc",)
+pytest_plugins: tuple[str, ...] = ("pytest_machnet_rpc",)

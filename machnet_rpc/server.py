@@ -58,13 +58,13 @@ class Server:
         self._others: dict[int, Route] = {}  # of methods that are keyed, or not unary
         self._services: dict[int, str] = {}
         self.contracts: list[Contract] = []
-        self.health = Health()
+        self.health: Health = Health()
         for each in implementations:
             self._add(each.implementation if isinstance(each, Service) else each)
         for contract in self.contracts:
             self.health.set(contract.name, "SERVING")
         reflection = Reflection()
-        self.statistics = Statistics(self._observed)
+        self.statistics: Statistics = Statistics(self._observed)
         for built_in in (self.health, reflection, self.statistics):
             self._add(built_in)
         reflection.description = describe(self.contracts)

@@ -111,10 +111,10 @@ class Method(Generic[P, R_co]):
     ) -> None:
         self.function = function
         self.options = options
-        self.name = function.__name__
+        self.name: str = function.__name__
         self.contract: type | None = None
         self.__doc__ = function.__doc__
-        self.__name__ = function.__name__
+        self.__name__: str = function.__name__
         self.__wrapped__ = function
 
     def __set_name__(self, owner: type, name: str) -> None:

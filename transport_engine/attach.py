@@ -21,6 +21,7 @@ from transport_engine.errors import (
 )
 from transport_engine.flows import FlowReport, unpacked
 from transport_engine.pair_end import PairEnd, PairEnds
+from transport_engine.policy import Peer
 from transport_engine.stats import Stats
 
 CONNECT_PAUSE_SECONDS: Final = 0.01
@@ -74,8 +75,8 @@ class SidecarAttachment:
         self.channel = channel
         self.local: Endpoint = Endpoint.parse(about["local"])
         self.driver: str = about["driver"]
-        self.engine = client.server  # the process that runs it, as the kernel says
-        self.pairs = PairEnds(client)
+        self.engine: Peer = client.server  # the process that runs it, as the kernel says
+        self.pairs: PairEnds = PairEnds(client)
         self._client = client
 
     def __repr__(self) -> str:

@@ -37,7 +37,7 @@ BAD_MESSAGE_TOKENS: Final = 20  # so that coming back to do it again takes time
 VIOLATION_TOKENS: Final = 200
 SO_PASSRIGHTS: Final = 83  # asm-generic/socket.h, since Linux 6.16
 
-log = logging.getLogger("transport_engine.control")
+log: logging.Logger = logging.getLogger("transport_engine.control")
 
 
 class Session:
@@ -56,7 +56,7 @@ class Session:
         self.tenant = tenant
         self.user = user
         self.channel: int | None = None
-        self.takes_pairs = False
+        self.takes_pairs: bool = False
         self.ports: set[int] = set()
         self._server = server
         self._connection = connection
@@ -221,8 +221,8 @@ class ControlServer:
         self._listening = listening
         self._sessions: set[Session] = set()
         self.listeners: dict[int, Session] = {}
-        self.pairs = Pairs(engine, policy)
-        self.turns = Turns()
+        self.pairs: Pairs = Pairs(engine, policy)
+        self.turns: Turns = Turns()
         self._users = Users(policy.messages_per_second_max, log)
         self._is_serving = False
         with contextlib.suppress(OSError):  # an older kernel, which drops them on arrival

@@ -26,7 +26,7 @@ class ControlClient:
     """Requests and answers on one control socket. Thread: the event loop's."""
 
     def __init__(self, connection: socket.socket, path: Path) -> None:
-        self.server = Peer.of(connection)
+        self.server: Peer = Peer.of(connection)
         self._connection = connection
         self._path = path
         self._ids = itertools.count(1)

@@ -10,7 +10,7 @@ from transport_engine._native import ffi, lib
 from transport_engine.config import SidecarConfig
 from transport_engine.errors import ConfigError
 
-log = logging.getLogger("transport_engine.hardening")
+log: logging.Logger = logging.getLogger("transport_engine.hardening")
 
 
 def harden(config: SidecarConfig) -> None:

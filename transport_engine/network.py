@@ -11,7 +11,7 @@ from transport_engine._native import ffi, lib
 from transport_engine.errors import ConfigError
 from transport_engine.scenario import Scenario
 from transport_engine.scenario_rules import check
-from transport_engine.wires import Edge, wires
+from transport_engine.wires import Edge, Wires, wires
 
 NS_PER_US: Final = 1000
 PPM: Final = 1_000_000
@@ -40,14 +40,14 @@ class Built:
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self.scenario = scenario
-        self.wires = wires(scenario)
+        self.wires: Wires = wires(scenario)
         check(scenario, self.wires)
-        self.link_names = list(self.wires.links)
+        self.link_names: list[str] = list(self.wires.links)
         self._link_numbers = {name: number for number, name in enumerate(self.link_names)}
         self.flows: list[tuple[int, Edge]] = []  # workload, hosts
         self._kept: list[Any] = []
         self._settings: list[model.Transport] = []
-        self.config = ffi.new("struct te_sim_config *")
+        self.config: Any = ffi.new("struct te_sim_config *")
         self._whole(seed)
         self._links()
         self._nodes()

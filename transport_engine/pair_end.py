@@ -14,7 +14,7 @@ from transport_engine.channel import Channel
 from transport_engine.control_client import DESCRIPTORS, ControlClient, close_all
 from transport_engine.errors import EngineGoneError, TransportError
 
-log = logging.getLogger("transport_engine.attach")
+log: logging.Logger = logging.getLogger("transport_engine.attach")
 
 
 class PairEnd:

@@ -35,7 +35,7 @@ class Rendezvous:
         self._lock_fd = self._locked()
         try:
             _remove_stale(path)
-            self.socket = self._listening()
+            self.socket: socket.socket = self._listening()
         except BaseException:
             self._unlock()
             raise

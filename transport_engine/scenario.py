@@ -4,7 +4,7 @@ Units: times in microseconds of virtual time, sizes in bytes, rates in Gbit/s, s
 Knows shapes and ranges; transport_engine/simulator.py turns them into a network.
 """
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,7 +24,9 @@ Priority: TypeAlias = Annotated[int, Field(ge=0, le=7)]
 class Strict(BaseModel):
     """Every key is known, and every value in its range."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False
+    )
 
 
 class Bursts(Strict):

@@ -20,7 +20,7 @@ from transport_engine.team import Engines, open_engines
 DRAIN_PAUSE_SECONDS: Final = 0.01
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
-log = logging.getLogger("transport_engine.sidecar")
+log: logging.Logger = logging.getLogger("transport_engine.sidecar")
 
 
 def run_sidecar(config: SidecarConfig, on_ready: Callable[[str], None]) -> None:

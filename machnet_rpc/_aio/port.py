@@ -99,14 +99,14 @@ class Port:
         owner: PortOwner,
         on_lost: Callable[[TransportError], None] | None = None,
     ) -> None:
-        self.wire = wire
-        self.on_lost = on_lost
+        self.wire: Wire = wire
+        self.on_lost: Callable[[TransportError], None] | None = on_lost
         self.connections: dict[int, Connection] = {}
-        self.outbox = Outbox(on_filled=self._on_filled)
+        self.outbox: Outbox = Outbox(on_filled=self._on_filled)
         self.post: Post = self.outbox.post
-        self.is_closed = False
-        self.is_awake = False  # whether its owner takes turns for it
-        self.busy_ns = 0  # when something moved last
+        self.is_closed: bool = False
+        self.is_awake: bool = False  # whether its owner takes turns for it
+        self.busy_ns: int = 0  # when something moved last
         self.crossing: Any = None
         self._owner = owner
         self._exchanged_ns = 0

@@ -88,11 +88,11 @@ class Pump:
         self._context = copy_context()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
-        self.on_event = owner.on_event
-        self.on_request = owner.on_request
+        self.on_event: Callable[[Event], None] = owner.on_event
+        self.on_request: Callable[[IncomingCall, bytes], None] = owner.on_request
         self.lent: AbstractSet[int] = frozenset() if lent is None else lent
         link.on_direct = self._on_direct
-        self.port = self.add(link)
+        self.port: Port = self.add(link)
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "running" if self._is_scheduled else "asleep"

@@ -42,9 +42,9 @@ class OutgoingCall(Ticket):
         self.gone = False
         self.started = False
         self.sent = False
-        self.call_id = 0
-        self.method_id = method_id
-        self.deadline_ns = deadline_ns
+        self.call_id: int = 0
+        self.method_id: int = method_id
+        self.deadline_ns: int = deadline_ns
         self.connection: Any = None
         self._loop = loop
         self._waiter: Any = None
@@ -106,16 +106,16 @@ class IncomingCall(Timed):
     )
 
     def __init__(self, call_id: int, method_id: int, deadline_ns: int, connection: Any) -> None:
-        self.answered = False
-        self.call_id = call_id
-        self.method_id = method_id
+        self.answered: bool = False
+        self.call_id: int = call_id
+        self.method_id: int = method_id
         self.deadline_ns = deadline_ns
         self.task: Any = None
         self.binding: Any = None
         self.tally: Any = None
-        self.taken_ns = 0
+        self.taken_ns: int = 0
         self.metadata: Any = None
-        self.connection = connection
+        self.connection: Any = connection
 
 
 if not TYPE_CHECKING and crossing is not None:

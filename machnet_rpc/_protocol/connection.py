@@ -79,13 +79,13 @@ class Connection:
         post: Post | None = None,
     ) -> None:
         """`post` sends, unless everything goes to the outbox."""
-        self.flow = flow
-        self.peer = peer
-        self.message_bytes_max = message_bytes_max  # longest payload that the peer takes
-        self.is_usable = True  # new calls may be made here
-        self.records_ignored = 0
+        self.flow: int = flow
+        self.peer: str = peer
+        self.message_bytes_max: int = message_bytes_max  # longest payload that the peer takes
+        self.is_usable: bool = True  # new calls may be made here
+        self.records_ignored: int = 0
         self.on_close: Callable[[], None] | None = None  # where no engine closes the flow
-        self.outbox = outbox  # whoever may wait while it is full should
+        self.outbox: Outbox = outbox  # whoever may wait while it is full should
         self._post = outbox.post if post is None else post
         self._deadlines = deadlines
         self.awaited: dict[int, OutgoingCall] = {}  # calls made here, by their ids

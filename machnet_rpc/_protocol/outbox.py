@@ -31,9 +31,9 @@ class Ticket:
     __slots__ = ("gone", "sent", "started")
 
     def __init__(self) -> None:
-        self.gone = False
-        self.started = False
-        self.sent = False
+        self.gone: bool = False
+        self.started: bool = False
+        self.sent: bool = False
 
 
 class Post(Protocol):
@@ -123,9 +123,9 @@ class Outbox:
         self._bytes_max = bytes_max
         self._on_filled = on_filled
         self._messages: deque[_Message] = deque()
-        self.size_bytes = 0
-        self.full = False
-        self.has_withdrawn = False  # since the last sweep
+        self.size_bytes: int = 0
+        self.full: bool = False
+        self.has_withdrawn: bool = False  # since the last sweep
 
     def __bool__(self) -> bool:
         return bool(self._messages)

@@ -42,10 +42,10 @@ class StreamEnd:
         sending: Sending | None,
     ) -> None:
         self.call: Any = call
-        self.receiving = receiving
-        self.sending = sending
-        self.is_over = False
-        self.ticket = Ticket()  # of its items, which are withdrawn together
+        self.receiving: Receiving | None = receiving
+        self.sending: Sending | None = sending
+        self.is_over: bool = False
+        self.ticket: Ticket = Ticket()  # of its items, which are withdrawn together
         self._side = side
 
     @property
@@ -151,7 +151,7 @@ class Streams:
         """`ignore` counts a record that belongs to nothing."""
         self.outgoing: dict[int, OutgoingStream] = {}
         self.incoming: dict[int, IncomingStream] = {}
-        self.broken = 0  # streams whose peer broke the rules
+        self.broken: int = 0  # streams whose peer broke the rules
         self._connection = connection
         self._ignore = ignore
 

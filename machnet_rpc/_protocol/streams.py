@@ -37,10 +37,10 @@ class Sending:
     __slots__ = ("count", "is_ended", "limit", "on_change", "size_bytes")
 
     def __init__(self, limit: Window) -> None:
-        self.limit = limit
-        self.count = 0  # of items that were sent
-        self.size_bytes = 0  # of their payloads
-        self.is_ended = False  # this end sends no more
+        self.limit: Window = limit
+        self.count: int = 0  # of items that were sent
+        self.size_bytes: int = 0  # of their payloads
+        self.is_ended: bool = False  # this end sends no more
         self.on_change: Callable[[], None] = _nobody
 
     @property
@@ -79,10 +79,10 @@ class Receiving:
     )
 
     def __init__(self, size: Window, limit: Window = NOTHING) -> None:
-        self.limit = limit
-        self.taken = 0
-        self.received = 0
-        self.size_bytes = 0  # of all that was received
+        self.limit: Window = limit
+        self.taken: int = 0
+        self.received: int = 0
+        self.size_bytes: int = 0  # of all that was received
         self.count: int | None = None  # of all items, once the sender's end is known
         self.on_change: Callable[[], None] = _nobody
         self._size = size

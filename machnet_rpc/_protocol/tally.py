@@ -22,8 +22,8 @@ class Tally:
     __slots__ = ("_buckets", "_ended", "begun", "longest_ns")
 
     def __init__(self) -> None:
-        self.begun = 0
-        self.longest_ns = 0
+        self.begun: int = 0
+        self.longest_ns: int = 0
         self._ended = [0] * CODES
         self._buckets = [0] * bucket_count(BITS)
 

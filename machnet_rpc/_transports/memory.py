@@ -9,6 +9,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Final
 
 from machnet_rpc._protocol import records
@@ -30,7 +31,9 @@ class MemoryNetwork:
 
     def __init__(self, ring_bytes: int = RING_BYTES) -> None:
         self.ring_bytes = ring_bytes
-        self.lock = threading.RLock()  # held by whoever touches a link
+        self.lock: AbstractContextManager[object] = (
+            threading.RLock()
+        )  # held by whoever touches a link
         self._listeners: dict[str, MemoryLink] = {}
         self._ports_free = itertools.count(PORT_FREE_FIRST)
 
@@ -79,7 +82,7 @@ class MemoryLink:
     def __init__(self, network: MemoryNetwork, host: str) -> None:
         self.flows: dict[int, tuple[MemoryLink, int]] = {}
         self.address = host
-        self.transport = Transport("memory", "memory")
+        self.transport: Transport = Transport("memory", "memory")
         self.on_direct: Callable[[Direct], None] | None = None  # nobody does
         self._network = network
         self._inbox: deque[tuple[Head, bytes]] = deque()

@@ -16,9 +16,9 @@ class Histogram:
     """Counts of latencies. Units: nanoseconds in, microseconds in what is shown."""
 
     def __init__(self) -> None:
-        self.total = 0
-        self.least_ns = 0
-        self.longest_ns = 0
+        self.total: int = 0
+        self.least_ns: int = 0
+        self.longest_ns: int = 0
         self._sum_ns = 0
         self._counts = [0] * bucket_count(BITS)
 

@@ -60,7 +60,7 @@ class Load:
     """Makes calls until the plan is over, or `stop` is set. Thread: the event loop's."""
 
     def __init__(self, call: Call, plan: Plan, stop: asyncio.Event) -> None:
-        self.measured = Measured()
+        self.measured: Measured = Measured()
         self._call = call
         self._plan = plan
         self._stop = stop

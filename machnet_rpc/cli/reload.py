@@ -23,8 +23,8 @@ class Reloader:
     """The server that runs, and how it is replaced. Thread: the event loop's."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        self.stop = asyncio.Event()
-        self.status = 0
+        self.stop: asyncio.Event = asyncio.Event()
+        self.status: int = 0
         self._arguments = arguments
         self._address: str = arguments.listen
         self._server: Held | None = None
