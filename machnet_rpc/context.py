@@ -27,7 +27,7 @@ class CurrentCall:
     def __init__(self, call: IncomingCall) -> None:
         self.method: str = call.binding.full_name
         self.peer: str = call.connection.peer
-        self.deadline_ns = call.deadline_ns  # on time.monotonic_ns
+        self.deadline_ns: int = call.deadline_ns  # on time.monotonic_ns
         self._call = call
         self._keyed: Keyed | None = None if call.task is None else call.task.keyed
 
