@@ -6,6 +6,7 @@ Source: grpc/doc/interop-test-descriptions.md of https://github.com/grpc/grpc; s
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from machnet_rpc import (
     Client,
     Code,
     DeadlineExceeded,
+    MemoryNetwork,
     RpcError,
     Sender,
     Unimplemented,
@@ -26,6 +28,7 @@ from machnet_rpc import (
 from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.leftovers import nothing_left
 from tests.machnet_rpc.waiting import until
+from transport_engine.config import EngineConfig
 
 REQUEST_SIZES = (27182, 8, 1828, 45904)
 RESPONSE_SIZES = (31415, 9, 2653, 58979)
@@ -283,3 +286,24 @@ async def test_interop(via: Via, case: Callable[[Client, Desk], Coroutine[Any, A
     ):
         await case(client, desk)
         await until(lambda: nothing_left(client, server))
+        await client.stub(TestService).empty_call()  # a cancelled case may have opened no flow
+        assert client.transport.rung == rung_of(via)
+
+
+def rung_of(via: Via) -> str:
+    """The rung that the parameter is for, so that none is passed on another."""
+    if isinstance(via, MemoryNetwork):
+        return "memory"
+    if isinstance(via, EngineConfig):
+        return "inline+udp"
+    folder = Path(str(via)).parent.name.rstrip("0123456789")
+    return {"sidecar": "sidecar+udp", "direct": "direct"}[folder]
+
+
+def test_the_cases_are_those_of_grpc() -> None:
+    assert {case.__name__ for case in CASES} == {
+        "empty_unary", "large_unary", "client_streaming", "server_streaming", "ping_pong",
+        "empty_stream", "cancel_after_begin", "cancel_after_first_response",
+        "timeout_on_sleeping_server", "custom_metadata", "status_code_and_message",
+        "special_status_message", "unimplemented_method", "unimplemented_service",
+    }  # fmt: skip
