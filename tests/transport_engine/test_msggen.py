@@ -53,8 +53,8 @@ def _sized(fields: dict[str, int], content: bytes) -> dict[str, int]:
 
 
 @pytest.fixture
-def ends() -> Iterator[Ends]:
-    with Engine(EngineConfig(driver="loopback")) as engine:
+def ends(request: pytest.FixtureRequest) -> Iterator[Ends]:
+    with Engine(EngineConfig(driver=getattr(request, "param", "loopback"))) as engine:
         client_index, client = engine.attach()
         server_index, server = engine.attach()
         with client, server:
@@ -191,3 +191,15 @@ def test_a_closed_generator_is_refused(ends: Ends) -> None:
     server.close()
     with pytest.raises(ValueError, match="closed"):
         Drive([server], [ends.engine]).run(SLICE_SECONDS)
+
+
+@pytest.mark.parametrize("ends", ["udp"], indirect=True)
+def test_an_engine_does_not_send_to_itself_by_way_of_the_kernel(ends: Ends) -> None:
+    with (
+        Generator(ends.client, flow=ends.flow, size_bytes=1024, window=32) as client,
+        Generator(ends.server) as server,
+    ):
+        Drive([client, server], [ends.engine]).run(SLICE_SECONDS)
+        assert client.counts().replies > 0
+    assert ends.engine.stats()["datagrams_sent"] > 0
+    assert ends.engine.stats()["netif_send_calls"] == 0

@@ -222,12 +222,13 @@ static int receive_all(struct engine *engine) {
             break;
         }
     }
-    engine->received_ns = engine->now_ns;
     uint32_t looped = engine->output.loop_count;
     for (; looped > 0 && output_take_loop(&engine->output, &datagrams[0]); looped--) {
+        datagrams[0].waited_ns = engine->now_ns - engine->received_ns; /* when it was sent */
         receive(engine, &datagrams[0], false);
         total++;
     }
+    engine->received_ns = engine->now_ns;
     if (engine->membership != NULL) {
         total += team_receive(engine);
         team_ring(engine);

@@ -7,10 +7,11 @@
 int output_init(struct output *output, struct netif *netif) {
     *output = (struct output){.netif = netif};
     output->memory = malloc((size_t)TE_BURST_MAX * NETIF_DATAGRAM_BYTES_MAX);
-    if (netif->caps & NETIF_NO_LOOP) {
+    bool has_loop = (netif->caps & NETIF_NO_LOOP) || netif->ops->is_own != NULL;
+    if (has_loop) {
         output->loop = malloc(OUTPUT_LOOP_MAX * sizeof *output->loop);
     }
-    if (output->memory == NULL || (output->loop == NULL && (netif->caps & NETIF_NO_LOOP))) {
+    if (output->memory == NULL || (has_loop && output->loop == NULL)) {
         return TE_E_NO_MEMORY;
     }
     for (size_t i = 0; i < TE_BURST_MAX; i++) {
@@ -41,8 +42,11 @@ uint8_t *output_reserve(struct output *output, uint64_t now_ns) {
 }
 
 static bool is_to_ourselves(const struct output *output, const struct te_endpoint *remote) {
-    return output->loop != NULL &&
-           memcmp(remote->address, output->netif->local.address, TE_ADDRESS_BYTES) == 0;
+    const struct netif *netif = output->netif;
+    if (output->loop == NULL || !(netif->caps & NETIF_NO_LOOP)) {
+        return output->loop != NULL && netif->ops->is_own(netif, remote);
+    }
+    return memcmp(remote->address, netif->local.address, TE_ADDRESS_BYTES) == 0;
 }
 
 void output_commit(struct output *output, const struct te_endpoint *local,
@@ -51,6 +55,7 @@ void output_commit(struct output *output, const struct te_endpoint *local,
     output->datagrams_sent++;
     output->bytes_sent += size_bytes;
     if (is_to_ourselves(output, remote)) {
+        output->loop_head = output->loop_count == 0 ? 0 : output->loop_head; /* warm in the cache */
         uint32_t tail = (output->loop_head + output->loop_count++) % OUTPUT_LOOP_MAX;
         struct output_buffer *copy = &output->loop[tail];
         memcpy(copy->bytes, datagram->bytes, size_bytes);

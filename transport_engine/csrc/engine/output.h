@@ -25,7 +25,7 @@ struct output {
     uint8_t *buffers[TE_BURST_MAX];
     struct netif_datagram burst[TE_BURST_MAX]; /* the one behind the last holds what is reserved */
     uint32_t burst_count;
-    /* To ourselves, where the netif would not bring them back. NULL: it does. */
+    /* To ourselves, past the netif. NULL: it brings them back, or cannot say what it would. */
     struct output_buffer *loop;
     uint32_t loop_head, loop_count;
     uint64_t datagrams_sent;

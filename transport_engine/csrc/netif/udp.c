@@ -80,13 +80,18 @@ static int udp_rx_burst(struct netif *netif, uint64_t now_ns, struct netif_datag
 
 /* ---- transmit ---- */
 
-static struct udp_socket *find_socket(struct udp *udp, uint16_t port) {
+static int find_index(const struct udp *udp, uint16_t port) {
     for (int i = 0; i < udp->sockets_used; i++) {
         if (udp->sockets[i].fd >= 0 && udp->sockets[i].port == port) {
-            return &udp->sockets[i];
+            return i;
         }
     }
-    return NULL;
+    return -1;
+}
+
+static struct udp_socket *find_socket(struct udp *udp, uint16_t port) {
+    int index = find_index(udp, port);
+    return index < 0 ? NULL : &udp->sockets[index];
 }
 
 static int udp_tx_burst(struct netif *netif, uint64_t now_ns,
@@ -195,6 +200,14 @@ static void udp_unlisten(struct netif *netif, uint16_t port) {
 
 /* ---- the rest of the interface ---- */
 
+/* Not with several queues: a socket of the same port may be another queue's. */
+static bool udp_is_own(const struct netif *netif, const struct te_endpoint *remote) {
+    const struct udp *udp = (const struct udp *)netif;
+    return !udp->is_shared && !udp->wildcard &&
+           memcmp(remote->address, netif->local.address, TE_ADDRESS_BYTES) == 0 &&
+           find_index(udp, remote->port) >= 0;
+}
+
 static bool udp_arm(struct netif *netif) {
     /* The epoll descriptor is level-triggered: it is readable for as long as a datagram waits. */
     const struct udp *udp = (const struct udp *)netif;
@@ -237,6 +250,7 @@ static const struct netif_ops udp_ops = {
     .tx_burst = udp_tx_burst,
     .listen = udp_listen,
     .unlisten = udp_unlisten,
+    .is_own = udp_is_own,
     .arm = udp_arm,
     .next_ns = udp_next_ns,
     .lost = udp_lost,

@@ -45,6 +45,23 @@ static void test_free_port_is_found_and_reported(void **state) {
     netif->ops->close(netif);
 }
 
+static void test_it_knows_which_endpoints_are_its_own(void **state) {
+    (void)state;
+    struct netif *netif = open_at(ipv4_endpoint(1, 0));
+    struct netif *other = open_at(ipv4_endpoint(1, 0));
+    const struct te_endpoint listens = other->local;
+    const struct te_endpoint elsewhere = ipv4_endpoint(2, netif->local.port);
+    assert_true(netif->ops->is_own(netif, &netif->local));
+    assert_false(netif->ops->is_own(netif, &elsewhere));
+    assert_false(netif->ops->is_own(netif, &listens)); /* others share the address */
+    other->ops->close(other);
+    assert_int_equal(netif->ops->listen(netif, listens.port), TE_OK);
+    assert_true(netif->ops->is_own(netif, &listens));
+    netif->ops->unlisten(netif, listens.port);
+    assert_false(netif->ops->is_own(netif, &listens));
+    netif->ops->close(netif);
+}
+
 static void exchange(struct te_endpoint at) {
     struct netif *a = open_at(at);
     struct netif *b = open_at(at);
@@ -347,6 +364,7 @@ int main(void) {
         cmocka_unit_test(test_truncated_datagram_is_dropped_and_counted),
         cmocka_unit_test(test_queues_of_one_port_get_what_is_theirs),
         cmocka_unit_test(test_a_port_is_shared_within_and_with_nobody_else),
+        cmocka_unit_test(test_it_knows_which_endpoints_are_its_own),
         cmocka_unit_test(test_idle_netif_may_sleep_and_has_no_timer),
         cmocka_unit_test(test_refusals_say_what_to_do),
     };
