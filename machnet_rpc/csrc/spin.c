@@ -1,10 +1,11 @@
 /* Waiting for messages without sleep: looks at rings, and polls engines, for a bounded time.
  *
  * Other threads of the process run meanwhile; other processes get the core from time to time, since
- * the one that is to answer may be among them.
+ * the one that is to answer may be among them. Sooner, where that was so the last time.
  */
 #define _GNU_SOURCE
 #include <sched.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #include "crossing.h"
@@ -12,8 +13,15 @@
 enum {
     SPIN_PORTS_MAX = 16,
     LOOKS_PER_CLOCK = 32,
-    YIELD_AFTER_NS = 10000 /* an answer that comes at once is not missed for a system call */
+    YIELD_AFTER_NS = 10000, /* an answer that comes at once is not missed for a system call */
+    YIELD_SOON_NS = 1000,   /* ... unless whoever answers has to have this core first */
+    SWITCH_NS_MIN = 1500,   /* a yield that took less went to nobody */
+    SWITCH_NS_MAX = 200000  /* one that took more, to somebody who is not waited for */
 };
+
+/* How long this process spins before it gives its core away. Guarded by no lock: it is a guess, and
+ * so is read and written whole. */
+static _Atomic int64_t patience_ns = YIELD_AFTER_NS;
 
 /* Whether there is something to receive, or the engine moved something. */
 static bool crossing_look(struct crossing *self) {
@@ -41,10 +49,24 @@ static bool look_at_all(struct crossing *const *crossings, Py_ssize_t count) {
     return false;
 }
 
+/* Whoever is to answer may wait for this core: then it has answered by the end of a short yield. */
+static bool yield_and_look(struct crossing *const *crossings, Py_ssize_t count, int64_t *now_ns) {
+    sched_yield();
+    const int64_t after_ns = clock_ns();
+    const int64_t took_ns = after_ns - *now_ns;
+    const bool found = look_at_all(crossings, count);
+    const bool is_theirs = found && took_ns >= SWITCH_NS_MIN && took_ns <= SWITCH_NS_MAX;
+    atomic_store_explicit(&patience_ns, is_theirs ? YIELD_SOON_NS : YIELD_AFTER_NS,
+                          memory_order_relaxed);
+    *now_ns = after_ns;
+    return found;
+}
+
 static bool spin(struct crossing *const *crossings, Py_ssize_t count, int64_t spin_ns) {
     int64_t now_ns = clock_ns();
     const int64_t deadline_ns = now_ns + spin_ns;
-    const int64_t patient_ns = now_ns + YIELD_AFTER_NS;
+    const int64_t patient_ns =
+        now_ns + atomic_load_explicit(&patience_ns, memory_order_relaxed);
     bool polls = false;
     for (Py_ssize_t i = 0; i < count; i++) {
         polls = polls || crossings[i]->engine != NULL;
@@ -60,8 +82,8 @@ static bool spin(struct crossing *const *crossings, Py_ssize_t count, int64_t sp
 #endif
         }
         now_ns = clock_ns();
-        if (now_ns > patient_ns) {
-            sched_yield(); /* whoever is to answer may wait for this core */
+        if (now_ns > patient_ns && yield_and_look(crossings, count, &now_ns)) {
+            return true;
         }
     } while (now_ns < deadline_ns);
     return false;

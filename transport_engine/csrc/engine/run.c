@@ -358,15 +358,14 @@ int te_engine_run(struct te_engine *engine) {
     const struct te_stats *stats = &engine->engine.stats;
     struct courtesy courtesy;
     courtesy_init(&courtesy);
-    for (uint32_t idle_count = 1; !flag_get(&engine->stop); idle_count++) {
+    while (!flag_get(&engine->stop)) {
         int moved = te_engine_poll(engine);
+        uint64_t now_ns = engine->engine.now_ns;
         courtesy_learn(&courtesy, stats);
-        if (moved > 0) {
-            idle_count = 0;
-        } else if (engine->engine.now_ns - engine->active_ns >= engine->spin_ns) {
+        if (moved == 0 && now_ns - engine->active_ns >= engine->spin_ns) {
             sleep_until_bell(engine);
-        } else {
-            courtesy_offer(&courtesy, stats, idle_count);
+        } else if (moved == 0) {
+            courtesy_offer(&courtesy, stats, now_ns, engine->active_ns);
         }
     }
     flag_clear(&engine->stop);
