@@ -15,8 +15,9 @@ from collections.abc import Callable, Coroutine
 from time import monotonic_ns
 from typing import Any, Final, TypeVar
 
+from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._aio.flows import FlowKeeper
-from machnet_rpc._aio.port import Exchange
+from machnet_rpc._native import crossing
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc.client import Client
 from machnet_rpc.context import CURRENT
@@ -67,6 +68,7 @@ class Blocking:
         self._keeper = keeper
         self._lock = threading.RLock()
         self._is_busy = False  # somebody is inside the lock
+        self._line: Any = crossing and crossing.Line(_running_loop, CURRENT)
         self._is_used = False  # since the watcher looked last
         self._pid = os.getpid()
         self._closing = threading.Event()
@@ -101,6 +103,17 @@ class Blocking:
         if self._watcher is not None:
             self._watcher.join()
 
+    def caller(self, how: Exchange, method: Callable[..., Any] | None = None, *given: Any) -> Any:
+        """What calls past the loop while nobody else is inside, in C; None where there is none.
+
+        Has `exchange`, as this does; and if it is given a `method`, the callable that answers for
+        it, and whether that takes and gives bytes, it can be called in its place.
+        """
+        if self._line is None:
+            return None
+        rest = given or (None, False, False)
+        return crossing.Caller(self._line, tuple(how), self.finish, method, *rest)
+
     def exchange(self, payload: bytes | memoryview, how: Exchange) -> bytes | OutgoingCall | None:
         """Calls, past the event loop; gives the result.
 
@@ -108,35 +121,29 @@ class Blocking:
         """
         if _running_loop() is not None:
             self._check_loop()
-        if _current() is not None:
+        if _current() is not None or not self._lock.acquire(False):
             return None  # the deadline of the handler in whose thread this is may be earlier
-        lock = self._lock
-        if not lock.acquire(False):
-            return None
         try:
-            if self._is_busy:
+            if self._is_busy or self._closing.is_set():
                 return None
-            self._is_busy = self._is_used = True
+            self._begin()
             try:
-                connection = self._keeper.connection
-                if (
-                    connection is None
-                    or not connection.is_usable
-                    or len(payload) > connection.message_bytes_max
-                ):
-                    return None
-                answer: bytes | OutgoingCall | None = connection.exchange(payload, how)
-                if type(answer) is bytes:
-                    return answer
-                if answer is None:
-                    answer = self._after_a_look(payload, how)
-                if isinstance(answer, OutgoingCall):
-                    self._run(_ended, answer)
-                return answer
+                return self._exchanged(payload, how)
             finally:
-                self._is_busy = False
+                self._end()
         finally:
-            lock.release()
+            self._lock.release()
+
+    def finish(self, call: OutgoingCall, spin_ns: int) -> bytes | OutgoingCall:
+        """Waits for a call that is under way: gives the result, or the call, if it has none."""
+        try:
+            self._enter(None)
+        except ClientClosed:
+            return call  # and ended it
+        try:
+            return self._waited(call, spin_ns)
+        finally:
+            self._leave()
 
     def ended_call(self, answer: bytes, how: Exchange) -> OutgoingCall:
         """The call that `exchange` gave the answer of."""
@@ -172,26 +179,54 @@ class Blocking:
         if self._is_busy or self._closing.is_set():
             self._lock.release()
             raise RuntimeError(INTERRUPTED) if self._is_busy else ClientClosed
-        self._is_busy = True
+        self._begin()
 
     def _leave(self) -> None:
-        self._is_busy = False
+        self._end()
         self._lock.release()
+
+    def _begin(self) -> None:
+        """Nobody else calls from here on, not in C either."""
+        if self._line is not None:
+            self._line.close()
+        self._is_busy = self._is_used = True
+
+    def _end(self) -> None:
+        self._is_busy = False
+        connection = self._keeper.connection
+        if (
+            self._line is not None
+            and self._watcher is None
+            and connection is not None
+            and connection.is_usable
+            and not self._closing.is_set()
+            and isinstance(connection.exchanger, crossing.Flow)
+        ):
+            self._line.open(connection.exchanger)
 
     def _check_loop(self) -> None:
         if _running_loop() is self.loop:
             raise RuntimeError(INTERRUPTED)
         check_thread()
 
-    def _after_a_look(
-        self, payload: bytes | memoryview, how: Exchange
-    ) -> bytes | OutgoingCall | None:
-        """What has happened meanwhile is seen first; then once more."""
-        self._run(_look)
-        connection = self._keeper.connection
-        if connection is None or not connection.is_usable:
-            return None
-        answer: bytes | OutgoingCall | None = connection.exchange(payload, how)
+    def _exchanged(self, payload: bytes | memoryview, how: Exchange) -> bytes | OutgoingCall | None:
+        answer: bytes | OutgoingCall | None = None
+        for is_again in (False, True):
+            connection = self._keeper.connection
+            if connection is None or not connection.is_usable:
+                return None
+            if len(payload) > connection.message_bytes_max:
+                return None
+            answer = connection.exchanger.exchange(payload, how)
+            if answer is not None or is_again:
+                break
+            self._run(_look)  # what has happened meanwhile is seen first; then once more
+        return self._waited(answer, how.spin_ns) if isinstance(answer, OutgoingCall) else answer
+
+    def _waited(self, call: OutgoingCall, spin_ns: int) -> bytes | OutgoingCall:
+        answer: bytes | OutgoingCall = call.connection.exchanger.wait(call, spin_ns)
+        if isinstance(answer, OutgoingCall):
+            self._run(_ended, answer)
         return answer
 
     def _run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
@@ -215,13 +250,15 @@ class Blocking:
                 self._is_used = False
             elif self._lock.acquire(blocking=False):
                 try:
-                    if not self._closing.is_set():
+                    if not (self._is_busy or self._closing.is_set()):
                         self._run(_look)
                 finally:
                     self._lock.release()
 
     def forked(self) -> None:
         """This is the child, and the client is the parent's."""
+        if self._line is not None:
+            self._line.close()
         connection = self._keeper.connection
         if connection is not None:
             connection.is_usable = False

@@ -1,7 +1,8 @@
 # The extension module of machnet_rpc/csrc, which does what its namesakes in Python do.
 
+from collections.abc import Callable, Sized
 from collections.abc import Set as AbstractSet
-from collections.abc import Sized
+from contextvars import ContextVar
 from types import GenericAlias
 from typing import Any
 
@@ -46,6 +47,7 @@ class Tally:
     def buckets(self) -> list[int]: ...
 
 class Flow:
+    message_bytes_max: int
     def __init__(
         self,
         crossing: Crossing,
@@ -68,9 +70,30 @@ class Flow:
     def exchange(
         self, payload: bytes | memoryview, how: tuple[int, int, int, Any, int], /
     ) -> bytes | OutgoingCall | None: ...
+    def wait(self, call: OutgoingCall, spin_ns: int, /) -> bytes | OutgoingCall: ...
     def serve(
         self, incoming: dict[int, Any], ticket: Any, message_bytes_max: int, desk: Desk, /
     ) -> None: ...
+
+class Line:
+    def __init__(self, running_loop: Callable[[], Any], current: ContextVar[Any], /) -> None: ...
+    def open(self, flow: Flow, /) -> None: ...
+    def close(self) -> None: ...
+
+class Caller:
+    def __init__(
+        self,
+        line: Line,
+        how: tuple[int, int, int, Any, int],
+        finish: Callable[[OutgoingCall, int], bytes | OutgoingCall],
+        method: Callable[..., Any] | None,
+        given: Callable[[bytes, bytes | OutgoingCall | None], Any] | None,
+        takes_bytes: bool,
+        gives_bytes: bool,
+        /,
+    ) -> None: ...
+    def exchange(self, payload: bytes | memoryview, /) -> bytes | OutgoingCall | None: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
 class TaskState: ...
 

@@ -11,13 +11,14 @@ from typing import Any, Final, Generic, NoReturn, ParamSpec, Self, TypeVar, over
 
 from idl import CodecError
 from machnet_rpc import client as asynchronous
+from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._aio.flows import keeper_of
-from machnet_rpc._aio.port import Exchange
 from machnet_rpc._blocking import Blocking, ClientClosed
 from machnet_rpc._blocking_contract import BlockingContract
 from machnet_rpc._options import CallOptions
-from machnet_rpc._outcomes import unsent
+from machnet_rpc._outcomes import failure_of, unsent
 from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._retries import RETRIES, Retries, RetryPolicy
 from machnet_rpc._stubs import Bindings
 from machnet_rpc._transports.base import Transport
@@ -46,6 +47,7 @@ class BlockingMethod(Generic[P, R_co]):
         "_exchange",
         "_gives_bytes",
         "_how",
+        "_is_plain",
         "_method",
         "_options",
         "_takes_bytes",
@@ -60,8 +62,6 @@ class BlockingMethod(Generic[P, R_co]):
     ) -> None:
         timeout = binding.options.timeout if options.timeout is None else options.timeout
         self._blocking = blocking
-        is_plain = binding.kind == "unary" and not binding.is_keyed and timeout > 0
-        self._exchange = blocking.exchange if is_plain else _later
         self._method = method
         self._binding = binding
         self._options = options
@@ -74,6 +74,9 @@ class BlockingMethod(Generic[P, R_co]):
         )
         self._takes_bytes = binding.takes_bytes
         self._gives_bytes = binding.gives_bytes
+        self._is_plain = binding.kind == "unary" and not binding.is_keyed and timeout > 0
+        caller = blocking.caller(self._how) if self._is_plain else None
+        self._exchange = _later if caller is None else caller.exchange
 
     def __repr__(self) -> str:
         return f"<{self._binding.full_name} at {self._blocking.client.address}>"
@@ -85,13 +88,23 @@ class BlockingMethod(Generic[P, R_co]):
             payload = args[0]
         else:
             payload = self._encoded(args, kwargs)
-        answer: Any = self._exchange(payload, self._how)
+        answer: Any = self._exchange(payload)
         if answer.__class__ is not bytes:
-            answer = self._not_at_once(answer, args, kwargs)
+            answer = self._not_at_once(answer, payload, args, kwargs)
         elif not self._gives_bytes:
             answer = self._decoded(answer, args, kwargs)
         result: R_co = answer
         return result
+
+    @property
+    def quick(self) -> "BlockingMethod[P, R_co]":
+        """This method, past Python where that can be."""
+        if not (self._is_plain and self._takes_bytes):
+            return self
+        kinds = True, self._gives_bytes
+        quick: BlockingMethod[P, R_co] | None
+        quick = self._blocking.caller(self._how, self, self._given, *kinds)
+        return quick or self
 
     def using(
         self, *, timeout: float | None = None, wait: bool | None = None, key: str | None = None
@@ -100,7 +113,13 @@ class BlockingMethod(Generic[P, R_co]):
         if key is not None and not self._binding.is_keyed:
             raise ContractError(f'{self._binding.full_name} is not idempotent="keyed": no key')
         options = CallOptions(timeout, wait, key).over(self._options)
-        return BlockingMethod(self._blocking, self._method, self._binding, options)
+        return BlockingMethod(self._blocking, self._method, self._binding, options).quick
+
+    def _given(self, payload: bytes, answer: bytes | OutgoingCall | None) -> Any:
+        """The result, where a call of bytes was not answered by bytes that are it."""
+        if type(answer) is bytes:
+            return self._decoded(answer, (payload,), {})
+        return self._not_at_once(answer, payload, (payload,), {})
 
     def _encoded(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | memoryview:
         try:
@@ -114,20 +133,38 @@ class BlockingMethod(Generic[P, R_co]):
             return self._binding.result.decode(answer)
         except CodecError:  # the asyncio client finds out why
             call = self._blocking.ended_call(answer, self._how)
-            return self._not_at_once(call, args, kwargs)
+            return self._outcome(call, args, kwargs)
+
+    def _outcome(self, call: OutgoingCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        client, binding = self._blocking.client, self._binding
+        sent = binding, self._encoded(args, kwargs), self._options
+        try:
+            return self._blocking.run(None, client.outcome, call, *sent)
+        except ClientClosed:  # meanwhile, by another thread, which ended the call
+            answer = call.result()
+        if isinstance(answer, Refused | Failed):
+            raise failure_of(answer, binding.full_name, binding.errors, client.address)
+        return binding.result.decode(answer)
 
     def _not_at_once(
-        self, call: OutgoingCall | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        answer: bytes | OutgoingCall | None,
+        payload: bytes | memoryview,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Any:
-        """By the asyncio client: what failed, was long under way, or waits for a flow or room."""
+        """What another is inside for, failed, was long under way, or waits for a flow or room."""
+        if answer is None and self._is_plain:
+            answer = self._blocking.exchange(payload, self._how)
+        if type(answer) is bytes:
+            return answer if self._gives_bytes else self._decoded(answer, args, kwargs)
+        if isinstance(answer, OutgoingCall):
+            return self._outcome(answer, args, kwargs)
         client, name, seconds = (
             self._blocking.client,
             self._binding.full_name,
             self._how.timeout_ns / 1e9,
         )
-        if call is not None:
-            sent = self._binding, self._encoded(args, kwargs), self._options
-            return _run(self._blocking, name, None, client.outcome, call, *sent)
         late = monotonic() + seconds
 
         async def invoke() -> Any:
@@ -201,7 +238,7 @@ class Client:
         binding = self._bindings.of(method)
         if binding.kind not in _BLOCKING_KINDS:
             _Unserved(binding.full_name)()
-        return BlockingMethod(self._blocking, method, binding, self._options)
+        return BlockingMethod(self._blocking, method, binding, self._options).quick
 
     @overload
     def call(
@@ -288,8 +325,8 @@ def connect(
     return Client(Blocking(keeper, client, spin), options)
 
 
-def _later(payload: bytes | memoryview, how: Exchange) -> None:
-    """For calls that the asyncio client makes, or refuses: `exchange` has no part in them."""
+def _later(payload: bytes | memoryview) -> None:
+    """For calls that nothing makes past the loop."""
 
 
 class _Unserved:

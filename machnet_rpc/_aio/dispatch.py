@@ -243,7 +243,7 @@ class Dispatcher:
         reply_stream(connection.streams.incoming[call.call_id], task.returned)
 
     def _desk_in_c(self, limits: Limits) -> Callable[[IncomingCall, bytes], None]:
-        parts = HandlerTask, self._answer, self._loop, self._context, self._tasks, _set_current
+        parts = HandlerTask, self._answer, self._loop, self._context, self._tasks, CURRENT
         sizes = limits.handlers, limits.request_bytes, limits.reply_bytes
         desk: Callable[[IncomingCall, bytes], None]
         desk = crossing.Desk(self, self._quick, parts, sizes)

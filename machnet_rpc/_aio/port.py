@@ -10,10 +10,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sized
 from collections.abc import Set as AbstractSet
-from functools import partial
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from machnet_rpc import _clock
+from machnet_rpc._aio.exchange import Exchanger
 from machnet_rpc._metadata import take_off, take_off_reply
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol import records
@@ -27,18 +27,6 @@ from machnet_rpc._transports.base import READABLE, WRITABLE, Wire
 from transport_engine.channel import Channel
 from transport_engine.engine import Engine
 from transport_engine.errors import TransportError
-
-IDLE_NS: Final = 10_000_000  # after which whoever sends looks at descriptors first
-
-
-class Exchange(NamedTuple):
-    """How a call is made whose answer is waited for outside of the event loop."""
-
-    method_id: int
-    timeout_ns: int
-    lane: int
-    loop: asyncio.AbstractEventLoop
-    spin_ns: int
 
 
 class PortOwner(Protocol):
@@ -77,7 +65,6 @@ class Port:
     """
 
     __slots__ = (
-        "_exchanged_ns",
         "_joiner",
         "_left",
         "_owner",
@@ -109,7 +96,6 @@ class Port:
         self.busy_ns: int = 0  # when something moved last
         self.crossing: Any = None
         self._owner = owner
-        self._exchanged_ns = 0
         self._joiner = Joiner()
         self._left: list[tuple[Head, bytes]] = []  # taken, and not handled yet
         self._waiting_for_room: deque[asyncio.Future[None]] = deque()
@@ -128,7 +114,7 @@ class Port:
             message_bytes_max,
             post=self.post,
         )
-        connection.exchange = partial(self._exchange, connection)
+        connection.exchanger = Exchanger(self, connection)
         self.connections[flow] = connection
         return connection
 
@@ -227,34 +213,6 @@ class Port:
             self.end(connection, reason)
         self._give_room()
 
-    def _exchange(
-        self, connection: Connection, payload: bytes | memoryview, how: Exchange
-    ) -> bytes | OutgoingCall | None:
-        """Calls, and takes turns for a while until the answer is there, outside of the loop.
-
-        Gives the result; the call, if that did not come meanwhile; None where nothing was sent,
-        since there is other work first.
-        """
-        method_id, timeout_ns, lane, loop, spin_ns = how
-        now_ns = _clock.monotonic_ns()
-        was_idle = now_ns - self._exchanged_ns > IDLE_NS
-        self._exchanged_ns = now_ns
-        if was_idle or self.outbox or self.is_closed:
-            return None
-        call = connection.request(payload, method_id, now_ns + timeout_ns, now_ns, lane, loop)
-        late_ns = now_ns + min(spin_ns, timeout_ns)
-        try:
-            while not call.done() and _clock.monotonic_ns() < late_ns:
-                self.turn()
-                time.sleep(0)  # the other end may be a thread of this process
-        except TransportError:
-            return call  # the pump's turn will meet it as well
-        except BaseException:
-            connection.cancel(call)
-            raise
-        result: object = call.result() if call.done() else None
-        return result if type(result) is bytes else call
-
     def _flush(self) -> int:
         total = self._send()
         if self._waiting_for_room and not self.outbox.full:
@@ -324,7 +282,8 @@ class CrossingPort(Port):
         deadlines = self._owner.deadlines
         flow_in_c = crossing.Flow(self.crossing, flow, connection, connection.awaited, deadlines)
         connection.request = flow_in_c.request
-        connection.exchange = flow_in_c.exchange
+        connection.exchanger = flow_in_c
+        flow_in_c.message_bytes_max = message_bytes_max
         if isinstance(self._owner.on_request, crossing.Desk):
             connection.served_by(flow_in_c, self._owner.on_request)
         return connection

@@ -56,7 +56,7 @@ class Connection:
         "_streams",
         "_ticket",
         "awaited",
-        "exchange",
+        "exchanger",
         "flow",
         "is_usable",
         "message_bytes_max",
@@ -96,8 +96,8 @@ class Connection:
         self._is_closing = False
         # Makes a call and sends its request, as `call` does; where there is C, it is C's.
         self.request: Callable[..., OutgoingCall] = self._request
-        # The same, and waits for the answer as well, in whichever way its port does.
-        self.exchange: Callable[..., Any]
+        # The same without an event loop, in whichever way its port does: has `exchange` and `wait`.
+        self.exchanger: Any = None
         self._ticket = Ticket()  # of all that is sent here but requests
 
     def __repr__(self) -> str:

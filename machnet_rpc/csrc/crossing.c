@@ -48,8 +48,15 @@ static int crossing_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->flows);
     Py_VISIT(self->lent);
     Py_VISIT(self->served);
+    Py_VISIT((PyObject *)self->near);
     Py_VISIT(self->left);
     return 0;
+}
+
+void crossing_forget_near(struct crossing *self) {
+    PyObject *near = (PyObject *)self->near;
+    self->near = NULL;
+    Py_XDECREF(near);
 }
 
 static int crossing_clear(PyObject *object) {
@@ -60,6 +67,7 @@ static int crossing_clear(PyObject *object) {
     Py_CLEAR(self->whole.object);
     Py_CLEAR(self->lent);
     Py_CLEAR(self->served);
+    crossing_forget_near(self);
     Py_CLEAR(self->left);
     return 0;
 }
@@ -87,6 +95,7 @@ static PyObject *crossing_watch(PyObject *object, PyObject *args) {
 static PyObject *crossing_forget(PyObject *object, PyObject *flow) {
     struct crossing *self = (struct crossing *)object;
     PyObject *const dicts[] = {self->flows, self->served};
+    crossing_forget_near(self);
     for (int i = 0; i < 2; i++) {
         const int found = PyDict_Contains(dicts[i], flow);
         if (found < 0 || (found > 0 && PyDict_DelItem(dicts[i], flow) != 0)) {
@@ -101,9 +110,25 @@ static PyObject *crossing_close(PyObject *object, PyObject *unused) {
     struct crossing *self = (struct crossing *)object;
     self->channel = NULL;
     self->engine = NULL;
+    crossing_forget_near(self);
     PyDict_Clear(self->flows);
     PyDict_Clear(self->served);
     Py_RETURN_NONE;
+}
+
+struct flow *served_flow(struct crossing *self, uint32_t number) {
+    if (self->near != NULL && self->near->number == number) {
+        return self->near;
+    }
+    PyObject *key = PyLong_FromUnsignedLong(number);
+    PyObject *flow = key == NULL ? NULL : PyDict_GetItemWithError(self->served, key);
+    Py_XDECREF(key);
+    if (flow != NULL) {
+        Py_INCREF(flow);
+        crossing_forget_near(self);
+        self->near = (struct flow *)flow;
+    }
+    return (struct flow *)flow;
 }
 
 static PyMemberDef crossing_members[] = {
@@ -186,7 +211,7 @@ PyMODINIT_FUNC PyInit__crossing(void) {
         || flow_register(module) != 0 || incoming_register(module) != 0
         || received_register(module) != 0
         || tally_register(module) != 0 || task_register(module) != 0
-        || desk_register(module) != 0
+        || desk_register(module) != 0 || line_register(module) != 0
         || PyModule_AddObjectRef(module, "Crossing", (PyObject *)crossing_type) != 0) {
         Py_DECREF(module);
         return NULL;

@@ -3,10 +3,11 @@
  * Shape: timed.c keeps deadlines, call.c is the call that a caller awaits; crossing.c is the near
  * end of a channel, whose messages post.c sends and receive.c takes, the large ones by stream.c and
  * some into what received.c lends; spin.c waits for them. flow.c makes calls and takes those of the
- * peer (incoming.c), for which desk.c starts handlers (task.c), which tally.c counts. The
- * Python classes of the same names define what each means (machnet_rpc/_protocol and _aio);
- * these are the same, and faster. Knows the public interface of the engine, by the addresses that
- * Python took from it. Thread: all with the GIL held, except for the look at rings while it spins.
+ * peer (incoming.c), for which desk.c starts handlers (task.c), which tally.c counts. exchange.c
+ * makes a call and looks for its answer, which line.c has threads without an event loop do. The
+ * Python classes of the same names define what each means (machnet_rpc/_protocol and _aio); these
+ * are the same, and faster. Knows the public interface of the engine, by the addresses that Python
+ * took from it. Thread: all with the GIL held, except for the look at rings while it spins.
  */
 #ifndef CROSSING_H
 #define CROSSING_H
@@ -18,6 +19,19 @@
 #include <stdint.h>
 
 #include "transport_engine.h"
+
+/* Public in every Python from 3.9 on, but not all in its stable ABI: the first two are from 3.12
+ * on. A Python without them cannot load this module, and does without it. */
+#if Py_LIMITED_API < 0x030c0000
+PyAPI_FUNC(PyObject *)
+    PyObject_Vectorcall(PyObject *callable, PyObject *const *args, size_t count, PyObject *names);
+PyAPI_FUNC(PyObject *) PyVectorcall_Call(PyObject *callable, PyObject *args, PyObject *names);
+#endif
+PyAPI_FUNC(PyObject *) PyContext_Copy(PyObject *context);
+PyAPI_FUNC(int) PyContext_Enter(PyObject *context);
+PyAPI_FUNC(int) PyContext_Exit(PyObject *context);
+PyAPI_FUNC(PyObject *) PyContextVar_Set(PyObject *variable, PyObject *value);
+PyAPI_FUNC(int) PyContextVar_Get(PyObject *variable, PyObject *otherwise, PyObject **value);
 
 /* The functions of the engine that are called from here, in the order of `bind`'s arguments. */
 struct engine_functions {
@@ -45,6 +59,8 @@ struct crossing {
     PyObject *rouse;            /* told of what was sent while nobody watches the channel */
     PyObject *flows;            /* flow -> the calls that wait on it, by their ids */
     PyObject *served;           /* flow -> its `struct flow`, where a desk takes its requests */
+    struct flow *near;          /* the one of `served` that was asked for last; or NULL */
+    int64_t looked_ns;          /* when a burst was found that is not taken yet; 0: not known */
     PyObject *lent;             /* methods whose large messages become Received; or NULL */
     struct whole whole;
     int64_t streamed_ns;        /* that messages were waited for while they left, in this turn */
@@ -99,6 +115,7 @@ struct incoming {
     struct flow *flow; /* by which a result in bytes is sent without Python; or NULL */
     int64_t taken_ns;  /* when it was taken from the ring */
     char answered;
+    char noted; /* where its deadline and its cancellation find it */
 };
 
 /* The calls of one flow; see flow.c. */
@@ -111,6 +128,7 @@ struct flow {
     PyObject *incoming; /* calls that are to be answered, by their ids; NULL: not served here */
     PyObject *ticket;   /* of replies */
     PyObject *desk;     /* takes requests */
+    struct call *spare; /* for the next exchange, if its answer does not come at once; or NULL */
     uint64_t message_bytes_max;
     uint64_t last_call_id;
     uint32_t number;
@@ -192,7 +210,11 @@ PyObject *crossing_receive(PyObject *crossing, PyObject *const *args, Py_ssize_t
 bool crossing_await(struct crossing *crossing, const struct call *call, int64_t late_ns);
 /* CLOCK_MONOTONIC, as time.monotonic_ns */
 int64_t clock_ns(void);
-/* Looks at rings for so long, without the GIL; whether there is something to receive. */
+enum {
+    HELD_NS = 4000 /* of a look, with the GIL: to give it back and forth costs as much as that */
+};
+/* Looks at rings for so long, after HELD_NS without the GIL; whether there is something to
+ * receive. */
 bool crossings_spin(struct crossing *const *crossings, Py_ssize_t count, int64_t spin_ns);
 /* spin(crossings, nanoseconds) -> whether one of them has something to receive */
 PyObject *crossing_spin(PyObject *module, PyObject *const *args, Py_ssize_t count);
@@ -209,11 +231,45 @@ bool deadlines_start(PyObject *deadlines, struct timed *timed);
 /* Stops a timer that runs. */
 void timed_stop(struct timed *timed);
 
+/* Makes a call and sends its request; the record has its method and lane. NULL: an exception. */
+struct call *flow_begin(struct flow *flow, PyObject *payload, struct te_record *record,
+                        int64_t deadline_ns, PyObject *loop);
+/* Notes the call where its answer and its deadline will find it. False: an exception. */
+bool flow_expect(const struct flow *flow, struct call *call);
+/* exchange(payload, (method_id, timeout_ns, lane, loop, spin_ns)); see exchange.c */
+PyObject *flow_exchange(PyObject *flow, PyObject *const *args, Py_ssize_t count);
+/* wait(call, spin_ns) -> the result; or the call, if that did not come meanwhile */
+PyObject *flow_wait(PyObject *flow, PyObject *const *args, Py_ssize_t count);
+
+/* How a call is made whose answer is looked for where it was made. */
+struct how {
+    uint64_t method_id;
+    uint64_t timeout_ns;
+    uint64_t lane;
+    PyObject *loop; /* borrowed from the tuple that it was read from */
+    uint64_t spin_ns;
+};
+
+/* False: an exception. */
+bool how_read(PyObject *fields, struct how *how);
+/* As `exchange`, of bytes. */
+PyObject *exchange_bytes(struct flow *flow, PyObject *payload, const struct how *how);
+/* Ends a call whose wait an exception cut short, as its awaiter would; the exception stays. */
+void exchange_give_up(struct call *call);
+int line_register(PyObject *module);
+
 /* NULL: an exception. */
 struct incoming *incoming_make(uint64_t call_id, uint64_t method_id, int64_t deadline_ns,
                                PyObject *connection);
 /* Takes a request, whose header Python would read from `header_of`. False: an exception. */
 bool flow_serve(struct flow *flow, const struct te_record *record, PyObject *payload);
+/* Notes the call where its deadline, and its cancellation, will find it, unless it is. To be done
+ * before Python hears of it. False: an exception. */
+bool flow_note(struct flow *flow, struct incoming *call);
+/* Who takes the requests of a flow; borrowed. NULL: nobody, or an exception. */
+struct flow *served_flow(struct crossing *crossing, uint32_t number);
+/* To be called before what it finds changes. */
+void crossing_forget_near(struct crossing *crossing);
 /* Answers a call of this flow that is not answered yet. False: an exception. */
 bool flow_reply(struct flow *flow, struct incoming *call, PyObject *payload);
 /* Starts the handler of a call, or refuses it. False: an exception. */

@@ -13,22 +13,22 @@ enum { CODE_OK = 0, METHOD_TALLY = 4 };
 struct desk {
     PyObject ob_base;     /* PyObject_HEAD */
     PyObject *dispatcher; /* asked about what is not usual */
-    PyObject *methods;    /* method id -> (handler, binding, decode or None, gives bytes, tally) */
+    PyObject *methods;    /* method id -> (handler, binding, decode or None, gives bytes, tally);
+                             is filled before the first call, and emptied at once by who drains */
+    PyObject *near;       /* the method that was asked for last; or NULL */
+    uint64_t near_id;
     PyObject *tasks;      /* of handlers that wait for something */
     PyObject *task_class; /* HandlerTask */
-    PyObject *context;
+    PyObject *context; /* of which each handler has a copy */
     PyObject *loop;
     PyObject *on_end;
-    PyObject *set_current; /* CURRENT.set */
-    PyObject *start; /* `first_step`, as a callable */
+    PyObject *current; /* CURRENT */
     Py_ssize_t handlers_max;
     Py_ssize_t request_bytes_max;
     Py_ssize_t reply_bytes_max;
 };
 
 PyTypeObject *desk_type;
-static PyObject *name_copy;
-static PyObject *name_run;
 static PyObject *name_end;
 static PyObject *name_fail;
 static PyObject *name_keep;
@@ -58,6 +58,11 @@ static PyObject *caught(void) {
     return value;
 }
 
+/* Notes a call that does not go as usual, if Python has not done so. */
+static bool note(struct incoming *call) {
+    return call->flow == NULL || flow_note(call->flow, call);
+}
+
 /* The coroutine is over, and `value` what it returned. */
 static bool end_task(const struct desk *self, struct task *task, PyObject *value) {
     struct incoming *call = (struct incoming *)task->call;
@@ -66,25 +71,29 @@ static bool end_task(const struct desk *self, struct task *task, PyObject *value
     slot_set(&task->returned, Py_NewRef(value));
     if (task->must_cancel || task->callbacks != NULL || size < 0 || size > self->reply_bytes_max
         || (uint64_t)size > flow->message_bytes_max || call->metadata != NULL) {
-        return told((PyObject *)task, name_end, NULL, NULL);
+        return note(call) && told((PyObject *)task, name_end, NULL, NULL);
     }
     task->is_done = 1;
+    if (!call->noted && served_flow(flow->crossing, flow->number) != flow) {
+        call->answered = 1; /* the handler had the flow closed */
+        return !PyErr_Occurred();
+    }
     if (call->answered) {
         return true;
     }
+    const bool is_sent = flow_reply(flow, call, value);
     tally_end(call, CODE_OK);
-    return flow_reply(flow, call, value);
+    return is_sent;
 }
 
-/* The first step of a task, in its own context. */
-static PyObject *first_step(PyObject *object, PyObject *argument) {
-    const struct desk *self = (const struct desk *)object;
-    struct task *task = (struct task *)argument;
-    PyObject *token = PyObject_CallFunctionObjArgs(self->set_current, task->call, NULL);
+/* The first step of a task, in its own context. False: an exception. */
+static bool first_step(const struct desk *self, struct task *task) {
+    PyObject *token = PyContextVar_Set(self->current, task->call);
     if (token == NULL) {
-        return NULL;
+        return false;
     }
     Py_DECREF(token);
+    PyObject *const argument = (PyObject *)task;
     PyObject *result;
     bool is_done;
     switch (task_step(self->loop, argument, task->coroutine, &result)) {
@@ -93,24 +102,24 @@ static PyObject *first_step(PyObject *object, PyObject *argument) {
         Py_DECREF(result);
         break;
     case PYGEN_NEXT:
-        is_done = told(argument, name_wait_for, result, NULL);
+        is_done = note((struct incoming *)task->call)
+                  && told(argument, name_wait_for, result, NULL);
         Py_DECREF(result);
         break;
     case PYGEN_ERROR:
     default:
         result = caught();
-        is_done = told(argument, name_fail, result, NULL); /* raises what ends the process */
+        is_done = note((struct incoming *)task->call)
+                  && told(argument, name_fail, result, NULL); /* raises what ends the process */
         Py_XDECREF(result);
     }
-    return is_done ? Py_NewRef(Py_None) : NULL;
+    return is_done;
 }
-
-static PyMethodDef first_step_definition = {"first_step", first_step, METH_O, NULL};
 
 /* The handler's coroutine; NULL: an exception. */
 static PyObject *begun(PyObject *handler, PyObject *decode, PyObject *payload) {
     if (decode == Py_None) {
-        return PyObject_CallFunctionObjArgs(handler, payload, NULL);
+        return PyObject_Vectorcall(handler, &payload, 1, NULL);
     }
     PyObject *arguments = PyObject_CallFunctionObjArgs(decode, payload, NULL);
     PyObject *args = NULL;
@@ -129,7 +138,7 @@ static PyObject *begun(PyObject *handler, PyObject *decode, PyObject *payload) {
 static struct task *task_of(const struct desk *self, struct incoming *call, PyObject *coroutine) {
     PyTypeObject *type = (PyTypeObject *)self->task_class;
     struct task *task = NULL;
-    PyObject *context = PyObject_CallMethodObjArgs(self->context, name_copy, NULL);
+    PyObject *context = PyContext_Copy(self->context);
     if (context != NULL) {
         allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
         task = (struct task *)allocate(type, 0);
@@ -157,20 +166,30 @@ static bool handle(struct desk *self, struct incoming *call, PyObject *payload, 
             return false;
         }
         PyObject *error = caught();
-        const bool is_told = told(self->dispatcher, name_unstarted, (PyObject *)call, error);
+        const bool is_told = note(call)
+                             && told(self->dispatcher, name_unstarted, (PyObject *)call, error);
         Py_XDECREF(error);
         return is_told;
     }
-    if (PyTuple_GetItem(method, 3) != Py_True) {
-        struct flow *flow = call->flow;
+    struct flow *flow = call->flow;
+    if (PyTuple_GetItem(method, 3) != Py_True && flow != NULL) {
+        const bool is_noted = note(call);
         call->flow = NULL; /* its result has to be encoded */
-        Py_XDECREF((PyObject *)flow);
+        Py_DECREF((PyObject *)flow);
+        if (!is_noted) {
+            Py_DECREF(coroutine);
+            return false;
+        }
     }
     struct task *task = task_of(self, call, coroutine);
     if (task == NULL) {
         return false;
     }
-    bool is_well = told(task->context, name_run, self->start, (PyObject *)task);
+    bool is_well = PyContext_Enter(task->context) == 0;
+    if (is_well) {
+        is_well = first_step(self, task);
+        is_well = PyContext_Exit(task->context) == 0 && is_well;
+    }
     if (task->is_done) {
         slot_set(&call->task, NULL); /* both are freed at once */
     } else if (is_well) {
@@ -180,19 +199,35 @@ static bool handle(struct desk *self, struct incoming *call, PyObject *payload, 
     return is_well;
 }
 
-bool desk_take(PyObject *object, struct incoming *call, PyObject *payload) {
-    struct desk *self = (struct desk *)object;
-    PyObject *method_id = PyLong_FromUnsignedLongLong(call->method_id);
+/* One of the desk's own methods; borrowed. NULL: none, or an exception. */
+static PyObject *method_of(struct desk *self, uint64_t number) {
+    if (PyDict_Size(self->methods) == 0) {
+        return NULL;
+    }
+    if (self->near != NULL && self->near_id == number) {
+        return self->near;
+    }
+    PyObject *method_id = PyLong_FromUnsignedLongLong(number);
     PyObject *method = method_id == NULL ? NULL
                                          : PyDict_GetItemWithError(self->methods, method_id);
     Py_XDECREF(method_id);
+    if (method != NULL) {
+        slot_set(&self->near, Py_NewRef(method));
+        self->near_id = number;
+    }
+    return method;
+}
+
+bool desk_take(PyObject *object, struct incoming *call, PyObject *payload) {
+    struct desk *self = (struct desk *)object;
+    PyObject *method = method_of(self, call->method_id);
     if (method == NULL && PyErr_Occurred()) {
         return false;
     }
     if (method == NULL || call->metadata != NULL || !PyBytes_CheckExact(payload)
         || PyBytes_Size(payload) > self->request_bytes_max
         || PyDict_Size(self->tasks) >= self->handlers_max) {
-        return told(self->dispatcher, name_on_request, (PyObject *)call, payload);
+        return note(call) && told(self->dispatcher, name_on_request, (PyObject *)call, payload);
     }
     Py_INCREF(method);
     const bool is_well = handle(self, call, payload, method);
@@ -211,7 +246,7 @@ static PyObject *desk_call(PyObject *object, PyObject *args, PyObject *kwargs) {
     return desk_take(object, (struct incoming *)call, payload) ? Py_NewRef(Py_None) : NULL;
 }
 
-/* Desk(dispatcher, methods, (task class, on_end, loop, context, tasks, CURRENT.set), (limits)) */
+/* Desk(dispatcher, methods, (task class, on_end, loop, context, tasks, CURRENT), (limits)) */
 static PyObject *desk_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     PyObject *dispatcher, *methods, *task_class, *on_end, *loop, *context, *tasks, *current;
     Py_ssize_t handlers_max, request_bytes_max, reply_bytes_max;
@@ -237,15 +272,10 @@ static PyObject *desk_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     self->context = Py_NewRef(context);
     self->loop = Py_NewRef(loop);
     self->on_end = Py_NewRef(on_end);
-    self->set_current = Py_NewRef(current);
+    self->current = Py_NewRef(current);
     self->handlers_max = handlers_max;
     self->request_bytes_max = request_bytes_max;
     self->reply_bytes_max = reply_bytes_max;
-    self->start = PyCFunction_New(&first_step_definition, (PyObject *)self);
-    if (self->start == NULL) {
-        Py_DECREF((PyObject *)self);
-        return NULL;
-    }
     return (PyObject *)self;
 }
 
@@ -254,20 +284,19 @@ static int desk_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->dispatcher);
     Py_VISIT(self->methods);
+    Py_VISIT(self->near);
     Py_VISIT(self->tasks);
     Py_VISIT(self->task_class);
     Py_VISIT(self->context);
     Py_VISIT(self->loop);
     Py_VISIT(self->on_end);
-    Py_VISIT(self->set_current);
-    Py_VISIT(self->start);
+    Py_VISIT(self->current);
     return 0;
 }
 
 static int desk_clear(PyObject *object) {
     struct desk *self = (struct desk *)object;
     Py_CLEAR(self->dispatcher);
-    Py_CLEAR(self->start);
     return 0;
 }
 
@@ -277,12 +306,13 @@ static void desk_dealloc(PyObject *object) {
     PyObject_GC_UnTrack(object);
     desk_clear(object);
     Py_CLEAR(self->methods);
+    Py_CLEAR(self->near);
     Py_CLEAR(self->tasks);
     Py_CLEAR(self->task_class);
     Py_CLEAR(self->context);
     Py_CLEAR(self->loop);
     Py_CLEAR(self->on_end);
-    Py_CLEAR(self->set_current);
+    Py_CLEAR(self->current);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(object);
     Py_DECREF(type);
@@ -309,8 +339,6 @@ int desk_register(PyObject *module) {
         PyObject **name;
         const char *text;
     } const names[] = {
-        {&name_copy, "copy"},
-        {&name_run, "run"},
         {&name_end, "_end"},
         {&name_fail, "fail"},
         {&name_keep, "keep"},

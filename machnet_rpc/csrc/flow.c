@@ -1,15 +1,14 @@
 /* Flow: a Connection's calls, in one step from arguments to the ring, or from there to the desk.
  *
- * The same as Connection.request, requested and reply in machnet_rpc/_protocol/connection.py, and
- * as Port.exchange, which waits for the answer as well. Calls made here have ids of their own,
- * beyond those that Python gives.
+ * The same as Connection.request, requested and reply in machnet_rpc/_protocol/connection.py; for
+ * `exchange` and `wait` see exchange.c. Calls made here have ids of their own, beyond those that
+ * Python gives.
  */
 #include <stddef.h>
 
 #include "crossing.h"
 
-enum { REQUEST_ARGUMENTS = 6, EXCHANGE_ARGUMENTS = 2, HOW_FIELDS = 5 };
-static const int64_t IDLE_NS = 10000000; /* after which whoever sends looks at descriptors first */
+enum { REQUEST_ARGUMENTS = 6 };
 
 PyTypeObject *flow_type;
 
@@ -46,6 +45,7 @@ static int flow_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->incoming);
     Py_VISIT(self->ticket);
     Py_VISIT(self->desk);
+    Py_VISIT((PyObject *)self->spare);
     return 0;
 }
 
@@ -60,6 +60,9 @@ static int flow_clear(PyObject *object) {
     Py_CLEAR(self->incoming);
     Py_CLEAR(self->ticket);
     Py_CLEAR(self->desk);
+    PyObject *spare = (PyObject *)self->spare;
+    self->spare = NULL;
+    Py_XDECREF(spare);
     return 0;
 }
 
@@ -72,8 +75,7 @@ static void flow_dealloc(PyObject *object) {
     Py_DECREF(type);
 }
 
-/* Notes the call where its answer and its deadline will find it. */
-static bool note_call(const struct flow *self, struct call *call) {
+bool flow_expect(const struct flow *self, struct call *call) {
     PyObject *call_id = PyLong_FromUnsignedLongLong(call->call_id);
     bool is_noted = call_id != NULL
                     && PyDict_SetItem(self->awaited, call_id, (PyObject *)call) == 0;
@@ -85,9 +87,8 @@ static bool note_call(const struct flow *self, struct call *call) {
     return is_noted;
 }
 
-/* Makes a call and sends its request; the record has its method and lane. */
-static struct call *begin(struct flow *self, PyObject *payload, struct te_record *record,
-                          int64_t deadline_ns, PyObject *loop) {
+struct call *flow_begin(struct flow *self, PyObject *payload, struct te_record *record,
+                        int64_t deadline_ns, PyObject *loop) {
     struct call *call = call_make(record->method_id, deadline_ns, loop);
     if (call == NULL) {
         return NULL;
@@ -95,7 +96,7 @@ static struct call *begin(struct flow *self, PyObject *payload, struct te_record
     call->call_id = ++self->last_call_id;
     slot_set(&call->connection, Py_NewRef(self->connection));
     record->call_id = call->call_id;
-    if (!note_call(self, call)
+    if (!flow_expect(self, call)
         || !post_message(self->crossing, (PyObject *)call, payload, record)) {
         Py_DECREF((PyObject *)call);
         return NULL;
@@ -121,73 +122,7 @@ static PyObject *flow_request(PyObject *object, PyObject *const *args, Py_ssize_
     }
     record.remaining_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 1;
     record.lane = (uint8_t)lane;
-    return (PyObject *)begin(self, args[0], &record, (int64_t)deadline_ns, args[5]);
-}
-
-/* Ends a call whose wait an exception cut short, as its awaiter would; the exception stays. */
-static void give_up(const struct flow *self, struct call *call) {
-    PyObject *type;
-    PyObject *value;
-    PyObject *trace;
-    PyErr_Fetch(&type, &value, &trace);
-    PyObject *failed = PyObject_CallMethod(self->connection, "cancel", "O", (PyObject *)call);
-    Py_XDECREF(failed);
-    PyErr_Restore(type, value, trace);
-    Py_DECREF((PyObject *)call);
-}
-
-/* Whether a request may be sent now, past the pump: nothing waits to be seen or sent before it. */
-static bool is_ready(struct crossing *crossing, int64_t now_ns) {
-    struct te_record record;
-    const uint8_t *payload;
-    const bool was_idle = now_ns - crossing->exchanged_ns > IDLE_NS;
-    crossing->exchanged_ns = now_ns;
-    return !was_idle && crossing->channel != NULL && !crossing->is_blocked
-           && crossing->left == NULL && engine.peek(crossing->channel, &record, &payload) == 0;
-}
-
-/* exchange(payload, (method_id, timeout_ns, lane, loop, spin_ns)) -> the result; or the
- * OutgoingCall, if that did not come meanwhile; or None where nothing was sent, since the pump has
- * work first */
-static PyObject *flow_exchange(PyObject *object, PyObject *const *args, Py_ssize_t count) {
-    struct flow *self = (struct flow *)object;
-    struct te_record record = {.kind = TE_REQUEST, .flow = self->number};
-    uint64_t spin_ns;
-    uint64_t lane;
-    if (count != EXCHANGE_ARGUMENTS || !PyTuple_Check(args[1])
-        || PyTuple_Size(args[1]) != HOW_FIELDS) {
-        PyErr_SetString(PyExc_TypeError, "exchange takes a payload, and five values that say how");
-        return NULL;
-    }
-    PyObject *how = args[1];
-    const int64_t now_ns = clock_ns();
-    if (!read_uint64(PyTuple_GetItem(how, 0), UINT64_MAX, &record.method_id)
-        || !read_uint64(PyTuple_GetItem(how, 1), (uint64_t)(INT64_MAX - now_ns),
-                        &record.remaining_ns)
-        || !read_uint64(PyTuple_GetItem(how, 2), UINT8_MAX, &lane)
-        || !read_uint64(PyTuple_GetItem(how, 4), INT64_MAX, &spin_ns)) {
-        return NULL;
-    }
-    if (!is_ready(self->crossing, now_ns)) {
-        Py_RETURN_NONE;
-    }
-    record.lane = (uint8_t)lane;
-    const uint64_t patience_ns = spin_ns < record.remaining_ns ? spin_ns : record.remaining_ns;
-    const int64_t deadline_ns = now_ns + (int64_t)record.remaining_ns;
-    struct call *call = begin(self, args[0], &record, deadline_ns, PyTuple_GetItem(how, 3));
-    if (call == NULL) {
-        return NULL;
-    }
-    if (!crossing_await(self->crossing, call, now_ns + (int64_t)patience_ns)) {
-        give_up(self, call);
-        return NULL;
-    }
-    if (call->state != CALL_ENDED || !PyBytes_CheckExact(call->result)) {
-        return (PyObject *)call;
-    }
-    PyObject *result = Py_NewRef(call->result);
-    Py_DECREF((PyObject *)call);
-    return result;
+    return (PyObject *)flow_begin(self, args[0], &record, (int64_t)deadline_ns, args[5]);
 }
 
 /* serve(incoming, ticket, message_bytes_max, desk): requests of this flow are the desk's, from the
@@ -206,6 +141,7 @@ static PyObject *flow_let_serve(PyObject *object, PyObject *args) {
     slot_set(&self->ticket, Py_NewRef(ticket));
     slot_set(&self->desk, Py_NewRef(desk));
     self->message_bytes_max = message_bytes_max;
+    crossing_forget_near(self->crossing);
     PyObject *number = PyLong_FromUnsignedLong(self->number);
     const int done = number == NULL
                          ? -1
@@ -225,37 +161,55 @@ static bool ignore_request(const struct flow *self, const struct te_record *reco
     return done != NULL;
 }
 
-/* Notes the call where its deadline, and its cancellation, will find it. */
-static bool note_incoming(const struct flow *self, struct incoming *call, PyObject *call_id,
-                          uint64_t remaining_ns) {
-    if (PyDict_SetItem(self->incoming, call_id, (PyObject *)call) != 0) {
-        return false;
+/* Whether a call of this id is being answered; -1: an exception. */
+static int is_known(const struct flow *self, uint64_t number) {
+    if (PyDict_Size(self->incoming) == 0) {
+        return 0;
     }
-    const int64_t now_ns = clock_ns();
-    call->taken_ns = now_ns;
-    if (remaining_ns == 0 || remaining_ns >= (uint64_t)(INT64_MAX - now_ns)) {
-        return true; /* with all the time there is */
+    PyObject *call_id = PyLong_FromUnsignedLongLong(number);
+    const int found = call_id == NULL ? -1 : PyDict_Contains(self->incoming, call_id);
+    Py_XDECREF(call_id);
+    return found;
+}
+
+bool flow_note(struct flow *self, struct incoming *call) {
+    if (call->noted) {
+        return true;
     }
-    call->timed.deadline_ns = now_ns + (int64_t)remaining_ns;
-    return deadlines_start(self->deadlines, &call->timed);
+    PyObject *call_id = PyLong_FromUnsignedLongLong(call->call_id);
+    call->noted = call_id != NULL
+                  && PyDict_SetItem(self->incoming, call_id, (PyObject *)call) == 0;
+    Py_XDECREF(call_id);
+    return call->noted
+           && (call->timed.deadline_ns == INT64_MAX
+               || deadlines_start(self->deadlines, &call->timed));
+}
+
+/* When a call must have ended that came with so much time. */
+static int64_t deadline_of(uint64_t remaining_ns, int64_t now_ns) {
+    const bool is_bounded = remaining_ns != 0 && remaining_ns < (uint64_t)(INT64_MAX - now_ns);
+    return is_bounded ? now_ns + (int64_t)remaining_ns : INT64_MAX;
 }
 
 bool flow_serve(struct flow *self, const struct te_record *record, PyObject *payload) {
-    PyObject *call_id = PyLong_FromUnsignedLongLong(record->call_id);
-    const int found = call_id == NULL ? -1 : PyDict_Contains(self->incoming, call_id);
-    struct incoming *call = NULL;
-    bool is_well = false;
-    if (found > 0) {
-        is_well = ignore_request(self, record);
-    } else if (found == 0) {
-        call = incoming_make(record->call_id, record->method_id, INT64_MAX, self->connection);
+    const int known = is_known(self, record->call_id);
+    if (known != 0) {
+        return known > 0 && ignore_request(self, record);
     }
-    if (call != NULL && note_incoming(self, call, call_id, record->remaining_ns)) {
-        call->flow = (struct flow *)Py_NewRef((PyObject *)self);
-        is_well = desk_take(self->desk, call, payload);
+    struct crossing *crossing = self->crossing;
+    if (crossing->looked_ns == 0) {
+        crossing->looked_ns = clock_ns();
     }
-    Py_XDECREF(call_id);
-    Py_XDECREF((PyObject *)call);
+    const int64_t deadline_ns = deadline_of(record->remaining_ns, crossing->looked_ns);
+    struct incoming *call = incoming_make(record->call_id, record->method_id, deadline_ns,
+                                          self->connection);
+    if (call == NULL) {
+        return false;
+    }
+    call->taken_ns = crossing->looked_ns;
+    call->flow = (struct flow *)Py_NewRef((PyObject *)self);
+    const bool is_well = desk_take(self->desk, call, payload);
+    Py_DECREF((PyObject *)call);
     return is_well;
 }
 
@@ -268,6 +222,9 @@ bool flow_reply(struct flow *self, struct incoming *call, PyObject *payload) {
     };
     call->answered = 1;
     const bool is_sent = post_message(self->crossing, self->ticket, payload, &record);
+    if (!call->noted) {
+        return is_sent;
+    }
     timed_stop(&call->timed);
     PyObject *call_id = is_sent ? PyLong_FromUnsignedLongLong(call->call_id) : NULL;
     const bool is_done = call_id != NULL && PyDict_DelItem(self->incoming, call_id) == 0;
@@ -279,7 +236,13 @@ static PyMethodDef flow_methods[] = {
     {"serve", flow_let_serve, METH_VARARGS, NULL},
     {"request", (PyCFunction)(void (*)(void))flow_request, METH_FASTCALL, NULL},
     {"exchange", (PyCFunction)(void (*)(void))flow_exchange, METH_FASTCALL, NULL},
+    {"wait", (PyCFunction)(void (*)(void))flow_wait, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef flow_members[] = {
+    {"message_bytes_max", T_ULONGLONG, offsetof(struct flow, message_bytes_max), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
 };
 
 static PyType_Slot flow_slots[] = {
@@ -287,6 +250,7 @@ static PyType_Slot flow_slots[] = {
     {Py_tp_dealloc, (void *)flow_dealloc},
     {Py_tp_traverse, (void *)flow_traverse},
     {Py_tp_clear, (void *)flow_clear},
+    {Py_tp_members, flow_members},
     {Py_tp_methods, flow_methods},
     {0, NULL},
 };

@@ -138,20 +138,18 @@ static int end_call(const struct crossing *self, const struct te_record *record,
 }
 
 /* Notes a request that a desk takes. 1: done; 0: it is for Python; -1: exception. */
-static int note_request(const struct crossing *self, const struct te_record *record,
+static int note_request(struct crossing *self, const struct te_record *record,
                         PyObject *payload, struct burst *burst) {
     if (record->kind != TE_REQUEST || (record->flags & TE_METADATA) != 0 || burst->others != NULL
         || !PyBytes_CheckExact(payload)) {
         return 0;
     }
-    PyObject *number = PyLong_FromUnsignedLong(record->flow);
-    PyObject *flow = number == NULL ? NULL : PyDict_GetItemWithError(self->served, number);
-    Py_XDECREF(number);
+    struct flow *flow = served_flow(self, record->flow);
     if (flow == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }
     burst->requests[burst->requests_count++] = (struct request){
-        *record, (struct flow *)Py_NewRef(flow), Py_NewRef(payload)};
+        *record, (struct flow *)Py_NewRef((PyObject *)flow), Py_NewRef(payload)};
     return 1;
 }
 
@@ -216,11 +214,10 @@ static int take_burst(struct crossing *self, struct burst *burst, PyObject *left
             break; /* so that its memory may serve the next large one */
         }
     }
-    if (count != 0) {
-        engine.ring(self->channel);
-        return count;
+    if (count != 0 && burst->requests_count == 0) {
+        engine.ring(self->channel); /* else after the first answer, or all that is served */
     }
-    return found;
+    return count != 0 ? count : found;
 }
 
 /* Resumes those whose calls ended. They may do anything with this object. */
@@ -244,21 +241,13 @@ static bool wake_ended(struct burst *burst) {
     return is_well;
 }
 
-/* Whether the flow that a request came by is there still. */
-static bool is_served(const struct crossing *self, const struct flow *flow) {
-    PyObject *number = PyLong_FromUnsignedLong(flow->number);
-    const bool is_there = number != NULL
-                          && PyDict_GetItemWithError(self->served, number) == (PyObject *)flow;
-    Py_XDECREF(number);
-    return is_there;
-}
-
 /* Has the requests answered, until there is an exception. */
-static bool serve_requests(const struct crossing *self, struct burst *burst) {
+static bool serve_requests(struct crossing *self, struct burst *burst) {
     bool is_well = true;
     while (is_well && burst->requests_begun < burst->requests_count) {
         struct request *request = &burst->requests[burst->requests_begun++];
-        is_well = (!is_served(self, request->flow) && !PyErr_Occurred())
+        const bool is_served = served_flow(self, request->flow->number) == request->flow;
+        is_well = (!is_served && !PyErr_Occurred())
                   || flow_serve(request->flow, &request->record, request->payload);
         Py_DECREF((PyObject *)request->flow);
         Py_DECREF(request->payload);
@@ -308,7 +297,12 @@ static bool receive_burst(struct crossing *self, PyObject **others) {
         PyErr_SetString(corrupt_error, "the other side wrote what breaks the channel's rules");
         return false;
     }
-    if (!wake_ended(&burst) || !serve_requests(self, &burst)) {
+    const bool is_well = wake_ended(&burst) && serve_requests(self, &burst);
+    self->looked_ns = 0;
+    if (self->channel != NULL) {
+        engine.ring(self->channel);
+    }
+    if (!is_well) {
         keep_rest(self, &burst);
         return false;
     }
@@ -364,6 +358,7 @@ bool crossing_await(struct crossing *self, const struct call *call, int64_t late
             struct burst burst;
             const int count = take_burst(self, &burst, NULL);
             keep_rest(self, &burst);
+            engine.ring(self->channel);
             if (!wake_ended(&burst)) {
                 return false;
             }

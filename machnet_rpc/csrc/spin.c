@@ -62,11 +62,11 @@ static bool yield_and_look(struct crossing *const *crossings, Py_ssize_t count, 
     return found;
 }
 
-static bool spin(struct crossing *const *crossings, Py_ssize_t count, int64_t spin_ns) {
-    int64_t now_ns = clock_ns();
-    const int64_t deadline_ns = now_ns + spin_ns;
+/* Looks until the deadline; `*now_ns` is when it looked at the clock last. */
+static bool spin(struct crossing *const *crossings, Py_ssize_t count, int64_t *now_ns,
+                 int64_t deadline_ns) {
     const int64_t patient_ns =
-        now_ns + atomic_load_explicit(&patience_ns, memory_order_relaxed);
+        *now_ns + atomic_load_explicit(&patience_ns, memory_order_relaxed);
     bool polls = false;
     for (Py_ssize_t i = 0; i < count; i++) {
         polls = polls || crossings[i]->engine != NULL;
@@ -81,11 +81,11 @@ static bool spin(struct crossing *const *crossings, Py_ssize_t count, int64_t sp
             __builtin_ia32_pause();
 #endif
         }
-        now_ns = clock_ns();
-        if (now_ns > patient_ns && yield_and_look(crossings, count, &now_ns)) {
+        *now_ns = clock_ns();
+        if (*now_ns > patient_ns && yield_and_look(crossings, count, now_ns)) {
             return true;
         }
-    } while (now_ns < deadline_ns);
+    } while (*now_ns < deadline_ns);
     return false;
 }
 
@@ -96,12 +96,22 @@ bool crossings_spin(struct crossing *const *crossings, Py_ssize_t count, int64_t
     if (spin_ns <= 0) {
         return false;
     }
+    int64_t now_ns = clock_ns();
+    const int64_t deadline_ns = now_ns + spin_ns;
+    const int64_t held_ns = now_ns + HELD_NS;
+    if (spin(crossings, count, &now_ns, held_ns < deadline_ns ? held_ns : deadline_ns)) {
+        crossings[0]->looked_ns = count == 1 ? now_ns : 0;
+        return true;
+    }
+    if (now_ns >= deadline_ns) {
+        return false;
+    }
     for (Py_ssize_t i = 0; i < count; i++) {
         Py_INCREF((PyObject *)crossings[i]);
     }
     bool found = false;
     Py_BEGIN_ALLOW_THREADS
-    found = spin(crossings, count, spin_ns);
+    found = spin(crossings, count, &now_ns, deadline_ns);
     Py_END_ALLOW_THREADS
     for (Py_ssize_t i = 0; i < count; i++) {
         Py_DECREF((PyObject *)crossings[i]);

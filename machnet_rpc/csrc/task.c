@@ -9,6 +9,7 @@
 PyTypeObject *task_type;
 static PyObject *enter_task;
 static PyObject *leave_task;
+static PyObject *current_tasks; /* loop -> task, which these two change; or NULL */
 
 static PyObject *task_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     if ((kwargs != NULL && PyDict_Size(kwargs) != 0) || PyTuple_Size(args) != 5) {
@@ -93,13 +94,35 @@ static PyType_Spec task_spec = {
     .slots = task_slots,
 };
 
+/* As asyncio.tasks._enter_task, which refuses where a task is current. */
+static bool enter(PyObject *loop, PyObject *task) {
+    if (current_tasks != NULL && PyDict_GetItemWithError(current_tasks, loop) == NULL
+        && !PyErr_Occurred()) {
+        return PyDict_SetItem(current_tasks, loop, task) == 0;
+    }
+    PyObject *entered = PyErr_Occurred()
+                            ? NULL
+                            : PyObject_CallFunctionObjArgs(enter_task, loop, task, NULL);
+    Py_XDECREF(entered);
+    return entered != NULL;
+}
+
+/* As asyncio.tasks._leave_task, which refuses where another is current. */
+static bool leave(PyObject *loop, PyObject *task) {
+    if (current_tasks != NULL && PyDict_GetItemWithError(current_tasks, loop) == task) {
+        return PyDict_DelItem(current_tasks, loop) == 0;
+    }
+    PyObject *left = PyErr_Occurred() ? NULL
+                                      : PyObject_CallFunctionObjArgs(leave_task, loop, task, NULL);
+    Py_XDECREF(left);
+    return left != NULL;
+}
+
 PySendResult task_step(PyObject *loop, PyObject *task, PyObject *coroutine, PyObject **result) {
     *result = NULL;
-    PyObject *entered = PyObject_CallFunctionObjArgs(enter_task, loop, task, NULL);
-    if (entered == NULL) {
+    if (!enter(loop, task)) {
         return PYGEN_ERROR;
     }
-    Py_DECREF(entered);
     const PySendResult sent = PyIter_Send(coroutine, Py_None, result);
     PyObject *type = NULL;
     PyObject *value = NULL;
@@ -107,11 +130,10 @@ PySendResult task_step(PyObject *loop, PyObject *task, PyObject *coroutine, PyOb
     if (sent == PYGEN_ERROR) {
         PyErr_Fetch(&type, &value, &trace);
     }
-    PyObject *left = PyObject_CallFunctionObjArgs(leave_task, loop, task, NULL);
-    Py_XDECREF(left);
+    const bool has_left = leave(loop, task);
     if (sent == PYGEN_ERROR) {
-        PyErr_Restore(type, value, trace); /* in place of one of leave_task */
-    } else if (left == NULL) {
+        PyErr_Restore(type, value, trace); /* in place of one of `leave` */
+    } else if (!has_left) {
         Py_CLEAR(*result);
         return PYGEN_ERROR;
     }
@@ -139,6 +161,11 @@ int task_register(PyObject *module) {
     leave_task = imported("asyncio.tasks", "_leave_task");
     if (enter_task == NULL || leave_task == NULL) {
         return -1;
+    }
+    current_tasks = imported("_asyncio", "_current_tasks");
+    if (current_tasks == NULL || !PyDict_CheckExact(current_tasks)) {
+        PyErr_Clear(); /* from Python 3.14 on, threads keep it */
+        Py_CLEAR(current_tasks);
     }
     task_type = (PyTypeObject *)PyType_FromSpec(&task_spec);
     return task_type == NULL ? -1

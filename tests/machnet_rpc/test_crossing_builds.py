@@ -14,6 +14,7 @@ NATIVE = [
     "test_crossing.py",
     "test_pump.py",
     "protocol",
+    "test_caller.py",
     "test_desk.py",
     "test_handler_task.py",
     "test_call_many.py",
@@ -23,7 +24,14 @@ NATIVE = [
     "test_sync.py::test_calls_of_every_form",
     "test_sync.py::test_ctrl_c_ends_a_call_at_once",
 ]
-PYTHON = ["test_calls.py", "test_pump.py", "protocol", "test_handler_task.py", "test_call_many.py"]
+PYTHON = [
+    "test_calls.py",
+    "test_pump.py",
+    "protocol",
+    "test_handler_task.py",
+    "test_call_many.py",
+    "test_sync.py",
+]
 ONE_OF_EACH = "not sidecar and not uvloop"  # the rest differs in what this is not about
 
 

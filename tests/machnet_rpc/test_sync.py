@@ -30,6 +30,7 @@ from machnet_rpc import (
     service,
     sync,
 )
+from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.conftest import ADDRESS, only_memory
 from tests.machnet_rpc.ledger import Balance, Entry, Frozen, Ledger, LedgerBook, Overdrawn
@@ -191,6 +192,7 @@ def test_threads_take_turns(blocking: sync.Client) -> None:
 
 def test_a_thread_that_waits_too_long_for_its_turn_is_told(blocking: sync.Client) -> None:
     ledger = blocking.stub(BlockingLedger)
+    ledger.nothing()
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(ledger.sleep.using(timeout=5), 0.5)
         until_seen(lambda: blocking._blocking._is_busy)
@@ -297,6 +299,29 @@ def test_a_closed_client_says_so(blocking: sync.Client) -> None:
         with pytest.raises(Unavailable, match="the client is closed") as caught:
             call()
         assert caught.value.executed == "no"
+
+
+@only_memory
+def test_a_call_under_way_when_another_thread_closes_says_so(blocking: sync.Client) -> None:
+    inner = blocking._blocking
+    assert blocking.call(Ledger.echo, b"1") == b"1"
+    connection = inner._keeper.connection
+    assert connection is not None
+    how = Exchange(1, 10**10, 0, inner.loop, 0)
+    sleep = blocking.method(Ledger.sleep)
+    now_ns, payload, number = (
+        time.monotonic_ns(),
+        sleep._encoded((9,), {}),
+        sleep._binding.method_id,
+    )
+    sent = connection.request(payload, number, now_ns + 10**10, now_ns, 0, inner.loop)
+    blocking.close()
+    assert inner.finish(sent, 0) is sent
+    method = blocking.method(Ledger.echo)
+    with pytest.raises(Unavailable) as caught:
+        method._given(b"2", sent)
+    assert caught.value.executed == "maybe"
+    assert method._given(b"2", inner.ended_call(b"3", how)) == b"3"
 
 
 def test_nobody_listens(via: Via) -> None:
