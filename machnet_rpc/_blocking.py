@@ -72,6 +72,7 @@ class Blocking:
         self._is_used = False  # since the watcher looked last
         self._pid = os.getpid()
         self._closing = threading.Event()
+        self._tasks: set[asyncio.Task[None]] = set()  # of nobody, to be run at some time
         self._watcher: threading.Thread | None = None
         _watch_forks(self)
 
@@ -97,6 +98,7 @@ class Blocking:
         try:
             self._closing.set()
             self._run(self.client.close)
+            self._run(_end_tasks)
         finally:
             self.loop.close()
             self._leave()
@@ -167,6 +169,31 @@ class Blocking:
             return self._run(function, *args)
         finally:
             self._leave()
+
+    def run_sometime(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Runs a coroutine now, if nobody is inside; else when the loop runs next.
+
+        May be called from anywhere, as the garbage collector calls.
+        """
+        if self._closing.is_set() or self._pid != os.getpid():
+            return
+        if _running_loop() is None and self._lock.acquire(blocking=False):
+            try:
+                if not (self._is_busy or self._closing.is_set()):
+                    self._begin()
+                    try:
+                        self._run(function)
+                    finally:
+                        self._end()
+                    return
+            finally:
+                self._lock.release()
+        self.loop.call_soon_threadsafe(self._begin_task, function)
+
+    def _begin_task(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = self.loop.create_task(function())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _enter(self, seconds: float | None) -> None:
         if self._pid != os.getpid():
@@ -270,6 +297,15 @@ async def _ended(call: OutgoingCall) -> None:
     except BaseException:
         call.connection.cancel(call)
         raise
+
+
+async def _end_tasks() -> None:
+    """Ends what streams that nobody closed have left."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    if rest:
+        await asyncio.wait(rest)
 
 
 async def _look() -> None:

@@ -23,7 +23,7 @@ from typing import (
 )
 
 from idl import ArgumentsCodec, MethodKind, MethodSchema, ResultCodec, SchemaError, method_schema
-from machnet_rpc._blocking_contract import BlockingCall, BlockingContract
+from machnet_rpc._blocking_contract import BlockingCall, BlockingContract, BlockingStream
 from machnet_rpc._options import (
     AS_DECLARED,
     TIMEOUT,
@@ -130,6 +130,10 @@ class Method(Generic[P, R_co]):
     def __get__(
         self: "Method[P, Coroutine[Any, Any, R]]", instance: BlockingContract, owner: type
     ) -> BlockingCall[P, R]: ...
+    @overload
+    def __get__(
+        self: "Method[P, Stream[R]]", instance: BlockingContract, owner: type
+    ) -> BlockingCall[P, BlockingStream[R]]: ...
     @overload
     def __get__(self, instance: object, owner: type) -> BoundMethod[P, R_co]: ...
     def __get__(self, instance: object | None, owner: type) -> object:

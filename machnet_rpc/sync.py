@@ -7,14 +7,16 @@ Calls, errors, deadlines and reconnects are those of the asyncio client.
 from collections.abc import Callable, Coroutine, Iterable
 from time import monotonic
 from types import TracebackType
-from typing import Any, Final, Generic, NoReturn, ParamSpec, Self, TypeVar, overload
+from typing import Any, Final, Generic, ParamSpec, Self, TypeVar, overload
 
 from idl import CodecError
 from machnet_rpc import client as asynchronous
 from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._aio.flows import keeper_of
 from machnet_rpc._blocking import Blocking, ClientClosed
-from machnet_rpc._blocking_contract import BlockingContract
+from machnet_rpc._blocking_contract import BlockingContract, Items
+from machnet_rpc._blocking_contract import BlockingStream as Stream
+from machnet_rpc._blocking_streams import Sender, StreamMethod
 from machnet_rpc._options import CallOptions
 from machnet_rpc._outcomes import failure_of, unsent
 from machnet_rpc._protocol.calls import OutgoingCall
@@ -26,8 +28,19 @@ from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via
 from machnet_rpc.client import IN_FLIGHT_MAX
 from machnet_rpc.errors import ContractError, DeadlineExceeded, InvalidArgument, Unavailable
 from machnet_rpc.service import Method, MethodBinding, methods_of
+from machnet_rpc.streams import Stream as AsyncStream
 
-__all__ = ["BlockingContract", "BlockingMethod", "Client", "Stub", "connect"]
+__all__ = [
+    "BlockingContract",
+    "BlockingMethod",
+    "Client",
+    "Items",
+    "Sender",
+    "Stream",
+    "StreamMethod",
+    "Stub",
+    "connect",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,7 +48,7 @@ R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 B = TypeVar("B", bound=BlockingContract)
 
-_BLOCKING_KINDS: Final = ("unary", "oneway")
+_PLAIN_KINDS: Final = ("unary", "oneway")  # of methods without streams
 
 
 class BlockingMethod(Generic[P, R_co]):
@@ -226,19 +239,25 @@ class Client:
         namespace = {"__repr__": lambda _: f"<{contract.__name__} at {self.address}>"}
         stub = type(f"{contract.__name__}Stub", (bases,), namespace)()
         for name in methods_of(contract):
-            binding = self._bindings.of(getattr(contract, name))
-            if binding.kind in _BLOCKING_KINDS:
-                setattr(stub, name, self.method(getattr(contract, name)))
-            else:
-                setattr(stub, name, _Unserved(binding.full_name))
+            setattr(stub, name, self.method(getattr(contract, name)))
         return stub
 
-    def method(self, method: Method[P, Coroutine[Any, Any, R]]) -> BlockingMethod[P, R]:
+    @overload
+    def method(self, method: Method[P, Coroutine[Any, Any, R]]) -> BlockingMethod[P, R]: ...
+    @overload
+    def method(self, method: Method[P, AsyncStream[R]]) -> StreamMethod[P, Stream[R]]: ...
+    def method(self, method: Any) -> Any:
         """`Contract.method`, to be called many times. Errors: ContractError."""
         binding = self._bindings.of(method)
-        if binding.kind not in _BLOCKING_KINDS:
-            _Unserved(binding.full_name)()
-        return BlockingMethod(self._blocking, method, binding, self._options).quick
+        if binding.kind in _PLAIN_KINDS:
+            return BlockingMethod(self._blocking, method, binding, self._options).quick
+        return StreamMethod(self._blocking, method, binding, self._options)
+
+    def stream(
+        self, method: Method[P, AsyncStream[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Stream[R]:
+        """Calls `Contract.method` of which the answer is a stream, as a stub does."""
+        return self.method(method)(*args, **kwargs)
 
     @overload
     def call(
@@ -327,18 +346,6 @@ def connect(
 
 def _later(payload: bytes | memoryview) -> None:
     """For calls that nothing makes past the loop."""
-
-
-class _Unserved:
-    """Stands in a stub for a method that streams; plain iterators will have this place."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __call__(self, *args: object, **kwargs: object) -> NoReturn:
-        raise ContractError(
-            f"{self._name} streams, which the blocking client does not do: use machnet_rpc.connect"
-        )
 
 
 def _run(

@@ -165,12 +165,25 @@ def use_blocking(client: sync.Client) -> None:
     assert_type(client.call_many(Gateway.place, [Order()]), list[Ack | Exception])
     with sync.connect("127.0.0.1:1") as other:
         assert_type(other, sync.Client)
+    assert_type(gateway.fills("a"), sync.Stream[Ack])
+    assert_type(list(gateway.fills.using(timeout=60)(key="a")), list[Ack])
+    with client.stream(Gateway.fills, "a") as fills:
+        assert_type(next(fills), Ack)
+    sender = sync.Sender[Order]()
+    sender.send(Order())
+    assert_type(gateway.quote(sender), sync.Stream[Ack])
+    assert_type(gateway.upload(sync.Items([Order()]), batch=2), Ack)
+    assert_type(client.method(Gateway.upload)(sync.Items([Order()])), Ack)
+    assert_type(client.method(Gateway.fills)("a"), sync.Stream[Ack])
     client.stub(Gateway).place("anything")
     client.call("gateway/place", {"any": "thing"})
 
     gateway.place("order")  # wrong
     gateway.place()  # wrong
     gateway.find.using(timeout="1")("a")  # wrong
+    gateway.fills(5)  # wrong
+    gateway.quote(sync.Items(["order"]))  # wrong
+    sender.send("order")  # wrong
     gateway.plaice(Order())  # wrong
     text: str = place(Order())  # wrong
     place(Order(), Order())  # wrong
@@ -202,7 +215,7 @@ def test_mypy_rejects_exactly_the_wrong_lines(program: Path) -> None:
     out = run(sys.executable, "-m", "mypy", "--strict", "--cache-dir", cache, str(program))
     found = {int(line) for line in re.findall(r"program\.py:(\d+): error", out)}
     assert found == WRONG, out
-    assert len(WRONG) == 36
+    assert len(WRONG) == 39
 
 
 def test_pyright_rejects_exactly_the_wrong_lines(program: Path) -> None:
