@@ -6,7 +6,6 @@ event loop's turns, nor how flows come about.
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sized
 from collections.abc import Set as AbstractSet
