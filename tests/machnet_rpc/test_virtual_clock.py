@@ -29,7 +29,7 @@ WAYS = (MemoryNetwork, EngineConfig)
 
 
 # They have no event loop, or tell people how long something took.
-SYSTEMS_TIME = {"_blocking.py", "_clock.py", "statistics.py", "sync.py"}
+SYSTEMS_TIME = {"_blocking.py", "_blocking_streams.py", "_clock.py", "statistics.py", "sync.py"}
 
 
 @service("sleeper")
