@@ -64,24 +64,34 @@ def run(megabytes: int) -> Figures:
     """Sends so much marked payload beside B's."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        config = folder / "engine.toml"
-        config.write_text(
-            f'[engine]\nport = 0\n[control]\nsocket = "{folder}/run/engine.sock"\n'
-            f"[engine.limits]\npool_bytes = {16 << 20}\nmessage_bytes_max = {1 << 20}\n"
-            f"credit_bytes = {2 << 20}\n"
-        )
         log = folder / "log"
-        engine = [sys.executable, "-m", "transport_engine", "--verbose", "--config", str(config)]
         path = folder / "run/engine.sock"
+        engines = [_engine(folder, each) for each in (path, others(path))]
         neighbour = [sys.executable, "-m", "tests.e2e.canary", "--neighbour", str(path)]
         with (
             log.open("wb") as file,
-            started(engine, file),
+            started(engines[0], file),
+            started(engines[1], file),
             started(neighbour, file) as b,
         ):
             figures = asyncio.run(_send_and_search(path, b.pid, log, megabytes << 20))
             assert b.poll() is None, "B ended"
         return figures
+
+
+def others(path: Path) -> Path:
+    """The socket of the engine beside, to which all flows go: else none would cross a wire."""
+    return path.with_name("other.sock")
+
+
+def _engine(folder: Path, path: Path) -> list[str]:
+    config = folder / f"{path.stem}.toml"
+    config.write_text(
+        f'[engine]\nport = 0\n[control]\nsocket = "{path}"\n'
+        f"[engine.limits]\npool_bytes = {16 << 20}\nmessage_bytes_max = {1 << 20}\n"
+        f"credit_bytes = {2 << 20}\n"
+    )
+    return [sys.executable, "-m", "transport_engine", "--verbose", "--config", str(config)]
 
 
 @contextmanager
@@ -110,7 +120,7 @@ async def _send_and_search(path: Path, pid_of_b: int, log: Path, count_bytes: in
     begun = time.monotonic()
     mark = secrets.token_bytes(MARK_BYTES)
     wire, wire_of_a = Wire(PORT_OF_B), Wire(PORT_OF_A)
-    server, client = await attach(path), await attach(path)
+    server, client = await attach(others(path)), await attach(path)
     flow, _ = await connected(client, server, PORT_OF_A)
     message = packed(mark * (PAYLOAD_BYTES // MARK_BYTES), flow=flow)
     sent = received = 0
@@ -121,7 +131,7 @@ async def _send_and_search(path: Path, pid_of_b: int, log: Path, count_bytes: in
         received += sum(len(payload) for _, payload in server.channel.receive())
         server.channel.ring()
         wire.look(mark)
-    figures = await client.stats()
+    figures = await server.stats()
     in_b, searched = found_in_memory(pid_of_b, mark)
     said = await asyncio.to_thread(log.read_bytes)
     wire_of_a.look(mark)
@@ -150,7 +160,7 @@ async def connected(
 ) -> tuple[int, int]:
     """A flow from one to the other; returns what each calls it."""
     await server.listen(port)
-    await client.connect(Endpoint(client.local.address, port), token=1)
+    await client.connect(Endpoint(server.local.address, port), token=1)
     flows: list[int] = []
     for end in (client, server):
         heads = [head for head, _ in end.channel.receive()]
@@ -241,7 +251,7 @@ class Wire:
 
 async def neighbour(path: Path) -> None:
     """Sends to itself for ever, with contents of its own."""
-    server, client = await attach(path), await attach(path)
+    server, client = await attach(others(path)), await attach(path)
     there, back = await connected(client, server, PORT_OF_B)
     print("ready", flush=True)
     question = packed(b"question" * 512, flow=there)
