@@ -24,7 +24,6 @@ __all__ = [
     "MemoryNetwork",
     "StandstillError",
     "VirtualClock",
-    "local",
     "test_client",
 ]
 
@@ -46,18 +45,6 @@ class ClientOptions(TypedDict, total=False):
     kill_after: int | None
     timeout: float | None
     limits: Limits | None
-
-
-@asynccontextmanager
-async def local(
-    implementations: object | Sequence[object], *, limits: Limits | None = None
-) -> AsyncGenerator[Client, None]:
-    """A client of the given implementations, served in this event loop through memory.
-
-    Everything but the engine is what runs in production. Errors: ContractError.
-    """
-    async with _pair(Server(*several(implementations), limits=limits), None) as client:
-        yield client
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ import msgspec
 from idl import ServiceDescription, pack, unpack
 from machnet_rpc import RpcError, keep, rpc
 from machnet_rpc.schemas import schema_of
-from machnet_rpc.testing import local
+from machnet_rpc.testing import test_client
 
 Outcome = Literal["whole", "loses", "changed", "fails"]
 Verdict = Literal["compatible", "risky", "breaking"]
@@ -84,7 +84,7 @@ async def outcome(client: Version, server: Version, method: str = "f") -> Outcom
     answers = [eval(text, answering) for text in server.gives]
     service = Answering(answering["C"], answers)
     worst: Outcome = "whole"
-    async with local(service.implementation()) as connected:
+    async with test_client(service.implementation()) as connected:
         stub = connected.stub(calling["C"])
         count = max(len(client.calls), len(server.gives))
         for number in range(count):

@@ -7,7 +7,7 @@ from typing import Any
 
 from idl import ServiceDescription
 from machnet_rpc import RpcError
-from machnet_rpc.testing import local
+from machnet_rpc.testing import test_client
 from tests.idl.evolution import Outcome, Verdict, Version
 
 SECONDS_MAX = 5.0
@@ -67,7 +67,7 @@ class StreamPair:
 async def stream_outcome(client: StreamVersion, server: StreamVersion) -> Outcome:
     """What becomes of one call and of all that travels with it."""
     taken: list[Any] = []
-    async with local(server.serving(taken)) as connected, asyncio.timeout(SECONDS_MAX):
+    async with test_client(server.serving(taken)) as connected, asyncio.timeout(SECONDS_MAX):
         stub = connected.stub(client.version.namespace()["C"])
         try:
             given = await _called(stub.f, client)

@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field
 from idl import CodecError, pack
 from machnet_rpc import Client, InvalidArgument, rpc, service
 from machnet_rpc.service import MethodBinding, resolve
-from machnet_rpc.testing import local
+from machnet_rpc.testing import test_client
 
 TOGETHER = 64  # calls under way at once
 LENGTH_MAX = 64
@@ -126,7 +126,7 @@ async def throw(count: int, seed: int) -> Outcome:
     outcome, implementation = Outcome(), Implementation()
     bindings = resolve(Target).methods
     waiting = payloads(random.Random(seed), bindings, count)
-    async with local(implementation) as client:
+    async with test_client(implementation) as client:
 
         async def some() -> None:
             for name, payload in waiting:

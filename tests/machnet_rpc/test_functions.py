@@ -6,7 +6,7 @@ from typing import Any, assert_type
 import pytest
 
 from machnet_rpc import Client, ContractError, NotFound, Service, Stream
-from machnet_rpc.testing import local
+from machnet_rpc.testing import test_client
 
 kv = Service("kv", version=2, errors=[KeyError])
 ROWS: dict[str, bytes] = {}
@@ -41,7 +41,7 @@ async def keys(prefix: str) -> AsyncIterator[str]:
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
     ROWS.clear()
-    async with local(kv) as client:
+    async with test_client(kv) as client:
         yield client
 
 

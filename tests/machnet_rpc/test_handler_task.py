@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from machnet_rpc import RpcError, current_call, rpc, service
-from machnet_rpc.testing import local
+from machnet_rpc.testing import test_client
 from tests.machnet_rpc.waiting import until
 
 Body = Callable[[], Awaitable[Any]]
@@ -37,7 +37,7 @@ class AnyServer(Anything):
 
 async def answer(*bodies: Body) -> list[Any]:
     """What each body returned to its caller, all at once."""
-    async with local(AnyServer(*bodies)) as client:
+    async with test_client(AnyServer(*bodies)) as client:
         run = client.stub(Anything).run
         calls = (run(number) for number in range(len(bodies)))
         return list(await asyncio.gather(*calls, return_exceptions=True))
@@ -178,7 +178,7 @@ async def test_others_can_wait_for_it() -> None:
         tasks.append(task)
         return await nap()
 
-    async with local(AnyServer(body)) as client:
+    async with test_client(AnyServer(body)) as client:
         call = asyncio.ensure_future(client.stub(Anything).run(0))
         await until(lambda: tasks)
         (task,) = tasks

@@ -18,7 +18,7 @@ from machnet_rpc import (
     service,
 )
 from machnet_rpc.reflection import Reflection, ReflectionContract
-from machnet_rpc.testing import local
+from machnet_rpc.testing import test_client
 from tests.idl.evolution import Answering, Version
 
 ORDER = "@dataclass\nclass Order:\n    {}"
@@ -30,7 +30,7 @@ async def failure(client: Version, server: Version, *args: Any, times: int = 1) 
     answers = [eval(text, answering) for text in server.gives]
     implementation = Answering(answering["C"], answers).implementation()
     given = [eval(each, calling) for each in args]
-    async with local(implementation) as connected:
+    async with test_client(implementation) as connected:
         for _ in range(times - 1):
             with pytest.raises(RpcError):
                 await connected.stub(calling["C"]).f(*given)
@@ -74,7 +74,7 @@ async def test_a_method_that_is_not_there_does() -> None:
 
 @pytest.mark.parametrize(("ours", "theirs", "who"), [(1, 2, "this client"), (3, 2, "the server")])
 async def test_versions_say_which_side_is_older(ours: int, theirs: int, who: str) -> None:
-    async with local(versioned(theirs, int)()) as client:
+    async with test_client(versioned(theirs, int)()) as client:
         with pytest.raises(InvalidArgument) as caught:
             await client.stub(versioned(ours, str).__mro__[1]).f("x")
     assert caught.value.next_step.startswith(
@@ -168,7 +168,7 @@ async def test_it_asks_within_the_time_of_the_call(monkeypatch: pytest.MonkeyPat
 
 
 async def test_many_calls_are_told_as_well(counted: Counted) -> None:
-    async with local(versioned(2, int)()) as client:
+    async with test_client(versioned(2, int)()) as client:
         method = versioned(1, str).__mro__[1].f
         first, second = await client.call_many(method, ["x", "y"], return_exceptions=True)
         for error in (first, second):
@@ -179,7 +179,7 @@ async def test_many_calls_are_told_as_well(counted: Counted) -> None:
 
 
 async def test_reflection_tells_the_schema_of_any_service_of_its_server() -> None:
-    async with local(versioned(4, int)()) as client:
+    async with test_client(versioned(4, int)()) as client:
         reflection = client.stub(ReflectionContract)
         assert json.loads(await reflection.schema("s"))["version"] == 4
         assert json.loads(await reflection.schema("mrpc.reflection"))["name"] == "mrpc.reflection"
@@ -194,7 +194,7 @@ async def test_a_stream_is_told_as_well() -> None:
         def f(self, a: int) -> AsyncIterator[int]:
             raise NotImplementedError
 
-    async with local(versioned(1, int)()) as client:
+    async with test_client(versioned(1, int)()) as client:
         items = client.stub(Streaming).f(1)
         with pytest.raises(Unimplemented, match="f is unary here, not server_stream; the contr"):
             await anext(items)

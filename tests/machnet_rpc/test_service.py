@@ -6,7 +6,7 @@ import pytest
 
 from machnet_rpc import ContractError, MemoryNetwork, Server, connect, rpc, serve, service
 from machnet_rpc.service import method_id, resolve
-from machnet_rpc.testing import local
+from machnet_rpc.testing import test_client
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
 from transport_engine.errors import PortInUseError
 
@@ -132,5 +132,5 @@ async def test_implementations_are_plain_objects_too() -> None:
 
 
 async def test_the_testing_kit() -> None:
-    async with local(LedgerBook()) as client:
+    async with test_client(LedgerBook()) as client:
         assert await client.stub(Ledger).echo(b"1") == b"1"

@@ -18,13 +18,13 @@ from machnet_rpc import (
     rpc,
     service,
 )
-from machnet_rpc.testing import local
+from machnet_rpc.testing import test_client
 from tests.machnet_rpc.tap import Drop, Source, Tap, TapDesk
 
 
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
-    async with local(TapDesk()) as client:
+    async with test_client(TapDesk()) as client:
         yield client
 
 
@@ -96,7 +96,7 @@ async def test_limits_hold_for_items() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Limits(stream_items=0)
     limits = Limits(request_bytes=100, reply_bytes=1000, stream_items=4)
-    async with local(TapDesk(), limits=limits) as client:
+    async with test_client(TapDesk(), limits=limits) as client:
         tap = client.stub(Tap)
         with pytest.raises(ResourceExhausted, match="the item is 1004 bytes, and at most 1000"):
             await anext(tap.run(1, 1000))
