@@ -53,12 +53,13 @@ def with_metadata(metadata: Mapping[str, str | bytes], payload: bytes | memoryvi
 
 def split(message: bytes | memoryview) -> tuple[Metadata, bytes]:
     """The inverse. Errors: MalformedMetadata, whatever the bytes are."""
-    size = int.from_bytes(message[:LENGTH_BYTES], "little")
+    view = memoryview(message)
+    size = int.from_bytes(view[:LENGTH_BYTES], "little")
     end = LENGTH_BYTES + size
-    if len(message) < end or size > METADATA_BYTES_MAX:
+    if len(view) < end or size > METADATA_BYTES_MAX:
         raise MalformedMetadata("the metadata is longer than the message, or than what is taken")
     try:
-        fields: Any = unpack(bytes(message[LENGTH_BYTES:end]))
+        fields: Any = unpack(bytes(view[LENGTH_BYTES:end]))
     except CodecError as error:
         raise MalformedMetadata(f"the metadata is not msgpack: {error}") from error
     if not isinstance(fields, dict):
@@ -67,7 +68,7 @@ def split(message: bytes | memoryview) -> tuple[Metadata, bytes]:
     for name, value in named.items():
         if not isinstance(name, str) or not isinstance(value, str | bytes):
             raise MalformedMetadata("the metadata is not text or bytes by names")
-    return named, bytes(message[end:])
+    return named, bytes(view[end:])
 
 
 def take_off(
@@ -106,38 +107,40 @@ def take_off_reply(connection: Connection, head: Head, message: bytes) -> tuple[
 def reply(call: IncomingCall, payload: bytes | memoryview) -> None:
     """Answers with a result, and the metadata that the handler gave."""
     connection: Connection = call.connection
-    if call.metadata is None or not call.metadata.reply:
-        connection.reply(call, payload)
-        return
-    try:
-        connection.reply(call, _for_reply(call, payload), METADATA)
-    except RpcError as error:
-        connection.reply_error(call, error.code, _faults.encode(error))
+    status, message, flags = _answer(call, 0, payload)
+    if status:
+        connection.reply_error(call, status, message, flags)
+    else:
+        connection.reply(call, message, flags)
 
 
 def reply_error(call: IncomingCall, status: int, payload: bytes) -> None:
     """Answers with an error, and the metadata that the handler gave."""
     connection: Connection = call.connection
-    if call.metadata is None or not call.metadata.reply:
-        connection.reply_error(call, status, payload)
-        return
-    try:
-        connection.reply_error(call, status, _for_reply(call, payload), METADATA)
-    except RpcError as error:
-        connection.reply_error(call, error.code, _faults.encode(error))
+    connection.reply_error(call, *_answer(call, status, payload))
 
 
 def reply_stream(stream: IncomingStream, payload: bytes | memoryview) -> None:
     """Answers with a result, after the items, and the metadata that the handler gave."""
     call: IncomingCall = stream.call
     connection: Connection = call.connection
+    status, message, flags = _answer(call, 0, payload)
+    if status:
+        connection.reply_error(call, status, message, flags)
+    else:
+        connection.reply_stream(stream, message, flags)
+
+
+def _answer(
+    call: IncomingCall, status: int, payload: bytes | memoryview
+) -> tuple[int, bytes | memoryview, int]:
+    """Status, payload and flags of an answer; an error where its metadata cannot be sent."""
     if call.metadata is None or not call.metadata.reply:
-        connection.reply_stream(stream, payload)
-        return
+        return status, payload, 0
     try:
-        connection.reply_stream(stream, _for_reply(call, payload), METADATA)
+        return status, _for_reply(call, payload), METADATA
     except RpcError as error:
-        connection.reply_error(call, error.code, _faults.encode(error))
+        return error.code, _faults.encode(error), 0
 
 
 def _for_reply(call: IncomingCall, payload: bytes | memoryview) -> bytes:

@@ -124,7 +124,6 @@ class Bindings:
         return methods
 
     def _note(self, method: Method[..., Any], binding: MethodBinding) -> None:
-        is_usual = binding.kind == "unary" and not binding.is_keyed
-        (self.unary if is_usual else self._others)[method] = binding
+        (self.unary if binding.is_plain else self._others)[method] = binding
         if binding.gives_view:
             self._lent.add(binding.method_id)

@@ -124,8 +124,7 @@ class Client(NamedCalls):
         binding = self._bindings.get(method)
         if binding is None or options.carries:
             binding = self._known.of(method)
-            is_usual = binding.kind == "unary" and not binding.is_keyed
-            if not is_usual or options.carries or self._middleware:
+            if not binding.is_plain or options.carries or self._middleware:
                 return await self.begin(method, args, kwargs, options)
         payload: bytes | memoryview
         if binding.takes_bytes and len(args) == 1 and type(args[0]) is bytes and not kwargs:
@@ -287,7 +286,8 @@ class Client(NamedCalls):
         return Steps(begin_now, begin, self._result_of(binding), outcome)
 
     def _carrying_steps(self, binding: MethodBinding) -> Steps:
-        options = replace(self._options, key=None)  # each call has its own
+        # Each call has a key of its own; which reply's metadata it is, nobody could tell.
+        options = replace(self._options, key=None, reply_metadata=None)
 
         async def begin(item: object) -> tuple[OutgoingCall, CarryingCall]:
             payload = self._encoded(binding, (item,), {})

@@ -248,8 +248,7 @@ class Server:
         if found:
             raise ContractError(f"{kind.__name__}: " + "; ".join(found))
         for name, binding in contract.methods.items():
-            is_usual = binding.kind == "unary" and not binding.is_keyed
-            routes = self._routes if is_usual else self._others
+            routes = self._routes if binding.is_plain else self._others
             other = self._routes.get(binding.method_id) or self._others.get(binding.method_id)
             if other is not None:
                 raise ContractError(

@@ -264,6 +264,11 @@ class MethodBinding:
         return self.options.idempotent == "keyed"
 
     @property
+    def is_plain(self) -> bool:
+        """One request, one answer, and nothing to be remembered of it."""
+        return self.kind == "unary" and not self.is_keyed
+
+    @property
     def gives_items(self) -> bool:
         """The handler answers with a stream."""
         return self.kind in ("server_stream", "bidirectional")

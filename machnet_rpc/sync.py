@@ -87,7 +87,7 @@ class BlockingMethod(Generic[P, R_co]):
         )
         self._takes_bytes = binding.takes_bytes
         self._gives_bytes = binding.gives_bytes
-        self._is_plain = binding.kind == "unary" and not binding.is_keyed and timeout > 0
+        self._is_plain = binding.is_plain and timeout > 0
         caller = blocking.caller(self._how) if self._is_plain else None
         self._exchange = _later if caller is None else caller.exchange
 

@@ -205,7 +205,9 @@ class Connection:
         method_id = call.method_id
         self._post(self._ticket, payload, REPLY, self.flow, call_id, method_id, 0, flags, 0, 0)
 
-    def reply_error(self, call: IncomingCall, status: int, payload: bytes, flags: int = 0) -> None:
+    def reply_error(
+        self, call: IncomingCall, status: int, payload: bytes | memoryview, flags: int = 0
+    ) -> None:
         """Answers with an error; does nothing if nobody waits for it any more."""
         if call.answered:
             return
