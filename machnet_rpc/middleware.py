@@ -3,7 +3,8 @@
 A middleware is `async def each(call, request, next)`: it returns `await next(request)`, or
 something else, or raises. `request` are the arguments by their names, a stream among them as an
 async iterator; what `next` gives is the result, or an async iterator where the answer is a stream.
-The first of several is the outermost. Where there is none, calls pass none of this.
+The first of several is the outermost. Around a keyed method a server's runs once for each
+execution: what repeats a key is answered without. Where there is none, calls pass none of this.
 """
 
 import asyncio

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from machnet_rpc import Client, InvalidArgument
+from machnet_rpc import Client, InvalidArgument, connect, current_call, rpc, serve, service
 from machnet_rpc._metadata import (
     METADATA_BYTES_MAX,
     MalformedMetadata,
@@ -18,8 +18,9 @@ from machnet_rpc._metadata import (
 from machnet_rpc._options import Metadata
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.records import METADATA
+from machnet_rpc._transports.ladder import Via
 from machnet_rpc.service import method_id
-from tests.machnet_rpc.ledger import LedgerBook
+from tests.machnet_rpc.ledger import Ledger, LedgerBook
 
 NAMES = st.dictionaries(st.text(max_size=20), st.text(max_size=20) | st.binary(max_size=20))
 
@@ -65,6 +66,55 @@ async def _sent(client: Client, method: str, message: bytes) -> Any:
     call = OutgoingCall(number, now_ns + 5_000_000_000, asyncio.get_running_loop())
     connection.call(call, message, now_ns, 0, METADATA)
     return await call
+
+
+@service("frames")
+class Frames:
+    @rpc
+    async def put(self, frame: memoryview) -> int:
+        raise NotImplementedError
+
+    @rpc
+    async def get(self, size: int) -> memoryview:
+        raise NotImplementedError
+
+
+class FrameDesk(Frames):
+    @rpc
+    async def put(self, frame: memoryview) -> int:
+        current_call().reply_metadata.update(current_call().metadata)
+        return len(frame)
+
+    @rpc
+    async def get(self, size: int) -> memoryview:
+        current_call().reply_metadata.update(current_call().metadata)
+        return memoryview(bytes(size))
+
+
+@pytest.mark.parametrize("size", [0, 5_000, 100_000, 3_000_000])
+async def test_views_of_any_size_carry_metadata_both_ways(via: Via, size: int) -> None:
+    sent: dict[str, str | bytes] = {"tenant": "a"}
+    back: dict[str, str | bytes] = {}
+    async with (
+        serve(FrameDesk(), "127.0.0.1:0", via=via) as server,
+        connect(server.address, via=via) as client,
+    ):
+        stub = client.stub(Frames)
+        for _ in range(2):
+            put = stub.put.using(metadata=sent, reply_metadata=back)
+            assert (await put(memoryview(bytes(size))), back) == (size, sent)
+            back.clear()
+            get = stub.get.using(metadata=sent, reply_metadata=back)
+            assert (len(await get(size)), back) == (size, sent)
+            back.clear()
+
+
+async def test_many_calls_leave_no_place_for_metadata(client: Client) -> None:
+    carrying = client.using(metadata={"tenant": "a"}, reply_metadata={})
+    assert await carrying.call_many(Ledger.echo, [b"a", b"b"]) == [b"a", b"b"]
+    connection = client._keeper.connection
+    assert connection is not None
+    assert not connection.reply_metadata
 
 
 @pytest.mark.parametrize("size", [0, 100, 100_000])

@@ -293,6 +293,14 @@ async def test_mistakes_of_middleware(via: Via) -> None:
         assert caught.value.code is Code.UNKNOWN
 
 
+async def test_what_repeats_a_key_is_answered_without(via: Via) -> None:
+    log = Log()
+    async with both(via, Desk(), (), [log.named("a")]) as (client, _):
+        book = client.stub(Shapes).book.using(key="one")
+        assert [await book(1), await book(1)] == [2, 2]
+    assert log.lines == ["a server book unary ['number']", "a out"]
+
+
 async def test_what_hangs_ends_at_the_deadline(via: Via) -> None:
     async def hanging(call: CallInfo, request: Request, following: Next) -> Any:
         await asyncio.sleep(60)
