@@ -12,17 +12,11 @@ from machnet_rpc.cli.arguments import UsageError
 from machnet_rpc.cli.doctor import table
 from machnet_rpc.cli.histogram import Latencies, bars
 from machnet_rpc.cli.serve import server_of
+from tests.machnet_rpc.commands import run
 from tests.machnet_rpc.conftest import ADDRESS
 from transport_engine.doctor import Finding
 
 Capture = pytest.CaptureFixture[str]
-
-
-async def run(network: MemoryNetwork, *argv: str) -> int:
-    arguments = mrpc._parser().parse_args(argv)
-    arguments.engine = network
-    status: int = await arguments.run(arguments)
-    return status
 
 
 @pytest.fixture

@@ -12,23 +12,16 @@ from pathlib import Path
 import pytest
 
 from machnet_rpc import MemoryNetwork, Server, Unavailable
-from machnet_rpc import cli as mrpc
 from machnet_rpc.cli.arguments import UsageError
 from machnet_rpc.cli.latencies import Histogram
 from machnet_rpc.cli.load import Load, Plan
 from machnet_rpc.errors import RpcError
+from tests.machnet_rpc.commands import run
 from tests.machnet_rpc.conftest import ADDRESS
 from tests.machnet_rpc.waiting import until
 
 Capture = pytest.CaptureFixture[str]
 BRIEFLY = ("--seconds", "0.1", "--warm-up", "0.02")
-
-
-async def run(network: MemoryNetwork, *argv: str) -> int:
-    arguments = mrpc._parser().parse_args(argv)
-    arguments.engine = network
-    status: int = await arguments.run(arguments)
-    return status
 
 
 @pytest.fixture

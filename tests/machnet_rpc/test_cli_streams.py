@@ -10,8 +10,8 @@ import pytest
 
 from machnet_rpc import MemoryNetwork, NotFound, serve
 from machnet_rpc.cli.arguments import UsageError
+from tests.machnet_rpc.commands import run
 from tests.machnet_rpc.tap import TapDesk
-from tests.machnet_rpc.test_cli import run
 from tests.machnet_rpc.waiting import until
 
 ADDRESS = "127.0.0.1:7000"
