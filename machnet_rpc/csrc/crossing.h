@@ -216,6 +216,8 @@ enum {
 /* Looks at rings for so long, after HELD_NS without the GIL; whether there is something to
  * receive. */
 bool crossings_spin(struct crossing *const *crossings, Py_ssize_t count, int64_t spin_ns);
+/* The same of one ring for HELD_NS at most: the GIL is not given away, and nobody comes between. */
+bool crossing_glance(struct crossing *crossing, int64_t spin_ns);
 /* spin(crossings, nanoseconds) -> whether one of them has something to receive */
 PyObject *crossing_spin(PyObject *module, PyObject *const *args, Py_ssize_t count);
 

@@ -126,8 +126,7 @@ PyObject *exchange_bytes(struct flow *self, PyObject *payload, const struct how 
     }
     engine.ring(crossing->channel);
     self->last_call_id = record.call_id;
-    const uint64_t patience_ns = how->timeout_ns < HELD_NS ? how->timeout_ns : HELD_NS;
-    if (how->spin_ns != 0 && crossings_spin(&crossing, 1, (int64_t)patience_ns)) {
+    if (how->spin_ns != 0 && crossing_glance(crossing, (int64_t)how->timeout_ns)) {
         PyObject *answer = answer_of(self, record.call_id);
         if (answer != Py_None) {
             return answer;

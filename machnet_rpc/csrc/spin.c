@@ -62,11 +62,10 @@ static bool yield_and_look(struct crossing *const *crossings, Py_ssize_t count, 
     return found;
 }
 
-/* Looks until the deadline; `*now_ns` is when it looked at the clock last. */
+/* Looks until the deadline, and from `patient_ns` on gives its core away between looks; `*now_ns`
+ * is when it looked at the clock last. */
 static bool spin(struct crossing *const *crossings, Py_ssize_t count, int64_t *now_ns,
-                 int64_t deadline_ns) {
-    const int64_t patient_ns =
-        *now_ns + atomic_load_explicit(&patience_ns, memory_order_relaxed);
+                 int64_t deadline_ns, int64_t patient_ns) {
     bool polls = false;
     for (Py_ssize_t i = 0; i < count; i++) {
         polls = polls || crossings[i]->engine != NULL;
@@ -82,11 +81,34 @@ static bool spin(struct crossing *const *crossings, Py_ssize_t count, int64_t *n
 #endif
         }
         *now_ns = clock_ns();
-        if (*now_ns > patient_ns && yield_and_look(crossings, count, now_ns)) {
+        if (*now_ns >= patient_ns && yield_and_look(crossings, count, now_ns)) {
             return true;
         }
     } while (*now_ns < deadline_ns);
     return false;
+}
+
+/* The first of it, with the GIL held: no longer than until a yield, for which others wait. */
+static bool spin_held(struct crossing *const *crossings, Py_ssize_t count, int64_t *now_ns,
+                      int64_t deadline_ns, int64_t patient_ns) {
+    int64_t held_ns = *now_ns + HELD_NS;
+    held_ns = held_ns < patient_ns ? held_ns : patient_ns;
+    held_ns = held_ns < deadline_ns ? held_ns : deadline_ns;
+    const bool found = spin(crossings, count, now_ns, held_ns, INT64_MAX);
+    if (found) {
+        crossings[0]->looked_ns = count == 1 ? *now_ns : 0;
+    }
+    return found;
+}
+
+static int64_t patient_until(int64_t now_ns) {
+    return now_ns + atomic_load_explicit(&patience_ns, memory_order_relaxed);
+}
+
+bool crossing_glance(struct crossing *crossing, int64_t spin_ns) {
+    int64_t now_ns = clock_ns();
+    return look_at_all(&crossing, 1)
+           || spin_held(&crossing, 1, &now_ns, now_ns + spin_ns, patient_until(now_ns));
 }
 
 bool crossings_spin(struct crossing *const *crossings, Py_ssize_t count, int64_t spin_ns) {
@@ -98,9 +120,8 @@ bool crossings_spin(struct crossing *const *crossings, Py_ssize_t count, int64_t
     }
     int64_t now_ns = clock_ns();
     const int64_t deadline_ns = now_ns + spin_ns;
-    const int64_t held_ns = now_ns + HELD_NS;
-    if (spin(crossings, count, &now_ns, held_ns < deadline_ns ? held_ns : deadline_ns)) {
-        crossings[0]->looked_ns = count == 1 ? now_ns : 0;
+    const int64_t patient_ns = patient_until(now_ns);
+    if (spin_held(crossings, count, &now_ns, deadline_ns, patient_ns)) {
         return true;
     }
     if (now_ns >= deadline_ns) {
@@ -111,7 +132,7 @@ bool crossings_spin(struct crossing *const *crossings, Py_ssize_t count, int64_t
     }
     bool found = false;
     Py_BEGIN_ALLOW_THREADS
-    found = spin(crossings, count, &now_ns, deadline_ns);
+    found = spin(crossings, count, &now_ns, deadline_ns, patient_ns);
     Py_END_ALLOW_THREADS
     for (Py_ssize_t i = 0; i < count; i++) {
         Py_DECREF((PyObject *)crossings[i]);
