@@ -9,6 +9,10 @@ from benchmarks.contender import Call, Contender, Place
 from benchmarks.documents import FIELDS, order_message
 
 METHOD = "/echo.Echo/Echo"
+QUEUE = (  # by default some of more than 1,000 calls that wait are refused, as CANCELLED
+    ("grpc.server.max_pending_requests", 8192),
+    ("grpc.server.max_pending_requests_hard_limit", 8192),
+)
 
 
 class Grpc(Contender):
@@ -63,7 +67,7 @@ class Grpc(Contender):
     def _options(self, place: Place) -> list[tuple[str, int]]:
         limit = place.size_bytes_max + 1024
         names = ("grpc.max_send_message_length", "grpc.max_receive_message_length")
-        return [(name, limit) for name in names]
+        return [*((name, limit) for name in names), *QUEUE]
 
 
 class GrpcProtobuf(Grpc):
