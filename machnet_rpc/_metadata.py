@@ -18,6 +18,7 @@ from machnet_rpc.errors import Internal, InvalidArgument, ResourceExhausted, Rpc
 
 LENGTH_BYTES: Final = 4
 METADATA_BYTES_MAX: Final = 16 << 10
+OWN_BYTES_MAX: Final = 1 << 10  # of which a call's key, and what belongs to it, may need
 KEY: Final = "mrpc-key"
 KEY_AGE: Final = "mrpc-key-age-ms"
 
@@ -39,6 +40,16 @@ class Carried(dict[str, str | bytes]):
 def visible(metadata: Mapping[str, str | bytes] | None) -> Metadata:
     """What an application is shown of what was received."""
     return {name: each for name, each in (metadata or {}).items() if not name.startswith(RESERVED)}
+
+
+def add_where_it_fits(metadata: Metadata, more: Mapping[str, str | bytes]) -> None:
+    """Adds what the application did not ask for: no call fails because of it."""
+    try:
+        size = len(pack({**metadata, **more}))
+    except CodecError:  # which the call itself ends with
+        return
+    if size <= METADATA_BYTES_MAX - OWN_BYTES_MAX:
+        metadata.update(more)
 
 
 def with_metadata(metadata: Mapping[str, str | bytes], payload: bytes | memoryview) -> bytes:

@@ -8,6 +8,7 @@ from machnet_rpc._metadata import Carried, visible
 from machnet_rpc._options import Metadata
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import NO_DEADLINE_NS
+from machnet_rpc._trace_context import TraceContext
 
 
 class Keyed(Protocol):
@@ -45,6 +46,11 @@ class CurrentCall:
     def metadata(self) -> Metadata:
         """What the caller sent with its request, by names."""
         return visible(self._call.metadata)
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """Where the caller says that the call stands in a trace; None if it says nothing valid."""
+        return TraceContext.of(self._call.metadata)
 
     @property
     def reply_metadata(self) -> Metadata:
