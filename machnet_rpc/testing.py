@@ -15,6 +15,7 @@ from machnet_rpc._transports.ladder import Via
 from machnet_rpc._transports.memory import MemoryNetwork
 from machnet_rpc._virtual_clock import StandstillError, VirtualClock
 from machnet_rpc.client import Client, connect
+from machnet_rpc.middleware import Middleware
 from machnet_rpc.server import Server, several
 from transport_engine.config import EngineConfig, Faults
 from transport_engine.errors import EngineGoneError
@@ -45,6 +46,8 @@ class ClientOptions(TypedDict, total=False):
     kill_after: int | None
     timeout: float | None
     limits: Limits | None
+    client_middleware: Sequence[Middleware]
+    server_middleware: Sequence[Middleware]
 
 
 @asynccontextmanager
@@ -60,6 +63,8 @@ async def test_client(
     kill_after: int | None = None,
     timeout: float | None = None,
     limits: Limits | None = None,
+    client_middleware: Sequence[Middleware] = (),
+    server_middleware: Sequence[Middleware] = (),
 ) -> AsyncGenerator[Client, None]:
     """A client of the given implementations, over a network with faults.
 
@@ -68,22 +73,22 @@ async def test_client(
     process over UDP, and what the transport makes of them is what it makes of them in production.
     Without any, calls go through memory. Once the server has taken `kill_after` calls its engine
     dies, with all that has not left it; the next one listens at the same address. `timeout` is
-    that of `connect`.
+    that of `connect`, and so is the middleware of the client; the server's is that of `serve`.
 
     The same seed does the same to the same packets, and draws the same pauses between attempts
     (from `random`, which goes on as before after the block); within a `VirtualClock` the packets
     are the same, too. An exception that leaves the block is told the seed. Errors: ContractError,
     ValueError for what is no fraction, no delay, or no number of calls.
     """
-    server: Server = Server(*several(implementations), limits=limits)
+    server: Server = Server(*several(implementations), limits=limits, middleware=server_middleware)
     if kill_after is not None:
-        server = _MortalServer(several(implementations), limits, kill_after)
+        server = _MortalServer(several(implementations), limits, server_middleware, kill_after)
     rates = {"drop": drop, "duplicate": duplicate, "corrupt": corrupt, "reorder": reorder}
     engines = _engines(rates, delay, seed)
     before = random.getstate()
     random.seed(seed)
     try:
-        async with _pair(server, engines, timeout) as client:
+        async with _pair(server, engines, timeout, client_middleware) as client:
             yield client
     except Exception as error:
         error.add_note(f"with the faults of seed={seed}")
@@ -97,13 +102,17 @@ test_client.__test__ = False  # type: ignore[attr-defined]
 
 @asynccontextmanager
 async def _pair(
-    server: Server, engines: tuple[Via, Via] | None, timeout: float | None = None
+    server: Server,
+    engines: tuple[Via, Via] | None,
+    timeout: float | None,
+    middleware: Sequence[Middleware],
 ) -> AsyncGenerator[Client, None]:
     network = MemoryNetwork()
     here, there = engines or (network, network)
     await server.listen("127.0.0.1:0", via=there)
     try:
-        async with connect(server.address, via=here, timeout=timeout) as client:
+        address, around = server.address, middleware
+        async with connect(address, via=here, timeout=timeout, middleware=around) as client:
             yield client
     finally:
         await server.close(GRACE_SECONDS)
@@ -140,11 +149,15 @@ class _MortalServer(Server):
     """One whose engine dies once it has taken so many calls."""
 
     def __init__(
-        self, implementations: Sequence[object], limits: Limits | None, kill_after: int
+        self,
+        implementations: Sequence[object],
+        limits: Limits | None,
+        middleware: Sequence[Middleware],
+        kill_after: int,
     ) -> None:
         if kill_after < 1:
             raise ValueError(f"kill_after is {kill_after}: the server takes one call at least")
-        super().__init__(*implementations, limits=limits)
+        super().__init__(*implementations, limits=limits, middleware=middleware)
         self._left = kill_after
 
     @property

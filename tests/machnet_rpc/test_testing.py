@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from machnet_rpc import Client, Service, Unavailable, rpc, service, testing
+from machnet_rpc import CallInfo, Client, Next, Service, Unavailable, rpc, service, testing
 from machnet_rpc.testing import ClientOptions, VirtualClock
 
 
@@ -127,6 +127,21 @@ async def test_in_the_systems_time(caplog: pytest.LogCaptureFixture) -> None:
         assert [await stub.get(key) for key in range(100)] == list(range(100))
     assert store.calls >= 100
     assert "the test killed the engine" in caplog.text
+
+
+@pytest.mark.parametrize("kill_after", [None, 9])
+async def test_middleware_of_both_sides(kill_after: int | None) -> None:
+    passed: list[str] = []
+
+    async def noting(call: CallInfo, request: dict[str, Any], following: Next) -> Any:
+        passed.append(call.side)
+        return await following(request)
+
+    async with testing.test_client(
+        Store(), kill_after=kill_after, client_middleware=[noting], server_middleware=[noting]
+    ) as client:
+        assert await client.stub(StoreContract).get(3) == 3
+    assert passed == ["client", "server"]
 
 
 async def test_of_functions() -> None:
