@@ -127,8 +127,10 @@ class NamedCalls(Sending):
         deadline_ns = self._deadline(target, options, _clock.monotonic_ns())
         sent, back = dict(options.metadata or {}), options.reply_metadata
         sent_back = {} if back is None else back
+        is_by_name = isinstance(target, Target)
+        at, name = self.address, target.full_name
         return CallInfo(
-            "client", target.full_name, kind, self.address, deadline_ns, sent, sent_back
+            "client", name, kind, at, deadline_ns, sent, sent_back, server=at, is_by_name=is_by_name
         )
 
 

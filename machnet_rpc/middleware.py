@@ -48,6 +48,8 @@ class CallInfo:
     deadline_ns: int  # on time.monotonic_ns
     metadata: Metadata = field(default_factory=dict[str, str | bytes])
     reply_metadata: Metadata = field(default_factory=dict[str, str | bytes])
+    server: str = ""  # its "host:port": at a client the one that is called, at a server its own
+    is_by_name: bool = False  # a client calls "service/method", of which no contract says anything
 
     @property
     def remaining(self) -> float | None:
@@ -91,9 +93,12 @@ def called(
 
 
 def around(
-    middleware: Sequence[Middleware], binding: MethodBinding, handler: Callable[..., Any]
+    middleware: Sequence[Middleware],
+    binding: MethodBinding,
+    handler: Callable[..., Any],
+    server: Callable[[], str],
 ) -> Callable[..., Any]:
-    """A server's handler with its middleware around it."""
+    """A server's handler with its middleware around it; `server` says its address."""
 
     def run(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Awaitable[Any]:
         is_called = False
@@ -109,6 +114,7 @@ def around(
         now = current_call()
         call = CallInfo("server", binding.full_name, binding.kind, now.peer, now.deadline_ns)
         call.metadata, call.reply_metadata = now.metadata, now.reply_metadata
+        call.server = server()
         return _chained(middleware, call, last)(named(binding, args, kwargs))
 
     async def awaited(*args: Any, **kwargs: Any) -> Any:

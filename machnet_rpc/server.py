@@ -257,7 +257,7 @@ class Server:
                 )
             handler = getattr(implementation, name)
             if self._middleware:
-                handler = around(self._middleware, binding, handler)
+                handler = around(self._middleware, binding, handler, lambda: self.address)
             routes[binding.method_id] = Route(binding, handler)
             self._services[binding.method_id >> 32] = contract.name
         self.contracts.append(contract)

@@ -170,6 +170,24 @@ async def test_the_first_is_the_outermost(via: Via) -> None:
     ] * 2
 
 
+async def test_both_sides_know_the_server_and_who_called_by_name(via: Via) -> None:
+    told: list[tuple[str, str, bool]] = []
+
+    async def noting(call: CallInfo, request: Request, following: Next) -> Any:
+        told.append((call.side, call.server, call.is_by_name))
+        return await following(request)
+
+    async with both(via, Desk(), [noting], [noting]) as (client, server):
+        await client.stub(Shapes).double(1)
+        await client.call("shapes/double", 1)
+        assert told == [
+            ("client", server.address, False),
+            ("server", server.address, False),
+            ("client", server.address, True),
+            ("server", server.address, False),
+        ]
+
+
 async def adding(call: CallInfo, request: Request, following: Next) -> Any:
     """Changes arguments and results, of items as well."""
     given = await following({**request, "number": request["number"] + 1})
