@@ -145,6 +145,19 @@ def test_what_is_sent_is_received(
         assert received == sent
 
 
+def test_of_a_long_tracestate_the_longest_members_go_first() -> None:
+    short, usual, long = f"a={'1' * 100}", f"b={'1' * 126}", f"c={'1' * 127}"
+    other = f"d={'1' * 200}"
+    for members, sent in (
+        ([long, usual, short, other], [long, usual, short]),
+        ([long, other, usual, short], [long, usual, short]),
+        ([other, long, f"e={'1' * 250}", usual], [other, long, usual]),
+        ([f"{key}={'1' * 126}" for key in "abcde"], [f"{key}={'1' * 126}" for key in "abc"]),
+    ):
+        place = TraceContext(TRACE, SPAN, 0, ",".join(members))
+        assert place.as_metadata()["tracestate"] == ",".join(sent)
+
+
 @given(NEARLY | st.binary(max_size=70), NEARLY | st.binary(max_size=70))
 def test_any_text_is_a_place_in_a_trace_or_none(parent: str | bytes, state: str | bytes) -> None:
     found = TraceContext.of({"traceparent": parent, "tracestate": state})
