@@ -12,11 +12,11 @@ import pytest
 import idl
 import machnet_rpc
 import transport_engine
-from machnet_rpc import cli, sync, testing, tracing
+from machnet_rpc import cli, sync, telemetry, testing, tracing
 from tests.docs.network import network_of_its_own
 from tests.tidy.tree import ROOT
 
-PACKAGES = (machnet_rpc, sync, testing, tracing, idl, transport_engine)
+PACKAGES = (machnet_rpc, sync, testing, tracing, telemetry, idl, transport_engine)
 LOADED = re.compile(
     r'<(?:script|img|iframe|link rel="(?:stylesheet|preconnect)")[^>]*"(https?:[^"]+)'
 )
