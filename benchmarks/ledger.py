@@ -189,7 +189,7 @@ async def parts() -> list[tuple[str, float]]:
     flow = crossing.Flow(sender, FLOW, None, awaited, wheel)
 
     def request_and_take() -> None:
-        call = flow.request(payload, 1, 1 << 62, 1, 0, loop)
+        call = flow.request(payload, 1, 1 << 62, 1, 0, None, loop)
         del awaited[call.call_id]
         wheel.discard(call)
         taker.receive(0)

@@ -27,7 +27,12 @@ class BlockingCall(Protocol[P, R_co]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
 
     def using(
-        self, *, timeout: float | None = None, wait: bool | None = None, key: str | None = None
+        self,
+        *,
+        timeout: float | None = None,
+        wait: bool | None = None,
+        key: str | None = None,
+        priority: int | None = None,
     ) -> "BlockingCall[P, R_co]": ...
 
 

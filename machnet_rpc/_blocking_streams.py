@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, ParamSpec, TypeVar
 from machnet_rpc import streams
 from machnet_rpc._blocking import Blocking, ClientClosed
 from machnet_rpc._blocking_contract import BlockingStream
-from machnet_rpc._options import CallOptions
+from machnet_rpc._options import CallOptions, checked_priority
 from machnet_rpc._outcomes import unsent
 from machnet_rpc.errors import Cancelled, ContractError, Unavailable
 from machnet_rpc.service import Method, MethodBinding
@@ -273,12 +273,21 @@ class StreamMethod(Generic[P, R_co]):
         return result
 
     def using(
-        self, *, timeout: float | None = None, wait: bool | None = None, key: str | None = None
+        self,
+        *,
+        timeout: float | None = None,
+        wait: bool | None = None,
+        key: str | None = None,
+        priority: int | None = None,
     ) -> "StreamMethod[P, R_co]":
-        """The same method with other options; see BoundMethod.using. Errors: ContractError."""
+        """The same method with other options; see BoundMethod.using.
+
+        Errors: ContractError, InvalidArgument.
+        """
         if key is not None:
             raise ContractError(f"{self._binding.full_name} is a stream: no key")
-        options = CallOptions(timeout, wait).over(self._options)
+        options = CallOptions(timeout, wait, priority=checked_priority(priority))
+        options = options.over(self._options)
         return StreamMethod(self._blocking, self._method, self._binding, options)
 
     def _streamed(self, source: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

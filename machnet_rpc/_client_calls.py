@@ -5,7 +5,7 @@ Knows how a request is made and how an answer becomes a value. Does not know how
 
 from asyncio import CancelledError, get_running_loop
 from collections.abc import AsyncIterable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from idl import CodecError, MethodKind
@@ -50,7 +50,7 @@ class Again:
 
     async def begin(self, deadline_ns: int, since_ns: int | None) -> OutgoingCall:
         """Errors: RpcError."""
-        left = CallOptions((deadline_ns - _clock.monotonic_ns()) / 1e9, self.options.wait)
+        left = replace(self.options, timeout=(deadline_ns - _clock.monotonic_ns()) / 1e9)
         return await self.begin_later(self.binding, self.payload, left)
 
     async def end(self, call: OutgoingCall) -> Any:
@@ -132,7 +132,10 @@ class Request:
         if len(self.payload) > connection.message_bytes_max:
             error = too_large(len(self.payload), connection.message_bytes_max)
             raise unsent(error, target.full_name, ways.keeper.address)
-        return OutgoingCall(target.method_id, deadline_ns, get_running_loop()), connection
+        call = OutgoingCall(target.method_id, deadline_ns, get_running_loop())
+        if self.options.priority is not None:
+            call.priority = self.options.priority
+        return call, connection
 
 
 def carrying(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
+from machnet_rpc._protocol.records import LAST_PRIORITY, USUAL_PRIORITY
 from machnet_rpc.errors import InvalidArgument
 
 TIMEOUT: Final = 10.0  # seconds, where neither the method nor the caller says otherwise
@@ -35,6 +36,7 @@ class CallOptions:
     key: str | None = None
     metadata: Mapping[str, str | bytes] | None = None
     reply_metadata: Metadata | None = None
+    priority: int | None = None
 
     @property
     def carries(self) -> bool:
@@ -52,10 +54,23 @@ class CallOptions:
             then.key if self.key is None else self.key,
             metadata,
             then.reply_metadata if self.reply_metadata is None else self.reply_metadata,
+            then.priority if self.priority is None else self.priority,
         )
 
 
 AS_DECLARED: Final = CallOptions()
+
+
+def checked_priority(priority: int | None) -> int | None:
+    """What an application asks for. Errors: InvalidArgument."""
+    given: Any = priority
+    is_number = isinstance(given, int) and not isinstance(given, bool)
+    if given is None or (is_number and 0 <= given <= LAST_PRIORITY):
+        return priority
+    raise InvalidArgument(
+        f"priority={given!r} must be a whole number from 0, which goes first, to {LAST_PRIORITY}; "
+        f"calls that say nothing have {USUAL_PRIORITY}"
+    )
 
 
 def checked(metadata: Mapping[str, str | bytes]) -> Metadata:

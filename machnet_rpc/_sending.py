@@ -4,6 +4,7 @@ A call waits within its deadline for a flow and for room to send. Does not know 
 methods are called by stubs, of attempts, and of what else calls may be.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from idl import CodecError
@@ -59,8 +60,15 @@ class Sending:
         if len(payload) > connection.message_bytes_max:
             error = too_large(len(payload), connection.message_bytes_max)
             raise unsent(error, target.full_name, self.address)
-        lane, loop = target.options.lane, self._keeper.loop
-        return connection.request(payload, target.method_id, deadline_ns, now_ns, lane, loop)
+        return connection.request(
+            payload,
+            target.method_id,
+            deadline_ns,
+            now_ns,
+            target.options.lane,
+            options.priority,
+            self._keeper.loop,
+        )
 
     async def _begun_later(
         self, target: Target | MethodBinding, payload: bytes | memoryview, options: CallOptions
@@ -68,7 +76,7 @@ class Sending:
         deadline_ns = self._deadline(target, options, _clock.monotonic_ns())
         while True:
             await self._ready(target, deadline_ns, options)
-            left = CallOptions((deadline_ns - _clock.monotonic_ns()) / 1e9, options.wait)
+            left = replace(options, timeout=(deadline_ns - _clock.monotonic_ns()) / 1e9)
             call = self._begun(target, payload, left)
             if call is not None:
                 return call

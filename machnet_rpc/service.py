@@ -31,6 +31,7 @@ from machnet_rpc._options import (
     Idempotent,
     MethodOptions,
     checked,
+    checked_priority,
 )
 from machnet_rpc._requests_argument import RequestsArgument, requests_of
 from machnet_rpc.errors import ContractError
@@ -89,18 +90,21 @@ class BoundMethod(Generic[P, R_co]):
         key: str | None = None,
         metadata: Mapping[str, str | bytes] | None = None,
         reply_metadata: dict[str, str | bytes] | None = None,
+        priority: int | None = None,
     ) -> "BoundMethod[P, R_co]":
         """The same method with other options: seconds, and whether to wait for a server.
 
         `key` names one call of a keyed method. `metadata` goes with the request; what comes with
-        the reply is put into `reply_metadata`. Errors: ContractError for a key of a method that is
-        not keyed; InvalidArgument for metadata that cannot be sent.
+        the reply is put into `reply_metadata`. `priority` is from 0, which goes before all others,
+        to 7; without it 4. Errors: ContractError for a key of a method that is not keyed;
+        InvalidArgument for metadata that cannot be sent, and a priority that is none.
         """
         if key is not None and self._method.options.idempotent != "keyed":
             raise ContractError(f'{self._method.full_name} is not idempotent="keyed": no key')
         given = None if metadata is None else checked(metadata)
-        options = CallOptions(timeout, wait, key, given, reply_metadata).over(self._options)
-        return BoundMethod(self._method, self._stub, options)
+        urgency = checked_priority(priority)
+        options = CallOptions(timeout, wait, key, given, reply_metadata, urgency)
+        return BoundMethod(self._method, self._stub, options.over(self._options))
 
 
 class Method(Generic[P, R_co]):

@@ -5,6 +5,7 @@ Calls, errors, deadlines and reconnects are those of the asyncio client.
 """
 
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Generic, ParamSpec, Self, TypeVar, overload
@@ -17,10 +18,11 @@ from machnet_rpc._blocking import Blocking, ClientClosed
 from machnet_rpc._blocking_contract import BlockingContract, Items
 from machnet_rpc._blocking_contract import BlockingStream as Stream
 from machnet_rpc._blocking_streams import Sender, StreamMethod
-from machnet_rpc._options import CallOptions
+from machnet_rpc._options import CallOptions, checked_priority
 from machnet_rpc._outcomes import failure_of, unsent
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.events import Failed, Refused
+from machnet_rpc._protocol.records import USUAL_PRIORITY
 from machnet_rpc._retries import RETRIES, Retries, RetryPolicy
 from machnet_rpc._stubs import Bindings
 from machnet_rpc._transports.base import Transport
@@ -82,6 +84,7 @@ class BlockingMethod(Generic[P, R_co]):
             binding.method_id,
             int(timeout * 1e9),
             binding.options.lane,
+            USUAL_PRIORITY if options.priority is None else options.priority,
             blocking.loop,
             int(blocking.spin * 1e9),
         )
@@ -120,12 +123,21 @@ class BlockingMethod(Generic[P, R_co]):
         return quick or self
 
     def using(
-        self, *, timeout: float | None = None, wait: bool | None = None, key: str | None = None
+        self,
+        *,
+        timeout: float | None = None,
+        wait: bool | None = None,
+        key: str | None = None,
+        priority: int | None = None,
     ) -> "BlockingMethod[P, R_co]":
-        """The same method with other options; see BoundMethod.using. Errors: ContractError."""
+        """The same method with other options; see BoundMethod.using.
+
+        Errors: ContractError, InvalidArgument.
+        """
         if key is not None and not self._binding.is_keyed:
             raise ContractError(f'{self._binding.full_name} is not idempotent="keyed": no key')
-        options = CallOptions(timeout, wait, key).over(self._options)
+        options = CallOptions(timeout, wait, key, priority=checked_priority(priority))
+        options = options.over(self._options)
         return BlockingMethod(self._blocking, self._method, self._binding, options).quick
 
     def _given(self, payload: bytes, answer: bytes | OutgoingCall | None) -> Any:
@@ -181,7 +193,7 @@ class BlockingMethod(Generic[P, R_co]):
         late = monotonic() + seconds
 
         async def invoke() -> Any:
-            left = CallOptions(late - monotonic(), self._options.wait, self._options.key)
+            left = replace(self._options, timeout=late - monotonic())
             return await client.invoke(self._method, args, kwargs, left)
 
         return _run(self._blocking, name, seconds, invoke)
@@ -220,9 +232,19 @@ class Client:
         """How calls travel, and why not in a better way. Errors: RuntimeError before it is open."""
         return self._blocking.client.transport
 
-    def using(self, *, timeout: float | None = None, wait: bool | None = None) -> "Client":
-        """The same client with other options for its calls; see machnet_rpc.Client.using."""
-        options = CallOptions(timeout, wait).over(self._options)
+    def using(
+        self,
+        *,
+        timeout: float | None = None,
+        wait: bool | None = None,
+        priority: int | None = None,
+    ) -> "Client":
+        """The same client with other options for its calls; see machnet_rpc.Client.using.
+
+        Errors: InvalidArgument.
+        """
+        options = CallOptions(timeout, wait, priority=checked_priority(priority))
+        options = options.over(self._options)
         return Client(self._blocking, options, self._bindings)
 
     @overload
@@ -272,7 +294,7 @@ class Client:
         """
         if not isinstance(method, str):
             return self.method(method)(*args, **kwargs)
-        client = self._blocking.client.using(timeout=self._options.timeout, wait=self._options.wait)
+        client = self._asynchronous()
         return _run(self._blocking, method, self._options.timeout, client.call, method, *args)
 
     def call_many(
@@ -284,7 +306,7 @@ class Client:
         in_flight_max: int = IN_FLIGHT_MAX,
     ) -> list[R | Exception]:
         """Calls a method of one argument for each item; see machnet_rpc.Client.call_many."""
-        client = self._blocking.client.using(timeout=self._options.timeout, wait=self._options.wait)
+        client = self._asynchronous()
 
         async def every() -> list[R | Exception]:
             return await client.call_many(
@@ -304,6 +326,10 @@ class Client:
     def close(self) -> None:
         """Ends the flow. A second call does nothing."""
         self._blocking.close()
+
+    def _asynchronous(self) -> asynchronous.Client:
+        options, client = self._options, self._blocking.client
+        return client.using(timeout=options.timeout, wait=options.wait, priority=options.priority)
 
     def __enter__(self) -> Self:
         try:

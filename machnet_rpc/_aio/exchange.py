@@ -22,6 +22,7 @@ class Exchange(NamedTuple):
     method_id: int
     timeout_ns: int
     lane: int
+    priority: int
     loop: asyncio.AbstractEventLoop
     spin_ns: int
 
@@ -58,7 +59,7 @@ class Exchanger:
             return None
         deadline_ns = now_ns + how.timeout_ns
         return self._connection.request(
-            payload, how.method_id, deadline_ns, now_ns, how.lane, how.loop
+            payload, how.method_id, deadline_ns, now_ns, how.lane, how.priority, how.loop
         )
 
     def wait(self, call: OutgoingCall, spin_ns: int) -> bytes | OutgoingCall:

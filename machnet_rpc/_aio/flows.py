@@ -15,6 +15,7 @@ from machnet_rpc._aio.pump import FlowRefused, Pump
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Event, Failed, GoneAway, Refused, Replied
+from machnet_rpc._protocol.records import LAST_PRIORITY
 from machnet_rpc._transports.address import joined, resolved, split
 from machnet_rpc._transports.ladder import Reach, link_to
 from machnet_rpc.errors import AddressError
@@ -111,7 +112,7 @@ class FlowKeeper:
             loop = asyncio.get_running_loop()
             loop.call_later(LEAVE_SECONDS, self.leave, connection)
         else:
-            connection.go_away()
+            connection.go_away(LAST_PRIORITY)
 
     # -- for the pump --
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol.outbox import Ticket
+from machnet_rpc._protocol.records import USUAL_PRIORITY
 
 Executed: TypeAlias = Literal["no", "maybe", "yes"]
 """Whether a failed call's handler ran: no (it never started), maybe, yes (its end was seen)."""
@@ -36,6 +37,7 @@ class OutgoingCall(Ticket):
         "connection",
         "deadline_ns",
         "method_id",
+        "priority",
     )
 
     def __init__(self, method_id: int, deadline_ns: int, loop: Any) -> None:
@@ -45,6 +47,7 @@ class OutgoingCall(Ticket):
         self.call_id: int = 0
         self.method_id: int = method_id
         self.deadline_ns: int = deadline_ns
+        self.priority: int = USUAL_PRIORITY  # of all that is sent for it
         self.connection: Any = None
         self._loop = loop
         self._waiter: Any = None
@@ -100,6 +103,7 @@ class IncomingCall(Timed):
         "connection",
         "metadata",
         "method_id",
+        "priority",
         "taken_ns",
         "tally",
         "task",
@@ -114,6 +118,7 @@ class IncomingCall(Timed):
         self.binding: Any = None
         self.tally: Any = None
         self.taken_ns: int = 0
+        self.priority: int = USUAL_PRIORITY  # of its request, and so of what answers it
         self.metadata: Any = None
         self.connection: Any = connection
 

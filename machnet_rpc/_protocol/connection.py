@@ -29,10 +29,12 @@ from machnet_rpc._protocol.records import (
     FLAGS,
     KIND,
     METHOD_ID,
+    PRIORITY,
     REMAINING,
     REPLY,
     REQUEST,
     STATUS,
+    USUAL_PRIORITY,
     Head,
 )
 from machnet_rpc._protocol.stream_table import IncomingStream, OutgoingStream, Streams
@@ -141,10 +143,7 @@ class Connection:
         call.connection = self
         self.awaited[call_id] = call
         self._deadlines.add(call)
-        remaining_ns = max(call.deadline_ns - now_ns, 1)
-        self._post(
-            call, payload, REQUEST, self.flow, call_id, call.method_id, remaining_ns, flags, lane, 0
-        )
+        self._post_request(call, payload, now_ns, lane, flags)
 
     def _request(
         self,
@@ -152,10 +151,13 @@ class Connection:
         method_id: int,
         deadline_ns: int,
         now_ns: int,
-        lane: int,
-        loop: Any,
+        *how: Any,
     ) -> OutgoingCall:
+        """`how`: lane, priority (None: the usual one), and the loop of who awaits the call."""
+        lane, priority, loop = how
         call = OutgoingCall(method_id, deadline_ns, loop)
+        if priority is not None:
+            call.priority = priority
         self.call(call, payload, now_ns, lane)
         return call
 
@@ -189,7 +191,7 @@ class Connection:
             return None
         self._deadlines.discard(call)
         if call.sent or call.started:
-            self.send_cancel(call.call_id)
+            self.send_cancel(call.call_id, call.priority)
         return _failed(call, Cause.CANCELLED)
 
     # -- calls that this side answers --
@@ -202,8 +204,10 @@ class Connection:
         call_id = call.call_id
         del self._incoming[call_id]
         self._deadlines.discard(call)
-        method_id = call.method_id
-        self._post(self._ticket, payload, REPLY, self.flow, call_id, method_id, 0, flags, 0, 0)
+        place, priority = call.method_id, call.priority
+        self._post(
+            self._ticket, payload, REPLY, self.flow, call_id, place, 0, flags, 0, 0, priority
+        )
 
     def reply_error(
         self, call: IncomingCall, status: int, payload: bytes | memoryview, flags: int = 0
@@ -219,7 +223,8 @@ class Connection:
             sent = self._streams.forget(call)
             place = place if sent is None else sent
         flags |= ERROR
-        self._post(self._ticket, payload, REPLY, self.flow, call_id, place, 0, flags, 0, status)
+        ticket, priority = self._ticket, call.priority
+        self._post(ticket, payload, REPLY, self.flow, call_id, place, 0, flags, 0, status, priority)
 
     def reply_stream(
         self, stream: IncomingStream, payload: bytes | memoryview, flags: int = 0
@@ -232,8 +237,8 @@ class Connection:
         del self._incoming[call.call_id]
         self._deadlines.discard(call)
         self.streams.forget(call)
-        ticket, sent = self._ticket, stream.sent
-        self._post(ticket, payload, REPLY, self.flow, call.call_id, sent, 0, flags, 0, 0)
+        ticket, call_id, sent = self._ticket, call.call_id, stream.sent
+        self._post(ticket, payload, REPLY, self.flow, call_id, sent, 0, flags, 0, 0, call.priority)
 
     def served_by(self, flow: Any, desk: Any) -> None:
         """Lets C take this side's requests from the ring (machnet_rpc/csrc/flow.c)."""
@@ -281,6 +286,7 @@ class Connection:
             call = IncomingCall(call_id, head[METHOD_ID], deadline_ns, self)
             self._deadlines.add(call)
         call.taken_ns = now_ns
+        call.priority = head[PRIORITY]
         self._incoming[call_id] = call
         return call
 
@@ -292,13 +298,13 @@ class Connection:
             return self.streams.expire(call)
         return _failed(call, Cause.DEADLINE)
 
-    def go_away(self) -> None:
+    def go_away(self, priority: int = records.FIRST_PRIORITY) -> None:
         """Asks the peer for no new calls, or says that this side makes none any more.
 
-        Those under way are answered.
+        Those under way are answered. Who says the latter says it last, behind all its requests.
         """
         if not (self.is_closed or self._is_closing):
-            self._note(records.GOAWAY)
+            self._note(records.GOAWAY, priority)
 
     # -- for its streams --
 
@@ -309,15 +315,17 @@ class Connection:
         kind: int,
         call_id: int,
         number: int,
+        *,
         status: int = 0,
+        priority: int,
     ) -> None:
         """Sends a message of a call that is no request; `number` stands for the method."""
-        self._post(ticket, payload, kind, self.flow, call_id, number, 0, 0, 0, status)
+        self._post(ticket, payload, kind, self.flow, call_id, number, 0, 0, 0, status, priority)
 
-    def send_cancel(self, call_id: int) -> None:
-        """Tells the peer that nobody waits for the call any more."""
+    def send_cancel(self, call_id: int, priority: int) -> None:
+        """Tells the peer that nobody waits for the call any more, with its request's priority."""
         if not self.is_closed:
-            self._note(records.CANCEL, call_id)
+            self._note(records.CANCEL, priority, call_id)
 
     def stop_timer(self, call: OutgoingCall) -> None:
         self._deadlines.discard(call)
@@ -330,7 +338,7 @@ class Connection:
             self._is_closing = True
             self.is_usable = False
             if self.on_close is None:
-                self._note(records.FLOW_CLOSE)
+                self._note(records.FLOW_CLOSE, USUAL_PRIORITY)
             else:
                 self.on_close()
 
@@ -383,8 +391,8 @@ class Connection:
         was_usable, self.is_usable = self.is_usable, False
         return GoneAway(self) if was_usable else None
 
-    def _note(self, kind: int, call_id: int = 0) -> None:
-        self.post(self._ticket, b"", kind, call_id, 0)
+    def _note(self, kind: int, priority: int, call_id: int = 0) -> None:
+        self.post(self._ticket, b"", kind, call_id, 0, priority=priority)
 
     def _send(
         self, call: OutgoingCall, payload: bytes | memoryview, now_ns: int, lane: int, flags: int
@@ -392,9 +400,23 @@ class Connection:
         self._last_call_id = call_id = self._last_call_id + 1
         call.call_id = call_id
         call.connection = self
-        remaining_ns = max(call.deadline_ns - now_ns, 1)
+        self._post_request(call, payload, now_ns, lane, flags)
+
+    def _post_request(
+        self, call: OutgoingCall, payload: bytes | memoryview, now_ns: int, lane: int, flags: int
+    ) -> None:
         self._post(
-            call, payload, REQUEST, self.flow, call_id, call.method_id, remaining_ns, flags, lane, 0
+            call,
+            payload,
+            REQUEST,
+            self.flow,
+            call.call_id,
+            call.method_id,
+            max(call.deadline_ns - now_ns, 1),
+            flags,
+            lane,
+            0,
+            call.priority,
         )
 
     def _ignore(self) -> None:

@@ -15,7 +15,7 @@ from transport_engine.channel import RECORD
 
 BYTES_MAX: Final = 8 << 20
 BURST_BYTES: Final = 256 << 10
-_FIELDS: Final = 8  # of a `Post`
+_FIELDS: Final = 9  # of a `Post`
 
 
 # What a view may be of that waits here: nobody changes it.
@@ -40,7 +40,7 @@ class Post(Protocol):
     """Sends or queues one message. A ticket that is `gone` withdraws what has not left."""
 
     def __call__(self, ticket: Ticket, payload: bytes | memoryview, /, *fields: int) -> None:
-        """`fields`: kind, flow, call_id, method_id, remaining_ns, flags, lane, status."""
+        """`fields`: kind, flow, call_id, method_id, remaining_ns, flags, lane, status, priority."""
         ...
 
 
@@ -80,7 +80,7 @@ class _Message:
         return count * RECORD.size + left + -left % 8
 
     def pieces(self) -> Iterator[bytes]:
-        kind, flow, call_id, method_id, remaining_ns, flags, lane, status = self.fields
+        kind, flow, call_id, method_id, remaining_ns, flags, lane, status, priority = self.fields
         return records.pieces(
             kind,
             flow,
@@ -90,6 +90,7 @@ class _Message:
             remaining_ns=remaining_ns,
             flags=flags,
             lane=lane,
+            priority=priority,
             status=status,
             start=self.offset,
         )

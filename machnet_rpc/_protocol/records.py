@@ -29,6 +29,10 @@ WHOLE: Final[int] = lib.TE_FIRST | lib.TE_LAST
 ERROR: Final[int] = lib.TE_ERROR
 METADATA: Final[int] = lib.TE_METADATA
 
+FIRST_PRIORITY: Final = 0
+USUAL_PRIORITY: Final[int] = lib.TE_PRIORITY_USUAL
+LAST_PRIORITY: Final[int] = lib.TE_PRIORITIES - 1
+
 PAYLOAD_MAX: Final[int] = lib.TE_RECORD_PAYLOAD_MAX
 MESSAGE_BYTES_MAX: Final[int] = lib.TE_MESSAGE_BYTES_MAX
 
@@ -61,6 +65,7 @@ OFFSET: Final = FIELDS.index("offset_bytes")
 TOTAL: Final = FIELDS.index("total_bytes")
 KIND: Final = FIELDS.index("kind")
 FLAGS: Final = FIELDS.index("flags")
+PRIORITY: Final = FIELDS.index("priority")
 STATUS: Final = FIELDS.index("status")
 
 _PADDING: Final = tuple(bytes(-size % lib.TE_RECORD_ALIGN) for size in range(lib.TE_RECORD_ALIGN))

@@ -14,7 +14,16 @@ from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
 from machnet_rpc._protocol.events import Cause, Event, Failed, Refused, Replied, Stopped
 from machnet_rpc._protocol.outbox import Ticket
-from machnet_rpc._protocol.records import CALL_ID, ERROR, FLAGS, KIND, METHOD_ID, STATUS, Head
+from machnet_rpc._protocol.records import (
+    CALL_ID,
+    ERROR,
+    FLAGS,
+    KIND,
+    METHOD_ID,
+    PRIORITY,
+    STATUS,
+    Head,
+)
 from machnet_rpc._protocol.streams import FIRST, NOTHING, Broken, Receiving, Sending, Window
 
 if TYPE_CHECKING:
@@ -103,7 +112,10 @@ class StreamEnd:
             self.receiving.on_change()
 
     def _post(self, payload: bytes | memoryview, kind: int, number: int) -> None:
-        self.connection.post(self.ticket, payload, kind, self.call.call_id, number, self._side)
+        call, side = self.call, self._side
+        self.connection.post(
+            self.ticket, payload, kind, call.call_id, number, status=side, priority=call.priority
+        )
 
 
 class OutgoingStream(StreamEnd):
@@ -180,7 +192,7 @@ class Streams:
         if stream is None:
             self._ignore()
             if head[STATUS] != FROM_CALLER and (kind == records.CREDIT or number == 0):
-                self._connection.send_cancel(call_id)
+                self._connection.send_cancel(call_id, head[PRIORITY])
             return None
         try:
             stream.receive(kind, number, payload)
@@ -261,7 +273,7 @@ class Streams:
             stream.receiving.drop()
         self._ended(stream, failed)
         if call.sent or call.started:
-            self._connection.send_cancel(call.call_id)
+            self._connection.send_cancel(call.call_id, call.priority)
         return failed
 
     def _ended(self, stream: OutgoingStream, event: Event) -> Event:

@@ -14,6 +14,7 @@ from typing import Any
 
 from idl import pack, unpack
 from machnet_rpc._calling import split_name
+from machnet_rpc._protocol.records import LAST_PRIORITY, USUAL_PRIORITY
 from machnet_rpc.cli.arguments import (
     Commands,
     UsageError,
@@ -48,6 +49,13 @@ def add(commands: Commands) -> None:
     parser = add_command(commands, "call", run, "call a method")
     parser.epilog = EPILOG
     add_target(parser)
+    parser.add_argument(
+        "--priority",
+        type=int,
+        choices=range(LAST_PRIORITY + 1),
+        metavar="N",
+        help=f"from 0, which goes first, to {LAST_PRIORITY} (default: {USUAL_PRIORITY})",
+    )
     parser.add_argument("method", metavar="SERVICE/METHOD")
     parser.add_argument("request", metavar="JSON", nargs="?", help="the argument, or - for stdin")
 
@@ -55,7 +63,7 @@ def add(commands: Commands) -> None:
 async def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     service, method = split_name(arguments.method)
-    async with client_of(arguments) as client:
+    async with client_of(arguments).using(priority=arguments.priority) as client:
         described = await described_of(client, service, method)
         if described is not None and described.requests is not None and arguments.request == "-":
             raise UsageError("standard input holds the stream, so the argument cannot be there")

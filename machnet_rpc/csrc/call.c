@@ -22,6 +22,7 @@ struct call *call_make(uint64_t method_id, int64_t deadline_ns, PyObject *loop) 
     if (self != NULL) {
         self->method_id = method_id;
         self->timed.deadline_ns = deadline_ns;
+        self->priority = TE_PRIORITY_USUAL;
         self->loop = Py_NewRef(loop);
         self->connection = Py_NewRef(Py_None);
     }
@@ -268,6 +269,7 @@ static PyMemberDef call_members[] = {
     {"call_id", T_ULONGLONG, offsetof(struct call, call_id), 0, NULL},
     {"method_id", T_ULONGLONG, offsetof(struct call, method_id), 0, NULL},
     {"connection", T_OBJECT, offsetof(struct call, connection), 0, NULL},
+    {"priority", T_UBYTE, offsetof(struct call, priority), 0, NULL},
     {"gone", T_BOOL, offsetof(struct call, gone), 0, NULL},
     {"started", T_BOOL, offsetof(struct call, started), 0, NULL},
     {"sent", T_BOOL, offsetof(struct call, sent), 0, NULL},

@@ -96,6 +96,7 @@ struct call {
     PyObject *context; /* in which to tell it */
     PyObject *result;  /* of a call that ended; the message of one that was cancelled */
     enum call_state state;
+    uint8_t priority; /* of its request, and of all that is sent for it later */
     char gone;
     char started;
     char sent;
@@ -114,6 +115,7 @@ struct incoming {
     PyObject *metadata; /* or NULL */
     struct flow *flow; /* by which a result in bytes is sent without Python; or NULL */
     int64_t taken_ns;  /* when it was taken from the ring */
+    uint8_t priority;  /* of its request, and so of its answer */
     char answered;
     char noted; /* where its deadline and its cancellation find it */
 };
@@ -197,7 +199,10 @@ bool post_message(struct crossing *crossing, PyObject *ticket, PyObject *payload
                   struct te_record *record);
 /* False, and an exception, where it is no number, or larger than `max`. */
 bool read_uint64(PyObject *number, uint64_t max, uint64_t *value);
-/* post(ticket, payload, kind, flow, call_id, method_id, remaining_ns, flags, lane, status) */
+/* The same of a priority; None is the usual one. */
+bool read_priority(PyObject *number, uint8_t *priority);
+/* post(ticket, payload, kind, flow, call_id, method_id, remaining_ns, flags, lane, status,
+ * priority) */
 PyObject *crossing_post(PyObject *crossing, PyObject *const *args, Py_ssize_t count);
 /* put(ticket, payload, ..., offset): as post, from an offset on, what was queued -> the offset
  * reached; what is beyond the payload's end: all of it */
@@ -233,12 +238,13 @@ bool deadlines_start(PyObject *deadlines, struct timed *timed);
 /* Stops a timer that runs. */
 void timed_stop(struct timed *timed);
 
-/* Makes a call and sends its request; the record has its method and lane. NULL: an exception. */
+/* Makes a call and sends its request; the record has its method, lane and priority. NULL: an
+ * exception. */
 struct call *flow_begin(struct flow *flow, PyObject *payload, struct te_record *record,
                         int64_t deadline_ns, PyObject *loop);
 /* Notes the call where its answer and its deadline will find it. False: an exception. */
 bool flow_expect(const struct flow *flow, struct call *call);
-/* exchange(payload, (method_id, timeout_ns, lane, loop, spin_ns)); see exchange.c */
+/* exchange(payload, (method_id, timeout_ns, lane, priority, loop, spin_ns)); see exchange.c */
 PyObject *flow_exchange(PyObject *flow, PyObject *const *args, Py_ssize_t count);
 /* wait(call, spin_ns) -> the result; or the call, if that did not come meanwhile */
 PyObject *flow_wait(PyObject *flow, PyObject *const *args, Py_ssize_t count);
@@ -248,6 +254,7 @@ struct how {
     uint64_t method_id;
     uint64_t timeout_ns;
     uint64_t lane;
+    uint64_t priority;
     PyObject *loop; /* borrowed from the tuple that it was read from */
     uint64_t spin_ns;
 };

@@ -9,20 +9,21 @@
 
 #include "crossing.h"
 
-enum { HOW_FIELDS = 5 };
+enum { HOW_FIELDS = 6 };
 static const int64_t IDLE_NS = 10000000; /* after which whoever sends looks at descriptors first */
 static const uint8_t WHOLE = TE_FIRST | TE_LAST;
 
 bool how_read(PyObject *fields, struct how *how) {
     if (!PyTuple_Check(fields) || PyTuple_Size(fields) != HOW_FIELDS) {
-        PyErr_SetString(PyExc_TypeError, "five values say how to call");
+        PyErr_SetString(PyExc_TypeError, "six values say how to call");
         return false;
     }
-    how->loop = PyTuple_GetItem(fields, 3);
+    how->loop = PyTuple_GetItem(fields, 4);
     return read_uint64(PyTuple_GetItem(fields, 0), UINT64_MAX, &how->method_id)
            && read_uint64(PyTuple_GetItem(fields, 1), INT64_MAX / 2, &how->timeout_ns)
            && read_uint64(PyTuple_GetItem(fields, 2), UINT8_MAX, &how->lane)
-           && read_uint64(PyTuple_GetItem(fields, 4), INT64_MAX / 2, &how->spin_ns);
+           && read_uint64(PyTuple_GetItem(fields, 3), TE_PRIORITIES - 1, &how->priority)
+           && read_uint64(PyTuple_GetItem(fields, 5), INT64_MAX / 2, &how->spin_ns);
 }
 
 void exchange_give_up(struct call *call) {
@@ -80,6 +81,7 @@ static PyObject *made_of(struct flow *self, const struct te_record *record,
     call->call_id = record->call_id;
     call->method_id = record->method_id;
     call->timed.deadline_ns = clock_ns() + (int64_t)how->timeout_ns;
+    call->priority = record->priority;
     call->sent = 1;
     slot_set(&call->loop, Py_NewRef(how->loop));
     slot_set(&call->connection, Py_NewRef(self->connection));
@@ -119,6 +121,7 @@ PyObject *exchange_bytes(struct flow *self, PyObject *payload, const struct how 
         .kind = TE_REQUEST,
         .flags = WHOLE,
         .lane = (uint8_t)how->lane,
+        .priority = (uint8_t)how->priority,
     };
     const uint8_t *bytes = (const uint8_t *)PyBytes_AsString(payload);
     if (engine.put(crossing->channel, &record, bytes) <= 0) {
@@ -142,7 +145,8 @@ static PyObject *exchange_any(struct flow *self, PyObject *payload, const struct
                                .flow = self->number,
                                .method_id = how->method_id,
                                .remaining_ns = how->timeout_ns,
-                               .lane = (uint8_t)how->lane};
+                               .lane = (uint8_t)how->lane,
+                               .priority = (uint8_t)how->priority};
     const int64_t deadline_ns = clock_ns() + (int64_t)how->timeout_ns;
     return (PyObject *)flow_begin(self, payload, &record, deadline_ns, how->loop);
 }
@@ -151,7 +155,7 @@ PyObject *flow_exchange(PyObject *object, PyObject *const *args, Py_ssize_t coun
     struct flow *self = (struct flow *)object;
     struct how how;
     if (count != 2) {
-        PyErr_SetString(PyExc_TypeError, "exchange takes a payload, and five values that say how");
+        PyErr_SetString(PyExc_TypeError, "exchange takes a payload, and six values that say how");
         return NULL;
     }
     if (!how_read(args[1], &how)) {

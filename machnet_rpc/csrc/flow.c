@@ -8,7 +8,7 @@
 
 #include "crossing.h"
 
-enum { REQUEST_ARGUMENTS = 6 };
+enum { REQUEST_ARGUMENTS = 7 };
 
 PyTypeObject *flow_type;
 
@@ -94,6 +94,7 @@ struct call *flow_begin(struct flow *self, PyObject *payload, struct te_record *
         return NULL;
     }
     call->call_id = ++self->last_call_id;
+    call->priority = record->priority;
     slot_set(&call->connection, Py_NewRef(self->connection));
     record->call_id = call->call_id;
     if (!flow_expect(self, call)
@@ -104,7 +105,7 @@ struct call *flow_begin(struct flow *self, PyObject *payload, struct te_record *
     return call;
 }
 
-/* request(payload, method_id, deadline_ns, now_ns, lane, loop) -> OutgoingCall */
+/* request(payload, method_id, deadline_ns, now_ns, lane, priority, loop) -> OutgoingCall */
 static PyObject *flow_request(PyObject *object, PyObject *const *args, Py_ssize_t count) {
     struct flow *self = (struct flow *)object;
     struct te_record record = {.kind = TE_REQUEST, .flow = self->number};
@@ -112,17 +113,18 @@ static PyObject *flow_request(PyObject *object, PyObject *const *args, Py_ssize_
     uint64_t now_ns;
     uint64_t lane;
     if (count != REQUEST_ARGUMENTS) {
-        PyErr_SetString(PyExc_TypeError, "request takes six arguments");
+        PyErr_SetString(PyExc_TypeError, "request takes seven arguments");
         return NULL;
     }
     if (!read_uint64(args[1], UINT64_MAX, &record.method_id)
         || !read_uint64(args[2], INT64_MAX, &deadline_ns)
-        || !read_uint64(args[3], INT64_MAX, &now_ns) || !read_uint64(args[4], UINT8_MAX, &lane)) {
+        || !read_uint64(args[3], INT64_MAX, &now_ns) || !read_uint64(args[4], UINT8_MAX, &lane)
+        || !read_priority(args[5], &record.priority)) {
         return NULL;
     }
     record.remaining_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 1;
     record.lane = (uint8_t)lane;
-    return (PyObject *)flow_begin(self, args[0], &record, (int64_t)deadline_ns, args[5]);
+    return (PyObject *)flow_begin(self, args[0], &record, (int64_t)deadline_ns, args[6]);
 }
 
 /* serve(incoming, ticket, message_bytes_max, desk): requests of this flow are the desk's, from the
@@ -207,6 +209,7 @@ bool flow_serve(struct flow *self, const struct te_record *record, PyObject *pay
         return false;
     }
     call->taken_ns = crossing->looked_ns;
+    call->priority = record->priority;
     call->flow = (struct flow *)Py_NewRef((PyObject *)self);
     const bool is_well = desk_take(self->desk, call, payload);
     Py_DECREF((PyObject *)call);
@@ -219,6 +222,7 @@ bool flow_reply(struct flow *self, struct incoming *call, PyObject *payload) {
         .flow = self->number,
         .call_id = call->call_id,
         .method_id = call->method_id,
+        .priority = call->priority,
     };
     call->answered = 1;
     const bool is_sent = post_message(self->crossing, self->ticket, payload, &record);

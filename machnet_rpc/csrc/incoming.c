@@ -15,6 +15,7 @@ struct incoming *incoming_make(uint64_t call_id, uint64_t method_id, int64_t dea
         self->call_id = call_id;
         self->method_id = method_id;
         self->timed.deadline_ns = deadline_ns;
+        self->priority = TE_PRIORITY_USUAL;
         self->connection = Py_NewRef(connection);
     }
     return self;
@@ -78,6 +79,7 @@ static PyMemberDef incoming_members[] = {
     {"task", T_OBJECT, offsetof(struct incoming, task), 0, NULL},
     {"tally", T_OBJECT, offsetof(struct incoming, tally), 0, NULL},
     {"taken_ns", T_LONGLONG, offsetof(struct incoming, taken_ns), 0, NULL},
+    {"priority", T_UBYTE, offsetof(struct incoming, priority), 0, NULL},
     {"metadata", T_OBJECT, offsetof(struct incoming, metadata), 0, NULL},
     {"answered", T_BOOL, offsetof(struct incoming, answered), 0, NULL},
     {NULL, 0, 0, 0, NULL},

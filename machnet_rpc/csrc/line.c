@@ -111,7 +111,7 @@ static int is_free(const struct line *self) {
 
 /* Waits for a call that takes longer, and gives it up where that fails. */
 static PyObject *finished(const struct caller *self, PyObject *call) {
-    PyObject *spin_ns = PyTuple_GetItem(self->fields, 4);
+    PyObject *spin_ns = PyTuple_GetItem(self->fields, 5);
     PyObject *answer = PyObject_CallFunctionObjArgs(self->finish, call, spin_ns, NULL);
     if (answer == NULL && ((struct call *)call)->state == CALL_WAITS
         && self->line->flow != NULL) { /* else somebody is inside, and its deadline will end it */
@@ -163,8 +163,8 @@ static PyObject *caller_call(PyObject *object, PyObject *const *args, size_t fla
     return result;
 }
 
-/* Caller(line, (method_id, timeout_ns, lane, loop, spin_ns), finish, method, given, takes_bytes,
- * gives_bytes) */
+/* Caller(line, (method_id, timeout_ns, lane, priority, loop, spin_ns), finish, method, given,
+ * takes_bytes, gives_bytes) */
 static PyObject *caller_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     PyObject *line, *fields, *finish, *method, *given;
     int takes_bytes, gives_bytes;

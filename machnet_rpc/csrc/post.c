@@ -4,7 +4,7 @@
  */
 #include "crossing.h"
 
-enum { POST_ARGUMENTS = 10, PUT_ARGUMENTS = 11 };
+enum { POST_ARGUMENTS = 11, PUT_ARGUMENTS = 12 };
 
 bool read_uint64(PyObject *number, uint64_t max, uint64_t *value) {
     *value = PyLong_AsUnsignedLongLong(number);
@@ -15,6 +15,15 @@ bool read_uint64(PyObject *number, uint64_t max, uint64_t *value) {
         PyErr_SetString(PyExc_OverflowError, "a field of the record is too large");
         return false;
     }
+    return true;
+}
+
+bool read_priority(PyObject *number, uint8_t *priority) {
+    uint64_t value = TE_PRIORITY_USUAL;
+    if (number != Py_None && !read_uint64(number, TE_PRIORITIES - 1, &value)) {
+        return false;
+    }
+    *priority = (uint8_t)value;
     return true;
 }
 
@@ -30,7 +39,8 @@ static bool read_record(PyObject *const *args, struct te_record *record) {
         || !read_uint64(args[5], UINT64_MAX, &record->method_id)
         || !read_uint64(args[6], UINT64_MAX, &record->remaining_ns)
         || !read_uint64(args[7], UINT8_MAX, &flags) || !read_uint64(args[8], UINT8_MAX, &lane)
-        || !read_uint64(args[9], UINT16_MAX, &status)) {
+        || !read_uint64(args[9], UINT16_MAX, &status)
+        || !read_priority(args[10], &record->priority)) {
         return false;
     }
     record->kind = (uint8_t)kind;
@@ -59,11 +69,11 @@ static bool queue_rest(struct crossing *self, PyObject *ticket, PyObject *payloa
     }
     self->is_blocked = 1;
     PyObject *queued = PyObject_CallFunction(
-        self->queue, "OOiIKKKiiiK", ticket, payload, (int)record->kind, (unsigned)record->flow,
+        self->queue, "OOiIKKKiiiiK", ticket, payload, (int)record->kind, (unsigned)record->flow,
         (unsigned long long)record->call_id, (unsigned long long)record->method_id,
         (unsigned long long)record->remaining_ns,
         (int)record->flags & ~(TE_FIRST | TE_LAST), (int)record->lane, (int)record->status,
-        (unsigned long long)offset);
+        (int)record->priority, (unsigned long long)offset);
     Py_XDECREF(queued);
     return queued != NULL;
 }
@@ -111,7 +121,7 @@ bool post_message(struct crossing *self, PyObject *ticket, PyObject *payload,
 PyObject *crossing_post(PyObject *object, PyObject *const *args, Py_ssize_t count) {
     struct te_record record = {0};
     if (count != POST_ARGUMENTS) {
-        PyErr_SetString(PyExc_TypeError, "post takes ten arguments");
+        PyErr_SetString(PyExc_TypeError, "post takes eleven arguments");
         return NULL;
     }
     if (!read_record(args, &record)
@@ -139,10 +149,10 @@ PyObject *crossing_put(PyObject *object, PyObject *const *args, Py_ssize_t count
     uint64_t from;
     Py_buffer view;
     if (count != PUT_ARGUMENTS) {
-        PyErr_SetString(PyExc_TypeError, "put takes eleven arguments");
+        PyErr_SetString(PyExc_TypeError, "put takes twelve arguments");
         return NULL;
     }
-    if (!read_record(args, &record) || !read_uint64(args[10], TE_MESSAGE_BYTES_MAX, &from)
+    if (!read_record(args, &record) || !read_uint64(args[11], TE_MESSAGE_BYTES_MAX, &from)
         || PyObject_GetBuffer(args[1], &view, PyBUF_SIMPLE) != 0) {
         return NULL;
     }

@@ -84,13 +84,13 @@ class Called(Rig):
         return "by Python", args, kwargs
 
     def caller(self, timeout_s: float = 10.0, *, takes: bool = True, gives: bool = True) -> Any:
-        how = (1, int(timeout_s * 1e9), 0, self.loop, 5_000_000_000)
+        how = (1, int(timeout_s * 1e9), 0, 4, self.loop, 5_000_000_000)
         return crossing.Caller(self.line, how, self.finish, self.method, self.given, takes, gives)
 
     def open(self) -> None:
         """As whoever enters a client does, who looks first."""
         self.flow.message_bytes_max = 0  # so that nothing is sent
-        assert self.flow.exchange(b"look", (1, 1, 0, self.loop, 0)) is None
+        assert self.flow.exchange(b"look", (1, 1, 0, 4, self.loop, 0)) is None
         self.flow.message_bytes_max = MESSAGE_BYTES_MAX
         self.line.open(self.flow)
 
@@ -196,7 +196,7 @@ def test_who_fails_to_wait_gives_the_call_up(called: Called) -> None:
         raise KeyboardInterrupt
 
     called.open()
-    how = (1, 10**9, 0, called.loop, 1000)
+    how = (1, 10**9, 0, 4, called.loop, 1000)
     caller = crossing.Caller(called.line, how, fails, None, None, False, False)
     with pytest.raises(KeyboardInterrupt):
         caller.exchange(b"never")
@@ -234,8 +234,9 @@ def test_a_collection_between_calls_and_within(called: Called) -> None:
 
 def test_what_cannot_be_made() -> None:
     line = crossing.Line(print, CURRENT)
-    good = (1, 1, 0, None, 0)
-    for how in ((), None, (1, 2, 3), ("a", 1, 0, None, 0), (1, 1, 256, None, 0)):
+    good = (1, 1, 0, 0, None, 0)
+    wrong = (("a", 1, 0, 0, None, 0), (1, 1, 256, 0, None, 0), (1, 1, 0, 8, None, 0))
+    for how in ((), None, (1, 2, 3), *wrong):
         with pytest.raises((TypeError, OverflowError)):
             crossing.Caller(line, how, print, None, None, False, False)
     with pytest.raises(TypeError):

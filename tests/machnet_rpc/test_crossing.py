@@ -61,7 +61,7 @@ class Rig:
         self.memory.close()
 
     def post(self, ticket: object, payload: Any, call_id: int = 1) -> None:
-        self.crossing.post(ticket, payload, records.REQUEST, FLOW, call_id, 2, 3, 0, 4, 5)
+        self.crossing.post(ticket, payload, records.REQUEST, FLOW, call_id, 2, 3, 0, 4, 5, 6)
 
     def flush(self) -> None:
         """What a port does in a turn for what is queued."""
@@ -111,8 +111,8 @@ def test_out(rig: Rig, size: int, kind: Any) -> None:
         rig.flush()
     ((head, whole),) = got
     assert whole == payload
-    assert (head[:2], head[3], head[6:8], head[9], head[11]) == (
-        (1, 2), FLOW, (size, records.REQUEST), 4, 5,
+    assert (head[:2], head[3], head[6:8], head[9:12]) == (
+        (1, 2), FLOW, (size, records.REQUEST), (4, 6, 5),
     )  # fmt: skip
     assert not rig.outbox
 
@@ -321,9 +321,11 @@ async def test_a_peer_that_writes_anything(rig: Rig, seed: int) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        (), (1,), (Ticket(), b"", 1, 2, 3, 4, 5, 6, 7), (Ticket(), "text", 1, 2, 3, 4, 5, 6, 7, 8),
-        (Ticket(), b"", 256, 2, 3, 4, 5, 6, 7, 8), (Ticket(), b"", 1, -1, 3, 4, 5, 6, 7, 8),
-        (Ticket(), b"", 1, 2, 1 << 64, 4, 5, 6, 7, 8), (Ticket(), b"", None, 2, 3, 4, 5, 6, 7, 8),
+        (), (1,), (Ticket(), b"", 1, 2, 3, 4, 5, 6, 7, 8),
+        (Ticket(), "text", 1, 2, 3, 4, 5, 6, 7, 8, 0), (Ticket(), b"", 256, 2, 3, 4, 5, 6, 7, 8, 0),
+        (Ticket(), b"", 1, -1, 3, 4, 5, 6, 7, 8, 0),
+        (Ticket(), b"", 1, 2, 1 << 64, 4, 5, 6, 7, 8, 0),
+        (Ticket(), b"", None, 2, 3, 4, 5, 6, 7, 8, 0), (Ticket(), b"", 1, 2, 3, 4, 5, 6, 7, 8, 9),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_said_and_change_nothing(rig: Rig, wrong: tuple[Any, ...]) -> None:
@@ -369,20 +371,22 @@ async def test_requests_in_one_step(rig: Rig) -> None:
     wheel = crossing.Deadlines()
     flow = crossing.Flow(rig.crossing, FLOW, "the connection", rig.calls, wheel)
     loop = asyncio.get_running_loop()
-    call = flow.request(b"payload", 2, 10_000, 4_000, 3, loop)
-    late = flow.request(bytes(150_000), 2, 10_000, 20_000, 0, loop)
+    call = flow.request(b"payload", 2, 10_000, 4_000, 3, 7, loop)
+    late = flow.request(bytes(150_000), 2, 10_000, 20_000, 0, None, loop)
     assert (call.connection, call.sent, late.started) == ("the connection", True, True)
     assert rig.calls == {call.call_id: call, late.call_id: late}
     assert len(wheel) == 2
     ((head, payload),) = rig.taken()[:1]
     assert payload == b"payload"
     assert head[:4] == (call.call_id, 2, 6_000, FLOW)
-    assert (head[7], head[9]) == (records.REQUEST, 3)
+    assert (head[7], head[9], head[10]) == (records.REQUEST, 3, 7)
+    assert (call.priority, late.priority) == (7, records.USUAL_PRIORITY)
     for wrong in (
         (),
-        ("text", 2, 3, 4, 5, loop),
-        (b"", -1, 3, 4, 5, loop),
-        (b"", 1, 3, 4, 256, loop),
+        ("text", 2, 3, 4, 5, 0, loop),
+        (b"", -1, 3, 4, 5, 0, loop),
+        (b"", 1, 3, 4, 256, 0, loop),
+        (b"", 1, 3, 4, 0, 8, loop),
     ):
         with pytest.raises((TypeError, OverflowError)):
             flow.request(*wrong)

@@ -79,7 +79,7 @@ def test_received_memory_is_made_by_the_crossing_alone() -> None:
 
 
 def test_put_of_what_is_wrong(rig: Rig) -> None:
-    right = (FLOW, 3, 4, 5, 0, 7, 8)
+    right = (FLOW, 3, 4, 5, 0, 7, 8, 6)
     for wrong in (
         (),
         (Ticket(), b"x", 1, *right),
@@ -91,7 +91,7 @@ def test_put_of_what_is_wrong(rig: Rig) -> None:
         with pytest.raises((TypeError, ValueError, OverflowError)):
             rig.crossing.put(*wrong)
     assert rig.taken() == []
-    whole = (Ticket(), b"x", records.REQUEST, FLOW, 3, 4, 5, 0, 7, 8, 0)
+    whole = (Ticket(), b"x", records.REQUEST, FLOW, 3, 4, 5, 0, 7, 8, 6, 0)
     assert rig.crossing.put(*whole) == 2
     rig.crossing.close()
     assert rig.crossing.put(*whole) == 0

@@ -78,9 +78,14 @@ class Served(Rig):
         raise AssertionError("nobody sends a stream")
 
     def request(
-        self, call_id: int, payload: bytes, method: int = ECHO, kind: int = records.REQUEST
+        self,
+        call_id: int,
+        payload: bytes,
+        method: int = ECHO,
+        kind: int = records.REQUEST,
+        priority: int = records.USUAL_PRIORITY,
     ) -> None:
-        fields = {"method_id": method, "remaining_ns": SECOND_NS}
+        fields = {"method_id": method, "remaining_ns": SECOND_NS, "priority": priority}
         for record in records.pieces(kind, FLOW, call_id, payload, **fields):
             assert self.far.send(record) == len(record)
 
@@ -127,6 +132,18 @@ async def test_bytes_are_answered_within_the_turn(rigs: list[Served]) -> None:
     assert rig.answers() == [(2, 0, bytes(65537))]
     assert rig.service.seen[:3] == [b"one", b"who", b"desk/echo"]
     assert (rig.connection.incoming, len(rig.wheel)) == (0, 0)
+
+
+async def test_answers_have_the_priority_of_their_requests(rigs: list[Served]) -> None:
+    rig = served(rigs)
+    number = vars(Server(rig.service))["_routes"][LENGTH].binding.arguments.encode(("four",), {})
+    for priority in (0, 7):
+        rig.request(priority, b"bytes", priority=priority)  # answered in C
+        rig.request(10 + priority, bytes(number), LENGTH, priority=priority)  # and in Python
+        rig.request(20 + priority, b"\xc1", LENGTH, priority=priority)
+    assert await in_turn(rig) == []
+    given = {head[records.CALL_ID]: head[records.PRIORITY] for head, _ in rig.taken()}
+    assert given == {call_id: call_id % 10 for call_id in (0, 7, 10, 17, 20, 27)}
 
 
 async def test_other_types_are_decoded_and_encoded(rigs: list[Served]) -> None:

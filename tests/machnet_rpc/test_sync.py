@@ -307,14 +307,14 @@ def test_a_call_under_way_when_another_thread_closes_says_so(blocking: sync.Clie
     assert blocking.call(Ledger.echo, b"1") == b"1"
     connection = inner._keeper.connection
     assert connection is not None
-    how = Exchange(1, 10**10, 0, inner.loop, 0)
+    how = Exchange(1, 10**10, 0, 4, inner.loop, 0)
     sleep = blocking.method(Ledger.sleep)
     now_ns, payload, number = (
         time.monotonic_ns(),
         sleep._encoded((9,), {}),
         sleep._binding.method_id,
     )
-    sent = connection.request(payload, number, now_ns + 10**10, now_ns, 0, inner.loop)
+    sent = connection.request(payload, number, now_ns + 10**10, now_ns, 0, None, inner.loop)
     blocking.close()
     assert inner.finish(sent, 0) is sent
     method = blocking.method(Ledger.echo)

@@ -108,6 +108,7 @@ async def use(client: Client) -> None:
     assert_type(gateway, Gateway)
     assert_type(await gateway.place(Order()), Ack)
     assert_type(await gateway.place.using(timeout=1.0, wait=False)(order=Order()), Ack)
+    assert_type(await client.using(priority=0).stub(Gateway).place.using(priority=7)(Order()), Ack)
     assert_type(await client.call(Gateway.place, Order()), Ack)
     assert_type(await gateway.find("a", limit=3), list[Ack])
     assert_type(await client.using(timeout=2).call(Gateway.find, "a"), list[Ack])
@@ -146,6 +147,7 @@ async def use(client: Client) -> None:
     await client.call(Gateway.find, "a", limt=5)  # wrong
     await gateway.place.using(timeout="1")(Order())  # wrong
     await gateway.place.using(retries=1)(Order())  # wrong
+    gateway.place.using(priority="first")  # wrong
     text: str = await gateway.place(Order())  # wrong
     await gateway.plaice(Order())  # wrong
     connect("127.0.0.1:1", require="speed")  # wrong
@@ -159,6 +161,8 @@ def use_blocking(client: sync.Client) -> None:
     gateway = client.stub(BlockingGateway)
     assert_type(gateway.place(Order()), Ack)
     assert_type(gateway.find.using(timeout=1.0, wait=False)("a", limit=3), list[Ack])
+    assert_type(gateway.find.using(priority=0)("a", limit=3), list[Ack])
+    assert_type(client.using(priority=7).call(Gateway.place, Order()), Ack)
     assert_type(client.call(Gateway.place, Order()), Ack)
     place = client.using(timeout=2).method(Gateway.place)
     assert_type(place(order=Order()), Ack)
@@ -176,6 +180,7 @@ def use_blocking(client: sync.Client) -> None:
     assert_type(client.method(Gateway.upload)(sync.Items([Order()])), Ack)
     assert_type(client.method(Gateway.fills)("a"), sync.Stream[Ack])
     client.stub(Gateway).place("anything")
+    gateway.find.using(priority="first")  # wrong
     client.call("gateway/place", {"any": "thing"})
 
     gateway.place("order")  # wrong
@@ -215,7 +220,7 @@ def test_mypy_rejects_exactly_the_wrong_lines(program: Path) -> None:
     out = run(sys.executable, "-m", "mypy", "--strict", "--cache-dir", cache, str(program))
     found = {int(line) for line in re.findall(r"program\.py:(\d+): error", out)}
     assert found == WRONG, out
-    assert len(WRONG) == 39
+    assert len(WRONG) == 41
 
 
 def test_pyright_rejects_exactly_the_wrong_lines(program: Path) -> None:

@@ -29,6 +29,8 @@ enum te_limit {
     TE_SHARES_MAX = 256,
     TE_WEIGHT_MAX = 100,
     TE_LANES = 16, /* of a flow, 0 included */
+    TE_PRIORITIES = 8,       /* 0 goes first */
+    TE_PRIORITY_USUAL = 4,   /* of calls that say nothing: there is room on both sides */
     TE_FLOWS_MAX = 1 << 20,
     TE_BURST_MAX = 32, /* datagrams that one netif call moves */
     TE_CORES_MAX = 16, /* engines of one team */

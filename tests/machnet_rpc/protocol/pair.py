@@ -60,8 +60,14 @@ class Pair:
     def pass_time(self, by_ns: int) -> None:
         self.now_ns += by_ns
 
-    def call(self, payload: bytes = b"", timeout_ns: int = 1_000_000_000) -> OutgoingCall:
+    def call(
+        self,
+        payload: bytes = b"",
+        timeout_ns: int = 1_000_000_000,
+        priority: int = records.USUAL_PRIORITY,
+    ) -> OutgoingCall:
         call = OutgoingCall(77, self.now_ns + timeout_ns, None)
+        call.priority = priority
         self.client.connection.call(call, payload, self.now_ns)
         return call
 

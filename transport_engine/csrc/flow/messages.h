@@ -16,7 +16,7 @@
 #include "flow/store.h"
 #include "flow/window.h"
 
-enum { PRIORITIES = 8 };
+enum { PRIORITIES = TE_PRIORITIES };
 
 struct outgoing {
     uint32_t next_free; /* the pool's */

@@ -4,7 +4,7 @@
 
 enum record_rule {
     RECORD_FLAGS = TE_FIRST | TE_LAST | TE_ERROR | TE_METADATA,
-    RECORD_PRIORITY_LAST = 7
+    RECORD_PRIORITY_LAST = TE_PRIORITIES - 1
 };
 
 uint64_t record_stride_bytes(uint32_t size_bytes) {
