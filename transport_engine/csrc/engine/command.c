@@ -45,6 +45,16 @@ static int unlisten(struct engine *engine, const struct te_command *command) {
     return listener_remove(engine, command->channel, command->endpoint.port);
 }
 
+/* From a port whose answers come to this engine, where the netif has others, too. */
+static struct te_endpoint place_for(const struct engine *engine, const struct te_endpoint *remote) {
+    const struct netif *netif = engine->netif;
+    struct te_endpoint local = netif->local;
+    if (engine->membership != NULL && netif->ops->port_for != NULL) {
+        local.port = netif->ops->port_for(netif, remote);
+    }
+    return local;
+}
+
 static int connect_to(struct engine *engine, const struct te_command *command) {
     if (!tenant_exists(engine, command->channel)) {
         return TE_E_UNKNOWN;
@@ -61,7 +71,8 @@ static int connect_to(struct engine *engine, const struct te_command *command) {
         return error;
     }
     struct flow_birth birth;
-    engine_random_birth(engine, flow, &engine->netif->local, &command->endpoint, &birth);
+    const struct te_endpoint local = place_for(engine, &command->endpoint);
+    engine_random_birth(engine, flow, &local, &command->endpoint, &birth);
     flow_connect(&flow->flow, &engine->flow_config, &birth, engine->now_ns);
     flow->token = command->token;
     engine_enter_flow(engine, flow);

@@ -18,8 +18,9 @@
 #include "ip/host.h"
 #include "netif/dpdk_eal.h"
 #include "netif/dpdk_port.h"
+#include "netif/dpdk_rss.h"
 
-enum dpdk_limit { DPDK_MTU_BYTES_MIN = 576, DPDK_OWN_FRAMES_MAX = 64 /* in one go */ };
+enum dpdk_limit { DPDK_OWN_FRAMES_MAX = 64 /* in one go */ };
 
 struct dpdk {
     struct netif netif;
@@ -32,6 +33,7 @@ struct dpdk {
     int out_count;
     bool armed;
     uint64_t bad;
+    struct rss rss; /* of the port; nothing, where it has one queue */
     struct host host;
 };
 
@@ -242,6 +244,11 @@ static void dpdk_unlisten(struct netif *netif, uint16_t port) {
     }
 }
 
+static uint16_t dpdk_port_for(const struct netif *netif, const struct te_endpoint *remote) {
+    const struct dpdk *dpdk = (const struct dpdk *)netif;
+    return rss_port(&dpdk->rss, &netif->local, remote, dpdk->port.queue);
+}
+
 /* Watches for edges: what the queue's descriptor is differs between drivers (an eventfd, or an
  * epoll set of one), and so does who empties it, but each interrupt is an event of its own. The
  * descriptor changes whenever a virtual device's peer comes anew; one that is closed leaves the
@@ -300,6 +307,7 @@ static const struct netif_ops dpdk_ops = {
     .room = dpdk_room,
     .listen = dpdk_listen,
     .unlisten = dpdk_unlisten,
+    .port_for = dpdk_port_for,
     .arm = dpdk_arm,
     .next_ns = dpdk_next_ns,
     .add_stats = dpdk_add_stats,
@@ -320,25 +328,6 @@ static void init_host(struct dpdk *dpdk, const struct te_engine_config *config) 
     for (uint32_t each = dpdk->port.queues > 1 ? 1 : last; each <= last; each++) {
         host_listen(&dpdk->host, (uint16_t)each);
     }
-}
-
-static int check_config(const struct te_engine_config *config, char *why) {
-    bool ipv4 = address_is_ipv4(config->local.address);
-    if (address_is_any(config->local.address)) {
-        snprintf(why, TE_WHY_BYTES, "dpdk needs the address that its port will have as local");
-        return TE_E_INVALID;
-    }
-    if (config->mtu_bytes < DPDK_MTU_BYTES_MIN || config->mtu_bytes > NETIF_DATAGRAM_BYTES_MAX) {
-        snprintf(why, TE_WHY_BYTES, "mtu_bytes is %u; it may be %d to %d", config->mtu_bytes,
-                 DPDK_MTU_BYTES_MIN, NETIF_DATAGRAM_BYTES_MAX);
-        return TE_E_INVALID;
-    }
-    if (config->prefix_bits > (ipv4 ? 32 : 128)) {
-        snprintf(why, TE_WHY_BYTES, "prefix_bits is %u; it may be 0 to %d", config->prefix_bits,
-                 ipv4 ? 32 : 128);
-        return TE_E_INVALID;
-    }
-    return TE_OK;
 }
 
 /* Returns the netif with what no device is needed for; NULL with a sentence. */
@@ -375,7 +364,7 @@ static int open_port(struct dpdk *dpdk, const struct te_engine_config *config, c
 }
 
 int netif_dpdk_open(const struct te_engine_config *config, struct netif **netif, char *why) {
-    int error = check_config(config, why);
+    int error = dpdk_port_check(config, why);
     if (error != TE_OK) {
         return error;
     }
@@ -391,6 +380,9 @@ int netif_dpdk_open(const struct te_engine_config *config, struct netif **netif,
     }
     dpdk->netif.mtu_bytes = dpdk->port.mtu_bytes;
     init_host(dpdk, config);
+    if (dpdk->port.queues > 1) {
+        dpdk_rss_read(dpdk->port.id, dpdk->host.ipv4, &dpdk->rss);
+    }
     dpdk_answers_watch(dpdk_port_answers(&dpdk->port), dpdk->netif.fd);
     *netif = &dpdk->netif;
     return TE_OK;

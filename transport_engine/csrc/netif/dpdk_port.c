@@ -10,7 +10,9 @@
 #include <rte_log.h>
 #include <rte_mbuf.h>
 
+#include "ip/address.h"
 #include "netif/dpdk_eal.h"
+#include "netif/netif.h"
 #include "netif/sockaddr.h"
 #include "transport_engine.h"
 
@@ -18,6 +20,7 @@
 static const uint64_t RSS_WISHES = RTE_ETH_RSS_IP | RTE_ETH_RSS_UDP;
 
 enum port_limit {
+    PORT_MTU_BYTES_MIN = 576,
     PORT_DESCRIPTORS = 1024,
     PORT_MBUFS = 8191,
     PORT_MBUFS_CACHED = 256,
@@ -35,6 +38,25 @@ static struct {
 
 static uint32_t smaller(uint32_t a, uint32_t b) {
     return a < b ? a : b;
+}
+
+int dpdk_port_check(const struct te_engine_config *config, char *why) {
+    bool ipv4 = address_is_ipv4(config->local.address);
+    if (address_is_any(config->local.address)) {
+        snprintf(why, TE_WHY_BYTES, "dpdk needs the address that its port will have as local");
+        return TE_E_INVALID;
+    }
+    if (config->mtu_bytes < PORT_MTU_BYTES_MIN || config->mtu_bytes > NETIF_DATAGRAM_BYTES_MAX) {
+        snprintf(why, TE_WHY_BYTES, "mtu_bytes is %u; it may be %d to %d", config->mtu_bytes,
+                 PORT_MTU_BYTES_MIN, NETIF_DATAGRAM_BYTES_MAX);
+        return TE_E_INVALID;
+    }
+    if (config->prefix_bits > (ipv4 ? 32 : 128)) {
+        snprintf(why, TE_WHY_BYTES, "prefix_bits is %u; it may be 0 to %d", config->prefix_bits,
+                 ipv4 ? 32 : 128);
+        return TE_E_INVALID;
+    }
+    return TE_OK;
 }
 
 static int find_port(struct dpdk_port *port, char *why) {

@@ -24,6 +24,9 @@ struct dpdk_port {
     bool interrupts;          /* may signal arrivals */
 };
 
+/* TE_E_INVALID: no port could do with these addresses and sizes; `why` says what would do. */
+int dpdk_port_check(const struct te_engine_config *config, char *why);
+
 /* Starts the first port that the EAL found, for IP packets up to `mtu_bytes` or what it can, and
  * gives queue 0 of `queues`; dpdk_port_join gives the others. A process has one port.
  * Errors: TE_E_INVALID (no port, too few queues), TE_E_NO_MEMORY, TE_E_SYSTEM; `why` says what to

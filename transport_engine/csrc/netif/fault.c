@@ -115,6 +115,12 @@ static void fault_unlisten(struct netif *netif, uint16_t port) {
     inner->ops->unlisten(inner, port);
 }
 
+static uint16_t fault_port_for(const struct netif *netif, const struct te_endpoint *remote) {
+    const struct netif *inner = ((const struct fault *)netif)->inner;
+    return inner->ops->port_for == NULL ? netif->local.port
+                                        : inner->ops->port_for(inner, remote);
+}
+
 static bool fault_arm(struct netif *netif) {
     struct netif *inner = ((struct fault *)netif)->inner;
     bool waits = inner->ops->arm(inner);
@@ -163,6 +169,7 @@ static const struct netif_ops fault_ops = {
     .room = fault_room,
     .listen = fault_listen,
     .unlisten = fault_unlisten,
+    .port_for = fault_port_for,
     .arm = fault_arm,
     .next_ns = fault_next_ns,
     .lost = fault_lost,

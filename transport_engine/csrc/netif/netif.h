@@ -60,6 +60,9 @@ struct netif_ops {
     /* Whether what is sent there would come back to this netif and no other, so that the engine may
      * loop it. May be NULL: it is not known. Not asked with NETIF_NO_LOOP. */
     bool (*is_own)(const struct netif *netif, const struct te_endpoint *remote);
+    /* The local port from which to call a peer so that what it answers comes to this queue, as far
+     * as that is known. May be NULL: local.port. */
+    uint16_t (*port_for)(const struct netif *netif, const struct te_endpoint *remote);
     /* With NETIF_WAKES: makes the next arrival signal netif->fd. Returns true if datagrams may be
      * waiting already, so that the caller polls instead of sleeping. */
     bool (*arm)(struct netif *netif);
