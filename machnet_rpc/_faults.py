@@ -10,7 +10,7 @@ import typing
 from typing import Any, Final
 
 from idl import CodecError, ValueCodec, pack, unpack
-from machnet_rpc._protocol.calls import Executed
+from machnet_rpc._protocol.calls import REPLY_SEEN, Executed
 from machnet_rpc.errors import Code, RpcError, error_of
 
 MESSAGE_CHARACTERS_MAX: Final = 4096
@@ -66,7 +66,7 @@ def decode(
         executed=_EXECUTED.get(fields.get("executed"), "maybe"),
         method=method,
         peer=peer,
-        stage="replied",
+        stage=REPLY_SEEN,
         next_step=str(fields.get("next_step", "")),
     )
     failure.is_passing = fields.get("passing") is True
@@ -105,7 +105,7 @@ def _rebuilt(kind: type[Exception], data: Any) -> Exception | None:
 
 def _placed(error: Exception, method: str, peer: str) -> Exception:
     if isinstance(error, RpcError):
-        error.method, error.peer, error.stage, error.executed = method, peer, "replied", "yes"
+        error.method, error.peer, error.stage, error.executed = method, peer, REPLY_SEEN, "yes"
     else:
         error.add_note(f"raised by {method} at {peer}; executed: yes")
     return error

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from idl import MalformedSchema, ServiceDescription, Side, conversation, service_from
 from machnet_rpc import _clock
-from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._protocol.calls import REPLY_SEEN, OutgoingCall
 from machnet_rpc.errors import Code, ContractError, RpcError
 from machnet_rpc.reflection import NAME, ReflectionContract
 from machnet_rpc.schemas import schema_of
@@ -43,7 +43,7 @@ class Mismatches:
     ) -> RpcError:
         """The failure, saying what differs if that is why; never another one."""
         service, _, method = binding.full_name.partition("/")
-        if (failure.code, failure.executed) not in _SUSPECT or failure.stage != "replied":
+        if (failure.code, failure.executed) not in _SUSPECT or failure.stage != REPLY_SEEN:
             return failure
         left_seconds = (call.deadline_ns - _clock.monotonic_ns()) / 1e9
         if service == NAME or left_seconds <= 0 or binding.declaring is None:

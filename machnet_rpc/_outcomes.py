@@ -4,6 +4,7 @@ from typing import Final
 
 from machnet_rpc import _faults, _reasons
 from machnet_rpc._aio.flows import NoFlow
+from machnet_rpc._protocol.calls import CONNECTING, ENCODING, REPLY_SEEN
 from machnet_rpc._protocol.events import Cause, Failed, Refused
 from machnet_rpc.errors import (
     Cancelled,
@@ -19,7 +20,7 @@ FAILURES: Final = (Refused, Failed)
 """How a call ends that has no result."""
 
 
-def unsent(error: RpcError, name: str, peer: str, stage: str = "encoding") -> RpcError:
+def unsent(error: RpcError, name: str, peer: str, stage: str = ENCODING) -> RpcError:
     """The error of a call whose request never left."""
     error.executed, error.stage = "no", stage
     error.method, error.peer = name, peer
@@ -33,7 +34,7 @@ def unreached(error: NoFlow | TransportError, name: str, peer: str) -> RpcError:
         failure = Unavailable(f"{error.message}{late}", next_step=error.next_step)
     else:
         failure = Unavailable(str(error))
-    return unsent(failure, name, peer, "connecting")
+    return unsent(failure, name, peer, CONNECTING)
 
 
 def undecoded(error: Exception, name: str, peer: str) -> RpcError:
@@ -43,7 +44,7 @@ def undecoded(error: Exception, name: str, peer: str) -> RpcError:
         executed="yes",
         method=name,
         peer=peer,
-        stage="replied",
+        stage=REPLY_SEEN,
         next_step="Compare the contract here with the server's (`mrpc ls`).",
     )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from machnet_rpc import _clock
-from machnet_rpc._protocol.calls import Executed, OutgoingCall
+from machnet_rpc._protocol.calls import CONNECTING, HANDLER_STARTED, Executed, OutgoingCall
 from machnet_rpc.errors import Code, RpcError
 
 MEMORY_SECONDS: Final = 10.0  # after which a share of 1/e is left of what a call has put in
@@ -166,10 +166,13 @@ class Retries:
 def may_pass(failure: RpcError) -> bool:
     """Whether the same call may have another end next time.
 
-    The answer of a handler is an answer, whatever its code. Who got no flow in time has waited for
+    The answer of a handler is an answer, whatever its code; one that started and was not heard of
+    again is none. Who got no flow in time has waited for
     it already.
     """
-    if failure.executed == "yes" or failure.stage == "connecting":
+    if failure.stage == CONNECTING:
+        return False
+    if failure.executed == "yes" and failure.stage != HANDLER_STARTED:
         return False
     if failure.code is Code.RESOURCE_EXHAUSTED:
         return failure.is_passing

@@ -34,7 +34,7 @@ class Code(IntEnum):
 class RpcError(Exception):
     """A call failed. A handler raises one (or a subclass) to answer with its code.
 
-    `executed` is "no" if the handler never started, "yes" if its end was seen, else "maybe".
+    `executed` is "no" if the handler never started, "yes" if it started, else "maybe".
     `attempts` says how often the call was made, and `earlier` how the attempt before the last
     failed; `executed` is then true of all of them.
     """

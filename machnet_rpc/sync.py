@@ -20,7 +20,7 @@ from machnet_rpc._blocking_contract import BlockingStream as Stream
 from machnet_rpc._blocking_streams import Sender, StreamMethod
 from machnet_rpc._options import CallOptions, checked_priority
 from machnet_rpc._outcomes import failure_of, unsent
-from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._protocol.calls import LOCAL_RING, OutgoingCall
 from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._protocol.records import USUAL_PRIORITY
 from machnet_rpc._retries import RETRIES, Retries, RetryPolicy
@@ -388,4 +388,4 @@ def _run(
         raise unsent(closed, name, blocking.client.address, "connecting") from None
     except TimeoutError as busy:
         late = DeadlineExceeded(str(busy), next_step="Give each thread a client of its own.")
-        raise unsent(late, name, blocking.client.address, "queued") from None
+        raise unsent(late, name, blocking.client.address, LOCAL_RING) from None

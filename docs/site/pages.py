@@ -29,17 +29,6 @@ SUBCOMMAND: Final = re.compile(r"^    (\w+) {2,}\S", re.MULTILINE)
 LANGUAGES: Final = {".py": "python", ".toml": "toml", ".service": "ini"}
 
 
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Leaves out what has a place in the navigation, and is not written yet."""
-    awaited: list[str] = config.extra.get("awaited", [])
-    missing = {page for page in awaited if not (DOCS / page).exists()}
-    for part in config.nav or []:
-        for title, pages in part.items():
-            if isinstance(pages, list):
-                part[title] = [page for page in pages if not _is_one(page, missing)]
-    return config
-
-
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the README, and what is linked to from it and from docs/."""
     files.append(File.generated(config, "index.md", content=_moved(ROOT / "README.md", "index.md")))
@@ -64,10 +53,6 @@ def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
         markdown = _moved(source, page.file.src_uri)
     markdown = REST.sub(lambda match: _rest(match[1], markdown), markdown)
     return markdown.replace("<!-- mrpc -->", "\n".join(_commands([])))
-
-
-def _is_one(entry: dict[str, object], missing: set[str]) -> bool:
-    return any(page in missing for page in entry.values() if isinstance(page, str))
 
 
 def _is_written(file: File) -> bool:

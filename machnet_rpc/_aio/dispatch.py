@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from idl import CodecError
 from machnet_rpc import _clock, _faults
+from machnet_rpc._aio.beginnings import Beginnings, executed_by
 from machnet_rpc._aio.handler_task import HandlerTask
 from machnet_rpc._aio.items import Room
 from machnet_rpc._aio.keyed_handlers import Execution, KeyedHandlers, Sent, sent_by
@@ -22,7 +23,7 @@ from machnet_rpc._aio.limits import Limits, Route
 from machnet_rpc._aio.stream_handlers import StreamHandlers
 from machnet_rpc._metadata import KEY, reply, reply_error, reply_stream
 from machnet_rpc._native import crossing
-from machnet_rpc._protocol.calls import IncomingCall
+from machnet_rpc._protocol.calls import Executed, IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Cause, Stopped
 from machnet_rpc._protocol.streams import Window
@@ -80,6 +81,7 @@ class Dispatcher:
         self._reply_bytes_max = limits.reply_bytes
         self._tasks: dict[HandlerTask, IncomingCall] = {}  # of handlers that wait for something
         self._loop = asyncio.get_running_loop()
+        self._beginnings = Beginnings(self._loop)
         self._context = copy_context()
         self._quick: dict[int, tuple[Any, ...]] = {}
         self.desk: Callable[[IncomingCall, bytes], None] = self.on_request
@@ -147,13 +149,15 @@ class Dispatcher:
         task.register()
         self._tasks[task] = task.call
         task.add_done_callback(self._tasks.pop)
+        self._beginnings.watch(task)
 
     def on_stopped(self, event: Stopped) -> None:
         """Cancels the handler of a call that nobody waits for any more."""
         call = event.call
-        error: RpcError = DeadlineExceeded("the call's time was over", executed="maybe")
+        executed: Executed = "maybe" if call.task is None else executed_by(call.task)
+        error: RpcError = DeadlineExceeded("the call's time was over", executed=executed)
         if event.cause is Cause.BROKEN:
-            error = Internal("the caller broke the rules of streams", executed="maybe")
+            error = Internal("the caller broke the rules of streams", executed=executed)
         self._give_up(call, error)
         end(call, Code.CANCELLED, _clock.monotonic_ns())
         if call.binding is not None and call.binding.is_keyed:
@@ -168,7 +172,7 @@ class Dispatcher:
         if self._tasks:
             await _ended(self._tasks, grace_seconds)
         for task, call in self._tasks.items():
-            self._give_up(call, Cancelled("the server shuts down", executed="maybe"))
+            self._give_up(call, Cancelled("the server shuts down", executed=executed_by(task)))
             task.cancel("the server shuts down")
         while self._tasks:
             await _ended(self._tasks, 1.0)
@@ -332,11 +336,12 @@ class Dispatcher:
 
     def _answer_error(self, call: IncomingCall, error: BaseException) -> None:
         if isinstance(error, asyncio.CancelledError):
-            self._give_up(call, Cancelled(f"the handler was cancelled {error}".strip()))
+            words = f"the handler was cancelled {error}".strip()
+            self._give_up(call, Cancelled(words, executed="yes"))
         elif isinstance(error, Exception):
             self._fail(call, call.binding, error)
         else:
-            self._fail(call, call.binding, Internal("the server is going down", executed="maybe"))
+            self._fail(call, call.binding, Internal("the server is going down", executed="yes"))
 
     def _fail(self, call: IncomingCall, binding: MethodBinding, error: Exception) -> None:
         status, payload = self._encoded(binding, error)

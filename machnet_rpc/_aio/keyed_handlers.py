@@ -187,6 +187,8 @@ class Execution:
         encoded_error: Callable[[MethodBinding, Exception], tuple[int, bytes]],
     ) -> None:
         self.entry: Entry
+        self.has_begun = False  # the handler itself, after what the store was asked
+        self.on_begun: Callable[[], object] = _nobody_asked
         self._binding = binding
         self._handler = handler
         self._reply_bytes_max = reply_bytes_max
@@ -219,6 +221,8 @@ class Execution:
         return Ended(self._reply(outcome), not isinstance(outcome, Aborted))
 
     async def _executed(self) -> Reply | Exception:
+        self.has_begun = True
+        self.on_begun()
         try:
             return self.success(await self._handler())
         except Exception as error:  # noqa: BLE001 (whatever a handler raises is answered)
@@ -283,6 +287,10 @@ class Execution:
 
     def _error(self, failure: RpcError) -> Reply:
         return Reply(failure.code, _faults.encode(failure), self.entry.digest)
+
+
+def _nobody_asked() -> None:
+    """Where the handler begins with its task."""
 
 
 def _name(call: IncomingCall, sent: Sent) -> str:

@@ -1,17 +1,28 @@
 """A call as its caller's side and as its server's side keep it.
 
-A caller's call ends in exactly one event; its ticket says whether the request can have left.
+A caller's call ends in exactly one event; its ticket says whether the request can have left, and
+`begun` that the peer has said that the handler runs.
 """
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol.outbox import Ticket
 from machnet_rpc._protocol.records import USUAL_PRIORITY
 
 Executed: TypeAlias = Literal["no", "maybe", "yes"]
-"""Whether a failed call's handler ran: no (it never started), maybe, yes (its end was seen)."""
+"""Whether a failed call's handler ran: no (it never started), maybe, yes (it started)."""
+
+# How far a call got, in this order; docs/failures.md says what each means.
+ENCODING: Final = "encoding"
+CONNECTING: Final = "connecting"
+LOCAL_RING: Final = "local ring"
+SENT: Final = "sent"
+REMOTE_RING: Final = "remote ring"
+TAKEN: Final = "taken"
+HANDLER_STARTED: Final = "handler started"
+REPLY_SEEN: Final = "reply seen"
 
 
 class Timed:
@@ -33,6 +44,7 @@ class OutgoingCall(Ticket):
         "_loop",
         "_result",
         "_waiter",
+        "begun",
         "call_id",
         "connection",
         "deadline_ns",
@@ -44,6 +56,7 @@ class OutgoingCall(Ticket):
         self.gone = False
         self.started = False
         self.sent = False
+        self.begun = False  # the peer has said that the handler has started
         self.call_id: int = 0
         self.method_id: int = method_id
         self.deadline_ns: int = deadline_ns
@@ -57,11 +70,15 @@ class OutgoingCall(Ticket):
     @property
     def executed(self) -> Executed:
         """What is true of this call if it ends without an answer now."""
+        if self.begun:
+            return "yes"
         return "maybe" if self.started or self.sent else "no"
 
     @property
     def stage(self) -> str:
-        return "sent" if self.sent else "queued"
+        if self.begun:
+            return HANDLER_STARTED
+        return SENT if self.sent else LOCAL_RING
 
     def complete(self, result: object) -> None:
         """Ends the call for whoever awaits it; does nothing if it has ended, or was cancelled."""

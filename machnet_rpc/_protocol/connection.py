@@ -3,9 +3,11 @@
 Every call that goes in through `call` comes out as exactly one of Replied, Refused and Failed:
 when the answer arrives, when `expire` is told that its deadline passed, when it is cancelled, or
 when the flow closes, whatever comes first. A call is `executed = "no"` only if its request cannot
-have reached the peer. Any records give events or are counted, never anything else.
+have reached the peer, "yes" only if the peer said that the handler has started. Any records give
+events or are counted, never anything else.
 """
 
+import struct
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -40,6 +42,8 @@ from machnet_rpc._protocol.records import (
 from machnet_rpc._protocol.stream_table import IncomingStream, OutgoingStream, Streams
 
 NO_DEADLINE_NS: Final = (1 << 63) - 1
+PROGRESS_MAX: Final = 128  # calls that one message tells of
+_CALL_ID: Final = struct.Struct("<Q")
 
 
 class Connection:
@@ -249,6 +253,13 @@ class Connection:
         call.answered = True
         del self._incoming[call.call_id]
 
+    def tell_begun(self, call_ids: list[int]) -> None:
+        """Says which handlers have started, of calls that are not answered yet."""
+        for first in range(0, len(call_ids), PROGRESS_MAX):
+            some = call_ids[first : first + PROGRESS_MAX]
+            payload = struct.pack(f"<{len(some)}Q", *some)
+            self.post(self._ticket, payload, records.PROGRESS, 0, 0)
+
     def done(self, call: IncomingCall) -> None:
         """A call without an answer has ended."""
         self._deadlines.discard(call)
@@ -265,6 +276,9 @@ class Connection:
             return None if call is None else Requested(call, payload)
         if kind == records.CANCEL:
             return self._receive_cancel(head[CALL_ID])
+        if kind == records.PROGRESS:
+            self._receive_progress(payload)
+            return None
         if kind == records.GOAWAY:
             return self._receive_go_away()
         if records.ITEM <= kind <= records.CREDIT:
@@ -386,6 +400,18 @@ class Connection:
         if self._streams is not None:
             self._streams.forget(call, withdraw=True)
         return Stopped(call, Cause.CANCELLED)
+
+    def _receive_progress(self, payload: bytes) -> None:
+        if not payload or len(payload) % _CALL_ID.size:
+            self._ignore()
+            return
+        streams = {} if self._streams is None else self._streams.outgoing
+        for (call_id,) in _CALL_ID.iter_unpack(payload):
+            call = self.awaited.get(call_id)
+            if call is None and call_id in streams:
+                call = streams[call_id].call
+            if call is not None:  # else it has ended meanwhile
+                call.begun = True
 
     def _receive_go_away(self) -> Event | None:
         was_usable, self.is_usable = self.is_usable, False

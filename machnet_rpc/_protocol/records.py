@@ -17,6 +17,7 @@ ITEM: Final[int] = lib.TE_ITEM
 END: Final[int] = lib.TE_END
 CREDIT: Final[int] = lib.TE_CREDIT
 GOAWAY: Final[int] = lib.TE_GOAWAY
+PROGRESS: Final[int] = lib.TE_PROGRESS
 APP_KIND_LAST: Final[int] = lib.TE_APP_KIND_LAST
 FLOW_OPENED: Final[int] = lib.TE_FLOW_OPENED
 FLOW_ACCEPTED: Final[int] = lib.TE_FLOW_ACCEPTED

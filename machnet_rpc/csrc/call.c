@@ -257,12 +257,19 @@ static PyObject *call_next(PyObject *object) {
 static PyObject *call_executed(PyObject *object, void *unused) {
     (void)unused;
     const struct call *self = (const struct call *)object;
+    if (self->begun) {
+        return PyUnicode_FromString("yes");
+    }
     return PyUnicode_FromString(self->started || self->sent ? "maybe" : "no");
 }
 
 static PyObject *call_stage(PyObject *object, void *unused) {
     (void)unused;
-    return PyUnicode_FromString(((struct call *)object)->sent ? "sent" : "queued");
+    const struct call *self = (const struct call *)object;
+    if (self->begun) {
+        return PyUnicode_FromString("handler started");
+    }
+    return PyUnicode_FromString(self->sent ? "sent" : "local ring");
 }
 
 static PyMemberDef call_members[] = {
@@ -273,6 +280,7 @@ static PyMemberDef call_members[] = {
     {"gone", T_BOOL, offsetof(struct call, gone), 0, NULL},
     {"started", T_BOOL, offsetof(struct call, started), 0, NULL},
     {"sent", T_BOOL, offsetof(struct call, sent), 0, NULL},
+    {"begun", T_BOOL, offsetof(struct call, begun), 0, NULL},
     {"_asyncio_future_blocking", T_BOOL, offsetof(struct call, blocking), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };

@@ -100,6 +100,7 @@ struct call {
     char gone;
     char started;
     char sent;
+    char begun; /* the peer has said that the handler has started */
     char blocking;
 };
 

@@ -108,7 +108,7 @@ async def test_closing_cancels_what_outlasts_the_grace(via: Via) -> None:
             await until(lambda: book.journal == ["start"])
         with pytest.raises(Cancelled, match="shuts down") as caught:
             await call
-        assert caught.value.executed == "maybe"
+        assert caught.value.executed == "yes"
         assert book.journal == ["start", "cancelled"]
 
 

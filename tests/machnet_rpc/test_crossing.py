@@ -142,7 +142,7 @@ def test_tickets_say_what_has_left(rig: Rig) -> None:
         "sent",
     )
     rig.post(cut, bytes(150_000))
-    assert (cut.sent, cut.started, cut.executed, cut.stage) == (False, True, "maybe", "queued")
+    assert (cut.sent, cut.started, cut.executed, cut.stage) == (False, True, "maybe", "local ring")
     rig.post(behind, b"must not overtake")
     assert (behind.sent, behind.started, behind.executed) == (False, False, "no")
     sizes: list[int] = []

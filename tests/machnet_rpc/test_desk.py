@@ -90,8 +90,10 @@ class Served(Rig):
             assert self.far.send(record) == len(record)
 
     def answers(self) -> list[tuple[int, int, bytes]]:
-        """Call, status and payload."""
-        return [(head[0], head[11], payload) for head, payload in self.taken()]
+        """Call, status and payload of each; what is said of progress is no answer."""
+        taken = self.taken()
+        answers = [each for each in taken if each[0][records.KIND] != records.PROGRESS]
+        return [(head[0], head[11], payload) for head, payload in answers]
 
 
 async def in_turn(rig: Served, *how: Any) -> list[Any] | None:

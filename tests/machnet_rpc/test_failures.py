@@ -39,14 +39,14 @@ Call = Callable[[Client], Any]
 BIG = b"x" * (MESSAGE_BYTES_MAX + 1)
 
 TRUTH: list[tuple[str, Call, type[RpcError], str, str, str]] = [
-    ("service", lambda c: c.call("nope/x", 1), Unimplemented, "no", "replied", "no such service"),
-    ("method", lambda c: c.call("ledger/x", 1), Unimplemented, "no", "replied", "it has balance,"),
+    ("service", lambda c: c.call("nope/x", 1), Unimplemented, "no", "reply seen", "no such"),
+    ("method", lambda c: c.call("ledger/x", 1), Unimplemented, "no", "reply seen", "it has"),
     (
         "field",
         lambda c: c.call("ledger/post", {"account": "a", "amount": "much"}),
         InvalidArgument,
         "no",
-        "replied",
+        "reply seen",
         "entry: amount: Input should be a valid decimal",
     ),
     (
@@ -54,7 +54,7 @@ TRUTH: list[tuple[str, Call, type[RpcError], str, str, str]] = [
         lambda c: c.call("ledger/balance", {"currency": "EUR"}),
         InvalidArgument,
         "no",
-        "replied",
+        "reply seen",
         "argument account is missing",
     ),
     (
@@ -62,7 +62,7 @@ TRUTH: list[tuple[str, Call, type[RpcError], str, str, str]] = [
         lambda c: c.call("ledger/post", b"\xc1"),
         InvalidArgument,
         "no",
-        "replied",
+        "reply seen",
         "not msgpack",
     ),
     (
@@ -74,19 +74,19 @@ TRUTH: list[tuple[str, Call, type[RpcError], str, str, str]] = [
         "currency: must be str, not int 5",
     ),
     ("large", lambda c: c.stub(Ledger).echo(BIG), ResourceExhausted, "no", "encoding", "16773121"),
-    ("handler", lambda c: c.stub(Ledger).fail("not found"), NotFound, "yes", "replied", "no such"),
-    ("bug", lambda c: c.stub(Ledger).fail("undeclared"), RpcError, "yes", "replied", "Undeclared"),
+    ("handler", lambda c: c.stub(Ledger).fail("not found"), NotFound, "yes", "reply seen", "such"),
+    ("bug", lambda c: c.stub(Ledger).fail("undeclared"), RpcError, "yes", "reply seen", "Undecla"),
     (
         "result",
         lambda c: c.stub(Ledger).fail("wrong result"),
         Internal,
         "yes",
-        "replied",
+        "reply seen",
         "must be int, not str 'text'",
     ),
-    ("itself", lambda c: c.stub(Ledger).fail("cancelled"), Cancelled, "maybe", "replied", "by its"),
-    ("slow", lambda c: c.stub(Ledger).sleep.using(timeout=0.2)(9), DeadlineExceeded, "maybe",
-     "sent", "no answer"),
+    ("itself", lambda c: c.stub(Ledger).fail("cancelled"), Cancelled, "yes", "reply seen", "by it"),
+    ("slow", lambda c: c.stub(Ledger).sleep.using(timeout=0.2)(9), DeadlineExceeded, "yes",
+     "handler started", "no answer"),
 ]  # fmt: skip
 
 

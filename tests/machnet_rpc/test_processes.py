@@ -84,7 +84,7 @@ def test_serve_call_ls_ping(served: Served) -> None:
     assert json.loads(pinged.stdout)["count"] == 20
     failed = run("call", served.address, "ledger/fail", '"not found"')
     assert failed.returncode == 1
-    assert "no such row (NOT_FOUND, stage: replied, executed: yes). Insert it first." in (
+    assert "no such row (NOT_FOUND, stage: reply seen, executed: yes). Insert it first." in (
         failed.stderr
     )
     assert served.end(signal.SIGTERM) == 0

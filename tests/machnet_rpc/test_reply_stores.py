@@ -5,6 +5,8 @@ import asyncio
 import pytest
 
 from machnet_rpc import (
+    Cancelled,
+    DeadlineExceeded,
     FailedPrecondition,
     Internal,
     MemoryNetwork,
@@ -57,6 +59,37 @@ async def test_a_store_is_given_what_the_handler_does_not_store(
             with pytest.raises(FailedPrecondition, match="other arguments"):
                 await client.stub(Shop).place.using(key="k")("b")
     assert (shop.placed, replies.committed) == (["a"], 1)
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+async def test_a_handler_that_a_store_holds_up_has_not_started(
+    network: MemoryNetwork, shop: ShopServer, *, is_asked: bool
+) -> None:
+    """Only once the store has no reply does the handler start, of which its caller then hears."""
+    may_find = asyncio.Event()
+
+    class Slow(Replies):
+        async def find(self, key: str) -> bytes | None:
+            await may_find.wait()
+            return await super().find(key)
+
+    shop.may_end.clear()
+    if not is_asked:
+        may_find.set()
+    async with (
+        serve(shop, ADDRESS, via=network, replies=Slow(), grace=0.0) as server,
+        connect(ADDRESS, via=network, retries=None) as client,
+    ):
+        failing = asyncio.create_task(client.stub(Shop).place.using(timeout=0.2)("a"))
+        given = asyncio.create_task(client.stub(Shop).place("b"))
+        with pytest.raises(DeadlineExceeded) as late:
+            await failing
+        await server.close(0.0)
+        with pytest.raises(Cancelled) as stopped:
+            await given
+    told = ("maybe", "sent", "maybe") if is_asked else ("yes", "handler started", "yes")
+    assert (late.value.executed, late.value.stage, stopped.value.executed) == told
+    assert shop.placed == ([] if is_asked else ["a", "b"])
 
 
 async def test_a_declared_failure_is_stored_and_others_are_not(

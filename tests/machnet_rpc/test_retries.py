@@ -278,7 +278,7 @@ async def test_without_waiting_a_call_fails_at_once(
             assert await waiting == "b"
 
 
-def _failed(code: Code, executed: Executed, stage: str = "replied") -> RpcError:
+def _failed(code: Code, executed: Executed, stage: str = "reply seen") -> RpcError:
     return RpcError("", code=code, executed=executed, stage=stage)
 
 

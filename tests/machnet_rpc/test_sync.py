@@ -133,7 +133,7 @@ def test_a_late_answer_is_a_deadline_exceeded(blocking: sync.Client, book: Ledge
     with pytest.raises(DeadlineExceeded) as caught:
         ledger.sleep.using(timeout=0.05)(30)
     assert 0.05 <= time.monotonic() - before < 2
-    assert (caught.value.executed, caught.value.stage) == ("maybe", "sent")
+    assert (caught.value.executed, caught.value.stage) == ("yes", "handler started")
     until_seen(lambda: book.journal == ["nothing", "start", "cancelled"])
     with pytest.raises(DeadlineExceeded) as none_left:
         ledger.echo.using(timeout=-1)(b"")
@@ -320,7 +320,7 @@ def test_a_call_under_way_when_another_thread_closes_says_so(blocking: sync.Clie
     method = blocking.method(Ledger.echo)
     with pytest.raises(Unavailable) as caught:
         method._given(b"2", sent)
-    assert caught.value.executed == "maybe"
+    assert caught.value.executed in ("maybe", "yes")  # if word of it came
     assert method._given(b"2", inner.ended_call(b"3", how)) == b"3"
 
 
@@ -359,7 +359,7 @@ def test_an_engine_that_dies_under_a_call(
     timer.start()
     with pytest.raises(Unavailable) as caught:
         ledger.sleep.using(timeout=5)(5)
-    assert caught.value.executed == "maybe"
+    assert caught.value.executed == "yes"
     timer.join()
     assert ledger.echo(b"2") == b"2"
 

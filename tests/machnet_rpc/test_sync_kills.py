@@ -55,7 +55,7 @@ def test_server_and_engine_are_killed(tmp_path: Path, control: str) -> None:
         before = time.monotonic()
         with pytest.raises(Unavailable) as caught:
             sleep(10)
-        assert (caught.value.executed, caught.value.stage) == ("maybe", "sent")
+        assert (caught.value.executed, caught.value.stage) == ("yes", "handler started")
         assert time.monotonic() - before < 5
         with pytest.raises(Unavailable) as refused:
             client.using(wait=False).call(Ledger.echo, b"2")

@@ -87,6 +87,7 @@ enum te_kind {
     TE_END = 5,    /* no more items from this side */
     TE_CREDIT = 6, /* the receiver of a stream admits more items */
     TE_GOAWAY = 7, /* no new requests, please */
+    TE_PROGRESS = 8, /* call ids (8 bytes each) of requests whose handlers have started */
     TE_APP_KIND_LAST = 31,
     /* engine -> application */
     TE_FLOW_OPENED = 32,   /* answer to connect; call_id = its token; payload: te_flow_ends */

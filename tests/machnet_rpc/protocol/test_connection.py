@@ -15,6 +15,7 @@ from machnet_rpc._protocol.events import (
     Requested,
     Stopped,
 )
+from machnet_rpc._protocol.outbox import Ticket
 from tests.machnet_rpc.protocol.pair import Pair
 
 MS = 1_000_000
@@ -89,7 +90,7 @@ def test_a_call_cancelled_before_it_left_never_leaves() -> None:
     pair = Pair()
     kept, dropped = pair.call(b"1"), pair.call(b"2" * 100_000)
     failed = pair.client.connection.cancel(dropped)
-    assert failed == Failed(dropped, Cause.CANCELLED, "no", "queued", 0)
+    assert failed == Failed(dropped, Cause.CANCELLED, "no", "local ring", 0)
     (requested,) = pair.to_server()
     assert isinstance(requested, Requested)
     assert requested.payload == b"1"
@@ -105,7 +106,7 @@ def test_a_message_whose_start_was_taken_is_finished_and_maybe_executed() -> Non
     assert len(first) == 1
     failed = pair.client.connection.cancel(call)
     assert failed is not None
-    assert (failed.executed, failed.stage) == ("maybe", "queued")
+    assert (failed.executed, failed.stage) == ("maybe", "local ring")
     assert pair.server.give(first, pair.now_ns) == []
     events = pair.to_server()
     assert [type(event) for event in events] == [Requested, Requested, Stopped]
@@ -262,3 +263,39 @@ def test_each_call_ends_exactly_once_whatever_happens(seed: int) -> None:
         assert executed != "yes" or call_id in journal
     assert len(set(ends.values())) == 3
     assert len(pair.client.deadlines) == 0
+
+
+def test_who_is_told_that_the_handler_runs_knows_it() -> None:
+    pair = Pair()
+    begun, waiting, ended = pair.call(), pair.call(), pair.call()
+    pair.to_server()
+    told = [begun.call_id, ended.call_id, 1 << 40]  # the last is no call at all
+    pair.client.connection.cancel(ended)
+    pair.server.connection.tell_begun(told)
+    assert pair.to_client() == []
+    assert pair.client.connection.records_ignored == 0
+    assert pair.client.connection.closed(PEER_DEAD) == [
+        Failed(begun, Cause.FLOW_CLOSED, "yes", "handler started", PEER_DEAD),
+        Failed(waiting, Cause.FLOW_CLOSED, "maybe", "sent", PEER_DEAD),
+    ]
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 9, 23])
+def test_progress_that_is_no_list_of_calls_is_counted_and_changes_nothing(size: int) -> None:
+    pair = Pair()
+    call = pair.call()
+    pair.to_server()
+    payload = (call.call_id.to_bytes(8, "little") * 3)[:size]
+    pair.server.connection.post(Ticket(), payload, records.PROGRESS, 0, 0)
+    pair.to_client()
+    assert pair.client.connection.records_ignored == 1
+    assert call.executed == "maybe"
+
+
+def test_progress_of_many_calls_takes_several_messages() -> None:
+    pair = Pair()
+    calls = [pair.call() for _ in range(300)]
+    pair.to_server()
+    pair.server.connection.tell_begun([call.call_id for call in calls])
+    pair.to_client()
+    assert {call.executed for call in calls} == {"yes"}

@@ -1,0 +1,43 @@
+"""What calls are told of their handlers, under kills, against the handlers' journal."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.processes import Fleet
+from tests.e2e.truth import Verdict, journal_at, judge, note
+
+CALLS = 2500
+SECONDS_MAX = 60.0
+
+
+@pytest.mark.parametrize("rung", ["direct", "sidecar", "inline"])
+def test_executed_is_never_wrong(tmp_path: Path, rung: str) -> None:
+    with Fleet(tmp_path) as fleet:
+        argv = [sys.executable, "-m", "tests.e2e.truth", "--calls", str(CALLS), "--rung", rung]
+        figures = fleet.start(argv).line(SECONDS_MAX)
+    assert figures["wrong"] == 0, figures["wrong_first"]
+    assert figures["calls"] >= CALLS
+    assert figures["kills"]
+    assert figures["failures"].get("yes", 0) > 0 or set(figures["kills"]) == {"client"}
+
+
+@pytest.mark.parametrize(
+    ("told", "times", "is_wrong"),
+    [("answer", 1, False), ("answer", 0, True), ("answer", 2, True), ("no", 0, False),
+     ("no", 1, True), ("yes", 1, False), ("yes", 0, True), ("maybe", 0, False),
+     ("maybe", 1, False)],
+)  # fmt: skip
+def test_the_judge_finds_what_is_untrue(
+    tmp_path: Path, told: str, times: int, *, is_wrong: bool
+) -> None:
+    executed, heard = journal_at(tmp_path / "executed"), journal_at(tmp_path / "told")
+    for _ in range(times):
+        note(executed, 7, "runs")
+    note(heard, 7, told, "sent")
+    verdict = Verdict("direct")
+    judge(tmp_path, verdict)
+    assert (len(verdict.wrong), verdict.calls) == (is_wrong, 1)
+    assert json.loads(json.dumps(verdict.figures()))["wrong"] == is_wrong
