@@ -258,7 +258,9 @@ class Connection:
         for first in range(0, len(call_ids), PROGRESS_MAX):
             some = call_ids[first : first + PROGRESS_MAX]
             payload = struct.pack(f"<{len(some)}Q", *some)
-            self.post(self._ticket, payload, records.PROGRESS, 0, 0)
+            self.post(
+                self._ticket, payload, records.PROGRESS, 0, 0, priority=records.FIRST_PRIORITY
+            )
 
     def done(self, call: IncomingCall) -> None:
         """A call without an answer has ended."""

@@ -286,7 +286,7 @@ def test_progress_that_is_no_list_of_calls_is_counted_and_changes_nothing(size: 
     call = pair.call()
     pair.to_server()
     payload = (call.call_id.to_bytes(8, "little") * 3)[:size]
-    pair.server.connection.post(Ticket(), payload, records.PROGRESS, 0, 0)
+    pair.server.connection.post(Ticket(), payload, records.PROGRESS, 0, 0, priority=0)
     pair.to_client()
     assert pair.client.connection.records_ignored == 1
     assert call.executed == "maybe"

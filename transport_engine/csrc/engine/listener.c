@@ -38,8 +38,8 @@ int listener_add(struct engine *engine, uint32_t tenant, uint16_t port) {
     return TE_OK;
 }
 
-/* The last flow of a port has said its last word, which may not have left yet: a peer that waits for
- * it would ask for long, and where the engine ends next nobody would answer. */
+/* The last flow of a port has said its last word, which may not have left yet: a peer that waits
+ * for it would ask for long, and where the engine ends next nobody would answer. */
 static void free_unused(struct engine *engine, struct listener *listener) {
     if (listener->tenant == NO_ITEM && listener->flow_count == 0) {
         output_flush(&engine->output, engine->now_ns);
