@@ -3,7 +3,9 @@
 A measure gives figures by name, or says why it cannot be had on this machine.
 """
 
+import itertools
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -90,7 +92,11 @@ class MsgGen(Measure):
         if known.returncode != 0:
             return "this build has no `mrpc msggen`"
         lacking = [word for word in (self.netif, *self.options[:1]) if word not in known.stdout]
-        return f"`mrpc msggen` has no {lacking[0]}" if lacking else None
+        if lacking:
+            return f"`mrpc msggen` has no {lacking[0]}"
+        words = dict(itertools.pairwise(self.options))
+        wanted, usable = int(words.get("--queues", 1)), len(os.sched_getaffinity(0))
+        return f"{wanted} queues need {wanted} CPUs of {usable}" if wanted > usable else None
 
     def run(self, loopback: Setting, scale: float) -> Said:
         seconds = f"{self.seconds * scale:g}"

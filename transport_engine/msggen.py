@@ -124,11 +124,21 @@ class Generator:
 
 
 class Drive:
-    """One thread's turns: generators, and engines that have no thread of their own."""
+    """One thread's turns: generators, and engines that have no thread of their own.
 
-    def __init__(self, generators: list[Generator], engines: list[Engine] | None = None) -> None:
+    One that is sharing offers its processor to others after each look in vain.
+    """
+
+    def __init__(
+        self,
+        generators: list[Generator],
+        engines: list[Engine] | None = None,
+        *,
+        is_sharing: bool = False,
+    ) -> None:
         self._generators = generators
         self._engines = engines or []
+        self._is_sharing = is_sharing
 
     def run(self, seconds: float) -> None:
         """Errors: EngineGoneError, ChannelCorruptError, WrongReplyError."""
@@ -151,6 +161,7 @@ class Drive:
         parts.engines = [engine.handle for engine in self._engines]
         parts.engine_count = len(self._engines)
         parts.spin_ns = SPIN_NS
+        parts.is_sharing = self._is_sharing
         return parts
 
     def _raise(self, code: int) -> None:

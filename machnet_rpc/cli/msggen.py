@@ -4,23 +4,25 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import sys
-import time
 from collections.abc import AsyncGenerator, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
 from machnet_rpc._transports.address import resolved
 from machnet_rpc.cli.arguments import Commands, UsageError, add_command, seconds
-from machnet_rpc.cli.two_hosts import WIRES, Host, child, two_hosts
+from machnet_rpc.cli.msggen_queues import Queues
+from machnet_rpc.cli.msggen_rows import SLICE_SECONDS, WARM_UP, Row, row_of, settle, slices
+from machnet_rpc.cli.two_hosts import QUEUED, WIRES, Host, child, two_hosts
 from transport_engine.attach import SidecarAttachment, attach
 from transport_engine.channel import Channel
 from transport_engine.config import EngineConfig, load
 from transport_engine.endpoint import Endpoint
 from transport_engine.engine import Engine
-from transport_engine.errors import EngineGoneError, TransportError
+from transport_engine.errors import EngineGoneError
 from transport_engine.inline import InlineAttachment, open_inline
 from transport_engine.msggen import (
     BYTES_MAX,
@@ -35,9 +37,6 @@ PORT: Final = 31582
 TOKEN: Final = 1
 LOOK_SECONDS: Final = 0.005
 CLEAR_LINE: Final = "\r\x1b[K"
-SLICE_SECONDS: Final = 0.25  # between looks at progress, and for Ctrl-C
-WARM_UP: Final = 0.2  # of the time that is measured
-SILENCE_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 10.0
 RINGS: Final = (1 << 17, 16 << 20)
 EPILOG: Final = """\
@@ -47,27 +46,20 @@ two engines and two applications, four processes on this machine, joined as --ne
   mrpc msggen --netif memif
 the same in two processes, each of which drives its engine itself
   mrpc msggen --netif virtio --inline
+so, too, with two threads in each and a queue of the netif for each pair of them; both
+threads of a pair share a processor, so that twice the queues have twice the processors
+  mrpc msggen --netif virtio --queues 1
+  mrpc msggen --netif virtio --queues 2
 on two hosts, each with a running `mrpc engine`
   mrpc msggen --serve 31582           here
   mrpc msggen 10.0.0.7:31582          there
 on two hosts, with engines of their own; FILE is what `mrpc engine --config` takes
   mrpc msggen --config FILE --serve 31582
   mrpc msggen --config FILE 10.0.0.7:31582
+the same with a thread and a queue for each of `cores` in both files; ports from 31582 on
 
 A message goes there and comes back; its length and its marks at both ends are looked at.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What one window reached. Latencies are round trips."""
-
-    window: int
-    rpcs: int
-    rpcs_per_second: float
-    p50_us: float
-    p99_us: float
-    p999_us: float
 
 
 def add(commands: Commands) -> None:
@@ -78,6 +70,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--serve", type=int, metavar="PORT", help="answer clients, until Ctrl-C")
     parser.add_argument("--netif", choices=["loopback", *WIRES], help="without another host")
     parser.add_argument("--inline", action="store_true", help="with --netif: no sidecars")
+    parser.add_argument("--queues", type=int, metavar="N", help="with --netif: see below")
     parser.add_argument("--engine", metavar="SOCKET", help="attach to the sidecar behind it")
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="attach to none: run this engine in here"
@@ -120,6 +113,8 @@ def _windows(arguments: argparse.Namespace) -> list[int]:
         raise UsageError("--engine and --config exclude each other")
     if arguments.inline and arguments.netif in {None, "loopback"}:
         raise UsageError(f"--inline is for --netif {', '.join(WIRES)}")
+    if arguments.queues is not None:
+        _check_queues(arguments)
     if not BYTES_MIN <= arguments.size <= BYTES_MAX:
         raise UsageError(f"--size {arguments.size}: allowed is {BYTES_MIN} to {BYTES_MAX}")
     if arguments.serve is not None and not 1 <= arguments.serve < 1 << 16:
@@ -133,6 +128,16 @@ def _windows(arguments: argparse.Namespace) -> list[int]:
             f"--windows {arguments.windows}: numbers from 1 to {WINDOW_MAX} with commas between"
         )
     return windows
+
+
+def _check_queues(arguments: argparse.Namespace) -> None:
+    queues, usable = arguments.queues, len(os.sched_getaffinity(0))
+    if arguments.netif not in QUEUED:
+        raise UsageError(f"--queues is for --netif {', '.join(QUEUED)}")
+    if not 1 <= queues <= usable:
+        raise UsageError(
+            f"--queues {queues}: each needs a processor, and this process may run on {usable}"
+        )
 
 
 def _ring_bytes(size: int, window: int) -> int:
@@ -173,26 +178,32 @@ async def _two_hosts(arguments: argparse.Namespace) -> int:
     """Both roles as processes of their own, with or without sidecars."""
     size = ["--json", "--size", str(arguments.size), "--windows", arguments.windows]
     with contextlib.ExitStack() as stack:
-        server, client, wire = stack.enter_context(two_hosts(arguments.netif))
-        if not arguments.inline:
+        hosts = two_hosts(arguments.netif, arguments.queues or 0)
+        server, client, wire = stack.enter_context(hosts)
+        is_inline = arguments.inline or arguments.queues is not None
+        if not is_inline:
             stack.enter_context(server.engine())
             stack.enter_context(client.engine())
-        serve = ["msggen", *size, "--serve", str(PORT), *_engine_of(server, arguments)]
+        serve = ["msggen", *size, "--serve", str(PORT), *_engine_of(server, is_inline)]
         log = server.folder / "application.log"
         stack.enter_context(child("the server", server.application(*serve), log))
-        call = ["msggen", *size, f"{server.address}:{PORT}", *_engine_of(client, arguments)]
+        call = ["msggen", *size, f"{server.address}:{PORT}", *_engine_of(client, is_inline)]
         call += ["--seconds", str(arguments.seconds)]
         status, said = await _said(client.application(*call))
     if status != 0:
         print(said, end="")
         return status
-    title = f"{wire.title}, applications inline" if arguments.inline else wire.title
-    _print(arguments, title, [Row(**row) for row in json.loads(said)["rows"]])
+    title = f"{wire.title}, applications inline" if is_inline else wire.title
+    if arguments.queues is not None:
+        many = "s" if arguments.queues > 1 else ""
+        title += f", {arguments.queues} queue{many} on as many processors"
+    found = json.loads(said)
+    _print(arguments, title, [Row(**row) for row in found["rows"]], found.get("handed_over"))
     return 0
 
 
-def _engine_of(host: Host, arguments: argparse.Namespace) -> list[str]:
-    if arguments.inline:
+def _engine_of(host: Host, is_inline: bool) -> list[str]:
+    if is_inline:
         return ["--config", str(host.config)]
     return ["--engine", str(host.socket)]
 
@@ -210,13 +221,31 @@ async def _said(argv: list[str]) -> tuple[int, str]:
     return process.returncode or 0, said.decode()
 
 
+def _queues(arguments: argparse.Namespace, window: int) -> Queues | None:
+    """What --config opens, if it names processors."""
+    if arguments.config is None:
+        return None
+    config = load(arguments.config).engine
+    return Queues(config, _ring_bytes(arguments.size, window)) if config.cores else None
+
+
+def _say_ready(arguments: argparse.Namespace, local: Endpoint) -> None:
+    address = str(Endpoint(local.address, arguments.serve))
+    said = json.dumps({"ready": address}) if arguments.json else f"answering at {address}"
+    print(said, flush=True)
+
+
 async def _serve(arguments: argparse.Namespace, window: int) -> int:
     """Answers until it is told to stop, or the engine is gone."""
+    queues = _queues(arguments, window)
+    if queues is not None:
+        with queues:
+            queues.listen(arguments.serve)
+            _say_ready(arguments, queues.local)
+            await queues.serve()
     async with _attached(arguments, window) as (attachment, engines):
         await attachment.listen(arguments.serve)
-        address = str(Endpoint(attachment.local.address, arguments.serve))
-        said = json.dumps({"ready": address}) if arguments.json else f"answering at {address}"
-        print(said, flush=True)
+        _say_ready(arguments, attachment.local)
         with Generator(attachment.channel) as server:
             drive = Drive([server], engines)
             while True:
@@ -228,6 +257,15 @@ async def _client(arguments: argparse.Namespace, windows: list[int]) -> int:
     address, size = arguments.address, arguments.size
     host, port = await resolved(address)
     rows: list[Row] = []
+    queues = _queues(arguments, max(windows))
+    if queues is not None:
+        with queues:
+            flows = await queues.connect(host, port)
+            rows = [
+                await queues.measure(flows, window, size, arguments.seconds) for window in windows
+            ]
+            _print(arguments, f"{address} by {queues.driver}", rows, queues.handed_over())
+        return 0
     async with _attached(arguments, max(windows)) as (attachment, engines):
         await attachment.connect(Endpoint(ip_address(host), port), TOKEN)
         channel = attachment.channel
@@ -283,39 +321,18 @@ async def _measured(duration: float, window: int, client: Generator, drive: Driv
     await _drive_for(duration * WARM_UP, client, drive, progress)
     client.forget()
     await _drive_for(duration, client, drive, progress)
-    counts = client.counts()
+    row = row_of(window, client)
     progress.clear()
-    row = Row(
-        window=window,
-        rpcs=counts.replies,
-        rpcs_per_second=round(counts.replies * 1e9 / counts.elapsed_ns, 1),
-        p50_us=client.latency_ns(50) / 1e3,
-        p99_us=client.latency_ns(99) / 1e3,
-        p999_us=client.latency_ns(99.9) / 1e3,
-    )
-    if not drive.settle(SILENCE_SECONDS):
-        raise NoAnswerError(f"some messages were not answered in {SILENCE_SECONDS:g} s")
+    settle(drive)
     return row
 
 
 async def _drive_for(
     duration: float, client: Generator, drive: Drive, progress: "_Progress"
 ) -> None:
-    began = heard = time.monotonic()
-    replies = client.counts().replies
-    while (left := began + duration - time.monotonic()) > 0:
-        drive.run(min(left, SLICE_SECONDS))
-        counts = client.counts()
-        if counts.replies != replies:
-            replies, heard = counts.replies, time.monotonic()
-        if time.monotonic() - heard > SILENCE_SECONDS:
-            raise NoAnswerError(f"the server has not answered for {SILENCE_SECONDS:g} s")
+    for replies in slices(duration, client, drive):
         progress.show(f"{replies:,} messages there and back")
         await asyncio.sleep(0)  # so that Ctrl-C is heard
-
-
-class NoAnswerError(TransportError):
-    """A server stopped answering."""
 
 
 class _Progress:
@@ -334,13 +351,17 @@ class _Progress:
             print(CLEAR_LINE, end="", file=sys.stderr, flush=True)
 
 
-def _print(arguments: argparse.Namespace, title: str, rows: list[Row]) -> None:
+def _print(
+    arguments: argparse.Namespace, title: str, rows: list[Row], handed_over: int | None = None
+) -> None:
     if arguments.json:
         facts = {"title": title, "size_bytes": arguments.size, "rows": [asdict(r) for r in rows]}
-        print(json.dumps(facts))
+        print(json.dumps(facts if handed_over is None else facts | {"handed_over": handed_over}))
         return
     print(f"{arguments.size} bytes there and back; {title}")
     print(f"{'window':>8}{'RPC/s':>14}{'p50 µs':>10}{'p99 µs':>10}{'p99.9 µs':>10}")
     for row in rows:
         latencies = f"{row.p50_us:>10.1f}{row.p99_us:>10.1f}{row.p999_us:>10.1f}"
         print(f"{row.window:>8}{row.rpcs_per_second:>14,.0f}{latencies}")
+    if handed_over is not None:
+        print(f"{handed_over:,} packets came to another thread than theirs at the client")

@@ -45,6 +45,7 @@ class Host:
     folder: Path
     netns: tuple[str, ...]  # what a command begins with to have the host's interfaces
     processors: tuple[int, int]  # of its engine, of its application
+    cores: tuple[int, ...] = ()  # of its application's threads, which drive engines themselves
 
     @property
     def config(self) -> Path:
@@ -58,7 +59,8 @@ class Host:
 
     def application(self, *arguments: str) -> list[str]:
         """The command line of a `mrpc` that runs on it."""
-        return [*self.netns, *_pinned(self.processors[1]), *mrpc(*arguments)]
+        pinned = _pinned(*(self.cores or self.processors[1:]))
+        return [*self.netns, *pinned, *mrpc(*arguments)]
 
     @contextlib.contextmanager
     def engine(self) -> Generator[None]:
@@ -88,7 +90,7 @@ def _dpdk(netif: str) -> str:
     return f'driver = "dpdk"\nnetif = "{netif}"\nprefix_bits = 24\nsecurity = "none"\n'
 
 
-def memif(folder: Path) -> Wire:
+def memif(folder: Path, _: int) -> Wire:
     """Rings in shared memory. The client's packets are the rings' buffers: a copy less each way."""
     path = f"socket={folder / 'memif.sock'},socket-abstract=no"
     server = _dpdk(f"--vdev=net_memif0,role=server,{path}")
@@ -96,40 +98,43 @@ def memif(folder: Path) -> Wire:
     return Wire("DPDK, net_memif", server, client, HUGE_MIB)
 
 
-def virtio(folder: Path) -> Wire:
+def virtio(folder: Path, queues: int) -> Wire:
     """Rings in shared memory, as between a virtual machine and its host."""
     path = folder / "vhost.sock"
-    server = _dpdk(f"--vdev=net_vhost0,iface={path}")
-    client = _dpdk(f"--vdev=net_virtio_user0,path={path}")
+    server = _dpdk(f"--vdev=net_vhost0,iface={path},queues={queues}")
+    client = _dpdk(f"--vdev=net_virtio_user0,path={path},queues={queues}")
     return Wire("DPDK, net_vhost and net_virtio_user", server, client, HUGE_MIB)
 
 
-def af_packet(_: Path) -> Wire:
+def af_packet(_folder: Path, _queues: int) -> Wire:
     """Packet sockets of the kernel on the ends of a veth pair."""
     eal = f"--no-huge --no-shconf -m {PLAIN_MIB} --vdev=net_af_packet0,iface="
     server, client = (_dpdk(eal + name) for name in VETH)
     return Wire("DPDK, net_af_packet over veth", server, client, is_namespaced=True)
 
 
-def udp(_: Path) -> Wire:
+def udp(_folder: Path, _queues: int) -> Wire:
     """Sockets of the kernel."""
     return Wire(
         "udp through the kernel's loopback", 'driver = "udp"\n', 'driver = "udp"\n', is_udp=True
     )
 
 
-WIRES: Final[dict[str, Callable[[Path], Wire]]] = {
+WIRES: Final[dict[str, Callable[[Path, int], Wire]]] = {
     "memif": memif,
     "virtio": virtio,
     "af_packet": af_packet,
     "udp": udp,
 }
+QUEUED: Final = ("virtio", "udp")  # those with as many queues as one likes
 
 
 @contextlib.contextmanager
-def two_hosts(netif: str) -> Generator[tuple[Host, Host, Wire]]:
+def two_hosts(netif: str, queues: int = 0) -> Generator[tuple[Host, Host, Wire]]:
     """Prepares a server's host and a client's, joined by one of WIRES; starts nothing there.
 
+    With queues, engines have a thread for each: the first of one host and the first of the other
+    on the first processor, and so on.
     Errors: NoEngineError with what this machine lacks; NoRoomError.
     """
     rung = next(rung for rung in rungs(Machine.here()) if rung.name == netif)
@@ -137,18 +142,20 @@ def two_hosts(netif: str) -> Generator[tuple[Host, Host, Wire]]:
         raise NoEngineError(f"--netif {netif} is not possible here: {rung.why}")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mrpc-msggen-")))
-        wire = WIRES[netif](folder)
+        wire = WIRES[netif](folder, max(queues, 1))
         if wire.huge_mib:
             stack.enter_context(hugepages(wire.huge_mib))
         netns = stack.enter_context(_namespace(folder)) if wire.is_namespaced else ()
         addresses = UDP_ADDRESSES if wire.is_udp else ADDRESSES
-        places = processors(sorted(os.sched_getaffinity(0)))
+        allowed = sorted(os.sched_getaffinity(0))
+        places, cores = processors(allowed), tuple(allowed[:queues])
         server, client = (
-            Host(name, address, folder, netns, place)
+            Host(name, address, folder, netns, place, cores)
             for name, address, place in zip(("server", "client"), addresses, places, strict=True)
         )
         for host, lines in ((server, wire.server), (client, wire.client)):
             text = f'[engine]\naddress = "{host.address}"\n{lines}'
+            text += f"cores = {list(cores)}\n" if cores else ""
             text += f'[control]\nsocket = "{host.socket}"\n'
             host.config.write_text(text, encoding="utf-8")
         yield server, client, wire
@@ -165,8 +172,8 @@ def processors(allowed: list[int]) -> tuple[tuple[int, int], tuple[int, int]]:
     return (allowed[0], allowed[0]), (allowed[-1], allowed[-1])
 
 
-def _pinned(processor: int) -> list[str]:
-    return ["taskset", "--cpu-list", str(processor)]
+def _pinned(*processors: int) -> list[str]:
+    return ["taskset", "--cpu-list", ",".join(map(str, processors))]
 
 
 def mrpc(*arguments: str) -> list[str]:

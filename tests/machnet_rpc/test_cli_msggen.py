@@ -1,7 +1,9 @@
 """`mrpc msggen`: its roles, its self-contained runs, and its sentences."""
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +11,8 @@ from machnet_rpc.cli import main
 from machnet_rpc.cli.two_hosts import processors
 
 Capture = pytest.CaptureFixture[str]
+CORES = sorted(os.sched_getaffinity(0))
+two_processors = pytest.mark.skipif(len(CORES) < 2, reason="this process may run on one core only")
 
 
 def test_alone_it_needs_nothing(capsys: Capture) -> None:
@@ -37,6 +41,42 @@ def test_two_inline_engines_are_two_processes(capsys: Capture) -> None:
     found = json.loads(capsys.readouterr().out)
     assert [row["rpcs"] > 0 for row in found["rows"]] == [True, True]
     assert found["title"].endswith("applications inline")
+
+
+def queued(capsys: Capture, netif: str, queues: int) -> dict[str, Any]:
+    """What it says of as many queues, each with a thread at either end."""
+    argv = ["msggen", "--netif", netif, "--queues", str(queues), "--seconds", "0.1", "--json"]
+    assert main([*argv, "--windows", "1,8"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert [row["rpcs"] > 0 for row in found["rows"]] == [True, True]
+    assert f"{queues} queue" in found["title"]
+    return found
+
+
+def test_one_queue_is_a_thread_on_a_processor(capsys: Capture) -> None:
+    assert queued(capsys, "udp", 1)["handed_over"] == 0
+
+
+@two_processors
+def test_two_queues_are_two_threads_on_two_processors(capsys: Capture) -> None:
+    queued(capsys, "udp", 2)
+
+
+@two_processors
+@pytest.mark.dpdk
+def test_a_virtual_pair_brings_everything_to_the_thread_whose_it_is(capsys: Capture) -> None:
+    assert queued(capsys, "virtio", 2)["handed_over"] == 0
+
+
+@two_processors
+def test_what_no_queues_can_be_is_a_sentence(capsys: Capture, tmp_path: Path) -> None:
+    config = tmp_path / "engine.toml"
+    config.write_text(f"[engine]\ncores = {CORES[:2]}\n", encoding="utf-8")
+    assert main(["msggen", "--serve", "65535", "--config", str(config)]) == 2
+    assert "65535 is the last" in capsys.readouterr().err
+    config.write_text("[engine]\ncores = [4095]\n", encoding="utf-8")
+    assert main(["msggen", "127.0.0.1:7", "--config", str(config)]) == 2
+    assert "engine.cores has processor 4095" in capsys.readouterr().err
 
 
 def test_a_mistake_in_the_configuration_is_said(capsys: Capture, tmp_path: Path) -> None:
@@ -75,6 +115,10 @@ def test_hosts_take_no_processor_from_each_other(
         (["--config", "/nowhere"], "--config is for ADDR and --serve"),
         (["--serve", "7", "--config", "a", "--engine", "b"], "--engine and --config exclude"),
         (["--inline"], "--inline is for --netif memif, virtio"),
+        (["--queues", "1"], "--queues is for --netif virtio, udp"),
+        (["--queues", "1", "--netif", "memif"], "--queues is for --netif virtio, udp"),
+        (["--queues", "0", "--netif", "udp"], "--queues 0: each needs a processor"),
+        (["--queues", "4096", "--netif", "udp"], "--queues 4096: each needs a processor"),
         (["--inline", "--netif", "loopback"], "--inline is for --netif memif, virtio"),
     ],
 )

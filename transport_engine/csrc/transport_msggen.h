@@ -57,6 +57,9 @@ struct te_msggen_parts {
     uint32_t msggen_count;
     uint32_t engine_count;
     uint64_t spin_ns; /* polling that finds nothing before the thread sleeps */
+    uint32_t is_sharing; /* with engines: others need the processor, and have it after each look
+                          * in vain */
+    uint32_t zero;
 };
 
 /* Drives them for `duration_ns`. Errors: TE_E_CLOSED (the client's flow, or an engine, is gone),

@@ -31,11 +31,11 @@ static int turn(const struct te_msggen_parts *parts) {
     return moved;
 }
 
-/* Sleeps until an engine rings. Engines that have no thread but this one do not let it sleep. */
+/* Sleeps until an engine rings. */
 static int sleep_until_bell(const struct te_msggen_parts *parts) {
     struct pollfd bells[TE_MSGGEN_PARTS_MAX];
     struct timespec wait = {0, SLEEP_NS};
-    bool is_ready = parts->engine_count > 0;
+    bool is_ready = false;
     for (uint32_t i = 0; i < parts->msggen_count; i++) {
         const struct te_msggen *msggen = parts->msggens[i];
         bool wants_room =
@@ -58,10 +58,11 @@ static int sleep_until_bell(const struct te_msggen_parts *parts) {
 
 /* Others may have the processor after a few looks in vain: it may be theirs to move next. */
 static int wait_turn(const struct te_msggen_parts *parts, uint32_t idle_count, uint64_t idle_ns) {
-    if (idle_count < POLLS_BEFORE_YIELD || parts->engine_count > 0) {
+    bool has_engines = parts->engine_count > 0; /* nobody else polls them: no sleep */
+    if (idle_count < POLLS_BEFORE_YIELD || (has_engines && !parts->is_sharing)) {
         return TE_OK;
     }
-    if (idle_ns < parts->spin_ns) {
+    if (has_engines || idle_ns < parts->spin_ns) {
         sched_yield();
         return TE_OK;
     }
