@@ -27,6 +27,7 @@ from transport_engine.stats import Stats, stats_of
 RING_BYTES: Final = 1 << 20
 COMMAND_SECONDS_MAX: Final = 5.0
 FREE_PORT_TRIES_MAX: Final = 64
+IN_USE: Final = "it is in use: choose another, or end what listens there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,7 +393,7 @@ _REASONS: Final[dict[int, str]] = {
     lib.TE_E_INVALID: "a value is out of its range",
     lib.TE_E_NO_MEMORY: "a table or a pool of the engine is full; raise its limits",
     lib.TE_E_CLOSED: "the engine is shutting down",
-    lib.TE_E_IN_USE: "it is in use",
+    lib.TE_E_IN_USE: IN_USE,
     lib.TE_E_SYSTEM: "the operating system refused",
     lib.TE_E_QUOTA: "all that this tenant's quota admits is in use",
     lib.TE_E_UNKNOWN: "there is no such channel or listener",

@@ -18,6 +18,7 @@ from transport_engine.books import MESSAGES_HELD_MIN
 from transport_engine.config import EngineConfig, SidecarEngineConfig
 from transport_engine.endpoint import Endpoint
 from transport_engine.engine import (
+    IN_USE,
     RING_BYTES,
     Engine,
     Seat,
@@ -250,7 +251,7 @@ class Team:
     def _listen(self, channel: int, port: int) -> int:
         if port in self._listening:
             at = Endpoint(self.local.address, port)
-            raise PortInUseError(f"port {at.port} of {at.address} cannot be listened on: in use")
+            raise PortInUseError(f"port {at.port} of {at.address} cannot be listened on: {IN_USE}")
         engine, index = self._place_of(channel)
         bound = engine.listen(index, port)
         self._listening[bound] = channel

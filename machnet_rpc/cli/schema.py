@@ -20,7 +20,7 @@ from idl import (
     proto_of,
 )
 from machnet_rpc.cli.arguments import Commands, UsageError, add_command, shown
-from machnet_rpc.cli.serve import named
+from machnet_rpc.cli.target import called, named
 from machnet_rpc.schemas import schema_of
 from machnet_rpc.server import Server, several
 
@@ -144,16 +144,16 @@ def schemas_of(target: str) -> list[ServiceDescription]:
         if not classes:
             raise UsageError(f"{target} declares no service: decorate one with @service(name)")
         return [schema_of(each) for each in classes]
-    kinds = [_class_of(each, target) for each in _several(found)]
+    kinds = [_class_of(each, target) for each in _several(found, target)]
     return [schema_of(kind) for kind in kinds]
 
 
-def _several(found: Any) -> list[Any]:
+def _several(found: Any, target: str) -> list[Any]:
     if isinstance(found, Server):
         built_in = found.contracts[-1]
         return [each.declaring for each in found.contracts if each is not built_in]
     if inspect.isroutine(found):
-        found = found()
+        found = called(found, target)
     return list(several(found))
 
 

@@ -1,17 +1,15 @@
 """`mrpc serve`: run services that a module defines, until interrupted."""
 
 import argparse
-import importlib
 import inspect
 import json
 import sys
-from pathlib import Path
-from typing import Any
 
 from machnet_rpc._aio.termination import termination
 from machnet_rpc.cli import reload
 from machnet_rpc.cli.arguments import Commands, UsageError, add_command, add_way, seconds
 from machnet_rpc.cli.held import Holder
+from machnet_rpc.cli.target import called, named, said
 from machnet_rpc.errors import ContractError
 from machnet_rpc.reflection import BUILT_IN
 from machnet_rpc.server import GRACE_SECONDS, Server, several
@@ -87,39 +85,18 @@ async def server_of(target: str) -> Server:
     """
     found = named(target)
     if inspect.isclass(found) or inspect.isroutine(found):
-        try:
-            found = found()
-        except TypeError as error:
-            raise UsageError(f"{target} cannot be called without arguments: {error}") from error
+        found = called(found, target)
     if inspect.isawaitable(found):
-        found = await found
+        try:
+            found = await found
+        except Exception as error:
+            raise UsageError(f"{target} could not be made: {said(error)}") from error
     if isinstance(found, Server):
         return found
     try:
         return Server(*several(found))
     except ContractError as error:
         raise ContractError(f"{target}: {error}") from error
-
-
-def named(target: str) -> Any:
-    """The object that "module:name" names. Errors: UsageError."""
-    module_name, colon, name = target.partition(":")
-    if not (colon and module_name and name):
-        raise UsageError(f"{target!r} names nothing: write module:name, as in shop:Shop")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # it is there, but imports what is not
-        raise UsageError(f"there is no module {error.name} in {here} or on the path") from error
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise UsageError(f"module {module_name} has no {name}")
-        found = getattr(found, part)
-    return found
 
 
 def _say_closing(server: Server, grace: float) -> None:
