@@ -8,6 +8,7 @@ events or are counted, never anything else.
 """
 
 import struct
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -43,6 +44,7 @@ from machnet_rpc._protocol.stream_table import IncomingStream, OutgoingStream, S
 
 NO_DEADLINE_NS: Final = (1 << 63) - 1
 PROGRESS_MAX: Final = 128  # calls that one message tells of
+EARLY_MAX: Final = 64  # cancellations that are remembered, in case their requests come yet
 _CALL_ID: Final = struct.Struct("<Q")
 
 
@@ -55,6 +57,7 @@ class Connection:
 
     __slots__ = (
         "_deadlines",
+        "_early",
         "_incoming",
         "_is_closing",
         "_last_call_id",
@@ -97,6 +100,7 @@ class Connection:
         self.awaited: dict[int, OutgoingCall] = {}  # calls made here, by their ids
         self.reply_metadata: dict[int, dict[str, str | bytes]] = {}  # for calls made here
         self._incoming: dict[int, IncomingCall] = {}
+        self._early: deque[int] = deque()  # calls that were cancelled, and are not there
         self._streams: Streams | None = None  # made by the first
         self._last_call_id = 0
         self._is_closing = False
@@ -110,7 +114,7 @@ class Connection:
         state = "closed" if self.is_closed else "open" if self.is_usable else "leaving"
         return (
             f"<Connection {self.peer} flow={self.flow} {state} "
-            f"outgoing={self.outgoing} incoming={len(self._incoming)}>"
+            f"outgoing={self.outgoing} incoming={self.incoming}>"
         )
 
     @property
@@ -123,7 +127,7 @@ class Connection:
 
     @property
     def incoming(self) -> int:
-        return len(self._incoming)
+        return len(self._incoming) - len(self._early)
 
     @property
     def streams(self) -> Streams:
@@ -293,6 +297,9 @@ class Connection:
         call_id = head[CALL_ID]
         if call_id in self._incoming:
             self.records_ignored += 1
+            if self._incoming[call_id].connection is None:
+                self._early.remove(call_id)
+                del self._incoming[call_id]
             return None
         remaining_ns = head[REMAINING]
         deadline_ns = now_ns + remaining_ns
@@ -364,6 +371,8 @@ class Connection:
         for outgoing in self.awaited.values():
             self._deadlines.discard(outgoing)
             events.append(_failed(outgoing, Cause.FLOW_CLOSED, reason))
+        while self._early:
+            del self._incoming[self._early.popleft()]
         for incoming in self._incoming.values():
             self._deadlines.discard(incoming)
             incoming.answered = True
@@ -393,15 +402,29 @@ class Connection:
         return Replied(call, payload)
 
     def _receive_cancel(self, call_id: int) -> Event | None:
-        call = self._incoming.pop(call_id, None)
+        call = self._incoming.get(call_id)
         if call is None:
+            self._cancel_early(call_id)
+        if call is None or call.connection is None:
             self.records_ignored += 1
             return None
+        del self._incoming[call_id]
         self._deadlines.discard(call)
         call.answered = True
         if self._streams is not None:
             self._streams.forget(call, withdraw=True)
         return Stopped(call, Cause.CANCELLED)
+
+    def _cancel_early(self, call_id: int) -> None:
+        """Has the request ignored if it comes yet: messages may overtake each other on the way.
+
+        Mostly it does not, since the call was answered. A call without a connection stands in its
+        place, so that nobody looks for it in vain at each request.
+        """
+        if len(self._early) == EARLY_MAX:
+            del self._incoming[self._early.popleft()]
+        self._early.append(call_id)
+        self._incoming[call_id] = IncomingCall(call_id, 0, NO_DEADLINE_NS, None)
 
     def _receive_progress(self, payload: bytes) -> None:
         if not payload or len(payload) % _CALL_ID.size:

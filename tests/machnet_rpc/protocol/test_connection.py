@@ -6,6 +6,7 @@ import pytest
 
 from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._protocol.connection import EARLY_MAX
 from machnet_rpc._protocol.events import (
     Cause,
     Failed,
@@ -299,3 +300,32 @@ def test_progress_of_many_calls_takes_several_messages() -> None:
     pair.server.connection.tell_begun([call.call_id for call in calls])
     pair.to_client()
     assert {call.executed for call in calls} == {"yes"}
+
+
+def test_a_cancel_that_overtakes_its_request_is_kept_for_it() -> None:
+    pair = Pair()
+    call, other = pair.call(b"1"), pair.call(b"2")
+    requests = pair.client.take()
+    pair.client.connection.cancel(call)
+    assert pair.to_server() == []
+    assert pair.server.connection.incoming == 0
+    events = pair.server.give(requests, pair.now_ns)
+    assert [event.payload for event in events if isinstance(event, Requested)] == [b"2"]
+    assert pair.server.connection.incoming == len(pair.server.deadlines) == 1
+    assert [event.call.call_id for event in pair.server.connection.closed(PEER_DEAD)] == [
+        other.call_id
+    ]
+
+
+def test_cancels_of_what_is_not_there_take_bounded_room() -> None:
+    pair = Pair()
+    server = pair.server.connection
+    for call_id in range(1000, 1000 + 3 * EARLY_MAX):
+        pair.client.connection.send_cancel(call_id)
+        pair.client.connection.send_cancel(call_id)  # the second finds the first
+        pair.to_server()
+    assert len(server._incoming) == len(server._early) == EARLY_MAX
+    assert server.incoming == 0
+    assert server.records_ignored == 6 * EARLY_MAX
+    assert server.closed(PEER_DEAD) == []
+    assert not server._incoming
