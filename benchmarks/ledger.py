@@ -59,6 +59,9 @@ class PairLink:
     def receive(self) -> list[tuple[tuple[int, ...], bytes]]:
         return self._channel.receive()
 
+    def untaken(self, *, is_over: bool) -> list[tuple[int, ...]]:
+        return []
+
     def ring(self) -> None:
         self._channel.ring()
 

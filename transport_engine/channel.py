@@ -37,6 +37,7 @@ WRITABLE: Final[int] = lib.TE_WAKE_WRITABLE
 
 _SIZE: Final = FIELDS.index("size_bytes")
 _HEADS_MAX: Final = 64
+UNTAKEN_MAX: Final = 8192  # of which a channel tells
 _PAYLOAD_BYTES: Final[int] = 4 * lib.TE_RECORD_PAYLOAD_MAX
 
 
@@ -144,6 +145,21 @@ class Channel:
             received.append((head, payload_bytes[at:end]))
             at = end
         return received
+
+    def untaken(self) -> list[RecordTuple]:
+        """The headers of requests that the other side has taken nothing of, at most UNTAKEN_MAX.
+
+        None where it wrote what it may not, or this channel is closed.
+        """
+        if self._channel is None:
+            return []
+        heads = ffi.new("struct te_record[]", UNTAKEN_MAX)
+        count = max(lib.te_channel_untaken(self._channel, heads, UNTAKEN_MAX), 0)
+        return list(RECORD.iter_unpack(ffi.buffer(heads)[: count * RECORD.size]))
+
+    def is_left(self) -> bool:
+        """Whether the other side has closed its end, or died: it takes nothing any more."""
+        return self._channel is not None and lib.te_channel_awake(self._channel) != 0
 
     def ring(self) -> None:
         """Wakes the other side if it sleeps; once after a burst of sends, and of receives."""

@@ -201,12 +201,18 @@ class Port:
     def end(self, connection: Connection, reason: int) -> None:
         """One flow is no more. `reason` is an enum te_reason."""
         self.connections.pop(connection.flow, None)
+        if connection.outgoing and not self.is_closed:
+            connection.untaken(self.wire.untaken(is_over=False))
         for event in connection.closed(reason):
             self._owner.on_event(event)
 
     def close(self, reason: int) -> None:
         """The channel is no more, and with it its flows. A second call does nothing."""
         self.is_closed = True
+        if any(each.outgoing for each in self.connections.values()):
+            untaken = self.wire.untaken(is_over=True)
+            for connection in self.connections.values():
+                connection.untaken(untaken)
         while self.connections:
             _, connection = self.connections.popitem()
             self.end(connection, reason)

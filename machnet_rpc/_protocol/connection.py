@@ -9,7 +9,7 @@ events or are counted, never anything else.
 
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from machnet_rpc._protocol import records
@@ -30,6 +30,7 @@ from machnet_rpc._protocol.records import (
     CALL_ID,
     ERROR,
     FLAGS,
+    FLOW,
     KIND,
     METHOD_ID,
     PRIORITY,
@@ -365,6 +366,13 @@ class Connection:
             else:
                 self.on_close()
 
+    def untaken(self, heads: Iterable[Head]) -> None:
+        """Requests that nobody has taken, nor will: if they are of this flow, they never left."""
+        for head in heads:
+            call = self._awaited_at(head[CALL_ID]) if head[FLOW] == self.flow else None
+            if call is not None:
+                call.sent = call.started = False
+
     def closed(self, reason: int) -> list[Event]:
         """The flow is no more: ends every call, and withdraws what has not left yet."""
         events: list[Event] = []
@@ -430,13 +438,18 @@ class Connection:
         if not payload or len(payload) % _CALL_ID.size:
             self._ignore()
             return
-        streams = {} if self._streams is None else self._streams.outgoing
         for (call_id,) in _CALL_ID.iter_unpack(payload):
-            call = self.awaited.get(call_id)
-            if call is None and call_id in streams:
-                call = streams[call_id].call
+            call = self._awaited_at(call_id)
             if call is not None:  # else it has ended meanwhile
                 call.begun = True
+
+    def _awaited_at(self, call_id: int) -> OutgoingCall | None:
+        """The call with that id, with streams or without, if it has not ended."""
+        call = self.awaited.get(call_id)
+        if call is not None or self._streams is None:
+            return call
+        stream = self._streams.outgoing.get(call_id)
+        return None if stream is None else stream.call
 
     def _receive_go_away(self) -> Event | None:
         was_usable, self.is_usable = self.is_usable, False

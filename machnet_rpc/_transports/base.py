@@ -70,6 +70,13 @@ class Wire(Protocol):
         """The records that arrived, at most a burst of them."""
         ...
 
+    def untaken(self, *, is_over: bool) -> Sequence[Head]:
+        """Requests that the other end has not taken from the ring.
+
+        If the channel `is_over`: only where nobody will take them any more.
+        """
+        ...
+
     def ring(self) -> None:
         """Wakes the other end after a burst of sends or receives."""
         ...

@@ -28,6 +28,11 @@ class ChannelWire:
     def receive(self) -> Sequence[tuple[Head, bytes]]:
         return self._channel.receive()
 
+    def untaken(self, *, is_over: bool) -> Sequence[Head]:
+        if is_over and not self._channel.is_left():
+            return ()
+        return self._channel.untaken()
+
     def ring(self) -> None:
         self._channel.ring()
 

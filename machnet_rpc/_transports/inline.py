@@ -48,6 +48,9 @@ class InlineLink:
     def receive(self) -> Sequence[tuple[Head, bytes]]:
         return self._channel.receive()
 
+    def untaken(self, *, is_over: bool) -> Sequence[Head]:
+        return self._channel.untaken()  # nobody but this process has its engine poll
+
     def ring(self) -> None:
         """The engine does not sleep while the pump turns."""
 

@@ -131,6 +131,9 @@ class MemoryLink:
                     sender.unblock()
             return taken
 
+    def untaken(self, *, is_over: bool) -> tuple[Head, ...]:
+        return ()
+
     def ring(self) -> None:
         """Nothing sleeps here: what is sent has arrived."""
 

@@ -87,6 +87,42 @@ async def test_a_full_ring_takes_whole_records_only(attachment: InlineAttachment
     assert attachment.channel.arm(WRITABLE) == WRITABLE
 
 
+async def test_requests_that_were_not_taken_are_known(attachment: InlineAttachment) -> None:
+    """An engine that is not polled takes nothing; one that is takes all."""
+    near, _ = await flow_to_self(attachment)
+    channel = attachment.channel
+    assert channel.untaken() == []
+    long = packed(bytes(70_000)[: lib.TE_RECORD_PAYLOAD_MAX], flow=near, call_id=3,
+                  total_bytes=70_000, flags=lib.TE_FIRST)  # fmt: skip
+    for record in (
+        packed(b"one", flow=near, call_id=1, kind=lib.TE_REQUEST),
+        packed(b"no request", flow=near, call_id=2, kind=lib.TE_REPLY),
+        long,
+    ):
+        assert channel.send(record) == len(record)
+    taken = [(field(head, "flow"), field(head, "call_id")) for head in channel.untaken()]
+    assert taken == [(near, 1), (near, 3)]
+    for _ in range(100):
+        attachment.engine.poll()
+    assert channel.untaken() == []
+    assert not channel.is_left()
+    channel.close()
+    assert channel.untaken() == []
+
+
+async def test_untaken_requests_are_found_wherever_the_ring_turns(
+    attachment: InlineAttachment,
+) -> None:
+    near, _ = await flow_to_self(attachment)
+    record = packed(bytes(1000), flow=near, call_id=7, kind=lib.TE_REQUEST)
+    sent = 0
+    while sent < 4 * lib.TE_RING_BYTES_MIN:
+        burst = record * 50
+        sent += (taken := attachment.channel.send(burst))
+        assert len(attachment.channel.untaken()) == taken // len(record) == 50
+        arrived(attachment, 50)
+
+
 async def test_arm_tells_what_is_there(attachment: InlineAttachment) -> None:
     near, _ = await flow_to_self(attachment)
     channel = attachment.channel

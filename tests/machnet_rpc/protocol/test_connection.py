@@ -329,3 +329,16 @@ def test_cancels_of_what_is_not_there_take_bounded_room() -> None:
     assert server.records_ignored == 6 * EARLY_MAX
     assert server.closed(PEER_DEAD) == []
     assert not server._incoming
+
+
+def test_what_nobody_took_from_the_ring_was_not_executed() -> None:
+    pair = Pair()
+    taken, untaken = pair.call(), pair.call(b"x" * 100_000)
+    heads = [head for head, _ in pair.client.take()]
+    other_flow = list(heads[0])
+    other_flow[records.FLOW] += 1
+    pair.client.connection.untaken([tuple(other_flow), heads[1]])
+    assert pair.client.connection.closed(PEER_DEAD) == [
+        Failed(taken, Cause.FLOW_CLOSED, "maybe", "sent", PEER_DEAD),
+        Failed(untaken, Cause.FLOW_CLOSED, "no", "local ring", PEER_DEAD),
+    ]

@@ -16,6 +16,7 @@
 #include "shm/end.h"
 #include "shm/far_copy.h"
 #include "transport_engine.h"
+#include "transport_fates.h"
 
 struct te_channel {
     struct end end;
@@ -237,6 +238,29 @@ void te_channel_pop(struct te_channel *channel) {
         ring_advance(&end->in, record_stride_bytes(channel->peeked_record.size_bytes));
         ring_publish(&end->in);
     }
+}
+
+int te_channel_untaken(struct te_channel *channel, struct te_record *heads, int heads_max) {
+    struct ring *out = &channel->end.out;
+    int count = 0;
+
+    channel->is_corrupt = channel->is_corrupt || ring_available(out, out->capacity_bytes) < 0;
+    if (channel->is_corrupt) {
+        return TE_E_CORRUPT;
+    }
+    uint64_t at = out->peer; /* as it was just read and checked */
+    while (count < heads_max && out->position - at >= sizeof(struct te_record)) {
+        struct te_record *record = &heads[count];
+        memcpy(record, out->bytes + (at & (out->capacity_bytes - 1)), sizeof *record);
+        atomic_signal_fence(memory_order_seq_cst); /* the other side may write there, too */
+        const uint64_t stride = record_stride_bytes(record->size_bytes);
+        if (!record_valid(record, channel->out_direction) || stride > out->position - at) {
+            return TE_E_CORRUPT;
+        }
+        count += record->kind == TE_REQUEST && (record->flags & TE_FIRST) != 0;
+        at += stride;
+    }
+    return count;
 }
 
 void te_channel_ring(struct te_channel *channel) {
