@@ -10,8 +10,8 @@ import typing
 from typing import Any, Final
 
 from idl import CodecError, ValueCodec, pack, unpack
-from machnet_rpc._protocol.calls import REPLY_SEEN, Executed
-from machnet_rpc.errors import Code, RpcError, error_of
+from machnet_rpc._protocol.calls import REMOTE_RING, REPLY_SEEN, Executed
+from machnet_rpc.errors import Code, DeadlineExceeded, RpcError, error_of
 
 MESSAGE_CHARACTERS_MAX: Final = 4096
 _CODES: Final = frozenset(Code)
@@ -52,6 +52,11 @@ def decode(
     status: int, payload: bytes, declared: dict[str, type[Exception]], method: str, peer: str
 ) -> Exception:
     """The exception that the caller gets; whatever the bytes are, it is one."""
+    if not payload:  # of a stream that expired before the server saw its request
+        words = "the call's time was over before the server took it"
+        late = DeadlineExceeded(words, executed="no", method=method, peer=peer)
+        late.stage = REMOTE_RING
+        return late
     fields = _fields(payload)
     message = str(fields.get("message", ""))
     kind = declared.get(str(fields.get("type", "")))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from machnet_rpc._protocol import records
-from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
+from machnet_rpc._protocol.calls import REMOTE_RING, IncomingCall, OutgoingCall
 from machnet_rpc._protocol.deadlines import Deadlines
 from machnet_rpc._protocol.events import (
     Cause,
@@ -404,6 +404,8 @@ class Connection:
         self._deadlines.discard(call)
         call.gone = True
         if head[FLAGS] & ERROR:
+            if not payload:  # the peer's engine says that the server will not see the request
+                return Failed(call, Cause.DEADLINE, "no", REMOTE_RING, 0)
             if now_ns >= call.deadline_ns:  # the server says what was about to be found out here
                 return _failed(call, Cause.DEADLINE)
             return Refused(call, head[STATUS], payload)

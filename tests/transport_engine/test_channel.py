@@ -123,6 +123,52 @@ async def test_untaken_requests_are_found_wherever_the_ring_turns(
         arrived(attachment, 50)
 
 
+async def test_requests_whose_time_is_over_are_answered_by_the_engine(
+    attachment: InlineAttachment,
+) -> None:
+    """While the application takes nothing, what the ring has no room for waits, and expires."""
+    near, _ = await flow_to_self(attachment)
+    short = {"flow": near, "method_id": 5, "remaining_ns": 1}
+    free = attachment.engine.stats()["pool_blocks_free"]
+    for call_id in range(1, 41):
+        request = packed(bytes(8000), call_id=call_id, **short)
+        assert attachment.channel.send(request) == len(request)
+        for _ in range(100):
+            attachment.engine.poll()
+    asked: list[int] = []
+    answered: list[int] = []
+    for _ in range(POLLS_MAX // 10):
+        for head, payload in arrived(attachment, 0):
+            if field(head, "kind") == lib.TE_REQUEST:
+                asked.append(field(head, "call_id"))
+            else:
+                assert (field(head, "kind"), payload) == (lib.TE_REPLY, b"")
+                assert field(head, "status") == lib.TE_DEADLINE_EXCEEDED
+                assert field(head, "flags") == WHOLE | lib.TE_ERROR
+                assert (field(head, "flow"), field(head, "method_id")) == (near, 5)
+                answered.append(field(head, "call_id"))
+    assert sorted(asked + answered) == list(range(1, 41))
+    assert min(len(asked), len(answered)) > 5
+    assert attachment.engine.stats()["requests_expired"] == len(answered)
+    assert attachment.engine.stats()["pool_blocks_free"] == free
+
+
+async def test_requests_without_a_deadline_and_replies_wait_for_room(
+    attachment: InlineAttachment,
+) -> None:
+    near, _ = await flow_to_self(attachment)
+    for call_id in range(1, 41):
+        kind, remaining_ns = ((lib.TE_REQUEST, 0), (lib.TE_REPLY, 1))[call_id % 2]
+        record = packed(
+            bytes(8000), flow=near, kind=kind, call_id=call_id, remaining_ns=remaining_ns
+        )
+        assert attachment.channel.send(record) == len(record)
+        for _ in range(100):
+            attachment.engine.poll()
+    taken = [field(head, "call_id") for head, _ in arrived(attachment, 40)]
+    assert sorted(taken) == list(range(1, 41))
+
+
 async def test_arm_tells_what_is_there(attachment: InlineAttachment) -> None:
     near, _ = await flow_to_self(attachment)
     channel = attachment.channel

@@ -104,6 +104,7 @@ enum te_record_flag {
     TE_METADATA = 8 /* the payload opens with metadata */
 };
 
+enum te_status { TE_DEADLINE_EXCEEDED = 4 }; /* the only code that engines give by themselves */
 enum te_wake { TE_WAKE_READABLE = 1, TE_WAKE_WRITABLE = 2 };
 
 /* A message, or a part of one, in a ring; its payload follows it, padded to TE_RECORD_ALIGN.
@@ -319,6 +320,7 @@ struct te_stats {
     uint64_t messages_received;
     uint64_t message_bytes_sent;
     uint64_t message_bytes_received;
+    uint64_t requests_expired; /* discarded, and answered, before an application saw them */
     uint64_t handshakes_started;
     uint64_t handshakes_completed;
     uint64_t handshakes_failed;

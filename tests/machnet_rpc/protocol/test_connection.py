@@ -312,9 +312,8 @@ def test_a_cancel_that_overtakes_its_request_is_kept_for_it() -> None:
     events = pair.server.give(requests, pair.now_ns)
     assert [event.payload for event in events if isinstance(event, Requested)] == [b"2"]
     assert pair.server.connection.incoming == len(pair.server.deadlines) == 1
-    assert [event.call.call_id for event in pair.server.connection.closed(PEER_DEAD)] == [
-        other.call_id
-    ]
+    stopped = pair.server.connection.closed(PEER_DEAD)
+    assert [each.call.call_id for each in stopped if isinstance(each, Stopped)] == [other.call_id]
 
 
 def test_cancels_of_what_is_not_there_take_bounded_room() -> None:
@@ -342,3 +341,13 @@ def test_what_nobody_took_from_the_ring_was_not_executed() -> None:
         Failed(taken, Cause.FLOW_CLOSED, "maybe", "sent", PEER_DEAD),
         Failed(untaken, Cause.FLOW_CLOSED, "no", "local ring", PEER_DEAD),
     ]
+
+
+def test_an_error_without_a_word_is_the_engines_and_the_handler_never_ran() -> None:
+    pair = Pair()
+    call = pair.call()
+    (requested,) = pair.to_server()
+    assert isinstance(requested, Requested)
+    pair.server.connection.reply_error(requested.call, 4, b"")
+    pair.pass_time(2_000 * MS)  # it comes when the time is over
+    assert pair.to_client() == [Failed(call, Cause.DEADLINE, "no", "remote ring", 0)]

@@ -4,6 +4,7 @@ import pytest
 
 from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._protocol.connection import EARLY_MAX
 from machnet_rpc._protocol.events import Cause, Failed, Refused, Replied, Requested, Stopped
 from machnet_rpc._protocol.stream_table import IncomingStream, OutgoingStream
 from machnet_rpc._protocol.streams import FIRST, Window
@@ -120,12 +121,14 @@ def test_cancelling_ends_both_sides_and_withdraws_items() -> None:
     assert pair.is_clean()
 
 
-def test_a_request_that_its_cancel_overtook_is_cancelled_by_its_first_credit() -> None:
+def test_a_request_whose_early_cancel_is_forgotten_is_cancelled_by_its_first_credit() -> None:
     pair = Pair()
     near = OutgoingStream(OutgoingCall(77, pair.now_ns + 9 * MS, None), gives=True, takes=False)
     pair.client.connection.open_stream(near, b"", pair.now_ns)
     request = pair.client.take()
     pair.client.connection.streams.cancel(near)
+    for number in range(EARLY_MAX):
+        pair.client.connection.send_cancel(1000 + number)
     assert pair.to_server() == []
     (requested,) = pair.server.give(request, pair.now_ns)
     assert isinstance(requested, Requested)

@@ -105,6 +105,36 @@ static enum outcome write_piece(struct engine *engine, struct tenant *tenant,
     return DELIVERED;
 }
 
+/* Whether a request waited here until nobody waits for its answer any more. */
+static bool is_expired(const struct engine *engine, const struct incoming *message,
+                       const struct te_record *header) {
+    return header->kind == TE_REQUEST && header->remaining_ns != 0 &&
+           engine->now_ns - message->stamp >= header->remaining_ns;
+}
+
+/* Says so in place of the application: an error without a word (docs/wire.md §6). Where there is
+ * no memory to say it, the caller's own clock does. */
+static void answer_expired(struct engine *engine, struct engine_flow *flow,
+                           const struct te_record *request, uint8_t priority) {
+    struct te_record reply = {
+        .kind = TE_REPLY,
+        .flags = TE_ERROR,
+        .call_id = request->call_id,
+        .method_id = request->method_id,
+        .status = TE_DEADLINE_EXCEEDED,
+    };
+    uint8_t header[TE_CALL_HEADER_BYTES];
+    engine->stats.requests_expired++;
+    uint32_t index = NO_ITEM;
+    if (flow->flow.state == FLOW_OPEN && share_has_memory(engine, sizeof header)) {
+        index = send_queue_begin(&flow->flow.out, &engine->store, sizeof header, 0, priority);
+    }
+    if (index != NO_ITEM) {
+        call_header_write(header, &reply);
+        send_queue_append(&flow->flow.out, &engine->store, index, header, sizeof header);
+    }
+}
+
 static enum outcome deliver_message(struct engine *engine, struct tenant *tenant,
                                     struct engine_flow *flow, const struct incoming *message) {
     uint8_t bytes[TE_CALL_HEADER_BYTES];
@@ -116,6 +146,11 @@ static enum outcome deliver_message(struct engine *engine, struct tenant *tenant
     }
     if (!is_good) {
         flow_close(&flow->flow, &engine->store, TE_R_PROTOCOL, false, engine->now_ns);
+        flow_release(&flow->flow, &engine->store);
+        return DELIVERED;
+    }
+    if (!tenant->delivering.is_active && is_expired(engine, message, &header)) {
+        answer_expired(engine, flow, &header, message->priority);
         flow_release(&flow->flow, &engine->store);
         return DELIVERED;
     }

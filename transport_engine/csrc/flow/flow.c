@@ -403,7 +403,7 @@ static void receive_data(struct flow *flow, struct store *store, const struct pa
     if (packet->number >= flow->sack.floor + NUMBERS_AHEAD_MAX) {
         return;
     }
-    flow->last_heard_ns = now_ns;
+    flow->last_heard_ns = flow->in.stamp = now_ns;
     if (sack_has(&flow->sack, packet->number)) {
         flow->config->counters->packets_duplicate++;
         repeat_ack(flow, now_ns); /* perhaps ours was lost */

@@ -120,6 +120,7 @@ static bool is_aligned(const struct reassembly *reassembly, const struct message
 
 static void append_ready(struct reassembly *reassembly, struct store *store, uint32_t index) {
     at(store, index)->next = NO_ITEM;
+    at(store, index)->stamp = reassembly->stamp;
     if (reassembly->ready_last == NO_ITEM) {
         reassembly->ready_first = index;
     } else {

@@ -20,6 +20,7 @@ struct incoming {
     uint32_t next; /* the pool's; then in the ready or held list */
     uint32_t segment_count;
     uint64_t id;
+    uint64_t stamp; /* of the frame that made it ready */
     struct body body;
     const uint8_t *lent;  /* all its bytes, still where they arrived; NULL: they are in `body` */
     struct segments sets; /* SET_RECEIVED */
@@ -30,6 +31,7 @@ struct incoming {
 };
 
 struct reassembly {
+    uint64_t stamp; /* of the frames that come now; the caller's, who may mean the time by it */
     uint32_t segment_bytes;
     uint32_t message_bytes_max;
     struct window whole;
