@@ -210,7 +210,7 @@ class Port:
         """The channel is no more, and with it its flows. A second call does nothing."""
         self.is_closed = True
         if any(each.outgoing for each in self.connections.values()):
-            untaken = self.wire.untaken(is_over=True)
+            untaken = self.wire.untaken(is_over=True)  # may wait for a moment
             for connection in self.connections.values():
                 connection.untaken(untaken)
         while self.connections:

@@ -18,6 +18,7 @@ from typing import Final, Protocol
 from machnet_rpc import _clock
 from machnet_rpc._aio.directs import Directs
 from machnet_rpc._aio.port import Port, port_of, spin
+from machnet_rpc._aio.rest import take_answers, take_rest
 from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
 from machnet_rpc._protocol.connection import Connection
@@ -35,7 +36,6 @@ CLOSE_SECONDS_MAX: Final = 2.0  # for the last replies to leave and the flows to
 ENGINE_STOPPED: Final[int] = lib.TE_R_ENGINE_STOPPED
 PEER_CLOSED: Final[int] = lib.TE_R_PEER_CLOSED
 PROTOCOL: Final[int] = lib.TE_R_PROTOCOL
-REST_BURSTS_MAX: Final = 4096  # from a peer that is gone, or pretends to be
 
 log = logging.getLogger("machnet_rpc")
 
@@ -358,6 +358,7 @@ class Pump:
         if port.is_closed:
             return
         if port is self.port:
+            take_answers(self._ports)
             self._stop(error)
             self._owner.on_link_lost(error)
             return
@@ -365,19 +366,10 @@ class Pump:
             log.warning("%r is closed: %s", port, error)
             self.remove(port, PROTOCOL)
         else:
-            self._take_rest(port)
+            take_rest(port)
             self.remove(port)
         if port.on_lost is not None:
             port.on_lost(error)
-
-    def _take_rest(self, port: Port) -> None:
-        """What a peer sent before it closed its end is in the ring still."""
-        try:
-            for _ in range(REST_BURSTS_MAX):
-                if not port.receive():
-                    break
-        except Exception as error:  # noqa: BLE001 (it ends anyway)
-            log.warning("%r: %s", port, error)
 
     def _stop(self, error: TransportError) -> None:
         if self._is_closed:

@@ -1,11 +1,16 @@
 """A channel straight to another application of this machine, which the sidecar's engine set up."""
 
+import select
+import time
+from collections.abc import Sequence
 from typing import Final
 
+from machnet_rpc._protocol.records import Head
 from machnet_rpc._transports.base import Transport
 from machnet_rpc._transports.channel_wire import ChannelWire
 from transport_engine.pair_end import PairEnd
 
+LEAVE_SECONDS_MAX: Final = 0.01
 DIRECT: Final = Transport("direct", "shm", bypass=True)
 
 
@@ -25,6 +30,23 @@ class DirectWire(ChannelWire):
     def __repr__(self) -> str:
         return f"<DirectWire {self._end!r}>"
 
+    def untaken(self, *, is_over: bool) -> Sequence[Head]:
+        if is_over:
+            self._await_peer()
+        return super().untaken(is_over=is_over)
+
     def close(self) -> None:
         """Lets the other side know that nothing more comes. A second call does nothing."""
         self._end.close()
+
+    def _await_peer(self) -> None:
+        """Waits a moment for the peer to leave, who learns of the engine's end as this side does.
+
+        From then on it takes nothing. Calls are under way here, and end now: this is not a call's
+        usual way.
+        """
+        late = time.monotonic() + LEAVE_SECONDS_MAX
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN)
+        while not self._channel.is_left() and (left := late - time.monotonic()) > 0:
+            poll.poll(left * 1e3)

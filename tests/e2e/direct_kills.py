@@ -259,6 +259,7 @@ def judged(folder: Path) -> dict[str, Any]:
         "answered_straight": fates["a"],
         "failed_no": fates["n"],
         "failed_maybe": fates["?"],
+        "failed_yes": fates["y"],
         "wrong": wrong[:10],
     }
 

@@ -29,7 +29,7 @@ def test_kills_of_both_sides_end_each_call_once_and_truly(tmp_path: Path) -> Non
     assert figures["wrong"] == []
     assert figures["clients_that_ended_badly"] == 0
     assert figures["descriptors_more"] == 0
-    assert figures["failed_maybe"] > 0
+    assert figures["failed_maybe"] + figures["failed_yes"] > 0
     assert figures["answered_straight"] > 0.9 * figures["answered"] > 0
 
 
