@@ -188,13 +188,24 @@ static uint32_t receive(struct engine *engine, const struct netif_datagram *data
     return is_others ? NO_ITEM : receive_own(engine, datagram, is_lent);
 }
 
+static uint64_t id_of(const struct netif_datagram *datagram) {
+    return packet_peek_id(datagram->bytes, datagram->size_bytes);
+}
+
 /* A netif without stamps may have had the datagram ever since it was last asked: time for which
  * this host was busy or asleep, and the path is not to blame. A clock that was given stands still
  * while anything can be read: nothing has waited, whatever stamps of the system's clock say. */
 static void receive_burst(struct engine *engine, struct netif_datagram *datagrams, int count) {
     bool has_stamps = engine->netif->caps & NETIF_STAMPS;
     uint32_t tenants[TE_BURST_MAX];
+    for (int i = 1; i < count; i++) {
+        flow_table_prefetch(&engine->table, id_of(&datagrams[i]));
+    }
     for (int i = 0; i < count; i++) {
+        uint64_t next_id = i + 1 < count ? id_of(&datagrams[i + 1]) : id_of(&datagrams[i]);
+        if (next_id != id_of(&datagrams[i])) { /* fetched while this one is worked on */
+            flow_table_prefetch_flow(&engine->table, next_id, sizeof(struct engine_flow));
+        }
         if (engine->is_clock_given) {
             datagrams[i].waited_ns = 0;
         } else if (!has_stamps) {

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "transport_engine.h"
 
 enum packet_limit {
@@ -109,6 +110,11 @@ struct frame {
 /* Credit that a message of so many bytes uses. */
 static inline uint32_t credit_units_of(uint32_t total_bytes) {
     return (total_bytes + CREDIT_UNIT_BYTES - 1) / CREDIT_UNIT_BYTES;
+}
+
+/* The destination_id of what may be a packet, before anything is checked; 0 if it is too short. */
+static inline uint64_t packet_peek_id(const uint8_t *bytes, size_t size_bytes) {
+    return size_bytes < PACKET_BYTES_MIN ? 0 : load_u64(bytes + 4);
 }
 
 /* Splits a datagram and checks its trailer. False: not a packet of ours; count and drop. */

@@ -28,6 +28,15 @@ static void header_survives(void **state) {
     assert_memory_equal(packet.body, "body", 4);
 }
 
+static void id_can_be_told_before_the_rest(void **state) {
+    (void)state;
+    uint8_t bytes[PACKET_BYTES_MAX];
+    size_t size_bytes = write_packet(bytes, PACKET_DATA, (const uint8_t *)"", 0);
+    assert_int_equal(packet_peek_id(bytes, size_bytes), 11);
+    assert_int_equal(packet_peek_id(bytes, size_bytes - 1), 0);
+    assert_int_equal(packet_peek_id(NULL, 0), 0);
+}
+
 static void every_flipped_bit_is_seen(void **state) {
     (void)state;
     uint8_t bytes[PACKET_BYTES_MAX];
@@ -231,6 +240,7 @@ static void parameters_have_limits(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(header_survives),
+        cmocka_unit_test(id_can_be_told_before_the_rest),
         cmocka_unit_test(every_flipped_bit_is_seen),
         cmocka_unit_test(unknown_types_are_refused),
         cmocka_unit_test(acks_survive),
