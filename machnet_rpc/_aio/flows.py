@@ -22,6 +22,7 @@ from machnet_rpc.errors import AddressError
 from transport_engine.errors import EngineGoneError, NoEngineError, TransportError
 
 LEAVE_SECONDS: Final = 0.001  # between looks at whether a flow that is left has calls under way
+PATIENCE_NS: Final = 1_000_000_000  # with an attempt, of calls that do not wait for a server
 FLOW_TRIES_MAX: Final = 32  # on a new engine, before the next call has to ask for the flow
 
 log: Final = logging.getLogger("machnet_rpc")
@@ -52,8 +53,9 @@ class FlowKeeper:
         self.lent: set[int] = set()  # methods that give views
         self._reach = reach
         self._attempt: asyncio.Task[Connection] | None = None
+        self._patient_ns = 0  # until when who does not wait for a server waits for the attempt
         self._backoff = Backoff()
-        self._is_pausing = False
+        self._next_ns = 0  # not before that, after attempts that failed
         self._restoring: asyncio.Task[None] | None = None
         self._last_failure = _reasons.sentence(_reasons.NO_ANSWER)
         self._is_closed = False
@@ -78,6 +80,9 @@ class FlowKeeper:
 
     async def usable(self, deadline_ns: int, *, wait: bool) -> Connection:
         """A connection for new calls, and room for them; `wait` goes on after failed attempts.
+
+        Without it, a call waits no longer than an attempt takes that is answered: not while one is
+        paused for, nor for one that has gone on for PATIENCE_NS.
 
         Errors: NoFlow, AddressError, TransportError.
         """
@@ -150,17 +155,19 @@ class FlowKeeper:
     def _shared_attempt(self) -> asyncio.Task[Connection]:
         """The attempt under way, or a new one."""
         if self._attempt is None or self._attempt.done():
+            self._patient_ns = max(_clock.monotonic_ns(), self._next_ns) + PATIENCE_NS
             self._attempt = asyncio.get_running_loop().create_task(self._open())
             self._attempt.add_done_callback(_note_as_seen)
         return self._attempt
 
     async def _attempted(self, deadline_ns: int, *, wait: bool) -> None:
-        if self._is_pausing and not wait:
-            raise NoFlow(*self._last_failure, is_late=False)
         attempt = self._shared_attempt()
-        done, _ = await asyncio.wait([attempt], timeout=_seconds_until(deadline_ns))
+        if not wait and _clock.monotonic_ns() < self._next_ns:
+            raise NoFlow(*self._last_failure, is_late=False)
+        until_ns = deadline_ns if wait else min(deadline_ns, self._patient_ns)
+        done, _ = await asyncio.wait([attempt], timeout=_seconds_until(until_ns))
         if not done:
-            raise NoFlow(*self._last_failure, is_late=True)
+            raise NoFlow(*self._last_failure, is_late=until_ns == deadline_ns)
         if attempt.cancelled():
             return  # the client was closed meanwhile
         try:
@@ -173,12 +180,8 @@ class FlowKeeper:
                 raise
 
     async def _open(self) -> Connection:
-        if self._backoff.failures:
-            self._is_pausing = True
-            try:
-                await asyncio.sleep(self._backoff.pause_seconds())
-            finally:
-                self._is_pausing = False
+        if _clock.monotonic_ns() < self._next_ns:
+            await asyncio.sleep(_seconds_until(self._next_ns))
         try:
             pump = await self.attach()
             host, port = await resolved(self.address)
@@ -194,6 +197,7 @@ class FlowKeeper:
 
     def _note_failure(self, message: str, next_step: str) -> None:
         self._backoff.failed()
+        self._next_ns = _clock.monotonic_ns() + int(self._backoff.pause_seconds() * 1e9)
         self._last_failure = (message, next_step)
         if self._backoff.failures == 1:
             log.info("no flow to %s: %s", self, message)

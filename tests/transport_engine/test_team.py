@@ -2,6 +2,7 @@
 
 import os
 import select
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -139,12 +140,15 @@ def test_a_share_has_its_part_at_each_core() -> None:
         team.start()
         team.set_share(1, ShareTerms(flows_max=6, memory_bytes=32 << 20, bytes_per_second=1000))
         index, channel = attached(team, share=1)
-        nobody = Endpoint(team.local.address, 9)  # and so no answer
+        silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)  # takes all, and answers nothing
+        silent.bind((str(team.local.address), 0))
+        peer = Endpoint(team.local.address, silent.getsockname()[1])
         for token in range(1, 4):
-            team.connect(index, nobody, token)
+            team.connect(index, peer, token)
         with pytest.raises(TransportError, match="quota"):
-            team.connect(index, nobody, token=4)
+            team.connect(index, peer, token=4)
         channel.close()
+        silent.close()
 
 
 def test_each_thread_has_its_processor() -> None:

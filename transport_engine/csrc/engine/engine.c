@@ -92,6 +92,10 @@ void engine_free_flow(struct engine *engine, struct engine_flow *flow) {
 
 /* ---- in from the netif ---- */
 
+static bool endpoint_equal(const struct te_endpoint *a, const struct te_endpoint *b) {
+    return a->port == b->port && memcmp(a->address, b->address, TE_ADDRESS_BYTES) == 0;
+}
+
 static void reset(struct engine *engine, const struct netif_datagram *datagram,
                   const struct packet *packet) {
     uint8_t *out = output_reserve(&engine->output, engine->now_ns);
@@ -114,9 +118,7 @@ static void reset(struct engine *engine, const struct netif_datagram *datagram,
  * from another address; the flow follows it. */
 static bool is_from_peer(struct flow *flow, const struct netif_datagram *datagram,
                          const struct packet *packet) {
-    bool is_same_place =
-        flow->remote.port == datagram->remote.port &&
-        memcmp(flow->remote.address, datagram->remote.address, TE_ADDRESS_BYTES) == 0;
+    bool is_same_place = endpoint_equal(&flow->remote, &datagram->remote);
     if (flow->state == FLOW_CONNECTING || packet->source_id != flow->remote_id) {
         return flow->state == FLOW_CONNECTING && is_same_place;
     }
@@ -137,10 +139,37 @@ static int deliver(struct engine *engine, uint32_t tenant) {
     return has_some ? delivery_poll(engine, tenant) : 0;
 }
 
+/* Nobody is at the port that a flow calls, or any more at that of a peer to which it says CLOSE:
+ * as good as a REFUSE or a RESET, for only who saw the flow's packet can give it back, whole and
+ * with the flow's own ids. A flow that is open finds out by itself: a firewall may say that, too,
+ * and change its mind. */
+static void take_back(struct engine *engine, const struct netif_datagram *datagram) {
+    struct packet packet;
+    if (!packet_parse(datagram->bytes, datagram->size_bytes, &packet)) {
+        return;
+    }
+    struct flow *found = flow_table_find(&engine->table, packet.source_id);
+    if (found == NULL || packet.destination_id != found->remote_id ||
+        !endpoint_equal(&found->remote, &datagram->remote)) {
+        return;
+    }
+    if (found->state == FLOW_CONNECTING && packet.type == PACKET_INIT) {
+        flow_abort(found, TE_R_REFUSED);
+    } else if (found->state == FLOW_CLOSING && packet.type == PACKET_DATA) {
+        flow_abort(found, found->reason);
+    }
+    engine_touch(engine, (struct engine_flow *)found);
+    engine_notify(engine, (struct engine_flow *)found);
+}
+
 /* Returns the tenant whose message may have come, or NO_ITEM. */
 static uint32_t receive_own(struct engine *engine, const struct netif_datagram *datagram,
                             bool is_lent) {
     struct packet packet;
+    if (datagram->is_returned) {
+        take_back(engine, datagram);
+        return NO_ITEM;
+    }
     engine->stats.datagrams_received++;
     engine->stats.bytes_received += datagram->size_bytes;
     if (!packet_parse(datagram->bytes, datagram->size_bytes, &packet)) {

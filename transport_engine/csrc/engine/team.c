@@ -21,6 +21,7 @@ struct parcel {
     uint64_t handed_ns; /* when it was put here */
     uint32_t size_bytes;
     uint8_t ecn;
+    bool is_returned;
 };
 
 /* ---- a team ---- */
@@ -128,14 +129,15 @@ uint64_t team_id(const struct engine *engine, uint64_t random) {
  * it is handed to does that. */
 static uint32_t find_owner(const struct membership *membership,
                            const struct netif_datagram *datagram) {
-    enum { TYPE_OFFSET = 1, DESTINATION_OFFSET = 4 }; /* docs/wire.md §2 */
+    enum { TYPE_OFFSET = 1, DESTINATION_OFFSET = 4, SOURCE_OFFSET = 12 }; /* docs/wire.md §2 */
     if (datagram->size_bytes < PACKET_HEADER_BYTES) {
         return membership->number;
     }
+    int id_offset = datagram->is_returned ? SOURCE_OFFSET : DESTINATION_OFFSET;
     uint32_t owner =
-        datagram->bytes[TYPE_OFFSET] == PACKET_INIT
+        datagram->bytes[TYPE_OFFSET] == PACKET_INIT && !datagram->is_returned
             ? membership->listening[datagram->local.port]
-            : (uint32_t)(load_u64(datagram->bytes + DESTINATION_OFFSET) >> TEAM_ID_SHIFT);
+            : (uint32_t)(load_u64(datagram->bytes + id_offset) >> TEAM_ID_SHIFT);
     return owner < membership->count ? owner : membership->number;
 }
 
@@ -156,6 +158,7 @@ static void put(struct engine *engine, const struct netif_datagram *datagram, ui
         .handed_ns = engine->now_ns,
         .size_bytes = datagram->size_bytes,
         .ecn = datagram->ecn,
+        .is_returned = datagram->is_returned,
     };
     memcpy(parcel + 1, datagram->bytes, datagram->size_bytes);
     handover_publish(queue, size_bytes);
@@ -187,6 +190,7 @@ static int receive_from(struct engine *engine, struct handover *queue) {
             .bytes = (uint8_t *)(parcel + 1),
             .size_bytes = parcel->size_bytes,
             .ecn = parcel->ecn,
+            .is_returned = parcel->is_returned,
             .waited_ns = parcel->waited_ns + since(parcel->handed_ns, engine->now_ns),
         };
         engine_receive(engine, &datagram);

@@ -29,6 +29,9 @@ struct netif_datagram {
     uint8_t *bytes;
     uint32_t size_bytes;
     uint8_t ecn; /* the two ECN bits of the IP header, where the driver can see or set them */
+    /* Not a datagram that came, but the beginning of one that `local` had sent to `remote`, where
+     * nobody is at the port: that host's word, unverified, where the driver hears of it. */
+    bool is_returned;
     uint64_t waited_ns; /* received: in this host, before rx_burst; 0: the driver cannot know */
 };
 

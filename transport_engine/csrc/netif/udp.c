@@ -1,8 +1,7 @@
 /* Packet I/O through the kernel's UDP sockets: needs no privilege and no device.
  *
  * One socket for each port, gathered in an epoll descriptor that is the netif's own; bursts in and
- * out are udp_receive's and udp_send's. Does not know flows: whatever the kernel says of a
- * destination is a lost datagram, which flows repair.
+ * out are udp_receive's and udp_send's, what comes back is udp_returned's. Does not know flows.
  */
 #define _GNU_SOURCE
 #include "netif/netif.h"
@@ -20,6 +19,7 @@
 #include "netif/sockaddr.h"
 #include "netif/udp_ports.h"
 #include "netif/udp_receive.h"
+#include "netif/udp_returned.h"
 #include "netif/udp_send.h"
 #include "netif/udp_socket.h"
 
@@ -46,6 +46,7 @@ struct udp {
     unsigned turn;
     struct udp_inbox inbox;
     struct udp_outbox outbox;
+    struct udp_returned returned;
 };
 
 /* ---- receive ---- */
@@ -56,9 +57,23 @@ static void receive_ready(struct udp *udp, int count) {
     int ready = epoll_wait(udp->netif.fd, events, UDP_READY_MAX, 0);
     unsigned turn = udp->turn++; /* so that no busy socket starves the others */
     for (int i = 0; i < ready && inbox->filled < count; i++) {
-        uint32_t index = events[(turn + (unsigned)i) % (unsigned)ready].data.u32;
-        const struct udp_socket *from = &udp->sockets[index];
+        const struct epoll_event *event = &events[(turn + (unsigned)i) % (unsigned)ready];
+        const struct udp_socket *from = &udp->sockets[event->data.u32];
+        inbox->has_failed |= (event->events & EPOLLERR) != 0;
         udp_inbox_receive(inbox, from->fd, from->port, count - inbox->filled);
+    }
+}
+
+/* Takes what the kernel has to say of datagrams that were sent. It is of one socket, or of several;
+ * and it is rare. */
+static void take_returned(struct udp *udp) {
+    struct te_endpoint local = udp->netif.local;
+    udp->inbox.has_failed = udp->outbox.has_failed = false;
+    for (int i = 0; i < udp->sockets_used; i++) {
+        if (udp->sockets[i].fd >= 0) {
+            local.port = udp->sockets[i].port;
+            udp_returned_take(&udp->returned, udp->sockets[i].fd, &local);
+        }
     }
 }
 
@@ -75,7 +90,12 @@ static int udp_rx_burst(struct netif *netif, uint64_t now_ns, struct netif_datag
             receive_ready(udp, count);
         }
     }
-    return udp_inbox_deal(inbox, &netif->local, datagrams, count);
+    int dealt = 0;
+    if (inbox->has_failed || udp->outbox.has_failed) {
+        take_returned(udp);
+        dealt = udp_returned_deal(&udp->returned, datagrams, count);
+    }
+    return dealt + udp_inbox_deal(inbox, &netif->local, datagrams + dealt, count - dealt);
 }
 
 /* ---- transmit ---- */

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "netif/udp_receive.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "netif/sockaddr.h"
@@ -57,6 +58,7 @@ void udp_inbox_receive(struct udp_inbox *inbox, int fd, uint16_t port, int count
                             NULL);
     inbox->calls++;
     if (received <= 0) {
+        inbox->has_failed |= received < 0 && errno != EAGAIN && errno != EINTR;
         return;
     }
     inbox->burst_ns = udp_control_now_ns();

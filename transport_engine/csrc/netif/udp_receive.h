@@ -34,6 +34,7 @@ struct udp_inbox {
     uint64_t burst_ns;     /* the kernel's clock when they were taken */
     uint64_t calls;        /* of the kernel */
     uint64_t unfit;        /* datagrams that are none of ours: too large */
+    bool has_failed;       /* the kernel has something to say of what was sent earlier */
     uint8_t (*memory)[UDP_MESSAGE_STRIDE_BYTES];
 };
 

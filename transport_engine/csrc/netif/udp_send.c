@@ -109,8 +109,12 @@ struct progress {
     bool is_blocked;
 };
 
+/* What the kernel has to say of a datagram that was sent earlier ends the next call, whatever that
+ * would send. So a message fails if it does so twice; and a call that was cut short may have been
+ * told something that the next one is not. */
 static struct progress send_messages(struct udp_outbox *outbox, int fd, int messages) {
     struct progress progress = {0};
+    bool has_failed = false; /* the message at `done` */
     int done = 0;
     while (done < messages) {
         int sent = sendmmsg(fd, outbox->messages + done, (unsigned)(messages - done),
@@ -120,11 +124,18 @@ static struct progress send_messages(struct udp_outbox *outbox, int fd, int mess
             progress.taken += outbox->datagrams[done++];
         }
         if (sent > 0) {
+            outbox->has_failed |= done < messages;
+            has_failed = false;
             continue;
         }
         progress.is_blocked = errno == EAGAIN || errno == ENOBUFS;
         if (progress.is_blocked) {
             break;
+        }
+        outbox->has_failed = true;
+        has_failed = !has_failed;
+        if (has_failed) {
+            continue;
         }
         if (outbox->datagrams[done] > 1) {
             progress.refused = outbox->datagrams[done];

@@ -29,6 +29,7 @@ struct udp_outbox {
     int family;
     bool wildcard;
     bool has_segments; /* this kernel knows UDP_SEGMENT */
+    bool has_failed;   /* the kernel may have something to say of what was sent earlier */
     uint64_t calls;    /* of the kernel */
     struct udp_paths paths;
 };

@@ -15,6 +15,7 @@
 #include "ip/address.h"
 #include "netif/netif.h"
 #include "netif/sockaddr.h"
+#include "netif/udp_returned.h"
 
 enum udp_socket_limit { BUFFER_BYTES = 4 << 20 /* asked of the kernel, for each direction */ };
 
@@ -51,6 +52,7 @@ static void set_options(int fd, int family, bool wildcard) {
     set_int(fd, IPPROTO_UDP, UDP_GRO, 1);
     set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
     set_int(fd, IPPROTO_IP, IP_RECVTOS, 1);
+    udp_returned_ask(fd, family);
     if (family == AF_INET6) {
         set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
         set_int(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
