@@ -56,7 +56,7 @@ class OutgoingCall(Ticket):
         self.gone = False
         self.started = False
         self.sent = False
-        self.begun = False  # the peer has said that the handler has started
+        self.begun: bool = False  # the peer has said that the handler has started
         self.call_id: int = 0
         self.method_id: int = method_id
         self.deadline_ns: int = deadline_ns

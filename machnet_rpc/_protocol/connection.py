@@ -46,6 +46,7 @@ from machnet_rpc._protocol.stream_table import IncomingStream, OutgoingStream, S
 NO_DEADLINE_NS: Final = (1 << 63) - 1
 PROGRESS_MAX: Final = 128  # calls that one message tells of
 EARLY_MAX: Final = 64  # cancellations that are remembered, in case their requests come yet
+NOT_THERE: Final = IncomingCall(0, 0, NO_DEADLINE_NS, None)  # stands for each of them
 _CALL_ID: Final = struct.Struct("<Q")
 
 
@@ -298,7 +299,7 @@ class Connection:
         call_id = head[CALL_ID]
         if call_id in self._incoming:
             self.records_ignored += 1
-            if self._incoming[call_id].connection is None:
+            if self._incoming[call_id] is NOT_THERE:
                 self._early.remove(call_id)
                 del self._incoming[call_id]
             return None
@@ -415,7 +416,7 @@ class Connection:
         call = self._incoming.get(call_id)
         if call is None:
             self._cancel_early(call_id)
-        if call is None or call.connection is None:
+        if call is None or call is NOT_THERE:
             self.records_ignored += 1
             return None
         del self._incoming[call_id]
@@ -428,13 +429,13 @@ class Connection:
     def _cancel_early(self, call_id: int) -> None:
         """Has the request ignored if it comes yet: messages may overtake each other on the way.
 
-        Mostly it does not, since the call was answered. A call without a connection stands in its
-        place, so that nobody looks for it in vain at each request.
+        Mostly it does not, since the call was answered. NOT_THERE stands in its place, so that
+        nobody looks for it in vain at each request.
         """
         if len(self._early) == EARLY_MAX:
             del self._incoming[self._early.popleft()]
         self._early.append(call_id)
-        self._incoming[call_id] = IncomingCall(call_id, 0, NO_DEADLINE_NS, None)
+        self._incoming[call_id] = NOT_THERE
 
     def _receive_progress(self, payload: bytes) -> None:
         if not payload or len(payload) % _CALL_ID.size:

@@ -44,7 +44,7 @@ class Queues:
     """
 
     def __init__(self, config: SidecarEngineConfig, ring_bytes: int) -> None:
-        self.count = len(config.cores)
+        self.count: int = len(config.cores)
         self._cores = config.cores
         self._opened = open_engines(config)
         self._engines: list[Engine] = (

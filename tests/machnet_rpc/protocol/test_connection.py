@@ -320,8 +320,8 @@ def test_cancels_of_what_is_not_there_take_bounded_room() -> None:
     pair = Pair()
     server = pair.server.connection
     for call_id in range(1000, 1000 + 3 * EARLY_MAX):
-        pair.client.connection.send_cancel(call_id)
-        pair.client.connection.send_cancel(call_id)  # the second finds the first
+        pair.client.connection.send_cancel(call_id, 4)
+        pair.client.connection.send_cancel(call_id, 4)  # the second finds the first
         pair.to_server()
     assert len(server._incoming) == len(server._early) == EARLY_MAX
     assert server.incoming == 0

@@ -128,7 +128,7 @@ def test_a_request_whose_early_cancel_is_forgotten_is_cancelled_by_its_first_cre
     request = pair.client.take()
     pair.client.connection.streams.cancel(near)
     for number in range(EARLY_MAX):
-        pair.client.connection.send_cancel(1000 + number)
+        pair.client.connection.send_cancel(1000 + number, 4)
     assert pair.to_server() == []
     (requested,) = pair.server.give(request, pair.now_ns)
     assert isinstance(requested, Requested)
