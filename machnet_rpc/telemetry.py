@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Protocol, Self
 
 from machnet_rpc import _clock
 from machnet_rpc._aio.items import closed
@@ -23,11 +23,11 @@ from machnet_rpc.middleware import GIVE_ITEMS, CallInfo, Next, Request
 try:
     from opentelemetry import context as contexts
     from opentelemetry import metrics, propagate, trace
-except ModuleNotFoundError as missing:
+except ModuleNotFoundError as _missing:
     raise ModuleNotFoundError(
         "machnet_rpc.telemetry needs the API of OpenTelemetry: pip install 'machnet-rpc[otel]'",
-        name=missing.name,
-    ) from missing
+        name=_missing.name,
+    ) from _missing
 
 __all__ = ["Telemetry"]
 
@@ -53,6 +53,18 @@ SERVER_ERRORS: Final = frozenset(
 _KINDS: Final = {"client": trace.SpanKind.CLIENT, "server": trace.SpanKind.SERVER}
 
 
+class GivesTracers(Protocol):
+    """A TracerProvider of OpenTelemetry, in words that every type checker follows there."""
+
+    def get_tracer(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+class GivesMeters(Protocol):
+    """A MeterProvider."""
+
+    def get_meter(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
 class Telemetry:
     """A middleware that makes a span of each call, and counts how long it took.
 
@@ -65,14 +77,16 @@ class Telemetry:
     def __init__(
         self,
         *,
-        tracer_provider: trace.TracerProvider | None = None,
-        meter_provider: metrics.MeterProvider | None = None,
+        tracer_provider: GivesTracers | None = None,
+        meter_provider: GivesMeters | None = None,
         methods: Iterable[str] = (),
         boundaries: Iterable[float] = BOUNDARIES,
     ) -> None:
         self._methods = frozenset(methods)
-        self._tracer = trace.get_tracer(SYSTEM, _version(), tracer_provider, SCHEMA)
-        meter = metrics.get_meter(SYSTEM, _version(), meter_provider, SCHEMA)
+        tracers = tracer_provider or trace.get_tracer_provider()
+        meters = meter_provider or metrics.get_meter_provider()
+        self._tracer: trace.Tracer = tracers.get_tracer(SYSTEM, _version(), SCHEMA)
+        meter: metrics.Meter = meters.get_meter(SYSTEM, _version(), SCHEMA)
         advised = list(boundaries)
         self._durations = {
             "client": _histogram(meter, "client", "an outgoing", advised),
