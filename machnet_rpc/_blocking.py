@@ -42,6 +42,10 @@ class ClientClosed(Exception):
     """`close` was called."""
 
 
+class ClientBusy(TimeoutError):
+    """Other threads call by this client all the time."""
+
+
 def check_thread() -> None:
     """Errors: RuntimeError in the thread of a loop, unless that is a notebook's, which may wait."""
     shell = sys.modules.get("IPython")
@@ -59,9 +63,12 @@ class Blocking:
     signal handler makes while another is under way in its thread.
     """
 
-    def __init__(self, keeper: FlowKeeper, client: Client, spin: float) -> None:
+    def __init__(
+        self, keeper: FlowKeeper, client: Client, spin: float, *, has_middleware: bool
+    ) -> None:
         check_thread()
         self.client = client
+        self.has_middleware = has_middleware
         self.spin = spin
         self.loop: asyncio.SelectorEventLoop = asyncio.SelectorEventLoop()
         self.lent: set[int] = keeper.lent
@@ -90,7 +97,7 @@ class Blocking:
     def close(self) -> None:
         """Ends the flow. A second call does nothing.
 
-        Errors: TimeoutError, when calls of other threads do not end.
+        Errors: ClientBusy, when calls of other threads do not end.
         """
         if self._closing.is_set() or self._pid != os.getpid():
             return
@@ -162,7 +169,7 @@ class Blocking:
     ) -> T:
         """Runs a coroutine on the private loop.
 
-        Errors: TimeoutError, when other threads kept the client busy for so long; ClientClosed.
+        Errors: ClientBusy, when other threads kept it so for as long; ClientClosed.
         """
         self._enter(seconds)
         try:
@@ -202,7 +209,7 @@ class Blocking:
             )
         self._check_loop()
         if not self._lock.acquire(timeout=-1 if seconds is None else max(seconds, 0)):
-            raise TimeoutError("other threads call by this client all the time")
+            raise ClientBusy("other threads call by this client all the time")
         if self._is_busy or self._closing.is_set():
             self._lock.release()
             raise RuntimeError(INTERRUPTED) if self._is_busy else ClientClosed

@@ -4,7 +4,7 @@ Does not know clients and loops.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Generic, ParamSpec, Protocol, Self, TypeVar
 
@@ -32,6 +32,8 @@ class BlockingCall(Protocol[P, R_co]):
         timeout: float | None = None,
         wait: bool | None = None,
         key: str | None = None,
+        metadata: Mapping[str, str | bytes] | None = None,
+        reply_metadata: dict[str, str | bytes] | None = None,
         priority: int | None = None,
     ) -> "BlockingCall[P, R_co]": ...
 

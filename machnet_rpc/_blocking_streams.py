@@ -7,14 +7,14 @@ Does not know codecs, and how calls travel.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
 from time import monotonic
 from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 from machnet_rpc import streams
 from machnet_rpc._blocking import Blocking, ClientClosed
 from machnet_rpc._blocking_contract import BlockingStream
-from machnet_rpc._options import CallOptions, checked_priority
+from machnet_rpc._options import CallOptions, Metadata, checked, checked_priority
 from machnet_rpc._outcomes import unsent
 from machnet_rpc.errors import Cancelled, ContractError, Unavailable
 from machnet_rpc.service import Method, MethodBinding
@@ -278,6 +278,8 @@ class StreamMethod(Generic[P, R_co]):
         timeout: float | None = None,
         wait: bool | None = None,
         key: str | None = None,
+        metadata: Mapping[str, str | bytes] | None = None,
+        reply_metadata: Metadata | None = None,
         priority: int | None = None,
     ) -> "StreamMethod[P, R_co]":
         """The same method with other options; see BoundMethod.using.
@@ -286,7 +288,9 @@ class StreamMethod(Generic[P, R_co]):
         """
         if key is not None:
             raise ContractError(f"{self._binding.full_name} is a stream: no key")
-        options = CallOptions(timeout, wait, priority=checked_priority(priority))
+        given = None if metadata is None else checked(metadata)
+        urgency = checked_priority(priority)
+        options = CallOptions(timeout, wait, None, given, reply_metadata, urgency)
         options = options.over(self._options)
         return StreamMethod(self._blocking, self._method, self._binding, options)
 

@@ -10,6 +10,7 @@ PREAMBLE: Final = """
 from collections.abc import AsyncIterator
 
 from machnet_rpc import Client, Sender, connect, rpc, serve, service, sync
+from machnet_rpc.tracing import propagate
 
 
 class Order:
@@ -280,5 +281,19 @@ MISTAKES: Final = (
         "client.method(Gateway.place).using(timeout=1)(Order())",
         "call-arg",
         CALL,
+    ),
+    Mistake(
+        "blocking_metadata_of_wrong_type",
+        'client.method(Gateway.place).using(metadata={"tenant": 5})(Order())',
+        'client.method(Gateway.place).using(metadata={"tenant": "5"})(Order())',
+        "dict-item",
+        ARGUMENT,
+    ),
+    Mistake(
+        "blocking_middleware_that_is_none",
+        'sync.connect("127.0.0.1:7000", middleware=[print])',
+        'sync.connect("127.0.0.1:7000", middleware=[propagate])',
+        "list-item",
+        ARGUMENT,
     ),
 )

@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from machnet_rpc import Server, serve
+from machnet_rpc import Middleware, Server, serve
 from machnet_rpc._transports.ladder import Via
 
 SECONDS_MAX = 10.0
@@ -28,13 +28,15 @@ class ServerThread:
 
 
 @contextlib.contextmanager
-def serving(service: object, address: str, via: Via) -> Generator[ServerThread]:
+def serving(
+    service: object, address: str, via: Via, middleware: Sequence[Middleware] = ()
+) -> Generator[ServerThread]:
     """Serves until it is left."""
     made: list[ServerThread] = []
     started, ended = threading.Event(), asyncio.Event()
 
     async def main() -> None:
-        async with serve(service, address, via=via, grace=0.2) as server:
+        async with serve(service, address, via=via, grace=0.2, middleware=middleware) as server:
             made.append(ServerThread(server, asyncio.get_running_loop()))
             started.set()
             await ended.wait()

@@ -10,6 +10,7 @@ from tests.machnet_rpc.leftovers import nothing_left
 from tests.machnet_rpc.server_thread import serving
 from tests.machnet_rpc.test_interop import (
     MESSAGE,
+    METADATA,
     REQUEST_SIZES,
     RESPONSE_SIZES,
     SPECIAL,
@@ -82,6 +83,18 @@ def timeout_on_sleeping_server(client: sync.Client, desk: Desk) -> None:
         list(answers)
 
 
+def custom_metadata(client: sync.Client, desk: Desk) -> None:
+    stub = client.stub(BlockingService)
+    sent, back = {**METADATA, "x-other": "not echoed"}, dict[str, str | bytes]()
+    request = SimpleRequest(bytes(271828), response_size=314159)
+    given = stub.unary_call.using(metadata=sent, reply_metadata=back)(request)
+    assert (given, back) == (bytes(314159), METADATA)
+    back.clear()
+    call = stub.full_duplex_call.using(metadata=sent, reply_metadata=back)
+    assert list(call(sync.Items([request]))) == [bytes(314159)]
+    assert back == METADATA
+
+
 def status_code_and_message(client: sync.Client, desk: Desk) -> None:
     fails(client, MESSAGE)
 
@@ -122,6 +135,7 @@ CASES: tuple[Callable[[sync.Client, Desk], None], ...] = (
     empty_stream,
     cancel_after_first_response,
     timeout_on_sleeping_server,
+    custom_metadata,
     status_code_and_message,
     special_status_message,
     unimplemented_method,

@@ -11,9 +11,9 @@ import pytest
 
 PROGRAM = """
 from collections.abc import AsyncIterable, AsyncIterator
-from typing import assert_type
+from typing import Any, assert_type
 
-from machnet_rpc import Client, Sender, Stream, connect, rpc, serve, service, sync
+from machnet_rpc import CallInfo, Client, Next, Sender, Stream, connect, rpc, serve, service, sync
 
 
 class Order:
@@ -153,6 +153,10 @@ async def use(client: Client) -> None:
     connect("127.0.0.1:1", require="speed")  # wrong
 
 
+async def passing(call: CallInfo, request: dict[str, Any], following: Next) -> Any:
+    return await following(request)
+
+
 class BlockingGateway(Gateway, sync.BlockingContract):
     pass
 
@@ -164,10 +168,13 @@ def use_blocking(client: sync.Client) -> None:
     assert_type(gateway.find.using(priority=0)("a", limit=3), list[Ack])
     assert_type(client.using(priority=7).call(Gateway.place, Order()), Ack)
     assert_type(client.call(Gateway.place, Order()), Ack)
-    place = client.using(timeout=2).method(Gateway.place)
+    back: dict[str, str | bytes] = {}
+    place = client.using(timeout=2, metadata={"a": b""}).method(Gateway.place)
+    assert_type(place.using(metadata={"a": "b"}, reply_metadata=back)(Order()), Ack)
+    assert_type(gateway.place.using(metadata={"a": "b"}, reply_metadata=back)(Order()), Ack)
     assert_type(place(order=Order()), Ack)
     assert_type(client.call_many(Gateway.place, [Order()]), list[Ack | Exception])
-    with sync.connect("127.0.0.1:1") as other:
+    with sync.connect("127.0.0.1:1", middleware=[passing]) as other:
         assert_type(other, sync.Client)
     assert_type(gateway.fills("a"), sync.Stream[Ack])
     assert_type(list(gateway.fills.using(timeout=60)(key="a")), list[Ack])
@@ -186,6 +193,10 @@ def use_blocking(client: sync.Client) -> None:
     gateway.place("order")  # wrong
     gateway.place()  # wrong
     gateway.find.using(timeout="1")("a")  # wrong
+    gateway.find.using(metadata={"a": 1})("a")  # wrong
+    client.using(metadata=5)  # wrong
+    client.method(Gateway.fills).using(reply_metadata=[])("a")  # wrong
+    sync.connect("127.0.0.1:1", middleware=[print])  # wrong
     gateway.fills(5)  # wrong
     gateway.quote(sync.Items(["order"]))  # wrong
     sender.send("order")  # wrong
@@ -220,7 +231,7 @@ def test_mypy_rejects_exactly_the_wrong_lines(program: Path) -> None:
     out = run(sys.executable, "-m", "mypy", "--strict", "--cache-dir", cache, str(program))
     found = {int(line) for line in re.findall(r"program\.py:(\d+): error", out)}
     assert found == WRONG, out
-    assert len(WRONG) == 41
+    assert len(WRONG) == 45
 
 
 def test_pyright_rejects_exactly_the_wrong_lines(program: Path) -> None:

@@ -1,0 +1,219 @@
+"""Calls of the blocking client that are answered once: by C, by the ring, or by the asyncio client.
+
+What carries more than arguments (a key, metadata, middleware) is the asyncio client's.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from time import monotonic
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from idl import CodecError
+from machnet_rpc._aio.exchange import Exchange
+from machnet_rpc._blocking import Blocking, ClientBusy, ClientClosed
+from machnet_rpc._options import CallOptions, Metadata, checked, checked_priority
+from machnet_rpc._outcomes import failure_of, unsent
+from machnet_rpc._protocol.calls import LOCAL_RING, OutgoingCall
+from machnet_rpc._protocol.events import Failed, Refused
+from machnet_rpc._protocol.records import USUAL_PRIORITY
+from machnet_rpc.errors import ContractError, DeadlineExceeded, InvalidArgument, Unavailable
+from machnet_rpc.service import Method, MethodBinding
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+
+
+def blocking_method(
+    blocking: Blocking,
+    method: Method[P, Coroutine[Any, Any, R]],
+    binding: MethodBinding,
+    options: CallOptions,
+) -> "BlockingMethod[P, R]":
+    """The method, past Python where that can be."""
+    if blocking.has_middleware or options.carries or not binding.is_plain:
+        return CarryingMethod(blocking, method, binding, options)
+    return BlockingMethod(blocking, method, binding, options).quick
+
+
+class BlockingMethod(Generic[P, R_co]):
+    """A method to call, by a stub or from `Client.method`: call it, or say how with `using`."""
+
+    __slots__ = (
+        "_binding",
+        "_blocking",
+        "_exchange",
+        "_gives_bytes",
+        "_how",
+        "_is_plain",
+        "_method",
+        "_options",
+        "_takes_bytes",
+    )
+
+    def __init__(
+        self,
+        blocking: Blocking,
+        method: Method[P, Coroutine[Any, Any, R_co]],
+        binding: MethodBinding,
+        options: CallOptions,
+    ) -> None:
+        timeout = binding.options.timeout if options.timeout is None else options.timeout
+        self._blocking = blocking
+        self._method = method
+        self._binding = binding
+        self._options = options
+        self._how = Exchange(
+            binding.method_id,
+            int(timeout * 1e9),
+            binding.options.lane,
+            USUAL_PRIORITY if options.priority is None else options.priority,
+            blocking.loop,
+            int(blocking.spin * 1e9),
+        )
+        self._takes_bytes = binding.takes_bytes
+        self._gives_bytes = binding.gives_bytes
+        self._is_plain = binding.is_plain and timeout > 0
+        caller = blocking.caller(self._how) if self._is_plain else None
+        self._exchange = _later if caller is None else caller.exchange
+
+    def __repr__(self) -> str:
+        return f"<{self._binding.full_name} at {self._blocking.client.address}>"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Errors: RpcError, and what the contract declares."""
+        payload: bytes | memoryview
+        if self._takes_bytes and len(args) == 1 and type(args[0]) is bytes and not kwargs:
+            payload = args[0]
+        else:
+            payload = self._encoded(args, kwargs)
+        answer: Any = self._exchange(payload)
+        if answer.__class__ is not bytes:
+            answer = self._not_at_once(answer, payload, args, kwargs)
+        elif not self._gives_bytes:
+            answer = self._decoded(answer, args, kwargs)
+        result: R_co = answer
+        return result
+
+    @property
+    def quick(self) -> "BlockingMethod[P, R_co]":
+        """This method, past Python where that can be."""
+        if not (self._is_plain and self._takes_bytes):
+            return self
+        kinds = True, self._gives_bytes
+        quick: BlockingMethod[P, R_co] | None
+        quick = self._blocking.caller(self._how, self, self._given, *kinds)
+        return quick or self
+
+    def using(
+        self,
+        *,
+        timeout: float | None = None,
+        wait: bool | None = None,
+        key: str | None = None,
+        metadata: Mapping[str, str | bytes] | None = None,
+        reply_metadata: Metadata | None = None,
+        priority: int | None = None,
+    ) -> "BlockingMethod[P, R_co]":
+        """The same method with other options; see BoundMethod.using.
+
+        Errors: ContractError, InvalidArgument.
+        """
+        if key is not None and not self._binding.is_keyed:
+            raise ContractError(f'{self._binding.full_name} is not idempotent="keyed": no key')
+        given = None if metadata is None else checked(metadata)
+        urgency = checked_priority(priority)
+        options = CallOptions(timeout, wait, key, given, reply_metadata, urgency)
+        options = options.over(self._options)
+        return blocking_method(self._blocking, self._method, self._binding, options)
+
+    def _given(self, payload: bytes, answer: bytes | OutgoingCall | None) -> Any:
+        """The result, where a call of bytes was not answered by bytes that are it."""
+        if type(answer) is bytes:
+            return self._decoded(answer, (payload,), {})
+        return self._not_at_once(answer, payload, (payload,), {})
+
+    def _encoded(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | memoryview:
+        try:
+            return self._binding.arguments.encode(args, kwargs)
+        except CodecError as error:
+            problem = InvalidArgument(str(error))
+            raise unsent(problem, self._binding.full_name, self._blocking.client.address) from None
+
+    def _decoded(self, answer: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            return self._binding.result.decode(answer)
+        except CodecError:  # the asyncio client finds out why
+            call = self._blocking.ended_call(answer, self._how)
+            return self._outcome(call, args, kwargs)
+
+    def _outcome(self, call: OutgoingCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        client, binding = self._blocking.client, self._binding
+        sent = binding, self._encoded(args, kwargs), self._options
+        try:
+            return self._blocking.run(None, client.outcome, call, *sent)
+        except ClientClosed:  # meanwhile, by another thread, which ended the call
+            answer = call.result()
+        if isinstance(answer, Refused | Failed):
+            raise failure_of(answer, binding.full_name, binding.errors, client.address)
+        return binding.result.decode(answer)
+
+    def _not_at_once(
+        self,
+        answer: bytes | OutgoingCall | None,
+        payload: bytes | memoryview,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """What another is inside for, failed, was long under way, or waits for a flow or room."""
+        if answer is None and self._is_plain:
+            answer = self._blocking.exchange(payload, self._how)
+        if type(answer) is bytes:
+            return answer if self._gives_bytes else self._decoded(answer, args, kwargs)
+        if isinstance(answer, OutgoingCall):
+            return self._outcome(answer, args, kwargs)
+        return self._invoked(args, kwargs)
+
+    def _invoked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What the asyncio client makes of the call."""
+        client, seconds = self._blocking.client, self._how.timeout_ns / 1e9
+        late = monotonic() + seconds
+
+        async def invoke() -> Any:
+            left = replace(self._options, timeout=late - monotonic())
+            return await client.invoke(self._method, args, kwargs, left)
+
+        return run(self._blocking, self._binding.full_name, seconds, invoke)
+
+
+class CarryingMethod(BlockingMethod[P, R_co]):
+    """One whose calls carry more than arguments, or pass middleware."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        result: R_co = self._invoked(args, kwargs)
+        return result
+
+
+def _later(payload: bytes | memoryview) -> None:
+    """For calls that nothing makes past the loop."""
+
+
+def run(
+    blocking: Blocking,
+    name: str,
+    seconds: float | None,
+    function: Callable[..., Coroutine[Any, Any, T]],
+    *args: Any,
+) -> T:
+    """Runs a coroutine of the asyncio client. Errors: RpcError, and what it raises."""
+    try:
+        return blocking.run(seconds, function, *args)
+    except ClientClosed:
+        closed = Unavailable("the client is closed", next_step="Make calls before it closes.")
+        raise unsent(closed, name, blocking.client.address, "connecting") from None
+    except ClientBusy as busy:
+        late = DeadlineExceeded(str(busy), next_step="Give each thread a client of its own.")
+        raise unsent(late, name, blocking.client.address, LOCAL_RING) from None
