@@ -101,8 +101,9 @@ static uint64_t loss_delay_ns(const struct ledger *ledger, const struct rtt *rtt
 }
 
 static void remember_lost(struct ledger *ledger, const struct sent_packet *packet) {
-    ledger->lost_memory[ledger->lost_next] =
-        (struct lost_packet){packet->number, packet->sent_ns};
+    struct lost_packet *place = &ledger->lost_memory[ledger->lost_next];
+    ledger->lost_count = (uint8_t)(ledger->lost_count + (place->number == UINT64_MAX));
+    *place = (struct lost_packet){packet->number, packet->sent_ns};
     ledger->lost_next = (uint8_t)((ledger->lost_next + 1) % LOST_MEMORY);
     if (ledger->reorder_ns > 0 && ++ledger->real_losses >= REORDER_MEMORY_LOSSES) {
         ledger->reorder_ns = 0;
@@ -121,7 +122,7 @@ static bool is_in(const struct ack_frame *ack, uint64_t number) {
 uint32_t ledger_spurious(struct ledger *ledger, const struct ack_frame *ack,
                          const struct rtt *rtt, uint64_t now_ns) {
     uint32_t count = 0;
-    for (int i = 0; i < LOST_MEMORY; i++) {
+    for (int i = 0; i < LOST_MEMORY && ledger->lost_count > 0; i++) {
         struct lost_packet *lost = &ledger->lost_memory[i];
         if (lost->number == UINT64_MAX || !is_in(ack, lost->number)) {
             continue;
@@ -133,6 +134,7 @@ uint32_t ledger_spurious(struct ledger *ledger, const struct ack_frame *ack,
         ledger->reorder_ns = want_ns < base_ns ? want_ns : base_ns;
         ledger->real_losses = 0;
         lost->number = UINT64_MAX;
+        ledger->lost_count--;
         count++;
     }
     return count;

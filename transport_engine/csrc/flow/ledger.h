@@ -57,6 +57,7 @@ struct ledger {
     uint32_t count;
     bool has_acked;
     uint8_t lost_next;       /* in lost_memory */
+    uint8_t lost_count;      /* that it holds */
     uint16_t real_losses;    /* since reordering was last seen */
     uint64_t reorder_ns;     /* extra time that packets are given; 0: no reordering seen */
     struct lost_packet lost_memory[LOST_MEMORY];
