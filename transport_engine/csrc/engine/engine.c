@@ -15,6 +15,8 @@
 #include "engine/team.h"
 #include "engine/tenants.h"
 
+enum { FETCHED_AHEAD = 4 }; /* packets whose flows are fetched before they are worked on */
+
 /* ---- flows ---- */
 
 /* A flow whose application is gone, or no longer served, has nobody to tell. */
@@ -221,19 +223,37 @@ static uint64_t id_of(const struct netif_datagram *datagram) {
     return packet_peek_id(datagram->bytes, datagram->size_bytes);
 }
 
+/* Whatever a datagram says it is for. */
+static void fetch_for(const struct engine *engine, const struct netif_datagram *datagram) {
+    const struct flow *flow = flow_table_peek(&engine->table, id_of(datagram));
+    if (flow != NULL) {
+        engine_fetch((const struct engine_flow *)flow);
+    }
+}
+
+static void fetch_first(const struct engine *engine, const struct netif_datagram *datagrams,
+                        int count) {
+    for (int i = 0; i < count; i++) {
+        flow_table_fetch(&engine->table, id_of(&datagrams[i]));
+    }
+    for (int i = 0; i < count && i < FETCHED_AHEAD; i++) {
+        fetch_for(engine, &datagrams[i]);
+    }
+}
+
 /* A netif without stamps may have had the datagram ever since it was last asked: time for which
  * this host was busy or asleep, and the path is not to blame. A clock that was given stands still
  * while anything can be read: nothing has waited, whatever stamps of the system's clock say. */
 static void receive_burst(struct engine *engine, struct netif_datagram *datagrams, int count) {
     bool has_stamps = engine->netif->caps & NETIF_STAMPS;
     uint32_t tenants[TE_BURST_MAX];
-    for (int i = 1; i < count; i++) {
-        flow_table_prefetch(&engine->table, id_of(&datagrams[i]));
+    bool are_many = count > 1 && engine->stats.flows_open > FLOWS_CACHED;
+    if (are_many) {
+        fetch_first(engine, datagrams, count);
     }
     for (int i = 0; i < count; i++) {
-        uint64_t next_id = i + 1 < count ? id_of(&datagrams[i + 1]) : id_of(&datagrams[i]);
-        if (next_id != id_of(&datagrams[i])) { /* fetched while this one is worked on */
-            flow_table_prefetch_flow(&engine->table, next_id, sizeof(struct engine_flow));
+        if (are_many && i + FETCHED_AHEAD < count) {
+            fetch_for(engine, &datagrams[i + FETCHED_AHEAD]);
         }
         if (engine->is_clock_given) {
             datagrams[i].waited_ns = 0;

@@ -31,7 +31,8 @@ enum engine_limit {
     TRANSMIT_MAX = 256,      /* packets, or looks at flows that have none, in one poll */
     DELIVERIES_MAX = 64,     /* messages to one channel in one poll */
     SHARE_ITEMS_MAX = 256,   /* records, or messages, of one share in one poll */
-    SHARE_BYTES_MAX = 1 << 20 /* of records from one share, and to it, in one poll */
+    SHARE_BYTES_MAX = 1 << 20, /* of records from one share, and to it, in one poll */
+    FLOWS_CACHED = 64 /* of more than these a flow has to be fetched before it is its turn */
 };
 
 /* What the engine cannot know by itself. */
@@ -168,6 +169,24 @@ void engine_fill_stats(const struct engine *engine, struct te_stats *stats);
 
 static inline struct engine_flow *engine_flow_at(const struct engine *engine, uint32_t slot) {
     return &engine->flows[slot];
+}
+
+static inline void fetch_lines(const uint8_t *memory, size_t begin, size_t end) {
+    enum { LINE_BYTES = 64 };
+    for (size_t at = begin; at < end; at += LINE_BYTES) {
+        __builtin_prefetch(memory + at, 1);
+    }
+}
+
+/* Has the lines of a flow fetched that messages and packets use: not what a few that were lost or
+ * came out of order left behind. Only the cache sees it. */
+static inline void engine_fetch(const struct engine_flow *flow) {
+    const uint8_t *memory = (const uint8_t *)flow;
+    fetch_lines(memory, 0, offsetof(struct engine_flow, flow.sack.ranges) +
+                               sizeof(struct ack_range));
+    fetch_lines(memory, offsetof(struct engine_flow, flow.ledger),
+                offsetof(struct engine_flow, flow.ledger.lost_memory));
+    fetch_lines(memory, offsetof(struct engine_flow, flow.rtt), sizeof *flow);
 }
 
 /* Takes in a datagram that is this engine's. */

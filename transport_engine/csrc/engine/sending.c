@@ -105,6 +105,17 @@ static void pay(const struct engine *engine, struct share *share, const struct t
     }
 }
 
+/* Has the next record's flow fetched while this one is taken. */
+static void fetch_ahead(const struct engine *engine, struct tenant *tenant, uint32_t handle) {
+    uint32_t next;
+    if (channel_ahead(tenant->channel, &next) && next != handle) {
+        const struct engine_flow *flow = tenant_find_flow(engine, tenant, next);
+        if (flow != NULL) {
+            engine_fetch(flow);
+        }
+    }
+}
+
 int sending_poll(struct engine *engine, uint32_t index) {
     struct tenant *tenant = &engine->tenants[index];
     struct share *share = &engine->shares[tenant->share];
@@ -118,6 +129,9 @@ int sending_poll(struct engine *engine, uint32_t index) {
         }
         if (count == 0) {
             share_bill(engine, tenant->share);
+        }
+        if (found > 0 && engine->stats.flows_open > FLOWS_CACHED) {
+            fetch_ahead(engine, tenant, record.flow);
         }
         if (found > 0 && !share_may_send(engine, share)) {
             break; /* a record that was peeked at does not keep the engine awake */

@@ -67,17 +67,12 @@ struct flow *flow_table_find(const struct flow_table *table, uint64_t local_id) 
     return flow != NULL && flow->local_id == local_id ? flow : NULL;
 }
 
-void flow_table_prefetch(const struct flow_table *table, uint64_t local_id) {
+void flow_table_fetch(const struct flow_table *table, uint64_t local_id) {
     __builtin_prefetch(&table->flows[local_id & (table->capacity - 1)]);
 }
 
-void flow_table_prefetch_flow(const struct flow_table *table, uint64_t local_id,
-                              size_t size_bytes) {
-    enum { LINE_BYTES = 64 };
-    const uint8_t *flow = (const uint8_t *)table->flows[local_id & (table->capacity - 1)];
-    for (size_t at = 0; flow != NULL && at < size_bytes; at += LINE_BYTES) {
-        __builtin_prefetch(flow + at, 1);
-    }
+const struct flow *flow_table_peek(const struct flow_table *table, uint64_t local_id) {
+    return table->flows[local_id & (table->capacity - 1)];
 }
 
 struct flow *flow_table_find_peer(const struct flow_table *table, uint64_t remote_id,

@@ -33,11 +33,11 @@ void flow_table_remove(struct flow_table *table, uint32_t slot);
 
 /* NULL: there is no such flow. */
 struct flow *flow_table_find(const struct flow_table *table, uint64_t local_id);
-/* Has the memory fetched in which flow_table_find looks for it; then that of the flow itself,
- * `size_bytes` of it. Both only touch the cache, so that an id needs no check before. */
-void flow_table_prefetch(const struct flow_table *table, uint64_t local_id);
-void flow_table_prefetch_flow(const struct flow_table *table, uint64_t local_id,
-                              size_t size_bytes);
+/* Has the memory fetched in which flow_table_find looks for it. Only the cache sees it. */
+void flow_table_fetch(const struct flow_table *table, uint64_t local_id);
+/* The only flow that flow_table_find could find, whoever's it is, without a look at it: the id may
+ * be anything. NULL: there is none. */
+const struct flow *flow_table_peek(const struct flow_table *table, uint64_t local_id);
 struct flow *flow_table_find_peer(const struct flow_table *table, uint64_t remote_id,
                                   const struct te_endpoint *remote);
 

@@ -18,6 +18,8 @@ struct channel {
     bool starved;  /* a reservation found no room; cleared by one that does */
     bool peeked;
     struct te_record peeked_record;
+    bool is_ahead; /* the header after it was read, too */
+    struct te_record ahead_record; /* a copy of that: no byte is read twice */
     uint32_t reserved_bytes;
     uint8_t violation; /* enum te_violation */
 };
@@ -102,6 +104,26 @@ int channel_seal(struct channel *channel) {
     return TE_OK;
 }
 
+static int next_record(struct channel *channel) {
+    struct end *end = &channel->end;
+    if (!channel->is_ahead) {
+        return record_next(&end->in, &end->in_order, RECORD_TO_ENGINE, &channel->peeked_record);
+    }
+    channel->is_ahead = false;
+    channel->peeked_record = channel->ahead_record;
+    return record_check(&end->in, &end->in_order, RECORD_TO_ENGINE, &channel->peeked_record);
+}
+
+bool channel_ahead(struct channel *channel, uint32_t *flow) {
+    te_check(channel->peeked);
+    if (!channel->is_ahead) {
+        const uint64_t stride = record_stride_bytes(channel->peeked_record.size_bytes);
+        channel->is_ahead = record_ahead(&channel->end.in, stride, &channel->ahead_record);
+    }
+    *flow = channel->ahead_record.flow;
+    return channel->is_ahead;
+}
+
 int channel_peek(struct channel *channel, struct te_record *record, const uint8_t **payload) {
     struct end *end = &channel->end;
 
@@ -117,8 +139,7 @@ int channel_peek(struct channel *channel, struct te_record *record, const uint8_
         if (error != TE_OK) {
             return blame(channel, TE_V_MEMORY, error);
         }
-        const int found = record_next(&end->in, &end->in_order, RECORD_TO_ENGINE,
-                                      &channel->peeked_record);
+        const int found = next_record(channel);
         if (found <= 0) {
             return blame(channel, TE_V_RECORD, found);
         }

@@ -35,6 +35,9 @@ int channel_seal(struct channel *channel);
  * them once. 0: there is none. TE_E_CORRUPT: quarantine the application.
  * Peeking again before channel_pop gives the same copy, and reads nothing again. */
 int channel_peek(struct channel *channel, struct te_record *record, const uint8_t **payload);
+/* The flow that the record after the one peeked names, before anything of it is checked: what to
+ * have fetched. False: it is not known to have come. */
+bool channel_ahead(struct channel *channel, uint32_t *flow);
 /* Gives up the record peeked; the application gets its room back with the next channel_flush. */
 void channel_pop(struct channel *channel);
 

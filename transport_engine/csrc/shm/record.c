@@ -82,6 +82,31 @@ void record_order_advance(struct record_order *order, const struct te_record *re
     }
 }
 
+/* The other end may change the bytes from now on. The fence keeps the compiler from reading them
+ * again in place of the copy, after the copy was checked. */
+static void copy_header(const uint8_t *header, struct te_record *record) {
+    memcpy(record, header, sizeof *record);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+bool record_ahead(const struct ring *ring, uint64_t ahead_bytes, struct te_record *record) {
+    if (ring_known(ring) < ahead_bytes + sizeof *record) {
+        return false;
+    }
+    copy_header(ring_cursor(ring) + ahead_bytes, record);
+    return true;
+}
+
+int record_check(struct ring *ring, const struct record_order *order,
+                 enum record_direction direction, const struct te_record *record) {
+    const uint64_t available = ring_known(ring);
+    if (!record_valid(record, direction) || !record_follows(order, record)
+        || record_stride_bytes(record->size_bytes) > (uint64_t)available) {
+        return TE_E_CORRUPT;
+    }
+    return 1;
+}
+
 int record_next(struct ring *ring, const struct record_order *order,
                 enum record_direction direction, struct te_record *record) {
     int64_t available = ring_available(ring, sizeof *record);
@@ -91,14 +116,6 @@ int record_next(struct ring *ring, const struct record_order *order,
     if ((uint64_t)available < sizeof *record) {
         return TE_E_CORRUPT; /* whole records are published, never a part of one */
     }
-    memcpy(record, ring_cursor(ring), sizeof *record);
-    /* The other end may change the bytes now. The fence keeps the compiler from reading them
-     * again in place of the copy, after the copy was checked. */
-    atomic_signal_fence(memory_order_seq_cst);
-
-    if (!record_valid(record, direction) || !record_follows(order, record)
-        || record_stride_bytes(record->size_bytes) > (uint64_t)available) {
-        return TE_E_CORRUPT;
-    }
-    return 1;
+    copy_header(ring_cursor(ring), record);
+    return record_check(ring, order, direction, record);
 }

@@ -31,6 +31,13 @@ bool record_valid(const struct te_record *record, enum record_direction directio
 bool record_follows(const struct record_order *order, const struct te_record *record);
 void record_order_advance(struct record_order *order, const struct te_record *record);
 
+/* Copies the header that lies `ahead_bytes` behind the consumer's cursor, once, and checks nothing.
+ * False: it is not known to have come. */
+bool record_ahead(const struct ring *ring, uint64_t ahead_bytes, struct te_record *record);
+/* record_next for a copy of the header at the cursor that record_ahead made. */
+int record_check(struct ring *ring, const struct record_order *order,
+                 enum record_direction direction, const struct te_record *record);
+
 /* Copies the header at the consumer's cursor, once, and checks the copy. 1: `*record` is valid and
  * in order, and its payload is all there, behind the header at the cursor; 0: the ring is empty;
  * TE_E_CORRUPT. Moves neither the ring nor the order. */

@@ -15,7 +15,7 @@ void ring_init(struct ring *ring, enum ring_role role, uint8_t *bytes, uint64_t 
 }
 
 /* From positions that are private or checked, so it is right whatever the shared memory says. */
-static uint64_t known_available(const struct ring *ring) {
+uint64_t ring_known(const struct ring *ring) {
     if (ring->role == RING_PRODUCER) {
         return ring->capacity_bytes - (ring->position - ring->peer);
     }
@@ -32,7 +32,7 @@ static uint64_t peer_reach(const struct ring *ring) {
 }
 
 int64_t ring_available(struct ring *ring, uint64_t wanted_bytes) {
-    uint64_t available = known_available(ring);
+    uint64_t available = ring_known(ring);
     if (available < wanted_bytes) {
         /* Pairs with the release in ring_publish of the other end: what it wrote before it moved
          * its tail is seen, what it read before it moved its head may be overwritten. */
@@ -41,7 +41,7 @@ int64_t ring_available(struct ring *ring, uint64_t wanted_bytes) {
             return TE_E_CORRUPT;
         }
         ring->peer = seen;
-        available = known_available(ring);
+        available = ring_known(ring);
     }
     return (int64_t)available;
 }
@@ -51,7 +51,7 @@ uint8_t *ring_cursor(const struct ring *ring) {
 }
 
 void ring_advance(struct ring *ring, uint64_t bytes) {
-    te_check(bytes <= known_available(ring) && bytes % TE_RECORD_ALIGN == 0);
+    te_check(bytes <= ring_known(ring) && bytes % TE_RECORD_ALIGN == 0);
     ring->position += bytes;
 }
 

@@ -38,6 +38,9 @@ void ring_init(struct ring *ring, enum ring_role role, uint8_t *bytes, uint64_t 
  * Errors: TE_E_CORRUPT, where that position moved to where no honest end puts it. */
 int64_t ring_available(struct ring *ring, uint64_t wanted_bytes);
 
+/* The same without a look at the other end: what is known. */
+uint64_t ring_known(const struct ring *ring);
+
 /* Where the next byte is written or read; contiguous for as much as is available. */
 uint8_t *ring_cursor(const struct ring *ring);
 /* Moves over bytes that were available; the other end does not see it yet. */

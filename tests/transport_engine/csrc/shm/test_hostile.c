@@ -20,6 +20,62 @@ static void test_peek_again_reads_nothing_again(void **state) {
     assert_int_equal(channel_peek(both->engine, &record, &payload), 0);
 }
 
+/* Two records, of which the first is peeked at and the second's flow read ahead. */
+static uint8_t *read_ahead(struct both *both, uint32_t size_bytes) {
+    struct te_record record;
+    const uint8_t *payload;
+    uint32_t flow = UINT32_MAX;
+    send_sized(both->application, 16, 1);
+    assert_int_equal(channel_peek(both->engine, &record, &payload), 1);
+    assert_false(channel_ahead(both->engine, &flow));
+    channel_pop(both->engine);
+    send_sized(both->application, 16, 1);
+    send_sized(both->application, size_bytes, 2);
+    assert_int_equal(channel_peek(both->engine, &record, &payload), 1);
+    uint8_t *second = both->shared + CHANNEL_HEADER_BYTES + 2 * stride(16);
+    struct te_record named = {0};
+    memcpy(&named, second, sizeof named);
+    named.flow = 77;
+    memcpy(second, &named, sizeof named);
+    assert_true(channel_ahead(both->engine, &flow));
+    assert_int_equal(flow, 77);
+    return second;
+}
+
+static void test_what_was_read_ahead_is_not_read_again(void **state) {
+    struct both *both = *state;
+    struct te_record record;
+    const uint8_t *payload;
+    uint32_t flow = 0;
+    uint8_t *second = read_ahead(both, 24);
+    memset(second, 0xFF, sizeof record); /* the tenant scribbles */
+    assert_true(channel_ahead(both->engine, &flow));
+    assert_int_equal(flow, 77);
+    channel_pop(both->engine);
+    assert_int_equal(channel_peek(both->engine, &record, &payload), 1);
+    assert_int_equal(record.size_bytes, 24);
+    assert_int_equal(record.flow, 77);
+    assert_int_equal(payload[23], 2);
+    channel_pop(both->engine);
+    assert_int_equal(channel_peek(both->engine, &record, &payload), 0);
+}
+
+static void test_what_was_read_ahead_is_checked_when_its_turn_comes(void **state) {
+    struct both *both = *state;
+    struct te_record record;
+    const uint8_t *payload;
+    uint32_t flow = 0;
+    send_sized(both->application, 16, 1);
+    send_sized(both->application, 24, 2);
+    record = record_of(TE_REQUEST, PIECE); /* reaches beyond what was published */
+    memcpy(both->shared + CHANNEL_HEADER_BYTES + stride(16), &record, sizeof record);
+    assert_int_equal(channel_peek(both->engine, &record, &payload), 1);
+    assert_true(channel_ahead(both->engine, &flow));
+    channel_pop(both->engine);
+    assert_int_equal(channel_peek(both->engine, &record, &payload), TE_E_CORRUPT);
+    assert_int_equal(channel_violation(both->engine), TE_V_RECORD);
+}
+
 static void test_full_doorbell_never_blocks_the_engine(void **state) {
     struct both *both = *state;
     for (int i = 0; i < 100000; i++) {
@@ -184,6 +240,8 @@ static void test_open_refuses_other_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         CHANNEL_TEST(test_peek_again_reads_nothing_again),
+        CHANNEL_TEST(test_what_was_read_ahead_is_not_read_again),
+        CHANNEL_TEST(test_what_was_read_ahead_is_checked_when_its_turn_comes),
         CHANNEL_TEST(test_full_doorbell_never_blocks_the_engine),
         CHANNEL_TEST(test_flooded_doorbell_drains_a_bounded_part),
         CHANNEL_TEST(test_corrupt_header_quarantines_and_stays_so),
