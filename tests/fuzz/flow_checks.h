@@ -73,6 +73,7 @@ static inline void check_send_queue(const struct send_queue *queue, struct store
             index = message->after;
         }
         must(before == queue->last[priority]);
+        must((before != NO_ITEM) == (queue->queued >> priority & 1));
     }
     must(queued == 0 && queue->units_sent <= queue->units_limit);
     must(queue->next_id - queue->whole.base <= MESSAGE_WINDOW);

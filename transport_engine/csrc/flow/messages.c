@@ -44,6 +44,7 @@ static void enqueue(struct send_queue *queue, struct store *store, uint32_t inde
         at(store, message->after)->before = index;
     }
     message->is_queued = true;
+    queue->queued |= 1u << message->priority;
 }
 
 static void dequeue(struct send_queue *queue, struct store *store, struct outgoing *message) {
@@ -61,6 +62,9 @@ static void dequeue(struct send_queue *queue, struct store *store, struct outgoi
         at(store, message->after)->before = message->before;
     }
     message->is_queued = false;
+    if (queue->first[message->priority] == NO_ITEM) {
+        queue->queued &= ~(1u << message->priority);
+    }
 }
 
 static void link_newest(struct send_queue *queue, struct store *store, uint32_t index) {
@@ -189,8 +193,8 @@ static struct outgoing *find(struct store *store, const struct fragment *fragmen
 }
 
 bool send_queue_pick(struct send_queue *queue, struct store *store, struct fragment *fragment) {
-    for (int priority = 0; priority < PRIORITIES; priority++) {
-        uint32_t index = pick_message(queue, store, priority);
+    for (uint32_t left = queue->queued; left != 0; left &= left - 1) {
+        uint32_t index = pick_message(queue, store, __builtin_ctz(left));
         if (index != NO_ITEM) {
             struct outgoing *message = at(store, index);
             uint32_t segment = message->lost_count > 0
@@ -312,13 +316,4 @@ void send_queue_lost(struct send_queue *queue, struct store *store,
     segments_add(&message->sets, &store->blocks, SET_LOST, fragment->segment);
     message->lost_count++;
     enqueue(queue, store, fragment->message, true);
-}
-
-bool send_queue_has_work(const struct send_queue *queue) {
-    for (int i = 0; i < PRIORITIES; i++) {
-        if (queue->first[i] != NO_ITEM) {
-            return true;
-        }
-    }
-    return false;
 }

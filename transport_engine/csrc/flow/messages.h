@@ -51,6 +51,7 @@ struct send_queue {
     uint64_t units_limit; /* credit granted by the peer, cumulative */
     uint32_t segment_bytes;
     uint32_t oldest, newest; /* all messages that are not whole at the peer */
+    uint32_t queued; /* a bit for each priority that has something to send: these lists */
     uint32_t first[PRIORITIES], last[PRIORITIES];
     uint32_t message_count; /* of that list */
     struct window whole; /* ids that are whole at the peer */
@@ -94,6 +95,8 @@ void send_queue_acked(struct send_queue *queue, struct store *store,
 void send_queue_lost(struct send_queue *queue, struct store *store,
                      const struct fragment *fragment);
 
-bool send_queue_has_work(const struct send_queue *queue);
+static inline bool send_queue_has_work(const struct send_queue *queue) {
+    return queue->queued != 0;
+}
 
 #endif

@@ -213,11 +213,21 @@ static void compose(struct flow *flow, struct store *store, struct draft *draft,
     record(flow, store, draft, entry, now_ns);
 }
 
+/* Most looks at a flow are in vain: after its last packet, and after each that it received. */
+static bool has_nothing_to_say(const struct flow *flow, uint64_t now_ns) {
+    return !send_queue_has_work(&flow->out) && now_ns < flow->ack_due_ns && !flow->credit_due &&
+           !flow->close_due && !flow->ping_due && flow->probes_due == 0;
+}
+
 size_t flow_transmit(struct flow *flow, struct store *store, uint64_t now_ns, uint8_t *out) {
     if (flow->hello_due) {
         return write_hello(flow, now_ns, out);
     }
     if (flow->state == FLOW_CONNECTING || flow->state == FLOW_FREE) {
+        return 0;
+    }
+    if (has_nothing_to_say(flow, now_ns)) {
+        flow->is_limited = false;
         return 0;
     }
     struct draft draft = {
