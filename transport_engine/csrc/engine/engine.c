@@ -15,7 +15,10 @@
 #include "engine/team.h"
 #include "engine/tenants.h"
 
-enum { FETCHED_AHEAD = 4 }; /* packets whose flows are fetched before they are worked on */
+enum {
+    FETCHED_AHEAD = 4,  /* packets whose flows are fetched before they are worked on */
+    TIMERS_TOGETHER = 8 /* that fire one after the other, their flows fetched before */
+};
 
 /* ---- flows ---- */
 
@@ -360,23 +363,50 @@ static int transmit_all(struct engine *engine) {
     return now.count;
 }
 
+/* The time that the flow's timer was set for has come; what it was set for may be done by now. */
+static void fire_timer(struct engine *engine, struct engine_flow *flow) {
+    uint64_t next_ns = flow_next_ns(&flow->flow);
+    if (next_ns > engine->now_ns) {
+        timers_set(&engine->timers, flow->slot, next_ns);
+        return;
+    }
+    share_bill(engine, flow->share);
+    bool was_connecting = flow->flow.state == FLOW_CONNECTING;
+    flow_timeout(&flow->flow, &engine->store, engine->now_ns);
+    if (flow->flow.state == FLOW_CLOSED) {
+        engine->stats.handshakes_failed += was_connecting;
+        engine->stats.flows_died += !was_connecting;
+    }
+    /* until it can send */
+    timers_set(&engine->timers, flow->slot, flow_patience_ns(&flow->flow));
+    engine_touch(engine, flow);
+    engine_notify(engine, flow);
+}
+
+/* Takes timers whose time has come, and has their flows fetched. */
+static int pop_timers(struct engine *engine, struct engine_flow **flows) {
+    bool are_many = engine->stats.flows_open > FLOWS_CACHED;
+    uint32_t slot;
+    int count = 0;
+    while (count < TIMERS_TOGETHER &&
+           (slot = timers_pop(&engine->timers, engine->now_ns)) != NO_ITEM) {
+        flows[count] = engine_flow_at(engine, slot);
+        if (are_many) {
+            engine_fetch(flows[count]);
+        }
+        count++;
+    }
+    return count;
+}
+
 static void fire_timers(struct engine *engine) {
-    for (int i = 0; i < TIMERS_MAX; i++) {
-        uint32_t slot = timers_pop(&engine->timers, engine->now_ns);
-        if (slot == NO_ITEM) {
-            return;
+    struct engine_flow *flows[TIMERS_TOGETHER];
+    int count = TIMERS_TOGETHER;
+    for (int fired = 0; fired < TIMERS_MAX && count == TIMERS_TOGETHER; fired += count) {
+        count = pop_timers(engine, flows);
+        for (int i = 0; i < count; i++) {
+            fire_timer(engine, flows[i]);
         }
-        struct engine_flow *flow = engine_flow_at(engine, slot);
-        share_bill(engine, flow->share);
-        bool was_connecting = flow->flow.state == FLOW_CONNECTING;
-        flow_timeout(&flow->flow, &engine->store, engine->now_ns);
-        if (flow->flow.state == FLOW_CLOSED) {
-            engine->stats.handshakes_failed += was_connecting;
-            engine->stats.flows_died += !was_connecting;
-        }
-        timers_set(&engine->timers, slot, flow_patience_ns(&flow->flow)); /* until it can send */
-        engine_touch(engine, flow);
-        engine_notify(engine, flow);
     }
 }
 
