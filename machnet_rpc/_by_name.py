@@ -12,6 +12,7 @@ from idl import CodecError, MethodKind, unpack
 from machnet_rpc import _clock
 from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._calling import NO_REQUEST, Target, plain_payload, split_name
+from machnet_rpc._carrying_calls import CarryingCall
 from machnet_rpc._client_calls import Request, Ways, carrying, started
 from machnet_rpc._options import TIMEOUT, CallOptions, MethodOptions, checked
 from machnet_rpc._outcomes import FAILURES, failure_of, undecoded, unsent
@@ -93,29 +94,36 @@ class NamedCalls(Sending):
             payload = plain_payload(request)
         except CodecError as error:
             raise unsent(InvalidArgument(str(error)), name, self.address) from None
-        target = Target(name, method_id(service, method), _BY_NAME)
-        if options.carries:
-            ways = self._ways()
-            message = carrying(ways, target, options.metadata or {}, payload)
-            call = await Request(ways, target, "unary", message, options, {}, METADATA).send()
+        is_keyed = options.key is not None
+        target = Target(name, method_id(service, method), _KEYED if is_keyed else _BY_NAME)
+        if is_keyed or options.carries:
+            given = CarryingCall(self._ways(), target, payload, options, self._raw_result)
+            answer = await given.run()
         else:
-            sent = self._begun(target, payload, options)
-            call = sent or await self._begun_later(target, payload, options)
-        try:
-            answer: bytes | Refused | Failed = await call
-        except asyncio.CancelledError:
-            call.connection.cancel(call)
-            raise
-        finally:
-            call.connection.reply_metadata.pop(call.call_id, None)
-        if isinstance(answer, FAILURES):
-            raise failure_of(answer, name, {}, self.address)
+            answer = self._raw_result(await self._ended(target, payload, options), target)
         if is_raw:
             return bytes(answer)
         try:
             return unpack(answer) if answer else None
         except CodecError as error:
             raise undecoded(error, name, self.address) from None
+
+    async def _ended(
+        self, target: Target, payload: bytes, options: CallOptions
+    ) -> bytes | Refused | Failed:
+        sent = self._begun(target, payload, options)
+        call = sent or await self._begun_later(target, payload, options)
+        try:
+            answer: bytes | Refused | Failed = await call
+        except asyncio.CancelledError:
+            call.connection.cancel(call)
+            raise
+        return answer
+
+    def _raw_result(self, answer: bytes | Refused | Failed, target: Target) -> bytes:
+        if isinstance(answer, FAILURES):
+            raise failure_of(answer, target.full_name, {}, self.address)
+        return answer
 
     def _ways(self) -> Ways:
         raise NotImplementedError
@@ -135,6 +143,7 @@ class NamedCalls(Sending):
 
 
 _BY_NAME: Final = MethodOptions(TIMEOUT)
+_KEYED: Final = MethodOptions(TIMEOUT, idempotent="keyed")  # as who gives a key says
 
 
 def changed(options: CallOptions, call: CallInfo) -> CallOptions:

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from machnet_rpc import _clock
+from machnet_rpc._calling import Target
 from machnet_rpc._client_calls import Request, Ways, carrying
 from machnet_rpc._metadata import KEY, KEY_AGE
 from machnet_rpc._options import CallOptions, Metadata
@@ -29,23 +30,24 @@ class CarryingCall:
     def __init__(
         self,
         ways: Ways,
-        binding: MethodBinding,
+        target: Target | MethodBinding,
         payload: bytes | memoryview,
         options: CallOptions,
-        result_of: Callable[[Any, MethodBinding], Any],
+        result_of: Callable[[Any, Any], Any],
     ) -> None:
         self._ways = ways
-        self._binding = binding
+        self._target = target
+        self._is_keyed = target.options.idempotent == "keyed"
         self._payload = bytes(payload)  # all attempts have the same
         self._options = options
         self._result_of = result_of
         self._metadata: Metadata = dict(options.metadata or {})
-        if binding.is_keyed:
+        if self._is_keyed:
             self._metadata[KEY] = uuid4().hex if options.key is None else options.key
-        self._timeout_ns = int((options.timeout or binding.options.timeout) * 1e9)
+        self._timeout_ns = int((options.timeout or target.options.timeout) * 1e9)
 
     def __repr__(self) -> str:
-        return f"<CarryingCall {self._binding.full_name} {self._metadata}>"
+        return f"<CarryingCall {self._target.full_name} {self._metadata}>"
 
     async def run(self) -> Any:
         """Errors: RpcError, and what the contract declares."""
@@ -53,34 +55,33 @@ class CarryingCall:
 
     async def start(self) -> OutgoingCall:
         """Sends it for the first time. Errors: RpcError."""
-        deadline_ns = self._ways.deadline(self._binding, self._options, _clock.monotonic_ns())
+        deadline_ns = self._ways.deadline(self._target, self._options, _clock.monotonic_ns())
         return await self.begin(deadline_ns, None)
 
     async def outcome(self, call: OutgoingCall) -> Any:
         """What the first attempt gives, or another one. Errors: as `run`."""
-        ways, binding = self._ways, self._binding
+        retries, is_idempotent = self._ways.retries, self._target.options.idempotent
         try:
             return await self.end(call)
         except RpcError as failure:
-            if ways.retries is None or not binding.options.idempotent or not may_pass(failure):
-                raise await ways.explained(binding, failure, call) from None
+            if retries is None or not is_idempotent or not may_pass(failure):
+                raise await self._explained(failure, call) from None
             try:
-                return await ways.retries.go_on(failure, call, self._timeout_ns, self)
+                return await retries.go_on(failure, call, self._timeout_ns, self)
             except RpcError as last:
-                raise await ways.explained(binding, last, call) from None
+                raise await self._explained(last, call) from None
 
     # -- for the retries --
 
     async def begin(self, deadline_ns: int, since_ns: int | None) -> OutgoingCall:
-        binding, metadata = self._binding, self._metadata
-        if since_ns is not None and binding.is_keyed:
+        target, metadata = self._target, self._metadata
+        if since_ns is not None and self._is_keyed:
             metadata = {**metadata, KEY_AGE: str((deadline_ns - since_ns) // _MS_NS + 1)}
         payload, flags = self._payload, 0
         if metadata:
-            payload, flags = carrying(self._ways, binding, metadata, payload), METADATA
+            payload, flags = carrying(self._ways, target, metadata, payload), METADATA
         left = replace(self._options, timeout=(deadline_ns - _clock.monotonic_ns()) / 1e9)
-        ways, errors = self._ways, binding.errors
-        return await Request(ways, binding, binding.kind, payload, left, errors, flags).send()
+        return await Request(self._ways, target, "unary", payload, left, {}, flags).send()
 
     async def end(self, call: OutgoingCall) -> Any:
         try:
@@ -90,4 +91,9 @@ class CarryingCall:
             raise
         finally:
             call.connection.reply_metadata.pop(call.call_id, None)
-        return self._result_of(answer, self._binding)
+        return self._result_of(answer, self._target)
+
+    async def _explained(self, failure: RpcError, call: OutgoingCall) -> RpcError:
+        if isinstance(self._target, MethodBinding):
+            return await self._ways.explained(self._target, failure, call)
+        return failure

@@ -83,6 +83,7 @@ class Client:
         *,
         timeout: float | None = None,
         wait: bool | None = None,
+        key: str | None = None,
         metadata: Mapping[str, str | bytes] | None = None,
         reply_metadata: Metadata | None = None,
         priority: int | None = None,
@@ -93,7 +94,7 @@ class Client:
         """
         given = None if metadata is None else checked(metadata)
         urgency = checked_priority(priority)
-        options = CallOptions(timeout, wait, None, given, reply_metadata, urgency)
+        options = CallOptions(timeout, wait, key, given, reply_metadata, urgency)
         options = options.over(self._options)
         return Client(self._blocking, options, self._bindings)
 
@@ -199,6 +200,7 @@ class Client:
         return self._blocking.client.using(
             timeout=options.timeout,
             wait=options.wait,
+            key=options.key,
             metadata=options.metadata,
             reply_metadata=options.reply_metadata,
             priority=options.priority,

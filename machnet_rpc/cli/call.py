@@ -58,6 +58,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("method", metavar="SERVICE/METHOD")
     parser.add_argument("request", metavar="JSON", nargs="?", help="the argument, or - for stdin")
+    parser.add_argument("--key", help="names the call of a keyed method, so that it is done once")
 
 
 async def run(arguments: argparse.Namespace) -> int:
@@ -68,12 +69,14 @@ async def run(arguments: argparse.Namespace) -> int:
         if described is not None and described.requests is not None and arguments.request == "-":
             raise UsageError("standard input holds the stream, so the argument cannot be there")
         request = request_of(arguments.request)
+        if arguments.key is not None and described is not None and not described.keyed:
+            raise UsageError(f"{arguments.method} is not keyed, so --key means nothing to it")
         if described is not None and described.kind != "unary":
             await _call_other(client, arguments.method, described, request)
             return 0
         payload = payload_of(request, is_raw=described is not None and described.raw_argument)
         started = time.perf_counter()
-        reply: bytes = await client.call(arguments.method, payload)
+        reply: bytes = await client.using(key=arguments.key).call(arguments.method, payload)
         took = time.perf_counter() - started
         is_raw = described is not None and described.raw_result
         result = reply if is_raw else unpack(reply) if reply else None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from machnet_rpc import ContractError, MemoryNetwork, RpcError, Server
+from machnet_rpc import ContractError, MemoryNetwork, RpcError, Server, serve
 from machnet_rpc import cli as mrpc
 from machnet_rpc.cli.arguments import UsageError
 from machnet_rpc.cli.doctor import table
@@ -14,6 +14,7 @@ from machnet_rpc.cli.histogram import Latencies, bars
 from machnet_rpc.cli.serve import server_of
 from tests.machnet_rpc.commands import run
 from tests.machnet_rpc.conftest import ADDRESS
+from tests.machnet_rpc.shop import ShopServer
 from transport_engine.doctor import Finding
 
 Capture = pytest.CaptureFixture[str]
@@ -39,6 +40,20 @@ async def test_call(network: MemoryNetwork, capsys: Capture) -> None:
     facts = json.loads(capsys.readouterr().out)
     assert (facts["result"], facts["transport"]) == (None, "memory")
     assert 0 < facts["seconds"] < 5
+
+
+async def test_call_with_a_key(network: MemoryNetwork, capsys: Capture) -> None:
+    address = ADDRESS.replace("7000", "7001")
+    async with serve(ShopServer(), address, via=network):
+        for _ in range(2):
+            argv = ["call", address, "shop/place", '{"item": "a"}', "--key", "order-17"]
+            assert await run(network, *argv) == 0
+        assert await run(network, "ls", address) == 0
+    out = capsys.readouterr().out
+    assert out.count('"1 a as order 1"') == 2
+    assert "timeout 5 s, keyed" in out
+    with pytest.raises(UsageError, match="not keyed"):
+        await run(network, "call", ADDRESS, "ledger/nothing", "--key", "k")
 
 
 async def test_call_with_raw_bytes(network: MemoryNetwork, capsys: Capture) -> None:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from idl import pack
 from machnet_rpc import (
     Aborted,
     Cancelled,
@@ -136,6 +137,12 @@ async def test_arguments_that_are_refused_leave_the_key_new(
 ) -> None:
     keyed = client.using(key="k")
     await keyed.call(Shop.place, "a")
+    for wrong in ("x" * 20_000, "\udc80"):
+        with pytest.raises(InvalidArgument) as unsent:
+            await client.stub(Shop).place.using(key=wrong)("a")
+        assert (unsent.value.executed, unsent.value.stage) == ("no", "encoding")
+        with pytest.raises(InvalidArgument):
+            await client.using(key=wrong).call("shop/place", {"item": "a"})
     for wrong in ("", "x" * 257):
         with pytest.raises(InvalidArgument, match="1 to 256 characters") as caught:
             await client.stub(Shop).place.using(key=wrong)("a")
@@ -148,6 +155,19 @@ async def test_a_call_by_name_is_executed_each_time(client: Client, shop: ShopSe
     for _ in range(2):
         await client.call("shop/place", {"item": "a"})
     assert shop.placed == ["a", "a"]
+
+
+@only_memory
+async def test_a_call_by_name_may_have_a_key(client: Client, shop: ShopServer) -> None:
+    shop.cuts = 1
+    keyed = client.using(key="k", metadata={"tenant": "a"})
+    said = [await keyed.call("shop/place", {"item": "a"}) for _ in range(2)]
+    assert (said, shop.placed) == (["1 a as order 1"] * 2, ["a"])
+    with pytest.raises(FailedPrecondition):
+        await keyed.call("shop/place", {"item": "b"})
+    raw = client.using(key="l")
+    got = [await raw.call("shop/place", pack({"item": "c"})) for _ in range(2)]
+    assert got == [pack("1 c as order 2")] * 2
 
 
 @service("shop")
@@ -323,7 +343,10 @@ def test_the_blocking_client_sends_keys(via: Via, network: MemoryNetwork) -> Non
         place = client.method(Shop.place)
         assert place("a") == "1 a as order 1"
         assert place.using(key="k")("b") == place.using(key="k")("b") == "1 b as order 2"
-    assert shop.placed == ["a", "b"]
+        named = client.using(key="l")
+        for _ in range(2):
+            assert named.call("shop/place", {"item": "c"}) == "1 c as order 3"
+    assert shop.placed == ["a", "b", "c"]
 
 
 async def test_a_method_without_keys_has_none(network: MemoryNetwork, book: LedgerBook) -> None:
