@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeAlias, cast
 
 from machnet_rpc.client import Client, connect
+from machnet_rpc.errors import InvalidArgument
 
 Run: TypeAlias = Callable[[argparse.Namespace], int | Coroutine[Any, Any, int]]
 
@@ -55,18 +56,43 @@ def add_target(parser: argparse.ArgumentParser, *, is_needed: bool = True) -> No
         metavar="SECONDS",
         help="for each call (default: %(default)s)",
     )
+    parser.add_argument(
+        "--metadata",
+        type=entry,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="sent with each call, as a token that the server asks for; may be repeated",
+    )
     add_way(parser)
 
 
 def client_of(arguments: argparse.Namespace) -> Client:
-    """The client that the arguments of `add_target` describe; it does not wait for a server."""
-    return connect(
+    """The client that the arguments of `add_target` describe; it does not wait for a server.
+
+    Errors: AddressError, UsageError.
+    """
+    client = connect(
         arguments.address,
         via=arguments.engine,
         require=arguments.require,
         timeout=arguments.timeout,
         wait=False,
     )
+    if not arguments.metadata:
+        return client
+    try:
+        return client.using(metadata=dict(arguments.metadata))
+    except InvalidArgument as error:
+        raise UsageError(error.message) from None
+
+
+def entry(text: str) -> tuple[str, str]:
+    """A name and its value, for argparse."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
 
 
 def seconds(text: str) -> float:

@@ -3,10 +3,20 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from machnet_rpc import ContractError, MemoryNetwork, RpcError, Server, serve
+from machnet_rpc import (
+    CallInfo,
+    ContractError,
+    MemoryNetwork,
+    Next,
+    RpcError,
+    Server,
+    Unauthenticated,
+    serve,
+)
 from machnet_rpc import cli as mrpc
 from machnet_rpc.cli.arguments import UsageError
 from machnet_rpc.cli.doctor import table
@@ -54,6 +64,44 @@ async def test_call_with_a_key(network: MemoryNetwork, capsys: Capture) -> None:
     assert "timeout 5 s, keyed" in out
     with pytest.raises(UsageError, match="not keyed"):
         await run(network, "call", ADDRESS, "ledger/nothing", "--key", "k")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["ls"],
+        ["ping", "--count", "1"],
+        ["health"],
+        ["stat"],
+        ["call", "shop/place", '{"item": "a"}'],
+    ],
+    ids=lambda argv: argv[0],
+)
+async def test_metadata_of_every_call(
+    network: MemoryNetwork, capsys: Capture, argv: list[str]
+) -> None:
+    async def trusting(call: CallInfo, request: dict[str, Any], following: Next) -> Any:
+        if call.metadata != {"authorization": "a=b", "tenant": ""}:
+            raise Unauthenticated("who are you?")
+        return await following(request)
+
+    address = ADDRESS.replace("7000", "7001")
+    command, *rest = argv
+    presented = ["--metadata", "authorization=a=b", "--metadata", "tenant="]
+    async with serve(ShopServer(), address, via=network, middleware=[trusting]):
+        assert await run(network, command, address, *rest, *presented) == 0
+        assert capsys.readouterr().out
+        with pytest.raises(Unauthenticated):
+            await run(network, command, address, *rest)
+
+
+async def test_metadata_that_are_none(network: MemoryNetwork, capsys: Capture) -> None:
+    for wrong in ("token", "=token"):
+        with pytest.raises(SystemExit):
+            await run(network, "ls", ADDRESS, "--metadata", wrong)
+        assert f"'{wrong}' is not NAME=VALUE" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="reserved"):
+        await run(network, "ls", ADDRESS, "--metadata", "mrpc-key=1")
 
 
 async def test_call_with_raw_bytes(network: MemoryNetwork, capsys: Capture) -> None:
