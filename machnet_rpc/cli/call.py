@@ -39,6 +39,7 @@ try it:
   mrpc call 127.0.0.1:7000 shop/price '"apple"'
   mrpc call 127.0.0.1:7000 shop/order '{"fruit": "apple", "count": 3}' --json
   generate | mrpc call 127.0.0.1:7000 shop/load          a stream, a line for each item
+  mrpc call 127.0.0.1:7000 shop/buy '"apple"' --key order-17   keyed: done once, however often
 
 exit status: 0 it was answered, 1 it failed, 2 there is no such address, or that is no JSON
 """
@@ -56,7 +57,7 @@ def add(commands: Commands) -> None:
         metavar="N",
         help=f"from 0, which goes first, to {LAST_PRIORITY} (default: {USUAL_PRIORITY})",
     )
-    parser.add_argument("method", metavar="SERVICE/METHOD")
+    parser.add_argument("method", metavar="SERVICE/METHOD", help="as `mrpc ls ADDR` shows it")
     parser.add_argument("request", metavar="JSON", nargs="?", help="the argument, or - for stdin")
     parser.add_argument("--key", help="names the call of a keyed method, so that it is done once")
 

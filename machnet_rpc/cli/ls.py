@@ -13,8 +13,9 @@ try it:
   mrpc ls 127.0.0.1:7000 --schema       with the JSON Schema of each argument and result
   mrpc ls 127.0.0.1:7000 --all --json   built-in services too, for a program
 
-Behind each method stand its timeout, whether it may be sent again, and its kind where it is not
-unary: server stream, client stream, bidirectional, oneway.
+Behind each method stand its timeout, whether it may be sent again (idempotent: it is done again;
+keyed: it is done once for a key), and its kind where it is not unary: server stream, client stream,
+bidirectional, oneway.
 
 exit status: 0 done, 1 the server does not answer
 """

@@ -16,6 +16,9 @@ SIZE_MAX = 16 << 20
 
 
 EPILOG: Final = """\
+Every server answers: a ping is a call of `mrpc.reflection`, which each has built in, one after the
+other. `mrpc bench` measures methods of yours, many at once.
+
 try it:
   mrpc ping 127.0.0.1:7000
   mrpc ping 127.0.0.1:7000 --count 100000 --interval 0 --size 1024 --json
