@@ -39,6 +39,10 @@ _REASONS: Final[dict[int, tuple[str, str]]] = {
         "the engine cut this application off because its channel was corrupt",
         "This is a bug: please report it.",
     ),
+    lib.TE_R_STALLED: (
+        "a message was begun, and nothing more of it came for too long",
+        "Find out what holds its sender up, or raise unfinished_seconds where it was awaited.",
+    ),
     lib.TE_R_FORBIDDEN: (
         "the engine's policy does not allow it",
         "Ask whoever configures the engine for access.",

@@ -73,6 +73,7 @@ class Limits(BaseModel):
     handshake_timeout_seconds: Seconds | None = None
     keep_alive_seconds: Seconds | None = None
     dead_seconds: Seconds | None = None
+    unfinished_seconds: Seconds | None = None
     spin_seconds: Annotated[float, Field(ge=0, le=3600)] | None = None
 
 

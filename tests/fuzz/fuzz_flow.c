@@ -324,6 +324,7 @@ static void set_up(struct input *input) {
         .counters = &counters,
         .keep_alive_ns = 100000000,
         .dead_ns = 1000000000,
+        .unfinished_ns = 3000000000,
         .handshake_timeout_ns = 2000000000,
         .profile = how >> 7,
     };

@@ -35,6 +35,7 @@ static void set_up(void) {
         .ack_delay_ns = 20000,
         .keep_alive_ns = 100000000,
         .dead_ns = 1000000000,
+        .unfinished_ns = 60000000000,
         .handshake_timeout_ns = 2000000000,
         .packet_bytes = 1452,
     };

@@ -5,7 +5,9 @@ import time
 
 import pytest
 
+from tests.transport_engine.records import field, packed
 from transport_engine import (
+    Channel,
     ConfigError,
     Endpoint,
     Engine,
@@ -140,3 +142,37 @@ def test_every_error_has_a_class_and_a_name(code: int) -> None:
     assert isinstance(error, TransportError)
     assert str(error) not in ("", "ok", "unknown error")
     assert code in {getattr(lib, name) for name in dir(lib) if name.startswith("TE_E_")}
+
+
+def test_message_that_is_not_finished_gives_its_memory_back() -> None:
+    """Its sender lives, and stopped in the midst of it."""
+    limits = Limits(unfinished_seconds=0.05, keep_alive_seconds=0.01)
+    with Engine(EngineConfig(limits=limits)) as engine:
+        there, server = engine.attach()
+        here, client = engine.attach()
+        free = engine.stats()["pool_blocks_free"]
+        engine.connect(here, Endpoint(engine.local.address, engine.listen(there, 0)), token=1)
+        (opened,) = awaited(engine, client)
+        (accepted,) = awaited(engine, server)
+        begun = {"flags": lib.TE_FIRST, "total_bytes": 200_000, "flow": field(opened, "flow")}
+        assert client.send(packed(bytes(lib.TE_RECORD_PAYLOAD_MAX), **begun)) > 0
+        for channel, head in ((client, opened), (server, accepted)):
+            (closed,) = awaited(engine, channel)
+            assert field(closed, "kind") == lib.TE_FLOW_CLOSED
+            assert field(closed, "flow") == field(head, "flow")
+            assert field(closed, "status") == lib.TE_R_STALLED
+        stats = engine.stats()
+        assert (stats["flows_open"], stats["flows_stalled"]) == (0, 1)
+        assert stats["pool_blocks_free"] == free
+        client.close()
+        server.close()
+
+
+def awaited(engine: Engine, channel: Channel) -> list[tuple[int, ...]]:
+    """The heads of what comes next."""
+    ends = time.monotonic() + SECONDS_MAX
+    while time.monotonic() < ends:
+        engine.poll()
+        if arrived := channel.receive():
+            return [head for head, _ in arrived]
+    raise AssertionError("nothing came")

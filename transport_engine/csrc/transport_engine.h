@@ -29,8 +29,7 @@ enum te_limit {
     TE_SHARES_MAX = 256,
     TE_WEIGHT_MAX = 100,
     TE_LANES = 16, /* of a flow, 0 included */
-    TE_PRIORITIES = 8,       /* 0 goes first */
-    TE_PRIORITY_USUAL = 4,   /* of calls that say nothing: there is room on both sides */
+    TE_PRIORITIES = 8, TE_PRIORITY_USUAL = 4, /* 0 goes first; calls that say nothing have 4 */
     TE_FLOWS_MAX = 1 << 20,
     TE_BURST_MAX = 32, /* datagrams that one netif call moves */
     TE_CORES_MAX = 16, /* engines of one team */
@@ -75,7 +74,8 @@ enum te_reason {
     TE_R_NO_RESOURCES = 9,  /* a table or memory pool is exhausted */
     TE_R_PROTOCOL = 10,     /* the peer broke the protocol */
     TE_R_QUARANTINED = 11,  /* the channel's owner broke the channel's rules */
-    TE_R_FORBIDDEN = 12     /* a policy does not allow it */
+    TE_R_FORBIDDEN = 12,    /* a policy does not allow it */
+    TE_R_STALLED = 13       /* a message was begun, and nothing more of it came for too long */
 };
 
 enum te_kind {
@@ -231,14 +231,14 @@ struct te_engine_config {
     uint64_t handshake_timeout_ns;
     uint64_t keep_alive_ns;   /* silence after which a peer is asked whether it lives */
     uint64_t dead_ns;         /* silence after which it counts as dead */
+    uint64_t unfinished_ns;   /* that a message which was begun may wait for its next bytes */
     uint64_t spin_ns;         /* polling that finds nothing before the engine sleeps */
     struct te_team *team;     /* whose engines share the netif, a queue each; NULL: alone */
     uint32_t queue;           /* this engine's, and its number in the team */
     uint32_t queues;          /* of the netif, one for each engine of the team; 0: alone */
     struct te_fault fault;    /* seeded faults; all zero: none */
-    const uint64_t *clock_ns; /* for tests: the time, in place of CLOCK_MONOTONIC, and chance drawn
-                                 from fault.seed alone; it outlives the engine, never goes back,
-                                 and only its poller's thread sets it. NULL: the system's both */
+    const uint64_t *clock_ns; /* for tests: the time, and chance drawn from fault.seed alone; never
+                                 goes back, set by the poller's thread only; NULL: the system's */
 };
 
 /* What a tenant gets of an engine, over all its channels; 0 sets no limit. */
@@ -316,6 +316,7 @@ struct te_stats {
     uint64_t rebinds;        /* peers that went on from another address or port */
     uint64_t probes;
     uint64_t timeouts;
+    uint64_t flows_stalled; /* ended for a message that was not finished */
     uint64_t messages_sent;
     uint64_t messages_received;
     uint64_t message_bytes_sent;

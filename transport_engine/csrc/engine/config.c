@@ -31,6 +31,7 @@ void te_engine_config_init(struct te_engine_config *config) {
         .handshake_timeout_ns = 5 * second_ns,
         .keep_alive_ns = 2 * second_ns,
         .dead_ns = 6 * second_ns,
+        .unfinished_ns = 60 * second_ns,
         .spin_ns = 100000,
     };
 }
@@ -60,6 +61,7 @@ int config_check(const struct te_engine_config *config, char *why) {
         {"handshake_timeout_ns", config->handshake_timeout_ns, second_ns / 1000, 3600 * second_ns},
         {"keep_alive_ns", config->keep_alive_ns, second_ns / 1000, 3600 * second_ns},
         {"dead_ns", config->dead_ns, second_ns / 1000, 3600 * second_ns},
+        {"unfinished_ns", config->unfinished_ns, second_ns / 1000, 3600 * second_ns},
         {"spin_ns", config->spin_ns, 0, 3600 * second_ns},
         {"queues", config->queues, members, members == 0 ? 1 : members},
         {"queue", config->queue, 0, config->queues == 0 ? 0 : config->queues - 1},

@@ -109,7 +109,7 @@ static enum outcome write_piece(struct engine *engine, struct tenant *tenant,
 static bool is_expired(const struct engine *engine, const struct incoming *message,
                        const struct te_record *header) {
     return header->kind == TE_REQUEST && header->remaining_ns != 0 &&
-           engine->now_ns - message->stamp >= header->remaining_ns;
+           engine->now_ns - message->moved_ns >= header->remaining_ns;
 }
 
 /* Says so in place of the application: an error without a word (docs/wire.md §6). Where there is

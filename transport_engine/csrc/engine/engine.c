@@ -479,6 +479,7 @@ static void init_flow_config(struct engine *engine, const struct te_engine_confi
         .counters = &engine->flow_counters,
         .keep_alive_ns = config->keep_alive_ns,
         .dead_ns = config->dead_ns,
+        .unfinished_ns = config->unfinished_ns,
         .handshake_timeout_ns = config->handshake_timeout_ns,
         .profile = config->profile,
     };
@@ -595,6 +596,7 @@ void engine_fill_stats(const struct engine *engine, struct te_stats *stats) {
     stats->rebinds = counters->rebinds;
     stats->probes = counters->probes;
     stats->timeouts = counters->timeouts;
+    stats->flows_stalled = counters->stalls;
     stats->pool_blocks = engine->store.blocks.capacity;
     stats->pool_blocks_free = engine->store.blocks.free_count;
     if (engine->netif->ops->add_stats != NULL) {

@@ -59,6 +59,8 @@ const char *te_reason_name(int reason) {
         return "channel rules broken";
     case TE_R_FORBIDDEN:
         return "forbidden by policy";
+    case TE_R_STALLED:
+        return "a message was not finished";
     }
     return "unknown reason";
 }

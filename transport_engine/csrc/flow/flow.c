@@ -324,19 +324,9 @@ static void receive_ack(struct flow *flow, struct store *store, const struct ack
 /* ---- data ---- */
 
 static void receive_close(struct flow *flow, uint16_t reason) {
-    switch (reason) {
-    case TE_R_CLOSED:
-        flow_abort(flow, TE_R_PEER_CLOSED);
-        break;
-    case TE_R_ENGINE_STOPPED:
-    case TE_R_NO_RESOURCES:
-    case TE_R_PROTOCOL:
-        flow_abort(flow, (uint8_t)reason);
-        break;
-    default:
-        flow_abort(flow, TE_R_PEER_CLOSED);
-        break;
-    }
+    bool is_kept = reason == TE_R_ENGINE_STOPPED || reason == TE_R_NO_RESOURCES ||
+                   reason == TE_R_PROTOCOL || reason == TE_R_STALLED;
+    flow_abort(flow, is_kept ? (uint8_t)reason : TE_R_PEER_CLOSED);
 }
 
 enum frames_verdict { FRAMES_DONE, FRAMES_NO_MEMORY };
@@ -403,7 +393,7 @@ static void receive_data(struct flow *flow, struct store *store, const struct pa
     if (packet->number >= flow->sack.floor + NUMBERS_AHEAD_MAX) {
         return;
     }
-    flow->last_heard_ns = flow->in.stamp = now_ns;
+    flow->last_heard_ns = now_ns;
     if (sack_has(&flow->sack, packet->number)) {
         flow->config->counters->packets_duplicate++;
         repeat_ack(flow, now_ns); /* perhaps ours was lost */
@@ -420,6 +410,7 @@ static void receive_data(struct flow *flow, struct store *store, const struct pa
         }
         if (frame.type == FRAME_MESSAGE) {
             frame.message.is_lent = packet->is_lent;
+            frame.message.received_ns = now_ns;
         }
         is_refused |=
             receive_frame(flow, store, &frame, packet->waited_ns, now_ns) == FRAMES_NO_MEMORY;
@@ -512,7 +503,7 @@ static uint64_t next_open_ns(const struct flow *flow) {
     if (flow->is_limited && flow_has_window(flow)) {
         next_ns = min_u64(next_ns, flow->pacer.next_ns);
     }
-    return next_ns;
+    return min_u64(next_ns, flow_stalled_ns(flow));
 }
 
 bool flow_has_window(const struct flow *flow) {
@@ -579,6 +570,7 @@ void flow_timeout(struct flow *flow, struct store *store, uint64_t now_ns) {
         flow_abort(flow, flow->reason);
         return;
     }
+    flow_end_stalled(flow, store, now_ns);
     if (flow->ledger.count == 0 && !flow->ping_due) {
         if (now_ns >= flow->last_heard_ns + flow->config->keep_alive_ns) {
             flow->ping_due = true;

@@ -43,6 +43,7 @@ struct flow_counters {
     uint64_t packets_no_memory;
     uint64_t probes;
     uint64_t timeouts; /* losses so persistent that the window was given up */
+    uint64_t stalls;   /* flows that ended for a message that was not finished */
 };
 
 struct flow_config {
@@ -54,6 +55,7 @@ struct flow_config {
     uint64_t ack_delay_ns; /* an acknowledgement waits so long for a packet to ride on */
     uint64_t keep_alive_ns;
     uint64_t dead_ns;
+    uint64_t unfinished_ns; /* that a message that was begun may wait for its next bytes */
     uint64_t handshake_timeout_ns;
     uint32_t packet_bytes; /* largest UDP payload */
     uint8_t profile;       /* enum profile */
@@ -157,6 +159,11 @@ void flow_timeout(struct flow *flow, struct store *store, uint64_t now_ns);
 
 /* Frees the message that reassembly_ready showed, and extends the peer's credit. */
 void flow_release(struct flow *flow, struct store *store);
+
+/* When flow_timeout looks whether a message was begun and not finished in time, and ends the flow
+ * if so, which is flow_end_stalled; UINT64_MAX: not before one is begun. */
+uint64_t flow_stalled_ns(const struct flow *flow);
+void flow_end_stalled(struct flow *flow, struct store *store, uint64_t now_ns);
 
 /* Ends the flow: with `drain` after all its messages are at the peer, else at once. */
 void flow_close(struct flow *flow, struct store *store, uint8_t reason, bool drain,

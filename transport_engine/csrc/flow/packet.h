@@ -93,6 +93,7 @@ struct message_frame {
     uint16_t lane_sequence;
     uint8_t lane;
     uint8_t priority;
+    uint64_t received_ns; /* when it came; the receiver's own */
     bool is_lent; /* as its packet */
     const uint8_t *bytes;
 };

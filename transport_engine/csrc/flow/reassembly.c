@@ -2,6 +2,7 @@
 #include "flow/reassembly.h"
 
 #include "base/check.h"
+#include "base/limits.h"
 
 enum { SET_RECEIVED = 0 };
 
@@ -62,8 +63,36 @@ static uint32_t *find_partial(const struct reassembly *reassembly, const struct 
     return &partials(reassembly, store)[id % MESSAGE_WINDOW];
 }
 
+static void note_waiting(struct reassembly *reassembly, uint64_t now_ns) {
+    if (!reassembly_waits(reassembly)) {
+        reassembly->waiting_since_ns = now_ns;
+    }
+}
+
+uint64_t reassembly_waiting_since_ns(struct reassembly *reassembly, const struct store *store) {
+    uint64_t since_ns = UINT64_MAX;
+    uint32_t lanes = 0; /* in which something is under way: what is held there is not judged */
+    for (int i = 0; i < MESSAGE_WINDOW && reassembly->partial_count > 0; i++) {
+        uint32_t index = partials(reassembly, store)[i];
+        if (index != NO_ITEM) {
+            since_ns = min_u64(since_ns, at(store, index)->moved_ns);
+            lanes |= 1u << at(store, index)->lane;
+        }
+    }
+    for (uint32_t index = reassembly->held_first; index != NO_ITEM;) {
+        const struct incoming *message = at(store, index);
+        if ((lanes >> message->lane & 1) == 0) {
+            since_ns = min_u64(since_ns, message->moved_ns);
+        }
+        index = message->next;
+    }
+    reassembly->waiting_since_ns = since_ns;
+    return since_ns;
+}
+
 static void note_partial(struct reassembly *reassembly, struct store *store, uint64_t id,
                          uint32_t index) {
+    note_waiting(reassembly, at(store, index)->moved_ns);
     if (reassembly->partial_index == NO_ITEM) {
         reassembly->partial_index = pool_take(&store->blocks);
         te_check(reassembly->partial_index != NO_ITEM); /* is_admitted has counted it */
@@ -102,7 +131,8 @@ static uint32_t open_message(struct reassembly *reassembly, struct store *store,
     struct incoming *message = at(store, index);
     *message = (struct incoming){.next = NO_ITEM, .segment_count = count, .id = frame->id,
                                  .lane_sequence = frame->lane_sequence, .lane = frame->lane,
-                                 .priority = frame->priority};
+                                 .priority = frame->priority,
+                                 .moved_ns = frame->received_ns};
     segments_init(&message->sets, &store->blocks, count);
     bool is_reserved = body_init(&message->body, &store->blocks, frame->total_bytes);
     te_check(is_reserved);
@@ -120,7 +150,6 @@ static bool is_aligned(const struct reassembly *reassembly, const struct message
 
 static void append_ready(struct reassembly *reassembly, struct store *store, uint32_t index) {
     at(store, index)->next = NO_ITEM;
-    at(store, index)->stamp = reassembly->stamp;
     if (reassembly->ready_last == NO_ITEM) {
         reassembly->ready_first = index;
     } else {
@@ -154,6 +183,7 @@ static void finish_message(struct reassembly *reassembly, struct store *store, u
     struct incoming *message = at(store, index);
     window_finish(&reassembly->whole, message->id);
     if (!is_turn(reassembly, message)) {
+        note_waiting(reassembly, message->moved_ns);
         message->next = reassembly->held_first;
         reassembly->held_first = index;
         return;
@@ -226,6 +256,7 @@ static enum reassembly_verdict receive_piece(struct reassembly *reassembly, stru
     body_write(&message->body, &store->blocks, frame->offset_bytes, frame->bytes,
                frame->size_bytes);
     segments_add(&message->sets, &store->blocks, SET_RECEIVED, segment);
+    message->moved_ns = frame->received_ns;
     if (++message->received_count == message->segment_count) {
         uint32_t index = *entry;
         *entry = NO_ITEM;

@@ -1,6 +1,6 @@
 /* The receiving side of messages: pieces in any order to whole messages, each exactly once.
  *
- * Knows message frames and memory. Does not know packets, time or applications.
+ * Knows message frames and memory. Does not know packets, timers or applications.
  * A message is ready when it is whole and, on a lane other than 0, when all earlier messages of
  * that lane were ready before it.
  */
@@ -20,7 +20,7 @@ struct incoming {
     uint32_t next; /* the pool's; then in the ready or held list */
     uint32_t segment_count;
     uint64_t id;
-    uint64_t stamp; /* of the frame that made it ready */
+    uint64_t moved_ns; /* when the last of its bytes came that were new */
     struct body body;
     const uint8_t *lent;  /* all its bytes, still where they arrived; NULL: they are in `body` */
     struct segments sets; /* SET_RECEIVED */
@@ -31,7 +31,6 @@ struct incoming {
 };
 
 struct reassembly {
-    uint64_t stamp; /* of the frames that come now; the caller's, who may mean the time by it */
     uint32_t segment_bytes;
     uint32_t message_bytes_max;
     struct window whole;
@@ -39,6 +38,7 @@ struct reassembly {
     uint32_t partial_count;
     uint32_t ready_first, ready_last;
     uint32_t held_first; /* whole, but not yet their lane's turn */
+    uint64_t waiting_since_ns; /* at most what reassembly_waiting_since_ns says, which sets it */
     uint64_t units_started; /* credit used by messages seen, cumulative */
     uint64_t units_released; /* by messages that the application has taken */
     uint64_t units_limit;    /* credit granted, cumulative; the caller moves it */
@@ -58,6 +58,15 @@ void reassembly_fini(struct reassembly *reassembly, struct store *store);
 
 enum reassembly_verdict reassembly_receive(struct reassembly *reassembly, struct store *store,
                                            const struct message_frame *frame);
+
+/* Whether anything that has come waits for something that has not. */
+static inline bool reassembly_waits(const struct reassembly *reassembly) {
+    return reassembly->partial_count > 0 || reassembly->held_first != NO_ITEM;
+}
+/* Since when nothing has come of a message that is not whole; or of one that holds others of its
+ * lane up, and was not begun. The longest that anything has waited so; UINT64_MAX: nothing does.
+ * Looks through all, so it is to be asked seldom. */
+uint64_t reassembly_waiting_since_ns(struct reassembly *reassembly, const struct store *store);
 
 /* Copies what is left of lent messages. The caller then may use the memory that it lent. */
 void reassembly_keep(struct store *store);

@@ -31,6 +31,9 @@ void world_accuse(struct world *world, const struct accusation *accusation) {
 }
 
 /* As in an engine, a message and the first credit are a part of either pool at most. */
+/* Longer than any scenario: how long messages take is what they are about. */
+static const uint64_t UNFINISHED_NS = UINT64_C(1) << 60;
+
 static struct flow_config config_of(const struct te_sim_config *all,
                                     const struct te_sim_flow *flow,
                                     struct flow_counters *counters) {
@@ -46,6 +49,7 @@ static struct flow_config config_of(const struct te_sim_config *all,
         .counters = counters,
         .keep_alive_ns = settings->keep_alive_ns,
         .dead_ns = settings->dead_ns,
+        .unfinished_ns = UNFINISHED_NS,
         .handshake_timeout_ns = settings->handshake_timeout_ns,
         .profile = settings->profile,
     };

@@ -75,7 +75,7 @@ static void stall_delays_and_loses_nothing(void **state) {
     assert_int_equal(sink.messages_received, client.messages_sent);
 }
 
-static uint32_t reasons[TE_R_FORBIDDEN + 1];
+static uint32_t reasons[TE_R_STALLED + 1];
 
 static uint32_t note_closed(void) {
     struct te_record heads[HEADS];

@@ -46,7 +46,7 @@ static void a_close_gives_its_reason(void **state) {
     (void)state;
     for (uint16_t reason = 0; reason < 300; reason++) {
         bool is_kept = reason == TE_R_ENGINE_STOPPED || reason == TE_R_NO_RESOURCES ||
-                       reason == TE_R_PROTOCOL;
+                       reason == TE_R_PROTOCOL || reason == TE_R_STALLED;
         struct flow before = *server;
         receive_close(reason);
         if (reason == TE_R_NONE) {
