@@ -72,6 +72,9 @@ def via(request: pytest.FixtureRequest, network: MemoryNetwork) -> Via:
 only_memory = pytest.mark.parametrize("via", ["memory"], indirect=True)
 """For tests that reach into the network, or that a real one could not run."""
 
+only_inline = pytest.mark.parametrize("via", ["inline"], indirect=True)
+"""For tests to which the rung makes no difference, as long as there is a wire."""
+
 
 @pytest.fixture
 def book() -> LedgerBook:
