@@ -104,7 +104,6 @@ enum te_record_flag {
     TE_METADATA = 8 /* the payload opens with metadata */
 };
 
-enum te_status { TE_DEADLINE_EXCEEDED = 4 }; /* the only code that engines give by themselves */
 enum te_wake { TE_WAKE_READABLE = 1, TE_WAKE_WRITABLE = 2 };
 
 /* A message, or a part of one, in a ring; its payload follows it, padded to TE_RECORD_ALIGN.
@@ -395,8 +394,7 @@ int te_process_harden(int drives_devices, char *why);
 
 const char *te_error_name(int error);
 const char *te_reason_name(int reason);
-/* Drivers in this build, separated by spaces. */
-const char *te_drivers(void);
+const char *te_drivers(void); /* of this build, separated by spaces */
 
 /* cffi: end */
 

@@ -5,6 +5,7 @@
 #include "engine/sending.h"
 #include "engine/shares.h"
 #include "engine/tenants.h"
+#include "transport_fates.h"
 
 enum outcome {
     DELIVERED, /* everything that the flow had */
