@@ -62,6 +62,9 @@ class PairLink:
     def untaken(self, *, is_over: bool) -> list[tuple[int, ...]]:
         return []
 
+    def last_word(self, flow: int) -> bytes:
+        return b""
+
     def ring(self) -> None:
         self._channel.ring()
 

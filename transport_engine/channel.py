@@ -6,8 +6,9 @@ mean. Source: docs/channel.md
 """
 
 import os
+import select
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
@@ -157,9 +158,37 @@ class Channel:
         count = max(lib.te_channel_untaken(self._channel, heads, UNTAKEN_MAX), 0)
         return list(RECORD.iter_unpack(ffi.buffer(heads)[: count * RECORD.size]))
 
+    def begin_starts(self, flow: int) -> None:
+        """Has it noted from now on which of a flow's requests this side takes and starts."""
+        lib.te_channel_begin_starts(self._open(), flow)
+
+    def note_started(self, flow: int, call_ids: Iterable[int]) -> None:
+        """Their handlers have started."""
+        channel = self._open()
+        for call_id in call_ids:
+            lib.te_channel_note(channel, flow, call_id, lib.TE_STARTED)
+
+    def starts(self, flow: int, *, is_own: bool) -> bytes:
+        """What this side, or the other, has noted of a flow: a `struct te_starts`, little endian.
+
+        Nothing where nothing is known, or this channel is closed. Of the other side it is the last
+        word once that has left.
+        """
+        starts = ffi.new("struct te_starts *")
+        if self._channel is None or not lib.te_channel_starts(self._channel, flow, is_own, starts):
+            return b""
+        return struct.pack(f"<{1 + lib.TE_STARTS_WORDS}Q", starts.newest, *starts.words)
+
     def is_left(self) -> bool:
-        """Whether the other side has closed its end, or died: it takes nothing any more."""
-        return self._channel is not None and lib.te_channel_awake(self._channel) != 0
+        """Whether the other side has closed its end, or died: it takes nothing any more.
+
+        It has not where only this side looks away, as it does when a pair is called over.
+        """
+        if self._channel is None:
+            return False
+        poll = select.poll()
+        poll.register(self.fileno(), 0)
+        return any(events & select.POLLHUP for _, events in poll.poll(0))
 
     def ring(self) -> None:
         """Wakes the other side if it sleeps; once after a burst of sends, and of receives."""

@@ -36,11 +36,14 @@ class PairEnd:
         return f"<PairEnd {self.number} to {self.remote or 'nobody yet'} {self.channel!r}>"
 
     def end(self) -> None:
-        """Makes both sides see the other as gone; what was sent can still be received."""
+        """Makes this side see the other as gone; what was sent can still be received.
+
+        The other side sees this one as gone once it is closed, and so takes nothing more.
+        """
         if self.channel.closed:
             return
         with socket.socket(fileno=os.dup(self.channel.fileno())) as doorbell:
-            doorbell.shutdown(socket.SHUT_RDWR)
+            doorbell.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
         """Unmaps it and gives it back to the engine. A second call does nothing."""

@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sized
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Any, Protocol
 
 from machnet_rpc import _clock
@@ -213,6 +214,9 @@ class Port:
             untaken = self.wire.untaken(is_over=True)  # may wait for a moment
             for connection in self.connections.values():
                 connection.untaken(untaken)
+                last_word = self.wire.last_word(connection.flow)
+                if last_word:
+                    connection.receive_last_word(last_word)
         while self.connections:
             _, connection = self.connections.popitem()
             self.end(connection, reason)
@@ -262,7 +266,7 @@ class Port:
 class CrossingPort(Port):
     """A port whose messages cross in C (machnet_rpc/csrc)."""
 
-    __slots__ = ()
+    __slots__ = ("_channel",)
 
     def __init__(
         self,
@@ -273,6 +277,7 @@ class CrossingPort(Port):
     ) -> None:
         super().__init__(wire, owner, on_lost)
         channel, engine = native
+        self._channel = channel
         addresses = (
             channel.lend(self._lent_no_more),
             engine.lend(self._lent_no_more) if engine else 0,
@@ -290,6 +295,8 @@ class CrossingPort(Port):
         connection.exchanger = flow_in_c
         flow_in_c.message_bytes_max = message_bytes_max
         if isinstance(self._owner.on_request, crossing.Desk):
+            self._channel.begin_starts(flow)
+            connection.on_begun = partial(self._channel.note_started, flow)
             connection.served_by(flow_in_c, self._owner.on_request)
         return connection
 

@@ -1,7 +1,7 @@
 """A call as its caller's side and as its server's side keep it.
 
 A caller's call ends in exactly one event; its ticket says whether the request can have left, and
-`begun` that the peer has said that the handler runs.
+`heard` what was said of it since.
 """
 
 from collections.abc import Generator
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol.outbox import Ticket
 from machnet_rpc._protocol.records import USUAL_PRIORITY
+from transport_engine._native import lib
 
 Executed: TypeAlias = Literal["no", "maybe", "yes"]
 """Whether a failed call's handler ran: no (it never started), maybe, yes (it started)."""
@@ -23,6 +24,16 @@ REMOTE_RING: Final = "remote ring"
 TAKEN: Final = "taken"
 HANDLER_STARTED: Final = "handler started"
 REPLY_SEEN: Final = "reply seen"
+
+
+# What the peer, or who is left of it, has said of a call; the first three are an enum te_start.
+HEARD_NOTHING: Final[int] = lib.TE_UNSTARTED
+HEARD_TAKEN: Final[int] = lib.TE_TAKEN
+HEARD_STARTED: Final[int] = lib.TE_STARTED
+HEARD_NEVER: Final = 3  # its handler never will start
+
+
+_HEARD_AT: Final = {HEARD_TAKEN: TAKEN, HEARD_STARTED: HANDLER_STARTED}
 
 
 class Timed:
@@ -44,10 +55,10 @@ class OutgoingCall(Ticket):
         "_loop",
         "_result",
         "_waiter",
-        "begun",
         "call_id",
         "connection",
         "deadline_ns",
+        "heard",
         "method_id",
         "priority",
     )
@@ -56,7 +67,7 @@ class OutgoingCall(Ticket):
         self.gone = False
         self.started = False
         self.sent = False
-        self.begun: bool = False  # the peer has said that the handler has started
+        self.heard: int = HEARD_NOTHING
         self.call_id: int = 0
         self.method_id: int = method_id
         self.deadline_ns: int = deadline_ns
@@ -70,14 +81,15 @@ class OutgoingCall(Ticket):
     @property
     def executed(self) -> Executed:
         """What is true of this call if it ends without an answer now."""
-        if self.begun:
+        if self.heard == HEARD_STARTED:
             return "yes"
-        return "maybe" if self.started or self.sent else "no"
+        may_be = self.heard != HEARD_NEVER and (self.started or self.sent)
+        return "maybe" if may_be else "no"
 
     @property
     def stage(self) -> str:
-        if self.begun:
-            return HANDLER_STARTED
+        if self.heard in _HEARD_AT:
+            return _HEARD_AT[self.heard]
         return SENT if self.sent else LOCAL_RING
 
     def complete(self, result: object) -> None:

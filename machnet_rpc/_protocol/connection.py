@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from machnet_rpc._protocol import records
-from machnet_rpc._protocol.calls import REMOTE_RING, IncomingCall, OutgoingCall
+from machnet_rpc._protocol.calls import HEARD_STARTED, REMOTE_RING, IncomingCall, OutgoingCall
 from machnet_rpc._protocol.deadlines import Deadlines
 from machnet_rpc._protocol.events import (
     Cause,
@@ -41,6 +41,7 @@ from machnet_rpc._protocol.records import (
     USUAL_PRIORITY,
     Head,
 )
+from machnet_rpc._protocol.starts import Starts
 from machnet_rpc._protocol.stream_table import IncomingStream, OutgoingStream, Streams
 
 NO_DEADLINE_NS: Final = (1 << 63) - 1
@@ -71,6 +72,7 @@ class Connection:
         "flow",
         "is_usable",
         "message_bytes_max",
+        "on_begun",
         "on_close",
         "outbox",
         "peer",
@@ -96,6 +98,7 @@ class Connection:
         self.is_usable: bool = True  # new calls may be made here
         self.records_ignored: int = 0
         self.on_close: Callable[[], None] | None = None  # where no engine closes the flow
+        self.on_begun: Callable[[list[int]], None] | None = None  # told what `tell_begun` is
         self.outbox: Outbox = outbox  # whoever may wait while it is full should
         self._post = outbox.post if post is None else post
         self._deadlines = deadlines
@@ -261,6 +264,8 @@ class Connection:
 
     def tell_begun(self, call_ids: list[int]) -> None:
         """Says which handlers have started, of calls that are not answered yet."""
+        if self.on_begun is not None:
+            self.on_begun(call_ids)
         for first in range(0, len(call_ids), PROGRESS_MAX):
             some = call_ids[first : first + PROGRESS_MAX]
             payload = struct.pack(f"<{len(some)}Q", *some)
@@ -286,6 +291,9 @@ class Connection:
             return self._receive_cancel(head[CALL_ID])
         if kind == records.PROGRESS:
             self._receive_progress(payload)
+            return None
+        if kind == records.LAST_WORD:
+            self.receive_last_word(payload)
             return None
         if kind == records.GOAWAY:
             return self._receive_go_away()
@@ -444,7 +452,18 @@ class Connection:
         for (call_id,) in _CALL_ID.iter_unpack(payload):
             call = self._awaited_at(call_id)
             if call is not None:  # else it has ended meanwhile
-                call.begun = True
+                call.heard = HEARD_STARTED
+
+    def receive_last_word(self, payload: bytes) -> None:
+        """The server is gone, and this is what it had started: nothing else will be."""
+        try:
+            starts = Starts(payload)
+        except ValueError:
+            self._ignore()
+            return
+        starts.tell(self.awaited.values())
+        if self._streams is not None:
+            starts.tell(stream.call for stream in self._streams.outgoing.values())
 
     def _awaited_at(self, call_id: int) -> OutgoingCall | None:
         """The call with that id, with streams or without, if it has not ended."""

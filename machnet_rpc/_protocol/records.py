@@ -18,6 +18,7 @@ END: Final[int] = lib.TE_END
 CREDIT: Final[int] = lib.TE_CREDIT
 GOAWAY: Final[int] = lib.TE_GOAWAY
 PROGRESS: Final[int] = lib.TE_PROGRESS
+LAST_WORD: Final[int] = lib.TE_LAST_WORD
 APP_KIND_LAST: Final[int] = lib.TE_APP_KIND_LAST
 FLOW_OPENED: Final[int] = lib.TE_FLOW_OPENED
 FLOW_ACCEPTED: Final[int] = lib.TE_FLOW_ACCEPTED

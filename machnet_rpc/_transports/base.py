@@ -77,6 +77,10 @@ class Wire(Protocol):
         """
         ...
 
+    def last_word(self, flow: int) -> bytes:
+        """What the other end had started of a flow (`Starts`), if it left that, and is gone."""
+        ...
+
     def ring(self) -> None:
         """Wakes the other end after a burst of sends or receives."""
         ...

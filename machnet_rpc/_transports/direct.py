@@ -10,7 +10,7 @@ from machnet_rpc._transports.base import Transport
 from machnet_rpc._transports.channel_wire import ChannelWire
 from transport_engine.pair_end import PairEnd
 
-LEAVE_SECONDS_MAX: Final = 0.01
+LEAVE_SECONDS_MAX: Final = 0.03
 DIRECT: Final = Transport("direct", "shm", bypass=True)
 
 
@@ -35,6 +35,9 @@ class DirectWire(ChannelWire):
             self._await_peer()
         return super().untaken(is_over=is_over)
 
+    def last_word(self, flow: int) -> bytes:
+        return self._channel.starts(flow, is_own=False) if self._channel.is_left() else b""
+
     def close(self) -> None:
         """Lets the other side know that nothing more comes. A second call does nothing."""
         self._end.close()
@@ -47,6 +50,6 @@ class DirectWire(ChannelWire):
         """
         late = time.monotonic() + LEAVE_SECONDS_MAX
         poll = select.poll()
-        poll.register(self._channel, select.POLLIN)
+        poll.register(self._channel, 0)  # which is for its end
         while not self._channel.is_left() and (left := late - time.monotonic()) > 0:
             poll.poll(left * 1e3)

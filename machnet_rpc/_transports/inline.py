@@ -51,6 +51,9 @@ class InlineLink:
     def untaken(self, *, is_over: bool) -> Sequence[Head]:
         return self._channel.untaken()  # nobody but this process has its engine poll
 
+    def last_word(self, flow: int) -> bytes:
+        return b""
+
     def ring(self) -> None:
         """The engine does not sleep while the pump turns."""
 

@@ -134,6 +134,9 @@ class MemoryLink:
     def untaken(self, *, is_over: bool) -> tuple[Head, ...]:
         return ()
 
+    def last_word(self, flow: int) -> bytes:
+        return b""
+
     def ring(self) -> None:
         """Nothing sleeps here: what is sent has arrived."""
 

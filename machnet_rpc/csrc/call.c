@@ -257,17 +257,18 @@ static PyObject *call_next(PyObject *object) {
 static PyObject *call_executed(PyObject *object, void *unused) {
     (void)unused;
     const struct call *self = (const struct call *)object;
-    if (self->begun) {
+    if (self->heard == HEARD_STARTED) {
         return PyUnicode_FromString("yes");
     }
-    return PyUnicode_FromString(self->started || self->sent ? "maybe" : "no");
+    const bool may_be = self->heard != HEARD_NEVER && (self->started || self->sent);
+    return PyUnicode_FromString(may_be ? "maybe" : "no");
 }
 
 static PyObject *call_stage(PyObject *object, void *unused) {
     (void)unused;
     const struct call *self = (const struct call *)object;
-    if (self->begun) {
-        return PyUnicode_FromString("handler started");
+    if (self->heard == HEARD_STARTED || self->heard == HEARD_TAKEN) {
+        return PyUnicode_FromString(self->heard == HEARD_TAKEN ? "taken" : "handler started");
     }
     return PyUnicode_FromString(self->sent ? "sent" : "local ring");
 }
@@ -280,7 +281,7 @@ static PyMemberDef call_members[] = {
     {"gone", T_BOOL, offsetof(struct call, gone), 0, NULL},
     {"started", T_BOOL, offsetof(struct call, started), 0, NULL},
     {"sent", T_BOOL, offsetof(struct call, sent), 0, NULL},
-    {"begun", T_BOOL, offsetof(struct call, begun), 0, NULL},
+    {"heard", T_BYTE, offsetof(struct call, heard), 0, NULL},
     {"_asyncio_future_blocking", T_BOOL, offsetof(struct call, blocking), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };

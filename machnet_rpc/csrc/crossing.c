@@ -165,13 +165,14 @@ static PyType_Spec crossing_spec = {
     .slots = crossing_slots,
 };
 
-/* bind(put, peek, pop, ring, poll, error): the addresses of the engine's functions, and the class
- * of the exception for a corrupt channel */
+/* bind(put, peek, pop, ring, note, poll, error): the addresses of the engine's functions, and the
+ * class of the exception for a corrupt channel */
 static PyObject *bind(PyObject *module, PyObject *args) {
     (void)module;
-    unsigned long long put, peek, pop, ring, poll;
+    unsigned long long put, peek, pop, ring, note, poll;
     PyObject *error;
-    if (!PyArg_ParseTuple(args, "KKKKKO:bind", &put, &peek, &pop, &ring, &poll, &error)) {
+    if (!PyArg_ParseTuple(args, "KKKKKKO:bind", &put, &peek, &pop, &ring, &note, &poll,
+                          &error)) {
         return NULL;
     }
     engine.put = (int (*)(struct te_channel *, const struct te_record *,
@@ -180,6 +181,7 @@ static PyObject *bind(PyObject *module, PyObject *args) {
                            const uint8_t **))(uintptr_t)peek;
     engine.pop = (void (*)(struct te_channel *))(uintptr_t)pop;
     engine.ring = (void (*)(struct te_channel *))(uintptr_t)ring;
+    engine.note = (void (*)(struct te_channel *, uint32_t, uint64_t, int))(uintptr_t)note;
     engine.poll = (int (*)(struct te_engine *))(uintptr_t)poll;
     Py_INCREF(error);
     slot_set(&corrupt_error, error);

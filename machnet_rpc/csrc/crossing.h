@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "transport_engine.h"
+#include "transport_fates.h"
 
 /* Public in every Python from 3.9 on, but not all in its stable ABI: the first two are from 3.12
  * on. A Python without them cannot load this module, and does without it. */
@@ -39,6 +40,7 @@ struct engine_functions {
     int (*peek)(struct te_channel *, struct te_record *, const uint8_t **);
     void (*pop)(struct te_channel *);
     void (*ring)(struct te_channel *);
+    void (*note)(struct te_channel *, uint32_t, uint64_t, int);
     int (*poll)(struct te_engine *);
 };
 
@@ -85,6 +87,9 @@ struct timed {
 
 enum call_state { CALL_WAITS, CALL_ENDED, CALL_CANCELLED };
 
+/* What the peer, or who is left of it, has said of a call: as in machnet_rpc/_protocol/calls.py. */
+enum call_heard { HEARD_NOTHING, HEARD_TAKEN, HEARD_STARTED, HEARD_NEVER };
+
 /* A call that was made here, and its one awaiter. */
 struct call {
     struct timed timed;
@@ -100,7 +105,7 @@ struct call {
     char gone;
     char started;
     char sent;
-    char begun; /* the peer has said that the handler has started */
+    char heard; /* enum call_heard */
     char blocking;
 };
 
@@ -282,6 +287,13 @@ struct flow *served_flow(struct crossing *crossing, uint32_t number);
 void crossing_forget_near(struct crossing *crossing);
 /* Answers a call of this flow that is not answered yet. False: an exception. */
 bool flow_reply(struct flow *flow, struct incoming *call, PyObject *payload);
+/* Notes what is true of a request (enum te_start), for when this process is killed. The flow may be
+ * NULL, or closed. */
+static inline void flow_mark(const struct flow *flow, uint64_t call_id, enum te_start state) {
+    if (flow != NULL && flow->crossing != NULL && flow->crossing->channel != NULL) {
+        engine.note(flow->crossing->channel, flow->number, call_id, state);
+    }
+}
 /* Starts the handler of a call, or refuses it. False: an exception. */
 bool desk_take(PyObject *desk, struct incoming *call, PyObject *payload);
 /* Counts a call that came, by a `tally_type`. */

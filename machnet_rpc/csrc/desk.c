@@ -30,6 +30,7 @@ struct desk {
 
 PyTypeObject *desk_type;
 static PyObject *name_end;
+static PyObject *name_exchanger;
 static PyObject *name_fail;
 static PyObject *name_keep;
 static PyObject *name_on_request;
@@ -157,7 +158,9 @@ static struct task *task_of(const struct desk *self, struct incoming *call, PyOb
     return task;
 }
 
-static bool handle(struct desk *self, struct incoming *call, PyObject *payload, PyObject *method) {
+/* Starts the handler, if it can be called: then `*has_started`. False: an exception. */
+static bool handle(struct desk *self, struct incoming *call, PyObject *payload, PyObject *method,
+                   bool *has_started) {
     slot_set(&call->binding, Py_NewRef(PyTuple_GetItem(method, 1)));
     tally_begin(call, PyTuple_GetItem(method, METHOD_TALLY));
     PyObject *coroutine = begun(PyTuple_GetItem(method, 0), PyTuple_GetItem(method, 2), payload);
@@ -187,6 +190,7 @@ static bool handle(struct desk *self, struct incoming *call, PyObject *payload, 
     }
     bool is_well = PyContext_Enter(task->context) == 0;
     if (is_well) {
+        *has_started = true;
         is_well = first_step(self, task);
         is_well = PyContext_Exit(task->context) == 0 && is_well;
     }
@@ -218,8 +222,21 @@ static PyObject *method_of(struct desk *self, uint64_t number) {
     return method;
 }
 
-bool desk_take(PyObject *object, struct incoming *call, PyObject *payload) {
-    struct desk *self = (struct desk *)object;
+/* The flow that a call came by, if it is one of C's; a new reference. */
+static struct flow *flow_of(const struct incoming *call) {
+    if (call->flow != NULL) {
+        return (struct flow *)Py_NewRef((PyObject *)call->flow);
+    }
+    PyObject *flow = PyObject_GetAttr(call->connection, name_exchanger); /* Python took it */
+    if (flow == NULL || Py_TYPE(flow) != flow_type) {
+        Py_XDECREF(flow);
+        PyErr_Clear();
+        return NULL;
+    }
+    return (struct flow *)flow;
+}
+
+static bool take(struct desk *self, struct incoming *call, PyObject *payload, bool *has_started) {
     PyObject *method = method_of(self, call->method_id);
     if (method == NULL && PyErr_Occurred()) {
         return false;
@@ -230,8 +247,21 @@ bool desk_take(PyObject *object, struct incoming *call, PyObject *payload) {
         return note(call) && told(self->dispatcher, name_on_request, (PyObject *)call, payload);
     }
     Py_INCREF(method);
-    const bool is_well = handle(self, call, payload, method);
+    const bool is_well = handle(self, call, payload, method, has_started);
     Py_DECREF(method);
+    return is_well;
+}
+
+/* Whoever is left when this process is killed reads what was noted (docs/channel.md §8). */
+bool desk_take(PyObject *object, struct incoming *call, PyObject *payload) {
+    struct flow *flow = flow_of(call);
+    bool has_started = false;
+    flow_mark(flow, call->call_id, TE_TAKEN);
+    const bool is_well = take((struct desk *)object, call, payload, &has_started);
+    if (has_started) {
+        flow_mark(flow, call->call_id, TE_STARTED);
+    }
+    Py_XDECREF((PyObject *)flow);
     return is_well;
 }
 
@@ -340,6 +370,7 @@ int desk_register(PyObject *module) {
         const char *text;
     } const names[] = {
         {&name_end, "_end"},
+        {&name_exchanger, "exchanger"},
         {&name_fail, "fail"},
         {&name_keep, "keep"},
         {&name_on_request, "on_request"},

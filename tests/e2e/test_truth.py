@@ -1,13 +1,17 @@
 """What calls are told of their handlers, under kills, against the handlers' journal."""
 
+import asyncio
 import json
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+from machnet_rpc import RpcError, connect
 from tests.e2e.processes import Fleet
-from tests.e2e.truth import Verdict, journal_at, judge, note
+from tests.e2e.truth import Siege, Truth, Verdict, entries, journal_at, judge, note
+from tests.machnet_rpc.waiting import until
 
 CALLS = 2500
 SECONDS_MAX = 60.0
@@ -22,6 +26,31 @@ def test_executed_is_never_wrong(tmp_path: Path, rung: str) -> None:
     assert figures["calls"] >= CALLS
     assert figures["kills"]
     assert figures["failures"].get("yes", 0) > 0 or set(figures["kills"]) == {"client"}
+
+
+@pytest.mark.parametrize("rung", ["direct", "sidecar"])
+async def test_what_a_killed_server_had_not_started_was_not_executed(
+    tmp_path: Path, rung: str
+) -> None:
+    """A server that stands still takes nothing more: what is sent then, it never starts."""
+    siege = Siege(tmp_path, rung, 1)
+    try:
+        address, engine = siege.start()
+        async with connect(address, via=engine) as client:
+            visit = client.stub(Truth).visit
+            await visit(0, 0.0)
+            begun = [asyncio.create_task(visit(number, 9.0)) for number in range(1, 9)]
+            await until(lambda: len(list(entries(tmp_path / "executed"))) == 9)
+            siege.signal_server(signal.SIGSTOP)
+            late = [asyncio.create_task(visit(number, 9.0)) for number in range(9, 17)]
+            await asyncio.sleep(0.2)
+            siege.signal_server(signal.SIGKILL)
+            told = await asyncio.gather(*begun, *late, return_exceptions=True)
+    finally:
+        siege.stop()
+    fates = [each.executed for each in told if isinstance(each, RpcError)]
+    assert fates == ["yes"] * 8 + ["no"] * 8
+    assert len(list(entries(tmp_path / "executed"))) == 9
 
 
 @pytest.mark.parametrize(

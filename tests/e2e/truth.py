@@ -169,9 +169,7 @@ class Siege:
     def run(self, calls: int) -> Verdict:
         """Kills until that many calls have ended."""
         try:
-            for number in range(len(self._sockets)):
-                self._start_engine(number)
-            self._start_server()
+            self.start()
             while len(self._clients) < CLIENTS:
                 self._start_client()
             while self._ended() < calls:
@@ -183,12 +181,26 @@ class Siege:
                 os.waitpid(pid, 0)
             self._clients.clear()
         finally:
-            for pid in (self._server, *self._clients):
-                end(pid)
-            for engine in self._engines.values():
-                engine.stop()
+            self.stop()
         judge(self._folder, self._verdict)
         return self._verdict
+
+    def start(self) -> tuple[str, Path]:
+        """Starts engines and the server: its address, and the socket of the client's engine."""
+        for number in range(len(self._sockets)):
+            self._start_engine(number)
+        self._start_server()
+        return self._address, self._sockets[-1] if self._sockets else self._folder
+
+    def signal_server(self, number: int) -> None:
+        os.kill(self._server, number)
+
+    def stop(self) -> None:
+        """Ends all of it."""
+        for pid in (self._server, *self._clients):
+            end(pid)
+        for engine in self._engines.values():
+            engine.stop()
 
     def _start_engine(self, number: int) -> None:
         socket = self._sockets[number]

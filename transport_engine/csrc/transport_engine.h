@@ -88,6 +88,7 @@ enum te_kind {
     TE_CREDIT = 6, /* the receiver of a stream admits more items */
     TE_GOAWAY = 7, /* no new requests, please */
     TE_PROGRESS = 8, /* call ids (8 bytes each) of requests whose handlers have started */
+    TE_LAST_WORD = 9, /* struct te_starts of a server that is gone, in little endian */
     TE_APP_KIND_LAST = 31,
     /* engine -> application */
     TE_FLOW_OPENED = 32,   /* answer to connect; call_id = its token; payload: te_flow_ends */
@@ -378,8 +379,7 @@ void te_engine_stop(struct te_engine *engine);
 /* TE_E_AGAIN: the command ring is full. The completion comes after a later poll. */
 int te_engine_command(struct te_engine *engine, const struct te_command *command);
 int te_engine_completion(struct te_engine *engine, struct te_completion *completion);
-/* Becomes readable when completions wait. */
-int te_engine_completion_fd(const struct te_engine *engine);
+int te_engine_completion_fd(const struct te_engine *engine); /* readable when one waits */
 
 /* Where the engine's netif is bound. */
 void te_engine_local(const struct te_engine *engine, struct te_endpoint *local);

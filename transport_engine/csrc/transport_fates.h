@@ -11,9 +11,37 @@
 
 enum te_status { TE_DEADLINE_EXCEEDED = 4 }; /* the only code that engines give by themselves */
 
+/* What an application has noted of a request that it took (docs/channel.md §8). */
+enum te_start {
+    TE_UNSTARTED = 0, /* nothing: its handler has not started */
+    TE_TAKEN = 1,     /* its handler may have started */
+    TE_STARTED = 2    /* its handler has started */
+};
+
+enum { TE_STARTS_WORDS = 32 };
+
+/* The same of the latest requests of a flow: call id c has bits 2 * (c % 32) and the next of word
+ * c / 32 % TE_STARTS_WORDS. Of those above `newest` nothing was noted; of those in words more than
+ * TE_STARTS_WORDS before its own nothing is known. */
+struct te_starts {
+    uint64_t newest;
+    uint64_t words[TE_STARTS_WORDS];
+};
+
 /* The headers of requests that wait in the ring for the other side, the oldest first; only those
  * of which it has taken nothing. Returns how many; TE_E_CORRUPT as of te_channel_receive. */
 int te_channel_untaken(struct te_channel *channel, struct te_record *heads, int heads_max);
+
+/* From now on it is noted what has started of a flow's requests, until another flow, of which the
+ * number is the same modulo 64, takes the place. */
+void te_channel_begin_starts(struct te_channel *channel, uint32_t flow);
+/* Notes what is true of a request from here on (enum te_start): before its handler starts that it
+ * may have. It stays true when this process is killed. */
+void te_channel_note(struct te_channel *channel, uint32_t flow, uint64_t call_id, int state);
+/* What this side, or the other one, has noted of a flow. 1; 0: nothing is known. Of the other side
+ * it is only the last word once that has closed its end. */
+int te_channel_starts(const struct te_channel *channel, uint32_t flow, int is_own,
+                      struct te_starts *starts);
 
 /* cffi: end */
 

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "engine/last_word.h"
 #include "engine/listener.h"
 #include "engine/shares.h"
 
@@ -63,9 +64,17 @@ int tenant_attach(struct engine *engine, uint64_t ring_bytes, uint32_t *index, i
     return TE_OK;
 }
 
+/* Whether nobody has the application's end any more. */
+static bool has_left(struct channel *channel) {
+    return channel_awake(channel) == TE_E_CLOSED /* it may have rung before it went */
+           || channel_awake(channel) == TE_E_CLOSED;
+}
+
 void tenant_stop(struct engine *engine, uint32_t index, uint8_t reason) {
     struct tenant *tenant = &engine->tenants[index];
     listener_remove_all(engine, index);
+    const bool is_said = reason == TE_R_CLOSED && tenant->reason == TE_R_NONE
+                         && has_left(tenant->channel) && last_word_say(engine, index);
     tenant->reason = reason;
     tenant->sending = (struct transfer){0};
     tenant->delivering = (struct transfer){0};
@@ -73,7 +82,9 @@ void tenant_stop(struct engine *engine, uint32_t index, uint8_t reason) {
     share_bill(engine, tenant->share);
     while (slot != NO_ITEM) {
         struct engine_flow *flow = engine_flow_at(engine, slot);
-        flow_close(&flow->flow, &engine->store, TE_R_CLOSED, false, engine->now_ns);
+        if (!is_said || flow->flow.state == FLOW_OPEN) {
+            flow_close(&flow->flow, &engine->store, TE_R_CLOSED, false, engine->now_ns);
+        }
         engine_touch(engine, flow);
         slot = flow->newer;
     }

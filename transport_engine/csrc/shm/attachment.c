@@ -15,11 +15,13 @@
 
 #include "shm/end.h"
 #include "shm/far_copy.h"
+#include "shm/starts.h"
 #include "transport_engine.h"
 #include "transport_fates.h"
 
 struct te_channel {
     struct end end;
+    enum mapping_side side;
     struct record_order out_order;
     enum record_direction out_direction;
     enum record_direction in_direction;
@@ -85,6 +87,7 @@ static int end_open(int memory_fd, int doorbell_fd, enum mapping_side side,
         return error;
     }
     end_init(&made->end, side, mapping, doorbell_fd);
+    made->side = side;
     *channel = made;
     return TE_OK;
 }
@@ -261,6 +264,22 @@ int te_channel_untaken(struct te_channel *channel, struct te_record *heads, int 
         at += stride;
     }
     return count;
+}
+
+void te_channel_begin_starts(struct te_channel *channel, uint32_t flow) {
+    starts_begin(starts_at(&channel->end.mapping, channel->side, flow), flow);
+}
+
+void te_channel_note(struct te_channel *channel, uint32_t flow, uint64_t call_id, int state) {
+    struct starts *starts = starts_at(&channel->end.mapping, channel->side, flow);
+    starts_note(starts, flow, call_id, (enum te_start)state);
+}
+
+int te_channel_starts(const struct te_channel *channel, uint32_t flow, int is_own,
+                      struct te_starts *starts) {
+    const bool is_engine = (channel->side == MAPPING_ENGINE) == (is_own != 0);
+    const enum mapping_side side = is_engine ? MAPPING_ENGINE : MAPPING_APPLICATION;
+    return starts_read(starts_at(&channel->end.mapping, side, flow), flow, starts);
 }
 
 void te_channel_ring(struct te_channel *channel) {

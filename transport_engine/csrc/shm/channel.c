@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "shm/end.h"
 #include "shm/memory.h"
+#include "shm/starts.h"
 
 struct channel {
     struct end end;
@@ -198,6 +199,10 @@ int channel_arm(struct channel *channel) {
 
 int channel_awake(struct channel *channel) {
     return doorbell_awake(&channel->end.doorbell);
+}
+
+bool channel_starts(const struct channel *channel, uint32_t flow, struct te_starts *starts) {
+    return starts_read(starts_at(&channel->end.mapping, MAPPING_APPLICATION, flow), flow, starts);
 }
 
 uint8_t channel_violation(const struct channel *channel) {

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "transport_engine.h"
+#include "transport_fates.h"
 
 struct channel;
 
@@ -57,6 +58,10 @@ void channel_flush(struct channel *channel);
 int channel_arm(struct channel *channel);
 /* Empties the doorbell. TE_E_CLOSED: the application is gone. */
 int channel_awake(struct channel *channel);
+
+/* What the application has noted of a flow's requests; the last word once it is gone. False:
+ * nothing is known. */
+bool channel_starts(const struct channel *channel, uint32_t flow, struct te_starts *starts);
 
 /* What the last TE_E_CORRUPT of this channel was about: enum te_violation. */
 uint8_t channel_violation(const struct channel *channel);

@@ -12,12 +12,15 @@
 #include <stdint.h>
 
 #include "transport_engine.h"
+#include "transport_fates.h"
 
 enum channel_layout {
     CHANNEL_VERSION = 1,
     CHANNEL_HEADER_BYTES = 65536, /* a multiple of every page size in use; one page is touched */
     CHANNEL_LINE_BYTES = 128,     /* a cache line and the neighbour that is fetched with it */
-    CHANNEL_MAGIC_BYTES = 8
+    CHANNEL_MAGIC_BYTES = 8,
+    CHANNEL_STARTS_OFFSET = 4096, /* struct starts of TX's writer's flows, then of RX's */
+    CHANNEL_STARTS_OF_SIDE = 64
 };
 
 #define CHANNEL_MAGIC "te-chan" /* with its zero: CHANNEL_MAGIC_BYTES */
@@ -46,6 +49,16 @@ struct channel_header {
     _Alignas(CHANNEL_LINE_BYTES) _Atomic uint32_t engine_armed;
 };
 
+/* What a side has noted of the latest requests of one flow; shm/starts.h. */
+struct starts {
+    _Alignas(CHANNEL_LINE_BYTES) _Atomic uint64_t flow; /* and 1; 0: nobody's */
+    _Atomic uint64_t newest; /* the highest call id of which something was noted */
+    _Atomic uint64_t words[TE_STARTS_WORDS];
+};
+
+static_assert(CHANNEL_STARTS_OFFSET + 2 * CHANNEL_STARTS_OF_SIDE * sizeof(struct starts)
+                  <= CHANNEL_HEADER_BYTES,
+              "docs/channel.md §8");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
               "positions are shared between processes, so no lock may hide behind them");
 static_assert(sizeof(struct channel_header) == 7 * CHANNEL_LINE_BYTES, "docs/channel.md §1");
