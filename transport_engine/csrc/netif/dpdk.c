@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <rte_ethdev.h>
+#include <rte_lcore.h>
 #include <rte_mbuf.h>
 
 #include "ip/host.h"
@@ -121,6 +122,9 @@ static int dpdk_rx_burst(struct netif *netif, uint64_t now_ns, struct netif_data
                          int count) {
     struct dpdk *dpdk = (struct dpdk *)netif;
     int filled = 0;
+    if (rte_lcore_id() == LCORE_ID_ANY) {
+        dpdk_eal_enter();
+    }
     if (dpdk->armed) {
         disarm(dpdk);
     }

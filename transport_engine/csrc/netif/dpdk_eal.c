@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <rte_eal.h>
+#include <rte_lcore.h>
 #include <rte_log.h>
 
 #include "netif/arguments.h"
@@ -22,6 +23,8 @@ static const char hugepages_folder[] = "/sys/kernel/mm/hugepages";
 
 static bool started; /* in this process, ever */
 static char last_words[LAST_WORDS_BYTES];
+static pthread_key_t key; /* of threads that DPDK knows; it forgets them when they end */
+static bool has_key;
 
 static bool have_any(const struct arguments *arguments, const char *const *options) {
     for (; *options != NULL; options++) {
@@ -167,6 +170,28 @@ int dpdk_eal_start(const char *line, char *why) {
     error = init(&all, why);
     started = error == TE_OK;
     return error;
+}
+
+static void leave(void *ignored) {
+    (void)ignored;
+    rte_thread_unregister();
+}
+
+static void create_key(void) {
+    has_key = pthread_key_create(&key, leave) == 0;
+}
+
+void dpdk_eal_enter(void) {
+    static _Thread_local bool has_tried;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (has_tried) {
+        return;
+    }
+    has_tried = true;
+    pthread_once(&once, create_key);
+    if (has_key && rte_thread_register() == 0) {
+        pthread_setspecific(key, &key); /* anything but NULL: what a thread leaves behind */
+    }
 }
 
 const char *dpdk_eal_last_words(void) {

@@ -7,6 +7,11 @@
  * Errors: TE_E_INVALID, TE_E_NO_MEMORY (hugepages), TE_E_IN_USE (started before), TE_E_SYSTEM. */
 int dpdk_eal_start(const char *line, char *why);
 
+/* Makes the calling thread known to DPDK until it ends: only such threads have memory for packets
+ * at hand, and do not share a list of it with all others. Without a place for it nothing
+ * changes. */
+void dpdk_eal_enter(void);
+
 /* The last thing that it logged while it started: why a device is missing, if one is. */
 const char *dpdk_eal_last_words(void);
 
