@@ -137,13 +137,15 @@ class Telemetry:
             shared | own,
             start_time=began[0],
         )
-        inside = trace.set_span_in_context(span, around)
+        is_real = span.get_span_context().is_valid  # else some APIs would cut the trace here
+        inside = trace.set_span_in_context(span, around) if is_real else around
         if call.side == "client":
             carrier: dict[str, str] = {}
             propagate.inject(carrier, inside)
             if carrier:
                 add_where_it_fits(call.metadata, carrier)
-        return _ObservedCall(call, inside, shared, self._durations[call.side], began)
+        counted = self._durations[call.side], shared
+        return _ObservedCall(call, span, inside, counted, began)
 
 
 class _ObservedCall:
@@ -152,15 +154,15 @@ class _ObservedCall:
     def __init__(
         self,
         call: CallInfo,
+        span: trace.Span,
         context: contexts.Context,
-        attributes: Mapping[str, Any],
-        duration: metrics.Histogram,
+        counted: tuple[metrics.Histogram, Mapping[str, Any]],
         began: tuple[int, int],
     ) -> None:
         self.context = context
         self._call = call
-        self._attributes = attributes
-        self._duration = duration
+        self._span = span
+        self._duration, self._attributes = counted
         self._began_ns, self._began_monotonic_ns = began
         self._is_over = False
 
@@ -171,12 +173,11 @@ class _ObservedCall:
         self._is_over = True
         took_ns = _clock.monotonic_ns() - self._began_monotonic_ns
         ended: dict[str, Any] = {"rpc.status_code": code}
-        span = trace.get_current_span(self.context)
         if error is not None:
             ended["error.type"] = code
-            span.set_status(trace.StatusCode.ERROR, error)
-        span.set_attributes(ended)
-        span.end(self._began_ns + took_ns)
+            self._span.set_status(trace.StatusCode.ERROR, error)
+        self._span.set_attributes(ended)
+        self._span.end(self._began_ns + took_ns)
         self._duration.record(took_ns / 1e9, {**self._attributes, **ended}, self.context)
 
     def fail(self, error: BaseException) -> None:
