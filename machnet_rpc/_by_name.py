@@ -100,25 +100,20 @@ class NamedCalls(Sending):
             given = CarryingCall(self._ways(), target, payload, options, self._raw_result)
             answer = await given.run()
         else:
-            answer = self._raw_result(await self._ended(target, payload, options), target)
+            sent = self._begun(target, payload, options)
+            call = sent or await self._begun_later(target, payload, options)
+            try:
+                ended: bytes | Refused | Failed = await call
+            except asyncio.CancelledError:
+                call.connection.cancel(call)
+                raise
+            answer = self._raw_result(ended, target)
         if is_raw:
             return bytes(answer)
         try:
             return unpack(answer) if answer else None
         except CodecError as error:
             raise undecoded(error, name, self.address) from None
-
-    async def _ended(
-        self, target: Target, payload: bytes, options: CallOptions
-    ) -> bytes | Refused | Failed:
-        sent = self._begun(target, payload, options)
-        call = sent or await self._begun_later(target, payload, options)
-        try:
-            answer: bytes | Refused | Failed = await call
-        except asyncio.CancelledError:
-            call.connection.cancel(call)
-            raise
-        return answer
 
     def _raw_result(self, answer: bytes | Refused | Failed, target: Target) -> bytes:
         if isinstance(answer, FAILURES):
