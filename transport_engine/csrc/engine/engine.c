@@ -576,30 +576,3 @@ void engine_fini(struct engine *engine, uint64_t now_ns) {
         munmap(engine->memory, engine->memory_bytes);
     }
 }
-
-void engine_fill_stats(const struct engine *engine, struct te_stats *stats) {
-    const struct flow_counters *counters = &engine->flow_counters;
-    *stats = engine->stats;
-    stats->now_ns = engine->now_ns;
-    stats->datagrams_sent = engine->output.datagrams_sent;
-    stats->bytes_sent = engine->output.bytes_sent;
-    stats->datagrams_dropped_full = counters->packets_no_memory;
-    if (engine->membership != NULL) {
-        stats->datagrams_handed_over = engine->membership->handed_over;
-        stats->handovers_lost = engine->membership->lost;
-    }
-    stats->packets_retransmitted = counters->packets_retransmitted;
-    stats->packets_lost = counters->packets_lost;
-    stats->packets_spurious = counters->packets_spurious;
-    stats->packets_duplicate = counters->packets_duplicate;
-    stats->packets_marked = counters->packets_marked;
-    stats->rebinds = counters->rebinds;
-    stats->probes = counters->probes;
-    stats->timeouts = counters->timeouts;
-    stats->flows_stalled = counters->stalls;
-    stats->pool_blocks = engine->store.blocks.capacity;
-    stats->pool_blocks_free = engine->store.blocks.free_count;
-    if (engine->netif->ops->add_stats != NULL) {
-        engine->netif->ops->add_stats(engine->netif, stats);
-    }
-}

@@ -1,6 +1,7 @@
-/* A page of an engine's open flows. */
+/* What an engine counts, and a page of its open flows. */
 #include "engine/report.h"
 
+#include "engine/team.h"
 #include "flow/congestion.h"
 
 _Static_assert(sizeof((struct te_flow_page *)0)->flows / sizeof(struct te_flow_report)
@@ -43,4 +44,31 @@ void report_flows(struct engine *engine, struct te_flow_page *page) {
         slot++;
     }
     page->next = slot < engine->flows_max ? slot : UINT32_MAX;
+}
+
+void engine_fill_stats(const struct engine *engine, struct te_stats *stats) {
+    const struct flow_counters *counters = &engine->flow_counters;
+    *stats = engine->stats;
+    stats->now_ns = engine->now_ns;
+    stats->datagrams_sent = engine->output.datagrams_sent;
+    stats->bytes_sent = engine->output.bytes_sent;
+    stats->datagrams_dropped_full = counters->packets_no_memory;
+    if (engine->membership != NULL) {
+        stats->datagrams_handed_over = engine->membership->handed_over;
+        stats->handovers_lost = engine->membership->lost;
+    }
+    stats->packets_retransmitted = counters->packets_retransmitted;
+    stats->packets_lost = counters->packets_lost;
+    stats->packets_spurious = counters->packets_spurious;
+    stats->packets_duplicate = counters->packets_duplicate;
+    stats->packets_marked = counters->packets_marked;
+    stats->rebinds = counters->rebinds;
+    stats->probes = counters->probes;
+    stats->timeouts = counters->timeouts;
+    stats->flows_stalled = counters->stalls;
+    stats->pool_blocks = engine->store.blocks.capacity;
+    stats->pool_blocks_free = engine->store.blocks.free_count;
+    if (engine->netif->ops->add_stats != NULL) {
+        engine->netif->ops->add_stats(engine->netif, stats);
+    }
 }
