@@ -203,6 +203,8 @@ int te_pair_open(int memory_fd, int doorbell_fd, int accepts, struct te_channel 
 
 struct te_engine;
 struct te_team;
+struct te_stats;
+struct te_flow_page;
 
 struct te_fault {
     uint32_t loss_ppm; /* probabilities for each datagram received, in parts per million */
@@ -265,9 +267,6 @@ enum te_command_op {
     /* Not a command: a completion that nobody asked for, token 0. value = channel, violation */
     TE_QUARANTINED = 64
 };
-
-struct te_stats;
-struct te_flow_page;
 
 struct te_command {
     uint32_t op; /* enum te_command_op */
