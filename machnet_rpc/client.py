@@ -15,6 +15,7 @@ from machnet_rpc._aio.flows import FlowKeeper, keeper_of
 from machnet_rpc._by_name import NamedCalls, changed
 from machnet_rpc._carrying_calls import CarryingCall
 from machnet_rpc._client_calls import Again, Ways, begin
+from machnet_rpc._last_words import LastWords
 from machnet_rpc._many import Many, Steps, tasks_of
 from machnet_rpc._mismatch import Mismatches
 from machnet_rpc._options import AS_DECLARED, CallOptions, Metadata, checked, checked_priority
@@ -55,6 +56,7 @@ class Client(NamedCalls):
         super().__init__(keeper, options, retries, middleware)
         self._known = known or Bindings(keeper.lent)
         self._mismatches = Mismatches()
+        self._last_words = LastWords()
         self._bindings = {} if options.carries or middleware else self._known.unary
 
     def __repr__(self) -> str:
@@ -92,6 +94,7 @@ class Client(NamedCalls):
         options = options.over(self._options)
         client = Client(self._keeper, options, self._known, self._retries, self._middleware)
         client._mismatches = self._mismatches
+        client._last_words = self._last_words
         return client
 
     def stub(self, contract: type[T]) -> T:
@@ -160,13 +163,13 @@ class Client(NamedCalls):
             return self._result(await call, binding)
         except RpcError as failure:
             if self._retries is None or not binding.options.idempotent or not may_pass(failure):
-                raise await self._mismatches.explained(self, binding, failure, call) from None
+                raise await self._explained(binding, failure, call) from None
             again = Again(self._begun_later, self._result, binding, payload, options)
             timeout_ns = int((options.timeout or binding.options.timeout) * 1e9)
             try:
                 return await self._retries.go_on(failure, call, timeout_ns, again)
             except RpcError as last:
-                raise await self._mismatches.explained(self, binding, last, call) from None
+                raise await self._explained(binding, last, call) from None
 
     async def call_many(
         self,
@@ -223,8 +226,14 @@ class Client(NamedCalls):
         return called(self._middleware, self._info(binding, options, binding.kind), request, inner)
 
     def _ways(self) -> Ways:
-        explained = partial(self._mismatches.explained, self)
-        return Ways(self._keeper, self._deadline, self._ready, explained, self._retries)
+        return Ways(self._keeper, self._deadline, self._ready, self._explained, self._retries)
+
+    async def _explained(
+        self, binding: MethodBinding, failure: RpcError, call: OutgoingCall
+    ) -> RpcError:
+        """The failure, saying what the server can be asked about it."""
+        await self._last_words.learn(self, failure, call)
+        return await self._mismatches.explained(self, binding, failure, call)
 
     async def open(self) -> None:
         """Attaches to an engine and starts to open the flow; does not wait for the flow.

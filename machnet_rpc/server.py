@@ -24,6 +24,7 @@ from machnet_rpc._transports.address import joined, resolved
 from machnet_rpc._transports.base import Link, Transport
 from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via, link_to
 from machnet_rpc.errors import ContractError
+from machnet_rpc.fates import Fates
 from machnet_rpc.functions import Service
 from machnet_rpc.health import Health
 from machnet_rpc.middleware import Middleware, around
@@ -63,9 +64,10 @@ class Server:
             self._add(each.implementation if isinstance(each, Service) else each)
         for contract in self.contracts:
             self.health.set(contract.name, "SERVING")
+        self._fates = Fates(self._cut)
         reflection = Reflection()
         self.statistics: Statistics = Statistics(self._observed)
-        for built_in in (self.health, reflection, self.statistics):
+        for built_in in (self._fates, self.health, reflection, self.statistics):
             self._add(built_in)
         reflection.description = describe(self.contracts)
         reflection.contracts = self.contracts
@@ -172,6 +174,7 @@ class Server:
         return self._dispatcher.desk
 
     def on_accepted(self, connection: Connection) -> None:
+        connection.on_ended = self._fates.keep
         if self._is_leaving:
             connection.go_away()
 
@@ -200,6 +203,12 @@ class Server:
         )
         lent = {each for each, route in self._routes.items() if route.binding.takes_view}
         self._pump = Pump(link, self, self._reach.spin, lent)
+
+    def _cut(self, number: int) -> None:
+        pump = self._pump
+        for connection in tuple(pump.connections) if pump is not None else ():
+            if pump is not None and connection.number == number:
+                pump.cut(connection)
 
     async def _room(self, connection: Connection) -> None:
         if self._pump is not None:

@@ -302,6 +302,8 @@ class CrossingPort(Port):
 
     def end(self, connection: Connection, reason: int) -> None:
         self.crossing.forget(connection.flow)
+        if connection.on_ended is not None:
+            connection.on_ended(connection, self._channel.starts(connection.flow, is_own=True))
         super().end(connection, reason)
 
     def close(self, reason: int) -> None:

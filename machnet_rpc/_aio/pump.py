@@ -166,6 +166,13 @@ class Pump:
         finally:
             self._opening.pop(token, None)
 
+    def cut(self, connection: Connection) -> None:
+        """Ends a flow at once: nothing is taken from it any more."""
+        for port in tuple(self._ports):
+            if port.connections.get(connection.flow) is connection:
+                connection.close()
+                port.end(connection, PEER_CLOSED)
+
     async def room(self, connection: Connection) -> None:
         """Returns when there is room to send again, or the connection's port is closed."""
         for port in self._ports:
@@ -220,6 +227,7 @@ class Pump:
             return
         ends = FlowEnds.read(payload)
         connection = port.open(flow, ends.remote, ends.message_bytes_max)
+        connection.number = ends.number
         if kind == records.FLOW_ACCEPTED:
             self._owner.on_accepted(connection)
             return

@@ -72,8 +72,10 @@ class Connection:
         "flow",
         "is_usable",
         "message_bytes_max",
+        "number",
         "on_begun",
         "on_close",
+        "on_ended",
         "outbox",
         "peer",
         "records_ignored",
@@ -98,6 +100,8 @@ class Connection:
         self.is_usable: bool = True  # new calls may be made here
         self.records_ignored: int = 0
         self.on_close: Callable[[], None] | None = None  # where no engine closes the flow
+        self.number: int = 0  # of the flow, which both ends know; 0: none
+        self.on_ended: Callable[[Connection, bytes], None] | None = None  # given what was started
         self.on_begun: Callable[[list[int]], None] | None = None  # told what `tell_begun` is
         self.outbox: Outbox = outbox  # whoever may wait while it is full should
         self._post = outbox.post if post is None else post

@@ -156,9 +156,10 @@ class FlowEnds(NamedTuple):
 
     remote: str  # "host:port"
     message_bytes_max: int
+    number: int  # of the flow, which both ends know
 
     @classmethod
     def read(cls, payload: bytes) -> "FlowEnds":
         """Reads a `struct te_flow_ends`."""
         ends = ffi.from_buffer("struct te_flow_ends *", payload)
-        return cls(str(Endpoint.from_c(ends.remote)), ends.message_bytes_max)
+        return cls(str(Endpoint.from_c(ends.remote)), ends.message_bytes_max, ends.number)

@@ -165,6 +165,7 @@ class Siege:
         self._server = 0  # process ids
         self._clients: set[int] = set()
         self._numbers = 0  # of clients so far
+        self.victims: list[str] = []  # who is killed; nobody named: everybody
 
     def run(self, calls: int) -> Verdict:
         """Kills until that many calls have ended."""
@@ -234,7 +235,8 @@ class Siege:
         time.sleep(self._random.uniform(0, LULL_SECONDS_MAX))
 
     def _kill_one(self) -> None:
-        victim = self._random.choice(["server", "client", *map(str, self._engines)])
+        victims = ["server", "client", *map(str, self._engines)]
+        victim = self._random.choice([each for each in victims if each in self.victims] or victims)
         match victim:
             case "server":
                 end(self._server)
@@ -292,6 +294,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=100_000, help="of all rungs together")
     parser.add_argument("--rung", choices=list(RUNGS), action="append")
+    parser.add_argument("--victim", action="append", default=[], help="server, client, 0 or 1")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     rungs = arguments.rung or list(RUNGS)
@@ -299,6 +302,7 @@ def main() -> int:
     for rung in rungs:
         with tempfile.TemporaryDirectory() as folder:
             siege = Siege(Path(folder), rung, arguments.seed)
+            siege.victims = arguments.victim
             verdict = siege.run(arguments.calls // len(rungs))
         print(json.dumps(verdict.figures()))
         are_true = are_true and not verdict.wrong

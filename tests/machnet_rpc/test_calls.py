@@ -118,7 +118,14 @@ async def test_several_services_on_one_server(network: MemoryNetwork, book: Ledg
     ):
         assert await client.stub(Ledger).echo(b"1") == b"1"
         names = [service["name"] for service in await client.call("mrpc.reflection/services")]
-        assert names == ["ledger", "outer", "mrpc.health", "mrpc.reflection", "mrpc.statistics"]
+        assert names == [
+            "ledger",
+            "outer",
+            "mrpc.fates",
+            "mrpc.health",
+            "mrpc.reflection",
+            "mrpc.statistics",
+        ]
 
 
 async def test_options_of_client_and_method_merge(client: Client) -> None:
@@ -136,7 +143,8 @@ async def test_reprs_tell_the_state(client: Client, server: Server) -> None:
     await client.call("ledger/nothing")
     assert (
         repr(server)
-        == "<Server of ledger, mrpc.health, mrpc.reflection, mrpc.statistics at 127.0.0.1:7000>"
+        == "<Server of ledger, mrpc.fates, mrpc.health, mrpc.reflection, mrpc.statistics "
+        "at 127.0.0.1:7000>"
     )
     assert "open outgoing=0" in repr(client)
     assert repr(Ledger.post) == "<rpc ledger/post>"

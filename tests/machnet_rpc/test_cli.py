@@ -161,7 +161,7 @@ async def test_ping(network: MemoryNetwork, capsys: Capture) -> None:
         await run(network, "ping", ADDRESS, "--count", "0")
 
 
-BUILT_IN = ["ledger", "mrpc.health", "mrpc.reflection", "mrpc.statistics"]
+BUILT_IN = ["ledger", "mrpc.fates", "mrpc.health", "mrpc.reflection", "mrpc.statistics"]
 
 MODULE = """
 from tests.machnet_rpc.ledger import LedgerBook

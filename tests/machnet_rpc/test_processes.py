@@ -70,6 +70,7 @@ def served() -> Iterator[Served]:
 def test_serve_call_ls_ping(served: Served) -> None:
     assert served.facts["services"] == [
         "ledger",
+        "mrpc.fates",
         "mrpc.health",
         "mrpc.reflection",
         "mrpc.statistics",

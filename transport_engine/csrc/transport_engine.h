@@ -138,6 +138,7 @@ struct te_flow_ends {
     struct te_endpoint remote;
     uint32_t message_bytes_max; /* longest payload that the peer takes */
     uint32_t zero;
+    uint64_t number; /* of the flow; random, the same at both ends, and known to nobody else */
 };
 
 /* ---- channel, the application's side ---- */
@@ -358,8 +359,7 @@ void te_team_close(struct te_team *team);
 /* Takes all the memory that the engine will use and opens its netif.
  * Errors: any but TE_E_AGAIN and TE_E_CLOSED; `why` (TE_WHY_BYTES) says what to do. */
 int te_engine_open(const struct te_engine_config *config, struct te_engine **engine, char *why);
-/* Tells peers and applications, then frees everything. */
-void te_engine_close(struct te_engine *engine);
+void te_engine_close(struct te_engine *engine); /* tells peers and applications, and frees all */
 
 /* One burst through every channel, flow and the netif; never blocks.
  * Returns the records and datagrams moved. */
@@ -371,8 +371,7 @@ int te_engine_fd(const struct te_engine *engine);
 /* 1 if a datagram's arrival makes the fd readable, 0 if the netif wants polling. */
 int te_engine_wakes(const struct te_engine *engine);
 
-/* Polls, spins and sleeps until te_engine_stop. */
-int te_engine_run(struct te_engine *engine);
+int te_engine_run(struct te_engine *engine); /* polls, spins and sleeps until te_engine_stop */
 void te_engine_stop(struct te_engine *engine);
 
 /* TE_E_AGAIN: the command ring is full. The completion comes after a later poll. */

@@ -44,6 +44,7 @@ static enum outcome announce(const struct engine *engine, struct tenant *tenant,
         .local = flow->flow.local,
         .remote = flow->flow.remote,
         .message_bytes_max = sending_bytes_max(engine, flow),
+        .number = flow->flow.local_id ^ flow->flow.remote_id,
     };
     struct te_record notice = {
         .kind = flow->flow.is_server ? TE_FLOW_ACCEPTED : TE_FLOW_OPENED,

@@ -1,0 +1,168 @@
+"""What a server that lives is asked about the calls of a flow that was cut."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+
+import pytest
+
+from machnet_rpc import Client, NotFound, RpcError, Server, Unavailable
+from machnet_rpc._last_words import LastWords
+from machnet_rpc._protocol.calls import HEARD_NEVER, HEARD_NOTHING, HEARD_STARTED, OutgoingCall
+from machnet_rpc._protocol.connection import Connection
+from machnet_rpc._protocol.starts import Starts
+from machnet_rpc.fates import KEPT_MAX, Fates, FatesContract
+from tests.machnet_rpc.ledger import Ledger, LedgerBook
+from tests.machnet_rpc.waiting import until
+from transport_engine.errors import EngineGoneError
+
+by_engines = pytest.mark.parametrize("via", ["inline", "sidecar"], indirect=True)
+needs_crossing = pytest.mark.skipif(
+    os.environ.get("MRPC_CROSSING") == "python", reason="what has started is noted in C"
+)
+
+
+def lose_engine(client: Client) -> Connection:
+    """As if the client's engine had been killed: what it has said is not heard."""
+    connection, pump = client._keeper.connection, client._keeper.pump
+    assert connection is not None
+    assert pump is not None
+    for call in connection.awaited.values():
+        call.heard = HEARD_NOTHING
+    pump._lose(pump.port, EngineGoneError("it was killed"))
+    return connection
+
+
+@needs_crossing
+@by_engines
+async def test_whether_a_call_had_started_is_asked_on_the_next_flow(
+    client: Client, book: LedgerBook
+) -> None:
+    ledger = client.stub(Ledger)
+    await ledger.echo(b"the flow is open")
+    calls = [asyncio.create_task(ledger.sleep.using(timeout=5.0)(9.0)) for _ in range(3)]
+    await until(lambda: book.journal.count("start") == 3)
+    lose_engine(client)
+    for call in calls:
+        with pytest.raises(Unavailable) as caught:
+            await call
+        assert (caught.value.executed, caught.value.stage) == ("yes", "handler started")
+    assert await ledger.echo(b"it is back") == b"it is back"
+
+
+@needs_crossing
+@by_engines
+async def test_an_open_flow_ends_when_it_is_asked_about(
+    client: Client, server: Server, book: LedgerBook
+) -> None:
+    """So that nothing starts there after the answer."""
+    await client.stub(Ledger).echo(b"")
+    (lost,) = list(server._pump.connections) if server._pump is not None else []
+    late = asyncio.create_task(client.stub(Ledger).sleep.using(timeout=5.0)(9.0))
+    await until(lambda: book.journal == ["start"])
+    starts = Starts(await server._fates.last_word(lost.number))
+    assert lost.is_closed
+    with pytest.raises(Unavailable) as caught:
+        await late
+    assert caught.value.executed == "yes"
+    await until(lambda: "cancelled" in book.journal)
+    assert starts.heard((1 << 32) + 2) == HEARD_STARTED
+    assert starts.heard((1 << 32) + 3) == HEARD_NEVER
+
+
+async def test_nobody_knows_of_flows_that_are_not_there(client: Client) -> None:
+    with pytest.raises(NotFound):
+        await client.stub(FatesContract).last_word(7)
+
+
+async def test_the_latest_flows_are_kept() -> None:
+    fates = Fates(lambda _: None)
+    connections = [Numbered(number) for number in range(KEPT_MAX + 2)]
+    for each in connections:
+        fates.keep(each, b"word")  # type: ignore[arg-type]
+    fates.keep(Numbered(5000), b"")  # type: ignore[arg-type]
+    assert len(fates._words) == KEPT_MAX
+    assert await fates.last_word(KEPT_MAX + 1) == b"word"
+    for number in (0, 1, 5000):
+        with pytest.raises(NotFound):
+            await fates.last_word(number)
+
+
+class Numbered:
+    """What is looked at of a connection."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.is_closed = True
+
+
+class Asked:
+    """A client whose server answers with that, or not at all."""
+
+    def __init__(self, answer: bytes | None) -> None:
+        self.answer = answer
+        self.questions: list[int] = []
+
+    def using(self, *, timeout: float) -> "Asked":
+        return self
+
+    def stub(self, contract: type) -> "Asked":
+        return self
+
+    async def last_word(self, flow: int) -> bytes:
+        self.questions.append(flow)
+        await asyncio.sleep(0)
+        if self.answer is None:
+            raise Unavailable("it is not back")
+        return self.answer
+
+
+def lost_call(connection: Numbered, call_id: int) -> OutgoingCall:
+    call = OutgoingCall(1, (1 << 62), asyncio.get_running_loop())
+    call.call_id, call.sent, call.connection = call_id, True, connection
+    return call
+
+
+async def told(asked: Asked, calls: Sequence[OutgoingCall]) -> list[str]:
+    words = LastWords()
+    failures = [Unavailable("lost", executed=each.executed, stage=each.stage) for each in calls]
+    learning = [
+        words.learn(asked, failure, call)  # type: ignore[arg-type]
+        for failure, call in zip(failures, calls, strict=True)
+    ]
+    await asyncio.gather(*learning)
+    return [failure.executed for failure in failures]
+
+
+@pytest.mark.parametrize(
+    ("answer", "executed"),
+    [(bytes(264), ["no"] * 3), (None, ["maybe"] * 3), (b"short", ["maybe"] * 3)],
+)
+async def test_one_question_serves_all_calls(answer: bytes | None, executed: list[str]) -> None:
+    asked, lost = Asked(answer), Numbered(9)
+    assert await told(asked, [lost_call(lost, number) for number in (1, 2, 3)]) == executed
+    assert asked.questions == [9]
+
+
+async def test_each_flow_is_asked_about_by_itself() -> None:
+    asked = Asked(bytes(264))
+    assert await told(asked, [lost_call(Numbered(number), 1) for number in (3, 4)])
+    assert asked.questions == [3, 4]
+
+
+async def test_who_needs_no_answer_does_not_ask() -> None:
+    asked, words = Asked(bytes(264)), LastWords()
+    retried = RpcError("", code=Unavailable.code, stage="sent")
+    retried.attempts = 2
+    for failure, call in (
+        (Unavailable("", executed="yes"), lost_call(Numbered(9), 1)),
+        (RpcError("no code of a lost flow"), lost_call(Numbered(9), 1)),
+        (retried, lost_call(Numbered(9), 1)),
+        (Unavailable("", executed="maybe", method="mrpc.fates/last_word"),
+         lost_call(Numbered(9), 1)),
+        (Unavailable("", executed="maybe"), lost_call(Numbered(0), 1)),
+    ):  # fmt: skip
+        before = failure.executed
+        await words.learn(asked, failure, call)  # type: ignore[arg-type]
+        assert failure.executed == before
+    assert asked.questions == []
