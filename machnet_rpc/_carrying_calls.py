@@ -95,5 +95,5 @@ class CarryingCall:
 
     async def _explained(self, failure: RpcError, call: OutgoingCall) -> RpcError:
         if isinstance(self._target, MethodBinding):
-            return await self._ways.explained(self._target, failure, call)
+            return await self._ways.explained(self._target, failure, call, self._options)
         return failure

@@ -34,7 +34,9 @@ class Ways(NamedTuple):
     keeper: FlowKeeper
     deadline: Callable[[Target | MethodBinding, CallOptions, int], int]
     ready: Callable[[Target | MethodBinding, int, CallOptions], Coroutine[Any, Any, Connection]]
-    explained: Callable[[MethodBinding, RpcError, OutgoingCall], Coroutine[Any, Any, RpcError]]
+    explained: Callable[
+        [MethodBinding, RpcError, OutgoingCall, CallOptions], Coroutine[Any, Any, RpcError]
+    ]
     retries: Retries | None
 
 
@@ -113,7 +115,7 @@ class Request:
         address = self.ways.keeper.address
         failure = failure_of(answer, self.target.full_name, self.errors, address)
         if isinstance(failure, RpcError) and isinstance(self.target, MethodBinding):
-            await self.ways.explained(self.target, failure, answer.call)
+            await self.ways.explained(self.target, failure, answer.call, self.options)
         return failure
 
     def undecoded(self, error: CodecError) -> Exception:

@@ -163,13 +163,13 @@ class Client(NamedCalls):
             return self._result(await call, binding)
         except RpcError as failure:
             if self._retries is None or not binding.options.idempotent or not may_pass(failure):
-                raise await self._explained(binding, failure, call) from None
+                raise await self._explained(binding, failure, call, options) from None
             again = Again(self._begun_later, self._result, binding, payload, options)
             timeout_ns = int((options.timeout or binding.options.timeout) * 1e9)
             try:
                 return await self._retries.go_on(failure, call, timeout_ns, again)
             except RpcError as last:
-                raise await self._explained(binding, last, call) from None
+                raise await self._explained(binding, last, call, options) from None
 
     async def call_many(
         self,
@@ -229,10 +229,11 @@ class Client(NamedCalls):
         return Ways(self._keeper, self._deadline, self._ready, self._explained, self._retries)
 
     async def _explained(
-        self, binding: MethodBinding, failure: RpcError, call: OutgoingCall
+        self, binding: MethodBinding, failure: RpcError, call: OutgoingCall, options: CallOptions
     ) -> RpcError:
         """The failure, saying what the server can be asked about it."""
-        await self._last_words.learn(self, failure, call)
+        if options.wait is not False:
+            await self._last_words.learn(self, failure, call)
         return await self._mismatches.explained(self, binding, failure, call)
 
     async def open(self) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import pytest
 
 from machnet_rpc import Client, NotFound, RpcError, Server, Unavailable
-from machnet_rpc._last_words import LastWords
+from machnet_rpc._last_words import PEER_CLOSED, LastWords
 from machnet_rpc._protocol.calls import HEARD_NEVER, HEARD_NOTHING, HEARD_STARTED, OutgoingCall
 from machnet_rpc._protocol.connection import Connection
+from machnet_rpc._protocol.events import Cause, Failed
 from machnet_rpc._protocol.starts import Starts
 from machnet_rpc.fates import KEPT_MAX, Fates, FatesContract
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
@@ -48,6 +49,18 @@ async def test_whether_a_call_had_started_is_asked_on_the_next_flow(
             await call
         assert (caught.value.executed, caught.value.stage) == ("yes", "handler started")
     assert await ledger.echo(b"it is back") == b"it is back"
+
+
+@by_engines
+async def test_who_does_not_wait_does_not_ask(client: Client, book: LedgerBook) -> None:
+    hasty = client.using(wait=False)
+    await client.stub(Ledger).echo(b"the flow is open")
+    call = asyncio.create_task(hasty.stub(Ledger).sleep.using(timeout=5.0)(9.0))
+    await until(lambda: book.journal == ["start"])
+    lose_engine(client)
+    with pytest.raises(Unavailable):
+        await call
+    assert client._last_words._answer is None
 
 
 @needs_crossing
@@ -154,6 +167,8 @@ async def test_who_needs_no_answer_does_not_ask() -> None:
     asked, words = Asked(bytes(264)), LastWords()
     retried = RpcError("", code=Unavailable.code, stage="sent")
     retried.attempts = 2
+    left = lost_call(Numbered(9), 1)
+    left.complete(Failed(left, Cause.FLOW_CLOSED, "maybe", "sent", PEER_CLOSED))
     for failure, call in (
         (Unavailable("", executed="yes"), lost_call(Numbered(9), 1)),
         (RpcError("no code of a lost flow"), lost_call(Numbered(9), 1)),
@@ -161,6 +176,7 @@ async def test_who_needs_no_answer_does_not_ask() -> None:
         (Unavailable("", executed="maybe", method="mrpc.fates/last_word"),
          lost_call(Numbered(9), 1)),
         (Unavailable("", executed="maybe"), lost_call(Numbered(0), 1)),
+        (Unavailable("", executed="maybe"), left),
     ):  # fmt: skip
         before = failure.executed
         await words.learn(asked, failure, call)  # type: ignore[arg-type]
