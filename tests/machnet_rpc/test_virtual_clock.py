@@ -31,6 +31,7 @@ WAYS = (MemoryNetwork, EngineConfig)
 # They have no event loop, wait for another process, or tell people how long something took.
 SYSTEMS_TIME = {
     "_blocking.py",
+    "_blocking_calls.py",
     "_blocking_streams.py",
     "_clock.py",
     "direct.py",
