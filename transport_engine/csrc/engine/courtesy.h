@@ -24,6 +24,7 @@ struct courtesy {
     uint64_t sent;       /* by applications, when the last offer was made */
     uint64_t since_ns;   /* when something moved, or the last offer was made */
     uint64_t patience_ns;
+    uint64_t last_ns;    /* what had moved last when it was offered before a sleep */
     bool is_offered;
 };
 
@@ -57,6 +58,17 @@ static inline void courtesy_offer(struct courtesy *courtesy, const struct te_sta
         courtesy->since_ns = now_ns;
         sched_yield();
     }
+}
+
+/* Before a sleep: false once for each time that something moved. Whoever has work for the engine
+ * may wait for its processor, and need not wake it then. */
+static inline bool courtesy_last(struct courtesy *courtesy, uint64_t active_ns) {
+    if (courtesy->last_ns == active_ns) {
+        return true;
+    }
+    courtesy->last_ns = active_ns;
+    sched_yield();
+    return false;
 }
 
 #endif

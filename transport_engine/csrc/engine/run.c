@@ -362,10 +362,13 @@ int te_engine_run(struct te_engine *engine) {
         int moved = te_engine_poll(engine);
         uint64_t now_ns = engine->engine.now_ns;
         courtesy_learn(&courtesy, stats);
-        if (moved == 0 && now_ns - engine->active_ns >= engine->spin_ns) {
-            sleep_until_bell(engine);
-        } else if (moved == 0) {
+        if (moved > 0) {
+            continue;
+        }
+        if (now_ns - engine->active_ns < engine->spin_ns) {
             courtesy_offer(&courtesy, stats, now_ns, engine->active_ns);
+        } else if (courtesy_last(&courtesy, engine->active_ns)) {
+            sleep_until_bell(engine);
         }
     }
     flag_clear(&engine->stop);
