@@ -78,7 +78,11 @@ def _drawn(values: st.SearchStrategy[Any], examples: int, number: int) -> list[A
         database=None,
         deadline=None,
         phases=_PHASES,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[
+            HealthCheck.too_slow,
+            HealthCheck.filter_too_much,
+            HealthCheck.data_too_large,
+        ],
     )
     @given(values)
     def draw(value: Any) -> None:
