@@ -30,6 +30,7 @@ from tests.machnet_rpc.server_thread import serving
 from tests.machnet_rpc.waiting import until
 
 QUICK = RetryPolicy(first_pause=0.001, longest_pause=0.002)
+RAN = ("maybe", "yes")  # who shares memory with the server knows
 SECOND = 1_000_000_000
 
 
@@ -108,7 +109,8 @@ async def test_what_is_not_idempotent_is_sent_once(client: Client, shaky: ShakyS
     shaky.cuts = 1
     with pytest.raises(Unavailable) as caught:
         await client.stub(Shaky).once("a")
-    assert (shaky.ran, caught.value.executed, caught.value.attempts) == (1, "maybe", 1)
+    assert (shaky.ran, caught.value.attempts) == (1, 1)
+    assert caught.value.executed in RAN
 
 
 @only_memory
@@ -136,7 +138,7 @@ async def test_the_last_error_tells_of_all_attempts(client: Client, shaky: Shaky
         await client.stub(Shaky).again("a")
     error = caught.value
     assert shaky.ran == error.attempts == QUICK.attempts_max
-    assert error.executed == "maybe"
+    assert error.executed in RAN
     assert f"{QUICK.attempts_max} attempts, the one before ended as UNAVAILABLE: " in str(error)
     assert error.as_dict()["attempts"] == str(QUICK.attempts_max)
 
