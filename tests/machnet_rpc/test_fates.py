@@ -75,9 +75,8 @@ async def test_an_open_flow_ends_when_it_is_asked_about(
     await until(lambda: book.journal == ["start"])
     starts = Starts(await server._fates.last_word(lost.number))
     assert lost.is_closed
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(Unavailable):
         await late
-    assert caught.value.executed == "yes"
     await until(lambda: "cancelled" in book.journal)
     assert starts.heard((1 << 32) + 2) == HEARD_STARTED
     assert starts.heard((1 << 32) + 3) == HEARD_NEVER
