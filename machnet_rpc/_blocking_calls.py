@@ -11,9 +11,9 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from idl import CodecError
 from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._blocking import Blocking, ClientBusy, ClientClosed
-from machnet_rpc._options import CallOptions, Metadata, checked, checked_priority
+from machnet_rpc._options import CallOptions, Metadata
 from machnet_rpc._outcomes import failure_of, unsent
-from machnet_rpc._protocol.calls import LOCAL_RING, OutgoingCall
+from machnet_rpc._protocol.calls import CONNECTING, LOCAL_RING, OutgoingCall
 from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._protocol.records import USUAL_PRIORITY
 from machnet_rpc.errors import ContractError, DeadlineExceeded, InvalidArgument, Unavailable
@@ -122,10 +122,7 @@ class BlockingMethod(Generic[P, R_co]):
         """
         if key is not None and not self._binding.is_keyed:
             raise ContractError(f'{self._binding.full_name} is not idempotent="keyed": no key')
-        given = None if metadata is None else checked(metadata)
-        urgency = checked_priority(priority)
-        options = CallOptions(timeout, wait, key, given, reply_metadata, urgency)
-        options = options.over(self._options)
+        options = self._options.using(timeout, wait, key, metadata, reply_metadata, priority)
         return blocking_method(self._blocking, self._method, self._binding, options)
 
     def _given(self, payload: bytes, answer: bytes | OutgoingCall | None) -> Any:
@@ -213,7 +210,7 @@ def run(
         return blocking.run(seconds, function, *args)
     except ClientClosed:
         closed = Unavailable("the client is closed", next_step="Make calls before it closes.")
-        raise unsent(closed, name, blocking.client.address, "connecting") from None
+        raise unsent(closed, name, blocking.client.address, CONNECTING) from None
     except ClientBusy as busy:
         late = DeadlineExceeded(str(busy), next_step="Give each thread a client of its own.")
         raise unsent(late, name, blocking.client.address, LOCAL_RING) from None

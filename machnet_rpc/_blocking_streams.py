@@ -14,8 +14,9 @@ from typing import Any, Final, Generic, ParamSpec, TypeVar
 from machnet_rpc import streams
 from machnet_rpc._blocking import Blocking, ClientClosed
 from machnet_rpc._blocking_contract import BlockingStream
-from machnet_rpc._options import CallOptions, Metadata, checked, checked_priority
+from machnet_rpc._options import CallOptions, Metadata
 from machnet_rpc._outcomes import unsent
+from machnet_rpc._protocol.calls import CONNECTING, SENT
 from machnet_rpc.errors import Cancelled, ContractError, Unavailable
 from machnet_rpc.service import Method, MethodBinding
 
@@ -288,10 +289,7 @@ class StreamMethod(Generic[P, R_co]):
         """
         if key is not None:
             raise ContractError(f"{self._binding.full_name} is a stream: no key")
-        given = None if metadata is None else checked(metadata)
-        urgency = checked_priority(priority)
-        options = CallOptions(timeout, wait, None, given, reply_metadata, urgency)
-        options = options.over(self._options)
+        options = self._options.using(timeout, wait, key, metadata, reply_metadata, priority)
         return StreamMethod(self._blocking, self._method, self._binding, options)
 
     def _streamed(self, source: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -393,7 +391,7 @@ def _run(
         return blocking.run(None, function)
     except ClientClosed:
         closed = Unavailable("the client is closed", next_step="End its calls before it closes.")
-        failure = unsent(closed, name, blocking.client.address, "connecting")
+        failure = unsent(closed, name, blocking.client.address, CONNECTING)
         if was_begun:
-            failure.executed, failure.stage = "maybe", "sent"
+            failure.executed, failure.stage = "maybe", SENT
         raise failure from None

@@ -43,6 +43,20 @@ class CallOptions:
         """Whether there is more to a request or its reply than a payload."""
         return self.metadata is not None or self.reply_metadata is not None
 
+    def using(
+        self,
+        timeout: float | None,
+        wait: bool | None,
+        key: str | None,
+        metadata: Mapping[str, str | bytes] | None,
+        reply_metadata: Metadata | None,
+        priority: int | None,
+    ) -> "CallOptions":
+        """What an application asks for, over these. Errors: InvalidArgument."""
+        given = None if metadata is None else checked(metadata)
+        urgency = checked_priority(priority)
+        return CallOptions(timeout, wait, key, given, reply_metadata, urgency).over(self)
+
     def over(self, then: "CallOptions") -> "CallOptions":
         """These options, and where they leave something open the others; metadata of both."""
         metadata = self.metadata

@@ -18,7 +18,7 @@ from machnet_rpc._client_calls import Again, Ways, begin
 from machnet_rpc._last_words import LastWords
 from machnet_rpc._many import Many, Steps, tasks_of
 from machnet_rpc._mismatch import Mismatches
-from machnet_rpc._options import AS_DECLARED, CallOptions, Metadata, checked, checked_priority
+from machnet_rpc._options import AS_DECLARED, CallOptions, Metadata
 from machnet_rpc._outcomes import unsent
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.events import Failed, Refused
@@ -88,10 +88,7 @@ class Client(NamedCalls):
         all others, 4 where nothing is said.
         Errors: InvalidArgument for metadata that cannot be sent, and a priority that is none.
         """
-        given = None if metadata is None else checked(metadata)
-        urgency = checked_priority(priority)
-        options = CallOptions(timeout, wait, key, given, reply_metadata, urgency)
-        options = options.over(self._options)
+        options = self._options.using(timeout, wait, key, metadata, reply_metadata, priority)
         client = Client(self._keeper, options, self._known, self._retries, self._middleware)
         client._mismatches = self._mismatches
         client._last_words = self._last_words

@@ -30,8 +30,6 @@ from machnet_rpc._options import (
     CallOptions,
     Idempotent,
     MethodOptions,
-    checked,
-    checked_priority,
 )
 from machnet_rpc._requests_argument import RequestsArgument, requests_of
 from machnet_rpc.errors import ContractError
@@ -101,10 +99,8 @@ class BoundMethod(Generic[P, R_co]):
         """
         if key is not None and self._method.options.idempotent != "keyed":
             raise ContractError(f'{self._method.full_name} is not idempotent="keyed": no key')
-        given = None if metadata is None else checked(metadata)
-        urgency = checked_priority(priority)
-        options = CallOptions(timeout, wait, key, given, reply_metadata, urgency)
-        return BoundMethod(self._method, self._stub, options.over(self._options))
+        options = self._options.using(timeout, wait, key, metadata, reply_metadata, priority)
+        return BoundMethod(self._method, self._stub, options)
 
 
 class Method(Generic[P, R_co]):

@@ -15,7 +15,7 @@ from machnet_rpc._blocking_calls import BlockingMethod, blocking_method, run
 from machnet_rpc._blocking_contract import BlockingContract, Items
 from machnet_rpc._blocking_contract import BlockingStream as Stream
 from machnet_rpc._blocking_streams import Sender, StreamMethod
-from machnet_rpc._options import CallOptions, Metadata, checked, checked_priority
+from machnet_rpc._options import CallOptions, Metadata
 from machnet_rpc._retries import RETRIES, Retries, RetryPolicy
 from machnet_rpc._stubs import Bindings
 from machnet_rpc._transports.base import Transport
@@ -92,10 +92,7 @@ class Client:
 
         Errors: InvalidArgument.
         """
-        given = None if metadata is None else checked(metadata)
-        urgency = checked_priority(priority)
-        options = CallOptions(timeout, wait, key, given, reply_metadata, urgency)
-        options = options.over(self._options)
+        options = self._options.using(timeout, wait, key, metadata, reply_metadata, priority)
         return Client(self._blocking, options, self._bindings)
 
     @overload
