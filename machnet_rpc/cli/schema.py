@@ -21,6 +21,7 @@ from idl import (
 )
 from machnet_rpc.cli.arguments import Commands, UsageError, add_command, shown
 from machnet_rpc.cli.target import called, named
+from machnet_rpc.reflection import BUILT_IN
 from machnet_rpc.schemas import schema_of
 from machnet_rpc.server import Server, several
 
@@ -150,8 +151,8 @@ def schemas_of(target: str) -> list[ServiceDescription]:
 
 def _several(found: Any, target: str) -> list[Any]:
     if isinstance(found, Server):
-        built_in = found.contracts[-1]
-        return [each.declaring for each in found.contracts if each is not built_in]
+        own = [each for each in found.contracts if not each.name.startswith(BUILT_IN)]
+        return [each.declaring for each in own]
     if inspect.isroutine(found):
         found = called(found, target)
     return list(several(found))

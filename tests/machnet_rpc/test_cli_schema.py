@@ -14,6 +14,8 @@ Capture = pytest.CaptureFixture[str]
 SHOP = (
     PRELUDE
     + """
+from machnet_rpc import Server
+
 @dataclass
 class Item:
     name: str
@@ -32,6 +34,8 @@ class Market(Shop):
 
 class Nothing:
     pass
+
+server = Server(Market())
 """
 )
 
@@ -66,10 +70,13 @@ def test_nothing_changed(capsys: Capture) -> None:
     assert capsys.readouterr().out == "nothing changed\n"
 
 
-@pytest.mark.parametrize("target", ["shop:Shop", "shop:Market", "shop:Market.price.contract"])
+@pytest.mark.parametrize(
+    "target", ["shop:Shop", "shop:Market", "shop:Market.price.contract", "shop:server"]
+)
 def test_contracts_are_found_by_way_of_what_implements_them(capsys: Capture, target: str) -> None:
+    """Of a server its own, not those that every server has."""
     write("size: int = 0")
-    assert json.loads(dump(capsys, target))["services"][0]["name"] == "shop"
+    assert [each["name"] for each in json.loads(dump(capsys, target))["services"]] == ["shop"]
 
 
 def test_what_is_risky_breaks_nothing(capsys: Capture) -> None:
