@@ -11,18 +11,21 @@
 #include "engine/tenants.h"
 
 enum {
-    POLLS_MAX = 1024, /* of a ring that nobody fills any more */
+    POLLS_MAX = 1024,
     WORD_BYTES = TE_CALL_HEADER_BYTES + 8 + 8 * TE_STARTS_WORDS
 };
 
+/* No more than the ring holds: who is not gone, and says so, may fill it all the time. */
 static void send_rest(struct engine *engine, uint32_t index) {
     const struct tenant *tenant = &engine->tenants[index];
-    for (int i = 0; i < POLLS_MAX && tenant->reason == TE_R_NONE; i++) {
-        engine->shares[tenant->share].sending =
-            (struct allowance){.items = SHARE_ITEMS_MAX, .bytes = SHARE_BYTES_MAX};
+    struct allowance *sending = &engine->shares[tenant->share].sending;
+    int64_t left_bytes = (int64_t)channel_ring_bytes(tenant->channel);
+    for (int i = 0; i < POLLS_MAX && left_bytes > 0 && tenant->reason == TE_R_NONE; i++) {
+        *sending = (struct allowance){.items = SHARE_ITEMS_MAX, .bytes = SHARE_BYTES_MAX};
         if (sending_poll(engine, index) == 0) {
             return;
         }
+        left_bytes -= SHARE_BYTES_MAX - sending->bytes;
     }
 }
 

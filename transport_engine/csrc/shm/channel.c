@@ -205,6 +205,10 @@ bool channel_starts(const struct channel *channel, uint32_t flow, struct te_star
     return starts_read(starts_at(&channel->end.mapping, MAPPING_APPLICATION, flow), flow, starts);
 }
 
+uint64_t channel_ring_bytes(const struct channel *channel) {
+    return channel->end.in.capacity_bytes;
+}
+
 uint8_t channel_violation(const struct channel *channel) {
     return channel->violation;
 }

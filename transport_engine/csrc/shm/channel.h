@@ -63,6 +63,9 @@ int channel_awake(struct channel *channel);
  * nothing is known. */
 bool channel_starts(const struct channel *channel, uint32_t flow, struct te_starts *starts);
 
+/* How much each of its rings holds. */
+uint64_t channel_ring_bytes(const struct channel *channel);
+
 /* What the last TE_E_CORRUPT of this channel was about: enum te_violation. */
 uint8_t channel_violation(const struct channel *channel);
 
