@@ -14,6 +14,7 @@ from transport_engine._native import lib
 
 CLOSED: Final[int] = lib.TE_R_CLOSED
 FLOW: Final = 0  # of the one connection
+LEAVE_SECONDS_MAX: Final = 0.03  # for all peers together
 
 
 class Driver(Protocol):
@@ -59,6 +60,17 @@ class Directs:
         for port in tuple(self.leaving):
             if not port.outbox:
                 self._driver.remove(port, CLOSED)
+
+    def await_peers(self) -> None:
+        """Waits a moment for peers to leave, who learn of the engine's end as this side does.
+
+        What they have not taken then they never will. Blocks the loop, once, and only where calls
+        are under way, which end now.
+        """
+        left = LEAVE_SECONDS_MAX
+        for port, direct in self._channels.items():
+            if any(connection.outgoing for connection in port.connections.values()):
+                left = direct.await_peer(left)
 
     def forget(self, port: Port) -> None:
         """A port is driven no more."""

@@ -366,7 +366,7 @@ class Pump:
         if port.is_closed:
             return
         if port is self.port:
-            take_answers(self._ports)
+            take_answers(self._ports, self._directs)
             self._stop(error)
             self._owner.on_link_lost(error)
             return

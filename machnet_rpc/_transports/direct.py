@@ -2,15 +2,12 @@
 
 import select
 import time
-from collections.abc import Sequence
 from typing import Final
 
-from machnet_rpc._protocol.records import Head
 from machnet_rpc._transports.base import Transport
 from machnet_rpc._transports.channel_wire import ChannelWire
 from transport_engine.pair_end import PairEnd
 
-LEAVE_SECONDS_MAX: Final = 0.03
 DIRECT: Final = Transport("direct", "shm", bypass=True)
 
 
@@ -30,11 +27,6 @@ class DirectWire(ChannelWire):
     def __repr__(self) -> str:
         return f"<DirectWire {self._end!r}>"
 
-    def untaken(self, *, is_over: bool) -> Sequence[Head]:
-        if is_over:
-            self._await_peer()
-        return super().untaken(is_over=is_over)
-
     def last_word(self, flow: int) -> bytes:
         return self._channel.starts(flow, is_own=False) if self._channel.is_left() else b""
 
@@ -42,14 +34,11 @@ class DirectWire(ChannelWire):
         """Lets the other side know that nothing more comes. A second call does nothing."""
         self._end.close()
 
-    def _await_peer(self) -> None:
-        """Waits a moment for the peer to leave, who learns of the engine's end as this side does.
-
-        From then on it takes nothing. Calls are under way here, and end now: this is not a call's
-        usual way.
-        """
-        late = time.monotonic() + LEAVE_SECONDS_MAX
+    def await_peer(self, seconds: float) -> float:
+        """Blocks until the peer has left, from when on it takes nothing; gives what is left."""
+        late = time.monotonic() + seconds
         poll = select.poll()
         poll.register(self._channel, 0)  # which is for its end
         while not self._channel.is_left() and (left := late - time.monotonic()) > 0:
             poll.poll(left * 1e3)
+        return max(late - time.monotonic(), 0.0)
