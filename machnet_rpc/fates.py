@@ -32,17 +32,25 @@ class FatesContract:
 class Fates(FatesContract):
     """Answers for the latest flows of one server. Thread: the event loop's."""
 
-    def __init__(self, cut: Callable[[int], None]) -> None:
-        """`cut` ends a flow that is open, by its number."""
+    def __init__(self, cut: Callable[[Connection], None]) -> None:
+        """`cut` ends a flow that is open."""
         self._cut = cut
+        self._open: dict[int, Connection] = {}
         self._words: OrderedDict[int, bytes] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"<Fates of {len(self._words)} flows>"
 
+    def watch(self, connection: Connection) -> None:
+        """A flow has been opened."""
+        if connection.number:
+            self._open[connection.number] = connection
+            connection.on_ended = self.keep
+
     def keep(self, connection: Connection, word: bytes) -> None:
         """A flow has ended, and nothing will start there."""
-        if not (connection.number and word):
+        self._open.pop(connection.number, None)
+        if not word:
             return
         self._words[connection.number] = word
         if len(self._words) > KEPT_MAX:
@@ -50,8 +58,9 @@ class Fates(FatesContract):
 
     @rpc
     async def last_word(self, flow: int) -> bytes:
-        if flow not in self._words:
-            self._cut(flow)
+        cut = self._open.get(flow)
+        if cut is not None:
+            self._cut(cut)
         word = self._words.get(flow)
         if word is None:
             raise NotFound("the server knows no such flow")

@@ -174,7 +174,7 @@ class Server:
         return self._dispatcher.desk
 
     def on_accepted(self, connection: Connection) -> None:
-        connection.on_ended = self._fates.keep
+        self._fates.watch(connection)
         if self._is_leaving:
             connection.go_away()
 
@@ -204,11 +204,9 @@ class Server:
         lent = {each for each, route in self._routes.items() if route.binding.takes_view}
         self._pump = Pump(link, self, self._reach.spin, lent)
 
-    def _cut(self, number: int) -> None:
-        pump = self._pump
-        for connection in tuple(pump.connections) if pump is not None else ():
-            if pump is not None and connection.number == number:
-                pump.cut(connection)
+    def _cut(self, connection: Connection) -> None:
+        if self._pump is not None:
+            self._pump.cut(connection)
 
     async def _room(self, connection: Connection) -> None:
         if self._pump is not None:

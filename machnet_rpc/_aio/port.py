@@ -201,6 +201,8 @@ class Port:
 
     def end(self, connection: Connection, reason: int) -> None:
         """One flow is no more. `reason` is an enum te_reason."""
+        if connection.on_ended is not None:
+            connection.on_ended(connection, self._started(connection.flow))
         self.connections.pop(connection.flow, None)
         if connection.outgoing and not self.is_closed:
             connection.untaken(self.wire.untaken(is_over=False))
@@ -211,7 +213,7 @@ class Port:
         """The channel is no more, and with it its flows. A second call does nothing."""
         self.is_closed = True
         if any(each.outgoing for each in self.connections.values()):
-            untaken = self.wire.untaken(is_over=True)  # may wait for a moment
+            untaken = self.wire.untaken(is_over=True)
             for connection in self.connections.values():
                 connection.untaken(untaken)
                 last_word = self.wire.last_word(connection.flow)
@@ -221,6 +223,11 @@ class Port:
             _, connection = self.connections.popitem()
             self.end(connection, reason)
         self._give_room()
+
+    def _started(self, flow: int) -> bytes:
+        """What was noted of a flow's requests (`Starts`); nothing, where nobody notes it."""
+        del flow
+        return b""
 
     def _flush(self) -> int:
         total = self._send()
@@ -302,9 +309,10 @@ class CrossingPort(Port):
 
     def end(self, connection: Connection, reason: int) -> None:
         self.crossing.forget(connection.flow)
-        if connection.on_ended is not None:
-            connection.on_ended(connection, self._channel.starts(connection.flow, is_own=True))
         super().end(connection, reason)
+
+    def _started(self, flow: int) -> bytes:
+        return self._channel.starts(flow, is_own=True)
 
     def close(self, reason: int) -> None:
         super().close(reason)
