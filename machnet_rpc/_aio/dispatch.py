@@ -337,7 +337,8 @@ class Dispatcher:
     def _answer_error(self, call: IncomingCall, error: BaseException) -> None:
         if isinstance(error, asyncio.CancelledError):
             words = f"the handler was cancelled {error}".strip()
-            self._give_up(call, Cancelled(words, executed="yes"))
+            executed: Executed = "yes" if call.task is None else executed_by(call.task)
+            self._give_up(call, Cancelled(words, executed=executed))
         elif isinstance(error, Exception):
             self._fail(call, call.binding, error)
         else:
