@@ -108,7 +108,7 @@ static int64_t patient_until(int64_t now_ns) {
 bool crossing_glance(struct crossing *crossing, int64_t spin_ns) {
     int64_t now_ns = clock_ns();
     return look_at_all(&crossing, 1)
-           || spin_held(&crossing, 1, &now_ns, now_ns + spin_ns, patient_until(now_ns));
+           || spin_held(&crossing, 1, &now_ns, now_ns + spin_ns, INT64_MAX);
 }
 
 bool crossings_spin(struct crossing *const *crossings, Py_ssize_t count, int64_t spin_ns) {
