@@ -16,7 +16,7 @@
 
 enum channel_layout {
     CHANNEL_VERSION = 1,
-    CHANNEL_HEADER_BYTES = 65536, /* a multiple of every page size in use; one page is touched */
+    CHANNEL_HEADER_BYTES = 65536, /* a multiple of every page size in use */
     CHANNEL_LINE_BYTES = 128,     /* a cache line and the neighbour that is fetched with it */
     CHANNEL_MAGIC_BYTES = 8,
     CHANNEL_STARTS_OFFSET = 4096, /* struct starts of TX's writer's flows, then of RX's */

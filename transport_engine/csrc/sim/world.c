@@ -30,10 +30,10 @@ void world_accuse(struct world *world, const struct accusation *accusation) {
     }
 }
 
-/* As in an engine, a message and the first credit are a part of either pool at most. */
 /* Longer than any scenario: how long messages take is what they are about. */
 static const uint64_t UNFINISHED_NS = UINT64_C(1) << 60;
 
+/* As in an engine, a message and the first credit are a part of either pool at most. */
 static struct flow_config config_of(const struct te_sim_config *all,
                                     const struct te_sim_flow *flow,
                                     struct flow_counters *counters) {
