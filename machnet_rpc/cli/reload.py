@@ -9,6 +9,7 @@ import asyncio
 import importlib.util
 import signal
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -90,18 +91,22 @@ async def run(arguments: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, reloader.on_signal)
-    if not await reloader.replace():
-        return reloader.status
     folder = Path.cwd()
-    changes = watchfiles.awatch(
+    changes: AsyncIterator[set[tuple[Any, str]]] = watchfiles.awatch(
         folder,
         watch_filter=watchfiles.PythonFilter(),
         stop_event=reloader.stop,
         debounce=DEBOUNCE_MS,
         step=DEBOUNCE_MS // 2,
     )
+    coming = asyncio.ensure_future(anext(changes, None))  # what changes from here on is seen
+    if not await reloader.replace():
+        reloader.stop.set()
+        await coming
+        return reloader.status
     watching = asyncio.create_task(reloader.watch())
-    async for changed in changes:
+    while (changed := await coming) is not None:
+        coming = asyncio.ensure_future(anext(changes, None))
         names = sorted({str(Path(path).relative_to(folder)) for _, path in changed})
         _say(f"{', '.join(names)} changed")
         if not await reloader.replace() and not reloader.stop.is_set():

@@ -115,6 +115,18 @@ async def changes(reloading: Reloading) -> None:
         calling.cancel()
 
 
+def test_a_change_at_the_very_first_is_seen(reloading: Reloading) -> None:
+    asyncio.run(changed_at_once(reloading))
+
+
+async def changed_at_once(reloading: Reloading) -> None:
+    address = await reloading.ready()
+    reloading.write(20)
+    assert await reloading.ready() == address
+    async with connect(address, timeout=SECONDS_MAX) as client:
+        assert await client.call("shop/version") == 20
+
+
 def test_a_server_ends_in_order_with_whoever_held_it(reloading: Reloading) -> None:
     asyncio.run(orphaned(reloading))
 
