@@ -54,6 +54,7 @@ RingBytes: TypeAlias = Annotated[
     Field(json_schema_extra={"format": "ring"}),
 ]
 
+MTU_BYTES_MAX: Final = 9216
 _NS: Final = 1_000_000_000
 _PPM: Final = 1_000_000
 _PROFILES: Final = {"rack": 0, "cloud": 1}
@@ -104,7 +105,7 @@ class EngineConfig(BaseModel):
     port: Port = 0
     gateway: IPAddress | None = None
     prefix_bits: Annotated[int, Field(ge=0, le=128)] | None = None
-    mtu_bytes: Annotated[int, Field(ge=1280, le=9216)] | None = None
+    mtu_bytes: Annotated[int, Field(ge=1280, le=MTU_BYTES_MAX)] | None = None
     congestion: Literal["swift", "cubic", "fixed"] | None = None
     profile: Literal["rack", "cloud"] | None = None
     security: Literal["none"] | None = None
@@ -141,6 +142,8 @@ class EngineConfig(BaseModel):
             config.profile = _PROFILES[self.profile]
         if self.mtu_bytes is not None:
             config.mtu_bytes = self.mtu_bytes
+        elif self.driver == "udp" and self.address.is_loopback:
+            config.mtu_bytes = MTU_BYTES_MAX  # no other path is taken from there
         if self.prefix_bits is not None:
             config.prefix_bits = self.prefix_bits
         if self.gateway is not None:

@@ -1,6 +1,8 @@
 """Configurations: every mistake gets a sentence with file, key, value and what is allowed."""
 
+from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -85,7 +87,7 @@ def test_good_file(tmp_path: Path) -> None:
 
 
 def test_what_is_not_said_is_the_engines_default(tmp_path: Path) -> None:
-    config, _ = EngineConfig().into_c()
+    config, _ = EngineConfig(address=IPv4Address("10.0.0.2"), security="none").into_c()
     default = ffi.new("struct te_engine_config *")
     lib.te_engine_config_init(default)
     for name, _ in ffi.typeof("struct te_engine_config").fields:
@@ -93,6 +95,22 @@ def test_what_is_not_said_is_the_engines_default(tmp_path: Path) -> None:
             assert getattr(config, name) == getattr(default, name), name
     assert loaded(tmp_path, "").engine.port == lib.TE_PORT_DEFAULT
     assert loaded(tmp_path, "[engine]").engine.port == lib.TE_PORT_DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("said", "mtu_bytes"),
+    [
+        ({}, 9216),
+        ({"address": "::1"}, 9216),
+        ({"mtu_bytes": 1500}, 1500),
+        ({"address": "10.0.0.2", "security": "none"}, 1500),
+        ({"driver": "loopback"}, 1500),
+        ({"driver": "dpdk"}, 1500),
+    ],
+)
+def test_packets_are_long_where_no_link_is_in_between(said: Any, mtu_bytes: int) -> None:
+    config, _ = EngineConfig(**said).into_c()
+    assert config.mtu_bytes == mtu_bytes
 
 
 @pytest.mark.parametrize(
