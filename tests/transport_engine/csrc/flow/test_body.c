@@ -8,7 +8,9 @@ enum { BLOCKS = 5000 };
 
 static void keeps_every_byte(void **state) {
     (void)state;
-    static const uint32_t totals[] = {1, 100, BLOCK_BYTES, BLOCK_BYTES + 1, 1 << 20,
+    static const uint32_t totals[] = {1, 100, BLOCK_BYTES, BLOCK_BYTES + 1,
+                                      BODY_ROOTS * BLOCK_BYTES, BODY_ROOTS * BLOCK_BYTES + 1,
+                                      1 << 20, BODY_INDEX_ENTRIES * BLOCK_BYTES,
                                       BODY_INDEX_ENTRIES * BLOCK_BYTES + 1, BODY_BYTES_MAX};
     uint8_t *memory = aligned_alloc(BLOCK_BYTES, (size_t)BLOCKS * BLOCK_BYTES);
     uint8_t *plain = malloc(BODY_BYTES_MAX);
@@ -46,30 +48,38 @@ static void keeps_every_byte(void **state) {
 }
 
 /* Whatever others take meanwhile, a body that has begun can be written. */
-static void has_memory_for_all_of_it_or_does_not_begin(void **state) {
-    (void)state;
-    uint8_t *memory = aligned_alloc(BLOCK_BYTES, 4 * BLOCK_BYTES);
-    uint8_t bytes[3 * BLOCK_BYTES] = {0};
+static void has_memory_for_all(uint32_t data_blocks) {
+    uint32_t total_bytes = data_blocks * BLOCK_BYTES;
+    uint32_t all = body_blocks(total_bytes);
+    uint8_t *memory = aligned_alloc(BLOCK_BYTES, (size_t)all * BLOCK_BYTES);
+    uint8_t *bytes = calloc(data_blocks, BLOCK_BYTES);
     struct pool blocks;
     struct body body;
     struct body other;
-    pool_init(&blocks, memory, BLOCK_BYTES, 4); /* an index block and three of data */
-    assert_true(body_init(&body, &blocks, sizeof bytes));
+    pool_init(&blocks, memory, BLOCK_BYTES, all);
+    assert_true(body_init(&body, &blocks, total_bytes));
     assert_int_equal(blocks.free_count, 0);
     assert_false(body_init(&other, &blocks, 1));
     assert_int_equal(pool_take(&blocks), NO_ITEM);
-    body_write(&body, &blocks, 2 * BLOCK_BYTES, bytes, BLOCK_BYTES);
+    body_write(&body, &blocks, total_bytes - BLOCK_BYTES, bytes, BLOCK_BYTES);
     assert_int_equal(blocks.free_count, 0);
-    body_write(&body, &blocks, 0, bytes, 2 * BLOCK_BYTES);
+    body_write(&body, &blocks, 0, bytes, total_bytes - BLOCK_BYTES);
     body_fini(&body, &blocks);
-    assert_int_equal(blocks.free_count, 4);
-    assert_true(body_init(&body, &blocks, sizeof bytes));
+    assert_int_equal(blocks.free_count, all);
+    assert_true(body_init(&body, &blocks, total_bytes));
     body_write(&body, &blocks, 0, bytes, 1);
     body_fini(&body, &blocks); /* and what it reserved in vain comes back */
-    assert_int_equal(blocks.free_count, 4);
+    assert_int_equal(blocks.free_count, all);
     blocks.floor = 1;
-    assert_false(body_init(&body, &blocks, sizeof bytes));
+    assert_false(body_init(&body, &blocks, total_bytes));
+    free(bytes);
     free(memory);
+}
+
+static void has_memory_for_all_of_it_or_does_not_begin(void **state) {
+    (void)state;
+    has_memory_for_all(3);
+    has_memory_for_all(BODY_ROOTS + 1); /* and an index block */
 }
 
 int main(void) {
