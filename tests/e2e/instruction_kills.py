@@ -2,18 +2,23 @@
 
 A phase (attach, send, receive, detach) with its rings at a level (empty, half, full) is run with
 one more instruction each time. After each death the engine must have everything back, and let
-the next application in. `python -m tests.e2e.instruction_kills` kills at all of them.
+the next application in. Each processor has an engine of its own to kill at, and takes the next
+point when it is free. `python -m tests.e2e.instruction_kills` kills at all of them.
 """
 
 import argparse
 import json
+import math
+import os
+import queue
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -49,17 +54,27 @@ MOMENTS: Final = (
 )
 
 
-class Killer:
-    """Kills applications of one engine, beside a stream whose every byte is checked."""
+class Report(NamedTuple):
+    """The instructions of each moment, and how often an application was killed at one."""
 
-    def __init__(self, engine: Watched) -> None:
-        self._engine = engine
+    steps: dict[Moment, int]
+    kills: int
+
+
+class Killer:
+    """Kills applications of one engine, beside a stream whose every byte is checked.
+
+    Tracer and traced share one processor: a step that crosses to another takes longer.
+    """
+
+    def __init__(self, engine: Watched, processor: int) -> None:
         self._stepped = subprocess.Popen(
             [guest("stepped"), str(engine.socket)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
+        os.sched_setaffinity(self._stepped.pid, {processor})
         self._control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.connect(str(engine.socket))
         argv = [guest("stream"), str(engine.socket), str(STREAM_SECONDS), str(STREAM_RATE)]
@@ -73,8 +88,11 @@ class Killer:
         assert self._stepped.stdin is not None
         assert self._stepped.stdout is not None
         self._stepped.stdin.close()
-        self._stepped.wait(10)
-        self._stepped.stdout.close()
+        try:
+            self._stepped.wait(10)
+        finally:
+            self._stepped.kill()
+            self._stepped.stdout.close()
         self.stream.process.terminate()
         said = self.stream.line()
         while "end" not in said:
@@ -121,15 +139,44 @@ class Killer:
 
 
 @contextmanager
-def killer(folder: Path) -> Generator[Killer]:
+def killer(folder: Path, processor: int) -> Generator[Killer]:
     """A killer with its engine; at the end the engine is as it was in the beginning."""
+    folder.mkdir()
     with watched_engine(folder, is_sanitized=False, limits=LIMITS) as engine:
-        made = Killer(engine)
+        made = Killer(engine, processor)
         try:
             yield made
         finally:
             made.close()
         until_held(engine, channels=0)
+
+
+def kill_all_over(folder: Path, kills_min: float = math.inf) -> Report:
+    """Kills at all instructions, or evenly spread at so many, on all processors at once.
+
+    Errors: AssertionError if an engine has not everything back, or ends.
+    """
+    processors = sorted(os.sched_getaffinity(0))
+    idle: queue.SimpleQueue[Killer] = queue.SimpleQueue()
+
+    def kill(moment: Moment, point: int) -> None:
+        free = idle.get()
+        try:
+            free.kill(moment, point)
+        finally:
+            idle.put(free)
+
+    # The pool ends last: who waits for an application is woken by the end of its killer.
+    with ThreadPoolExecutor(len(processors)) as pool, ExitStack() as stack:
+        folders = [folder / f"engine-{processor}" for processor in processors]
+        killers = list(map(stack.enter_context, map(killer, folders, processors)))
+        steps = {moment: killers[0].steps_of(moment) for moment in MOMENTS}
+        share = min((kills_min + len(MOMENTS)) / sum(steps.values()), 1.0)
+        for each in killers:
+            idle.put(each)
+        deaths = [(each, point) for each in MOMENTS for point in points(steps[each], share)]
+        list(pool.map(kill, *zip(*deaths, strict=True)))
+    return Report(steps, sum(each.kills for each in killers))
 
 
 def points(steps: int, share: float) -> Iterable[int]:
@@ -139,22 +186,16 @@ def points(steps: int, share: float) -> Iterable[int]:
 
 
 def main() -> int:
-    """Kills at every instruction, or at a share of them."""
+    """Kills at every instruction, or at some."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--share", type=float, default=1.0, help="of all instructions")
-    share: float = parser.parse_args().share
-    figures: dict[str, int] = {}
+    parser.add_argument("--kills", type=float, default=math.inf, help="at least; default: all")
+    kills_min: float = parser.parse_args().kills
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, killer(Path(folder)) as made:
-        for moment in MOMENTS:
-            steps = made.steps_of(moment)
-            for point in points(steps, share):
-                made.kill(moment, point)
-            figures[" ".join(moment)] = steps
-            print(f"{moment}: {steps} instructions, {made.kills} kills", file=sys.stderr)
-        kills = made.kills
+    with tempfile.TemporaryDirectory() as folder:
+        report = kill_all_over(Path(folder), kills_min)
     seconds = round(time.monotonic() - began)
-    print(json.dumps({"kills": kills, "seconds": seconds, "instructions": figures}))
+    steps = {" ".join(moment): count for moment, count in report.steps.items()}
+    print(json.dumps({"kills": report.kills, "seconds": seconds, "instructions": steps}))
     return 0
 
 

@@ -62,11 +62,8 @@ def killed_engines(folder: Path, _: float) -> Outcome:
 
 def killed_applications(folder: Path, _: float) -> Outcome:
     """Applications killed at every instruction."""
-    with instruction_kills.killer(folder) as made:
-        for moment in instruction_kills.MOMENTS:
-            for point in range(made.steps_of(moment)):
-                made.kill(moment, point)
-        return Outcome(f"{made.kills} kills, all given back", is_good=True)
+    report = instruction_kills.kill_all_over(folder)
+    return Outcome(f"{report.kills} kills, all given back", is_good=True)
 
 
 def written_garbage(folder: Path, minutes: float) -> Outcome:

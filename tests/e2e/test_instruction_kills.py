@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.instruction_kills import MOMENTS, killer, points
+from tests.e2e.instruction_kills import kill_all_over
 
 KILLS_MIN = 2000
 INSTRUCTIONS_MIN = 100  # of any phase; fewer would mean that it does not do what it should
@@ -12,11 +12,6 @@ INSTRUCTIONS_MIN = 100  # of any phase; fewer would mean that it does not do wha
 
 @pytest.mark.timeout(600)
 def test_engine_gets_everything_back_wherever_an_application_dies(tmp_path: Path) -> None:
-    with killer(tmp_path) as made:
-        steps = {moment: made.steps_of(moment) for moment in MOMENTS}
-        assert min(steps.values()) > INSTRUCTIONS_MIN
-        share = (KILLS_MIN + len(MOMENTS)) / sum(steps.values())
-        for moment in MOMENTS:
-            for point in points(steps[moment], share):
-                made.kill(moment, point)
-        assert made.kills >= KILLS_MIN
+    report = kill_all_over(tmp_path, KILLS_MIN)
+    assert min(report.steps.values()) > INSTRUCTIONS_MIN
+    assert report.kills >= KILLS_MIN
