@@ -17,7 +17,7 @@ struct in_flight {
     uint64_t arrives_ns;
     uint32_t size_bytes;
     int to;
-    uint8_t bytes[PACKET_BYTES_MAX];
+    uint8_t bytes[]; /* no more than there are, so that a read past them is seen */
 };
 
 struct pair {
@@ -34,7 +34,7 @@ struct pair {
     uint64_t jitter_ns;
     uint32_t loss_ppm, duplicate_ppm, corrupt_ppm;
     uint64_t drop_mask; /* bit i: the i-th packet from now on is lost; for exact faults */
-    struct in_flight *link;
+    struct in_flight *link[LINK_MAX]; /* in the order of posting */
     int link_count;
     uint64_t packets, bytes;
 };
@@ -43,10 +43,7 @@ static inline struct pair *pair_open(uint64_t seed) {
     struct pair *pair = calloc(1, sizeof *pair);
     size_t bytes = store_bytes(PAIR_BLOCKS);
     pair->memory = aligned_alloc(BLOCK_BYTES, bytes);
-    pair->link = malloc(LINK_MAX * sizeof *pair->link);
-    assert_non_null(pair->memory);
-    assert_non_null(pair->link);
-    memset(pair->memory, 0, bytes);
+    assert_non_null(pair->memory); /* its content is nothing that anybody may rely on */
     store_init(&pair->store, pair->memory, PAIR_BLOCKS);
     prng_init(&pair->prng, seed);
     pair->now_ns = 1000000000;
@@ -78,6 +75,13 @@ static inline void pair_connect(struct pair *pair) {
     flow_connect(&pair->flows[CLIENT], &pair->config, &birth, pair->now_ns);
 }
 
+/* What is under way never arrives. */
+static inline void pair_lose(struct pair *pair) {
+    while (pair->link_count > 0) {
+        free(pair->link[--pair->link_count]);
+    }
+}
+
 static inline void pair_close(struct pair *pair) {
     flow_fini(&pair->flows[CLIENT], &pair->store);
     if (pair->has_server) {
@@ -87,14 +91,15 @@ static inline void pair_close(struct pair *pair) {
     assert_int_equal(pair->store.outgoing.free_count, PAIR_BLOCKS);
     assert_int_equal(pair->store.incoming.free_count, PAIR_BLOCKS);
     assert_int_equal(pair->store.sent.free_count, 2 * PAIR_BLOCKS);
+    pair_lose(pair);
     free(pair->memory);
-    free(pair->link);
     free(pair);
 }
 
 static inline void pair_post(struct pair *pair, int to, const uint8_t *bytes, size_t size_bytes) {
     assert_true(pair->link_count < LINK_MAX);
-    struct in_flight *packet = &pair->link[pair->link_count++];
+    struct in_flight *packet = malloc(sizeof *packet + size_bytes);
+    pair->link[pair->link_count++] = packet;
     packet->arrives_ns = pair->now_ns + pair->delay_ns +
                          prng_below(&pair->prng, (uint32_t)pair->jitter_ns);
     packet->size_bytes = (uint32_t)size_bytes;
@@ -144,7 +149,7 @@ static inline void pair_arrive(struct pair *pair, struct in_flight *packet) {
 static inline uint64_t pair_next_ns(const struct pair *pair) {
     uint64_t next_ns = UINT64_MAX;
     for (int i = 0; i < pair->link_count; i++) {
-        next_ns = pair->link[i].arrives_ns < next_ns ? pair->link[i].arrives_ns : next_ns;
+        next_ns = pair->link[i]->arrives_ns < next_ns ? pair->link[i]->arrives_ns : next_ns;
     }
     for (int side = 0; side <= (pair->has_server ? SERVER : CLIENT); side++) {
         uint64_t flow_ns = flow_next_ns(&pair->flows[side]);
@@ -163,12 +168,13 @@ static inline bool pair_step(struct pair *pair) {
     }
     pair->now_ns = next_ns > pair->now_ns ? next_ns : pair->now_ns;
     for (int i = 0; i < pair->link_count;) {
-        if (pair->link[i].arrives_ns <= pair->now_ns) {
-            struct in_flight packet = pair->link[i];
+        struct in_flight *packet = pair->link[i];
+        if (packet->arrives_ns <= pair->now_ns) {
             pair->link_count--;
             memmove(&pair->link[i], &pair->link[i + 1],
                     (size_t)(pair->link_count - i) * sizeof packet); /* keeps their order */
-            pair_arrive(pair, &packet);
+            pair_arrive(pair, packet);
+            free(packet);
         } else {
             i++;
         }

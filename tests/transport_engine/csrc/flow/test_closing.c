@@ -84,7 +84,7 @@ static void closing_twice_is_closing_once(void **state) {
 static void a_peer_that_does_not_answer_is_left(void **state) {
     (void)state;
     pair->loss_ppm = 1000000;
-    pair->link_count = 0;
+    pair_lose(pair);
     uint64_t start_ns = pair->now_ns;
     flow_close(client, &pair->store, TE_R_CLOSED, true, pair->now_ns);
     step_until_closed(client);
