@@ -1,7 +1,11 @@
 """The oracle sees what it is there to see: each bug planted in the flow turns the swarm red."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
+from tests.ahead import Ahead, ahead, asked
 from tests.sim.variants import Mutation, Toolchain, swarm_with
 
 SEEDS = range(60)
@@ -62,13 +66,27 @@ def toolchain(tmp_path_factory: pytest.TempPathFactory) -> Toolchain:
     return Toolchain(tmp_path_factory.mktemp("mutations"))
 
 
+@pytest.fixture(scope="module")
+def last_answers(
+    request: pytest.FixtureRequest, toolchain: Toolchain
+) -> Iterator[Ahead[Mutation, dict[str, Any]]]:
+    """What the swarm ends with under each bug."""
+
+    def last_answer(mutation: Mutation) -> dict[str, Any]:
+        return swarm_with(toolchain.library(mutation), SEEDS)[-1]
+
+    toolchain.library()  # its objects are those of all others
+    with ahead(last_answer, asked(request, test_bug_is_seen, "mutation")) as answers:
+        yield answers
+
+
 def test_no_bug_no_alarm(toolchain: Toolchain) -> None:
     answers = swarm_with(toolchain.library(), range(20))
     assert [answer["verdict"] for answer in answers] == ["pass"] * 20
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: str(mutation.name))
-def test_bug_is_seen(toolchain: Toolchain, mutation: Mutation) -> None:
-    last = swarm_with(toolchain.library(mutation), SEEDS)[-1]
+def test_bug_is_seen(last_answers: Ahead[Mutation, dict[str, Any]], mutation: Mutation) -> None:
+    last = last_answers[mutation]
     assert last["verdict"] == "fail"
     print(mutation.name, last["violations"][0]["kind"])
