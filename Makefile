@@ -23,6 +23,9 @@ STAMPS := build/.stamps
 NATIVE := build/native
 MODULE := transport_engine/_native.abi3.so
 CROSSING := machnet_rpc/_crossing.abi3.so
+# Where PYTHONDONTWRITEBYTECODE is set, as in many containers, each of hundreds of processes would
+# compile them anew.
+PACKAGES := machnet_rpc idl transport_engine examples benchmarks tests
 WITH_TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH"
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -40,6 +43,7 @@ setup: ## Everything for development, without building
 build: ## Build the extension into the checkout
 	@mkdir -p $(STAMPS)
 	@flock $(STAMPS) $(MAKE) --silent $(MODULE)
+	@$(BIN)/python -m compileall -q -j 0 $(PACKAGES)
 
 .PHONY: demo
 demo: build ## Two engines on this machine, a key-value store and an exchange over them
