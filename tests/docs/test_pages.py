@@ -3,12 +3,14 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from machnet_rpc import cli
-from tests.docs.network import network_of_its_own
+from tests.ahead import Ahead, ahead, asked
+from tests.docs.network import ALONE, network_of_its_own
 from tests.docs.snippets import is_run, mrpc_commands, snippets_of
 from tests.tidy import tree
 from tests.tidy.tree import ROOT
@@ -18,11 +20,11 @@ READER_SECONDS = 150.0
 PAGES = {str(file): file.text for file in tree.matching(".md") if file.path.name != "CHANGELOG.md"}
 
 
-@pytest.mark.parametrize("page", [name for name, text in PAGES.items() if is_run(text)])
-def test_snippets_run(page: str, tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "tests.docs.snippets", str(ROOT / page), str(tmp_path)]
+def run(page: str, folder: Path) -> tuple[int, str]:
+    """A page's exit status and what it says."""
+    argv = [sys.executable, "-m", "tests.docs.snippets", str(ROOT / page), str(folder)]
     with subprocess.Popen(
-        [*network_of_its_own(), *argv],
+        [*ALONE, *argv],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -33,7 +35,24 @@ def test_snippets_run(page: str, tmp_path: Path) -> None:
         except subprocess.TimeoutExpired:
             reader.terminate()  # it ends what it started
             said, _ = reader.communicate()
-    assert reader.returncode == 0, said
+    return reader.returncode, said
+
+
+@pytest.fixture(scope="module")
+def read(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ahead[str, tuple[int, str]]]:
+    """Pages as they were run; each has a folder and a network of its own."""
+    network_of_its_own()
+    pages = asked(request, test_snippets_run, "page")
+    with ahead(lambda page: run(page, tmp_path_factory.mktemp("page")), pages) as read:
+        yield read
+
+
+@pytest.mark.parametrize("page", [name for name, text in PAGES.items() if is_run(text)])
+def test_snippets_run(read: Ahead[str, tuple[int, str]], page: str) -> None:
+    status, said = read[page]
+    assert status == 0, said
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -78,14 +78,17 @@ async def test_killed_engine_ends_calls_in_time_and_a_new_one_is_used(tmp_path: 
             await until_answered(stub)
 
 
-@pytest.mark.parametrize("rung", ["inline", "sidecar"])
-async def test_idle_engine_and_applications_sleep(tmp_path: Path, rung: str) -> None:
+async def test_idle_engines_and_applications_sleep(tmp_path: Path) -> None:
     with Fleet(tmp_path) as fleet:
-        engine = fleet.engine("engine", ENGINE) if rung == "sidecar" else None
-        address = fleet.serve("127.0.0.1:0", engine)
-        async with machnet_rpc.connect(address, via=engine) as client:
+        engine = fleet.engine("engine", ENGINE)
+        beside_it, with_its_own = fleet.serve("127.0.0.1:0", engine), fleet.serve("127.0.0.1:0")
+        async with (
+            machnet_rpc.connect(beside_it, via=engine) as sidecar,
+            machnet_rpc.connect(with_its_own) as inline,
+        ):
             for number in range(200):
-                await client.stub(Echo).echo(b"%d" % number)
+                await sidecar.stub(Echo).echo(b"%d" % number)
+                await inline.stub(Echo).echo(b"%d" % number)
             await asyncio.sleep(1.0)
             before = [time.process_time(), *fleet.cpu_seconds()]
             await asyncio.sleep(IDLE_SECONDS)

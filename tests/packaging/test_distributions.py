@@ -8,9 +8,12 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.ahead import Ahead, ahead, asked
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOOLS = Path(sys.executable).parent
@@ -63,11 +66,26 @@ def install(wheel: Path, folder: Path) -> Path:
     return python
 
 
+@pytest.fixture(scope="module")
+def wheels(
+    request: pytest.FixtureRequest, sdist: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ahead[str, Path]]:
+    def built(dpdk: str) -> Path:
+        folder = tmp_path_factory.mktemp("wheel")
+        build = [str(TOOLS / "pip"), "wheel", "--no-build-isolation", "--no-deps"]
+        run([*build, f"--config-settings=setup-args=-Ddpdk={dpdk}", str(sdist)], folder)
+        (wheel,) = folder.glob("*.whl")
+        return wheel
+
+    with ahead(built, asked(request, test_wheel_works_outside_the_checkout, "dpdk")) as wheels:
+        yield wheels
+
+
 @pytest.mark.parametrize("dpdk", ["disabled", "auto"])
-def test_wheel_works_outside_the_checkout(sdist: Path, dpdk: str, tmp_path: Path) -> None:
-    build = [str(TOOLS / "pip"), "wheel", "--no-build-isolation", "--no-deps"]
-    run([*build, f"--config-settings=setup-args=-Ddpdk={dpdk}", str(sdist)], tmp_path)
-    (wheel,) = tmp_path.glob("*.whl")
+def test_wheel_works_outside_the_checkout(
+    wheels: Ahead[str, Path], dpdk: str, tmp_path: Path
+) -> None:
+    wheel = wheels[dpdk]
     python = install(wheel, tmp_path / "venv")
     folder, drivers = run([str(python), "-W", "error", "-c", DRIVERS], tmp_path).splitlines()
     assert Path(folder).is_relative_to(tmp_path)

@@ -1,7 +1,10 @@
 """500 random networks: nothing is lost, doubled, reordered or stuck, and it is the same twice."""
 
+from typing import Any
+
 import pytest
 
+from tests.ahead import ahead
 from tests.sim import swarm
 from transport_engine import simulator
 
@@ -13,17 +16,22 @@ def replay(seed: int) -> str:
     return f"python -m tests.sim.swarm {seed} | mrpc sim run -"
 
 
+def answer_to(seed: int) -> dict[str, Any]:
+    return simulator.run(swarm.scenario(seed))
+
+
 @pytest.mark.timeout(900)
 def test_swarm_keeps_every_promise() -> None:
     packets = 0
     broken: list[str] = []
-    for seed in SEEDS:
-        answer = simulator.run(swarm.scenario(seed))
-        calls = answer["calls"]
-        assert calls["started"] == calls["replied"] + calls["failed"], replay(seed)
-        if answer["verdict"] != "pass":
-            broken.append(f"{replay(seed)}\n{answer['violations'][:2]}")
-        packets += answer["counts"]["packets_sent"]
+    with ahead(answer_to, SEEDS) as answers:
+        for seed in SEEDS:
+            answer = answers[seed]
+            calls = answer["calls"]
+            assert calls["started"] == calls["replied"] + calls["failed"], replay(seed)
+            if answer["verdict"] != "pass":
+                broken.append(f"{replay(seed)}\n{answer['violations'][:2]}")
+            packets += answer["counts"]["packets_sent"]
     assert not broken, "\n".join(broken)
     assert packets >= PACKETS_MIN
 
