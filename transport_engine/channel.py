@@ -158,9 +158,22 @@ class Channel:
         count = max(lib.te_channel_untaken(self._channel, heads, UNTAKEN_MAX), 0)
         return list(RECORD.iter_unpack(ffi.buffer(heads)[: count * RECORD.size]))
 
-    def begin_starts(self, flow: int) -> None:
-        """Has it noted from now on which of a flow's requests this side takes and starts."""
-        lib.te_channel_begin_starts(self._open(), flow)
+    def begin_starts(self, flow: int, number: int) -> None:
+        """Has it noted from now on which of a flow's requests this side takes and starts.
+
+        `number` is what both ends of the flow know it by.
+        """
+        lib.te_channel_begin_starts(self._open(), flow, number)
+
+    def keep_starts(self, fd: int) -> None:
+        """Has that noted from now on in a file, a `struct te_starts_file` that is begun anew.
+
+        Errors: ConfigError (a file of another size, or not in memory), NoEngineError.
+        """
+        why = ffi.new("char[]", lib.TE_WHY_BYTES)
+        code = lib.te_channel_keep_starts(self._open(), fd, why)
+        if code != 0:
+            raise error_of(code, ffi.string(why).decode())
 
     def note_started(self, flow: int, call_ids: Iterable[int]) -> None:
         """Their handlers have started."""

@@ -104,8 +104,8 @@ class Port:
         state = "closed" if self.is_closed else "awake" if self.is_awake else "asleep"
         return f"<Port {self.wire!r} {state} flows={len(self.connections)}>"
 
-    def open(self, flow: int, peer: str, message_bytes_max: int) -> Connection:
-        """The connection of a flow that is open."""
+    def open(self, flow: int, peer: str, message_bytes_max: int, number: int = 0) -> Connection:
+        """The connection of a flow that is open; `number` is what both its ends know it by."""
         connection = Connection(
             flow,
             peer,
@@ -114,6 +114,7 @@ class Port:
             message_bytes_max,
             post=self.post,
         )
+        connection.number = number
         connection.exchanger = Exchanger(self, connection)
         self.connections[flow] = connection
         return connection
@@ -293,8 +294,8 @@ class CrossingPort(Port):
         self.crossing.lent = owner.lent
         self.post = self.crossing.post
 
-    def open(self, flow: int, peer: str, message_bytes_max: int) -> Connection:
-        connection = super().open(flow, peer, message_bytes_max)
+    def open(self, flow: int, peer: str, message_bytes_max: int, number: int = 0) -> Connection:
+        connection = super().open(flow, peer, message_bytes_max, number)
         self.crossing.watch(flow, connection.awaited)
         deadlines = self._owner.deadlines
         flow_in_c = crossing.Flow(self.crossing, flow, connection, connection.awaited, deadlines)
@@ -302,7 +303,7 @@ class CrossingPort(Port):
         connection.exchanger = flow_in_c
         flow_in_c.message_bytes_max = message_bytes_max
         if isinstance(self._owner.on_request, crossing.Desk):
-            self._channel.begin_starts(flow)
+            self._channel.begin_starts(flow, number)
             connection.on_begun = partial(self._channel.note_started, flow)
             connection.served_by(flow_in_c, self._owner.on_request)
         return connection

@@ -226,8 +226,7 @@ class Pump:
                 port.end(connection, head[STATUS])
             return
         ends = FlowEnds.read(payload)
-        connection = port.open(flow, ends.remote, ends.message_bytes_max)
-        connection.number = ends.number
+        connection = port.open(flow, ends.remote, ends.message_bytes_max, ends.number)
         if kind == records.FLOW_ACCEPTED:
             self._owner.on_accepted(connection)
             return

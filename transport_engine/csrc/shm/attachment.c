@@ -16,18 +16,21 @@
 #include "shm/end.h"
 #include "shm/far_copy.h"
 #include "shm/starts.h"
+#include "shm/starts_file.h"
 #include "transport_engine.h"
 #include "transport_fates.h"
 
 struct te_channel {
     struct end end;
-    enum mapping_side side;
     struct record_order out_order;
     enum record_direction out_direction;
     enum record_direction in_direction;
     bool is_corrupt; /* for good, whatever the other side does to the memory afterwards */
     bool peeked;
     struct te_record peeked_record;
+    struct starts *starts; /* in which this side notes what it starts */
+    const struct starts *other_starts;
+    struct te_starts_file *starts_file; /* if this side's are there; or NULL */
 };
 
 static int refuse(char *why, const char *sentence) {
@@ -87,7 +90,9 @@ static int end_open(int memory_fd, int doorbell_fd, enum mapping_side side,
         return error;
     }
     end_init(&made->end, side, mapping, doorbell_fd);
-    made->side = side;
+    const bool is_engine = side == MAPPING_ENGINE;
+    made->starts = starts_of(&mapping, side);
+    made->other_starts = starts_of(&mapping, is_engine ? MAPPING_APPLICATION : MAPPING_ENGINE);
     *channel = made;
     return TE_OK;
 }
@@ -115,6 +120,7 @@ int te_pair_open(int memory_fd, int doorbell_fd, int accepts, struct te_channel 
 void te_channel_close(struct te_channel *channel) {
     if (channel != NULL) {
         end_fini(&channel->end);
+        starts_file_close(channel->starts_file);
         free(channel);
     }
 }
@@ -266,20 +272,31 @@ int te_channel_untaken(struct te_channel *channel, struct te_record *heads, int 
     return count;
 }
 
-void te_channel_begin_starts(struct te_channel *channel, uint32_t flow) {
-    starts_begin(starts_at(&channel->end.mapping, channel->side, flow), flow);
+int te_channel_keep_starts(struct te_channel *channel, int fd, char *why) {
+    if (channel->starts_file != NULL) {
+        snprintf(why, TE_WHY_BYTES, "this channel has a file already");
+        return TE_E_INVALID;
+    }
+    const int error = starts_file_open(fd, &channel->starts_file, why);
+    if (error == TE_OK) {
+        channel->starts = starts_file_places(channel->starts_file);
+    }
+    return error;
+}
+
+void te_channel_begin_starts(struct te_channel *channel, uint32_t flow, uint64_t number) {
+    starts_begin(&channel->starts[starts_place(flow)], flow, number);
 }
 
 void te_channel_note(struct te_channel *channel, uint32_t flow, uint64_t call_id, int state) {
-    struct starts *starts = starts_at(&channel->end.mapping, channel->side, flow);
+    struct starts *starts = &channel->starts[starts_place(flow)];
     starts_note(starts, flow, call_id, (enum te_start)state);
 }
 
 int te_channel_starts(const struct te_channel *channel, uint32_t flow, int is_own,
                       struct te_starts *starts) {
-    const bool is_engine = (channel->side == MAPPING_ENGINE) == (is_own != 0);
-    const enum mapping_side side = is_engine ? MAPPING_ENGINE : MAPPING_APPLICATION;
-    return starts_read(starts_at(&channel->end.mapping, side, flow), flow, starts);
+    const struct starts *places = is_own != 0 ? channel->starts : channel->other_starts;
+    return starts_read(&places[starts_place(flow)], flow, starts);
 }
 
 void te_channel_ring(struct te_channel *channel) {

@@ -202,7 +202,8 @@ int channel_awake(struct channel *channel) {
 }
 
 bool channel_starts(const struct channel *channel, uint32_t flow, struct te_starts *starts) {
-    return starts_read(starts_at(&channel->end.mapping, MAPPING_APPLICATION, flow), flow, starts);
+    const struct starts *places = starts_of(&channel->end.mapping, MAPPING_APPLICATION);
+    return starts_read(&places[starts_place(flow)], flow, starts);
 }
 
 uint64_t channel_ring_bytes(const struct channel *channel) {

@@ -19,8 +19,7 @@ enum channel_layout {
     CHANNEL_HEADER_BYTES = 65536, /* a multiple of every page size in use */
     CHANNEL_LINE_BYTES = 128,     /* a cache line and the neighbour that is fetched with it */
     CHANNEL_MAGIC_BYTES = 8,
-    CHANNEL_STARTS_OFFSET = 4096, /* struct starts of TX's writer's flows, then of RX's */
-    CHANNEL_STARTS_OF_SIDE = 64
+    CHANNEL_STARTS_OFFSET = 4096 /* struct starts of TX's writer's flows, then of RX's */
 };
 
 #define CHANNEL_MAGIC "te-chan" /* with its zero: CHANNEL_MAGIC_BYTES */
@@ -54,9 +53,10 @@ struct starts {
     _Alignas(CHANNEL_LINE_BYTES) _Atomic uint64_t flow; /* and 1; 0: nobody's */
     _Atomic uint64_t newest; /* the highest call id of which something was noted */
     _Atomic uint64_t words[TE_STARTS_WORDS];
+    _Atomic uint64_t number; /* of the flow, which both its ends know; 0: it has none */
 };
 
-static_assert(CHANNEL_STARTS_OFFSET + 2 * CHANNEL_STARTS_OF_SIDE * sizeof(struct starts)
+static_assert(CHANNEL_STARTS_OFFSET + 2 * TE_STARTS_FLOWS * sizeof(struct starts)
                   <= CHANNEL_HEADER_BYTES,
               "docs/channel.md §8");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,

@@ -7,11 +7,10 @@ enum {
     WORDS = TE_STARTS_WORDS
 };
 
-struct starts *starts_at(const struct mapping *mapping, enum mapping_side side, uint32_t flow) {
+struct starts *starts_of(const struct mapping *mapping, enum mapping_side side) {
     struct starts *all = (struct starts *)(void *)((uint8_t *)mapping->header
                                                    + CHANNEL_STARTS_OFFSET);
-    const uint32_t first = side == MAPPING_ENGINE ? CHANNEL_STARTS_OF_SIDE : 0;
-    return &all[first + flow % CHANNEL_STARTS_OF_SIDE];
+    return side == MAPPING_ENGINE ? &all[TE_STARTS_FLOWS] : all;
 }
 
 /* Each store is seen after those before it, so that whoever dies between two leaves no untruth. */
@@ -31,10 +30,11 @@ static void clear(struct starts *starts, uint64_t from, uint64_t count) {
     }
 }
 
-void starts_begin(struct starts *starts, uint32_t flow) {
+void starts_begin(struct starts *starts, uint32_t flow, uint64_t number) {
     set(&starts->flow, 0);
     clear(starts, 0, WORDS);
     set(&starts->newest, 0);
+    set(&starts->number, number);
     set(&starts->flow, (uint64_t)flow + 1);
 }
 

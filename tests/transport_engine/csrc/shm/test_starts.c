@@ -4,7 +4,7 @@
 
 #include "base/prng.h"
 
-enum { CALLS = 1 << 14, FLOW = 65536 + 7 };
+enum { CALLS = 1 << 14, FLOW = 65536 + 7, NUMBER = 4711 };
 
 static int state_of(const struct te_starts *starts, uint64_t call_id) {
     if (call_id > starts->newest) {
@@ -22,7 +22,7 @@ static void test_nothing_is_known_of_a_flow_that_was_not_begun(void **state) {
     assert_false(channel_starts(both->engine, FLOW, &starts));
     te_channel_note(both->application, FLOW, 1, TE_STARTED);
     assert_false(channel_starts(both->engine, FLOW, &starts));
-    te_channel_begin_starts(both->application, FLOW);
+    te_channel_begin_starts(both->application, FLOW, NUMBER);
     assert_true(channel_starts(both->engine, FLOW, &starts));
     assert_int_equal(state_of(&starts, 1), TE_UNSTARTED);
     assert_int_equal(te_channel_starts(both->application, FLOW, 1, &starts), 1);
@@ -32,9 +32,9 @@ static void test_nothing_is_known_of_a_flow_that_was_not_begun(void **state) {
 static void test_the_place_of_another_flow_is_left_alone(void **state) {
     struct both *both = *state;
     struct te_starts starts;
-    te_channel_begin_starts(both->application, FLOW);
+    te_channel_begin_starts(both->application, FLOW, NUMBER);
     te_channel_note(both->application, FLOW, 5, TE_STARTED);
-    te_channel_begin_starts(both->application, FLOW + 64);
+    te_channel_begin_starts(both->application, FLOW + 64, NUMBER);
     te_channel_note(both->application, FLOW, 6, TE_STARTED);
     assert_false(channel_starts(both->engine, FLOW, &starts));
     assert_true(channel_starts(both->engine, FLOW + 64, &starts));
@@ -50,7 +50,7 @@ static void test_what_is_read_is_what_was_noted(void **state) {
     struct prng prng = {.state = 7};
     uint64_t next = 1;
     int known = 0;
-    te_channel_begin_starts(both->application, FLOW);
+    te_channel_begin_starts(both->application, FLOW, NUMBER);
     for (int round = 0; next < CALLS - 200; round++) {
         next += round % 97 == 0 ? 100 : prng_below(&prng, 3);
         uint64_t late = prng_below(&prng, 1500);
@@ -72,7 +72,7 @@ static void test_what_is_read_is_what_was_noted(void **state) {
 static void test_ids_at_the_end_of_their_range_change_no_others(void **state) {
     struct both *both = *state;
     struct te_starts starts;
-    te_channel_begin_starts(both->application, FLOW);
+    te_channel_begin_starts(both->application, FLOW, NUMBER);
     te_channel_note(both->application, FLOW, UINT64_MAX, TE_STARTED);
     assert_true(channel_starts(both->engine, FLOW, &starts));
     assert_int_equal(starts.newest, 0);
