@@ -80,6 +80,9 @@ class PairLink:
     async def listen(self, port: int) -> int:
         return port
 
+    def left_word(self, flow: int) -> bytes:
+        return b""
+
     async def connect(self, address: str, token: int) -> None:
         """Its one flow is open."""
 

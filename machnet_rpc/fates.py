@@ -1,6 +1,7 @@
 """The built-in service that says what of a flow that was cut the server had started.
 
 When an engine is killed, its server and the callers live on, and find each other by another flow.
+When a server is killed with the engine, the next one knows what it left (docs/channel.md §8).
 """
 
 from collections import OrderedDict
@@ -32,9 +33,12 @@ class FatesContract:
 class Fates(FatesContract):
     """Answers for the latest flows of one server. Thread: the event loop's."""
 
-    def __init__(self, cut: Callable[[Connection], None]) -> None:
-        """`cut` ends a flow that is open."""
+    def __init__(
+        self, cut: Callable[[Connection], None], left_word: Callable[[int], bytes]
+    ) -> None:
+        """`cut` ends a flow that is open; `left_word` is what servers before this one left."""
         self._cut = cut
+        self._left_word = left_word
         self._open: dict[int, Connection] = {}
         self._words: OrderedDict[int, bytes] = OrderedDict()
 
@@ -61,7 +65,7 @@ class Fates(FatesContract):
         cut = self._open.get(flow)
         if cut is not None:
             self._cut(cut)
-        word = self._words.get(flow)
-        if word is None:
+        word = self._words.get(flow) or self._left_word(flow)
+        if not word:
             raise NotFound("the server knows no such flow")
         return word

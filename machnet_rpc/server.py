@@ -64,7 +64,7 @@ class Server:
             self._add(each.implementation if isinstance(each, Service) else each)
         for contract in self.contracts:
             self.health.set(contract.name, "SERVING")
-        self._fates = Fates(self._cut)
+        self._fates = Fates(self._cut, self._left_word)
         reflection = Reflection()
         self.statistics: Statistics = Statistics(self._observed)
         for built_in in (self._fates, self.health, reflection, self.statistics):
@@ -207,6 +207,9 @@ class Server:
     def _cut(self, connection: Connection) -> None:
         if self._pump is not None:
             self._pump.cut(connection)
+
+    def _left_word(self, flow: int) -> bytes:
+        return b"" if self._link is None else self._link.left_word(flow)
 
     async def _room(self, connection: Connection) -> None:
         if self._pump is not None:

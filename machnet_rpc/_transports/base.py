@@ -140,6 +140,13 @@ class Link(Wire, Protocol):
         """Accepts no more flows to this port; those that are open stay."""
         ...
 
+    def left_word(self, flow: int) -> bytes:
+        """What a server that listened there before, and is dead, had started of a flow (`Starts`).
+
+        `flow` is the number that both ends of it know. Nothing where it is not known.
+        """
+        ...
+
     async def connect(self, address: str, token: int) -> None:
         """Starts to open a flow; the answer is a record, which carries the token."""
         ...

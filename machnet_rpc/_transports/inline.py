@@ -1,5 +1,6 @@
 """An engine in this process, driven from the event loop: no second core, no hop, no privilege."""
 
+import logging
 import socket
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
@@ -14,11 +15,14 @@ from transport_engine.channel import Channel
 from transport_engine.config import EngineConfig
 from transport_engine.endpoint import Endpoint
 from transport_engine.engine import Engine
-from transport_engine.errors import ConfigError
+from transport_engine.errors import ConfigError, TransportError
 from transport_engine.inline import open_inline
+from transport_engine.starts_file import Predecessors, StartsFile
 
 POLL_NS: Final = 200_000  # between polls of a netif that cannot wake a sleeper
 _ANY_PORT: Final = 9  # nothing is sent to it
+
+log: Final = logging.getLogger("machnet_rpc")
 
 
 class InlineLink:
@@ -32,6 +36,8 @@ class InlineLink:
         self.transport = Transport(f"inline+{driver}", driver, driver == "dpdk", skipped)
         self.on_direct: Callable[[Direct], None] | None = None  # nobody does
         self.address = str(self._attachment.local.address)
+        self._starts: StartsFile | None = None
+        self._predecessors: Predecessors | None = None
 
     def filenos(self) -> Sequence[int]:
         return (self._engine.fileno(),)
@@ -65,10 +71,16 @@ class InlineLink:
         """Polling quiets the engine's descriptor."""
 
     async def listen(self, port: int) -> int:
-        return await self._attachment.listen(port)
+        bound = await self._attachment.listen(port)
+        if self._predecessors is None and not _clock.is_virtual():
+            self._outlive(Endpoint(self._attachment.local.address, bound))
+        return bound
 
     async def unlisten(self, port: int) -> None:
         await self._attachment.unlisten(port)
+
+    def left_word(self, flow: int) -> bytes:
+        return b"" if self._predecessors is None else self._predecessors.word(flow)
 
     async def connect(self, address: str, token: int) -> None:
         await self._attachment.connect(Endpoint.parse(address), token)
@@ -78,6 +90,16 @@ class InlineLink:
 
     async def close(self) -> None:
         await self._attachment.close()
+        if self._starts is not None:
+            self._starts.close()
+
+    def _outlive(self, listened: Endpoint) -> None:
+        """Has it noted what is started where the next one that listens there finds it."""
+        self._predecessors = Predecessors(listened)
+        try:
+            self._starts = StartsFile(self._channel, listened)
+        except (OSError, TransportError) as error:
+            log.info("nobody will know what was started if %s is killed: %s", listened, error)
 
 
 def udp_towards(host: str, *, is_local: bool) -> EngineConfig:

@@ -41,6 +41,9 @@ class SidecarLink(ChannelWire):
     async def unlisten(self, port: int) -> None:
         await self._attachment.unlisten(port)
 
+    def left_word(self, flow: int) -> bytes:
+        return b""  # its engine has told
+
     async def connect(self, address: str, token: int) -> None:
         await self._attachment.connect(Endpoint.parse(address), token)
 

@@ -27,6 +27,7 @@ from tests.e2e.direct_kills import end, forked, free_port
 from tests.e2e.processes import MRPC, Running
 from transport_engine.config import EngineConfig
 from transport_engine.errors import TransportError
+from transport_engine.starts_file import default_folder
 
 RUNGS: Final = {"direct": 1, "sidecar": 2, "inline": 0}  # and how many engines there are
 CLIENTS: Final = 2
@@ -186,15 +187,20 @@ class Siege:
         judge(self._folder, self._verdict)
         return self._verdict
 
-    def start(self) -> tuple[str, Path]:
-        """Starts engines and the server: its address, and the socket of the client's engine."""
+    def start(self) -> tuple[str, Path | EngineConfig]:
+        """Starts engines and the server: its address, and how a client gets there."""
         for number in range(len(self._sockets)):
             self._start_engine(number)
         self._start_server()
-        return self._address, self._sockets[-1] if self._sockets else self._folder
+        return self._address, self._sockets[-1] if self._sockets else EngineConfig()
 
     def signal_server(self, number: int) -> None:
         os.kill(self._server, number)
+
+    def replace_server(self) -> None:
+        """Kills it, if it lives, and starts the next one."""
+        end(self._server)
+        self._start_server()
 
     def stop(self) -> None:
         """Ends all of it."""
@@ -202,6 +208,8 @@ class Siege:
             end(pid)
         for engine in self._engines.values():
             engine.stop()
+        for left in default_folder().glob(f"{self._address}.*"):
+            left.unlink()
 
     def _start_engine(self, number: int) -> None:
         socket = self._sockets[number]
@@ -239,8 +247,7 @@ class Siege:
         victim = self._random.choice([each for each in victims if each in self.victims] or victims)
         match victim:
             case "server":
-                end(self._server)
-                self._start_server()
+                self.replace_server()
             case "client":
                 pid = self._random.choice(sorted(self._clients))
                 end(pid)

@@ -2,11 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
-from machnet_rpc import Client, NotFound, RpcError, Server, Unavailable
+from machnet_rpc import Client, NotFound, RpcError, Server, Unavailable, connect, serve
 from machnet_rpc._last_words import PEER_CLOSED, LastWords
 from machnet_rpc._protocol.calls import HEARD_NEVER, HEARD_NOTHING, HEARD_STARTED, OutgoingCall
 from machnet_rpc._protocol.connection import Connection
@@ -15,12 +17,27 @@ from machnet_rpc._protocol.starts import Starts
 from machnet_rpc.fates import KEPT_MAX, Fates, FatesContract
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
 from tests.machnet_rpc.waiting import until
+from transport_engine import starts_file
+from transport_engine.config import EngineConfig
 from transport_engine.errors import EngineGoneError
+from transport_engine.starts_file import words_of
 
 by_engines = pytest.mark.parametrize("via", ["inline", "sidecar"], indirect=True)
 needs_crossing = pytest.mark.skipif(
     os.environ.get("MRPC_CROSSING") == "python", reason="what has started is noted in C"
 )
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where servers keep the files that outlive them."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as made:
+        monkeypatch.setattr(starts_file, "default_folder", lambda: Path(made))
+        yield Path(made)
+
+
+def files_in(folder: Path) -> list[tuple[str, bytes]]:
+    return [(path.name, path.read_bytes()) for path in folder.iterdir()]
 
 
 def lose_engine(client: Client) -> Connection:
@@ -87,8 +104,48 @@ async def test_nobody_knows_of_flows_that_are_not_there(client: Client) -> None:
         await client.stub(FatesContract).last_word(7)
 
 
+async def test_what_a_server_before_left_is_told() -> None:
+    fates = Fates(lambda _: None, {7: b"left", 8: b""}.__getitem__)
+    fates.keep(Numbered(9), b"own")  # type: ignore[arg-type]
+    assert [await fates.last_word(number) for number in (7, 9)] == [b"left", b"own"]
+    with pytest.raises(NotFound):
+        await fates.last_word(8)
+
+
+@needs_crossing
+async def test_a_server_with_its_own_engine_has_a_file_until_it_closes(
+    folder: Path, book: LedgerBook
+) -> None:
+    async with (
+        serve(book, "127.0.0.1:0", via=EngineConfig()) as server,
+        connect(server.address, via=EngineConfig()) as client,
+    ):
+        await client.stub(Ledger).echo(b"the flow is open")
+        ((name, data),) = files_in(folder)
+        assert name.startswith(f"{server.address}.")
+        (word,) = words_of(data).values()
+        assert Starts(word).heard((1 << 32) + 1) == HEARD_STARTED
+    assert files_in(folder) == []
+
+
+async def test_a_server_without_a_place_for_it_serves(
+    folder: Path, book: LedgerBook, caplog: pytest.LogCaptureFixture
+) -> None:
+    os.chmod(folder, 0o755)
+    caplog.set_level("INFO", "machnet_rpc")
+    async with (
+        serve(book, "127.0.0.1:0", via=EngineConfig()) as server,
+        connect(server.address, via=EngineConfig()) as client,
+    ):
+        assert await client.stub(Ledger).echo(b"") == b""
+        with pytest.raises(NotFound):
+            await client.stub(FatesContract).last_word(7)
+    assert "nobody will know what was started" in caplog.text
+    assert "it is not this user's alone" in caplog.text
+
+
 async def test_the_latest_flows_are_kept() -> None:
-    fates = Fates(lambda _: None)
+    fates = Fates(lambda _: None, lambda _: b"")
     connections = [Numbered(number) for number in range(KEPT_MAX + 2)]
     for each in connections:
         fates.keep(each, b"word")  # type: ignore[arg-type]
