@@ -46,7 +46,7 @@ class StartsFile:
     """
 
     def __init__(self, channel: Channel, endpoint: Endpoint, folder: Path | None = None) -> None:
-        self.path = (folder or default_folder()) / f"{endpoint}.{secrets.token_hex(8)}"
+        self.path: Path = (folder or default_folder()) / f"{endpoint}.{secrets.token_hex(8)}"
         self._pid = os.getpid()
         with _opened(self.path.parent, create=True) as opened:
             _prune(opened)

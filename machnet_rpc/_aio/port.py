@@ -300,6 +300,7 @@ class CrossingPort(Port):
         deadlines = self._owner.deadlines
         flow_in_c = crossing.Flow(self.crossing, flow, connection, connection.awaited, deadlines)
         connection.request = flow_in_c.request
+        connection.next_call_id = flow_in_c.next_call_id
         connection.exchanger = flow_in_c
         flow_in_c.message_bytes_max = message_bytes_max
         if isinstance(self._owner.on_request, crossing.Desk):

@@ -7,6 +7,7 @@ have reached the peer, "yes" only if the peer said that the handler has started.
 events or are counted, never anything else.
 """
 
+import itertools
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -63,7 +64,6 @@ class Connection:
         "_early",
         "_incoming",
         "_is_closing",
-        "_last_call_id",
         "_post",
         "_streams",
         "_ticket",
@@ -72,6 +72,7 @@ class Connection:
         "flow",
         "is_usable",
         "message_bytes_max",
+        "next_call_id",
         "number",
         "on_begun",
         "on_close",
@@ -111,8 +112,9 @@ class Connection:
         self._incoming: dict[int, IncomingCall] = {}
         self._early: deque[int] = deque()  # calls that were cancelled, and are not there
         self._streams: Streams | None = None  # made by the first
-        self._last_call_id = 0
         self._is_closing = False
+        # One sequence for all calls made here: what is noted of them covers its latest numbers.
+        self.next_call_id: Callable[[], int] = itertools.count(1).__next__
         # Makes a call and sends its request, as `call` does; where there is C, it is C's.
         self.request: Callable[..., OutgoingCall] = self._request
         # The same without an event loop, in whichever way its port does: has `exchange` and `wait`.
@@ -155,8 +157,7 @@ class Connection:
         flags: int = 0,
     ) -> None:
         """Sends the request. The connection must be usable."""
-        self._last_call_id = call_id = self._last_call_id + 1
-        call.call_id = call_id
+        call.call_id = call_id = self.next_call_id()
         call.connection = self
         self.awaited[call_id] = call
         self._deadlines.add(call)
@@ -487,8 +488,7 @@ class Connection:
     def _send(
         self, call: OutgoingCall, payload: bytes | memoryview, now_ns: int, lane: int, flags: int
     ) -> None:
-        self._last_call_id = call_id = self._last_call_id + 1
-        call.call_id = call_id
+        call.call_id = self.next_call_id()
         call.connection = self
         self._post_request(call, payload, now_ns, lane, flags)
 

@@ -30,7 +30,6 @@ static PyObject *flow_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
         self->awaited = Py_NewRef(awaited);
         self->deadlines = Py_NewRef(deadlines);
         self->number = number;
-        self->last_call_id = UINT64_C(1) << 32;
     }
     return (PyObject *)self;
 }
@@ -236,7 +235,14 @@ bool flow_reply(struct flow *self, struct incoming *call, PyObject *payload) {
     return is_done;
 }
 
+/* next_call_id() -> that of a call that Python makes */
+static PyObject *flow_next_call_id(PyObject *object, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(++((struct flow *)object)->last_call_id);
+}
+
 static PyMethodDef flow_methods[] = {
+    {"next_call_id", flow_next_call_id, METH_NOARGS, NULL},
     {"serve", flow_let_serve, METH_VARARGS, NULL},
     {"request", (PyCFunction)(void (*)(void))flow_request, METH_FASTCALL, NULL},
     {"exchange", (PyCFunction)(void (*)(void))flow_exchange, METH_FASTCALL, NULL},

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -28,6 +28,14 @@ class Doomed:
     async def wait(self) -> None:
         raise NotImplementedError
 
+    @rpc(timeout=TIMEOUT_SECONDS, lane=LANE, idempotent="keyed")
+    async def wait_once(self) -> None:
+        raise NotImplementedError
+
+    @rpc(timeout=TIMEOUT_SECONDS, lane=LANE)
+    def count(self) -> AsyncIterator[int]:
+        raise NotImplementedError
+
     @rpc(timeout=TIMEOUT_SECONDS, lane=LANE)
     async def die(self) -> None:
         raise NotImplementedError
@@ -40,6 +48,15 @@ class DoomedServer(Doomed):
 
     @rpc
     async def wait(self) -> None:
+        await asyncio.sleep(TIMEOUT_SECONDS)
+
+    @rpc
+    async def wait_once(self) -> None:
+        await asyncio.sleep(TIMEOUT_SECONDS)
+
+    @rpc
+    async def count(self) -> AsyncIterator[int]:
+        yield 1
         await asyncio.sleep(TIMEOUT_SECONDS)
 
     @rpc
@@ -73,6 +90,11 @@ def start(address: str) -> Iterator[Callable[[], int]]:
     end(pids[-1])
 
 
+async def items(counting: AsyncIterator[int]) -> None:
+    async for _ in counting:
+        pass
+
+
 async def test_the_next_server_knows_what_was_started(
     address: str, start: Callable[[], int]
 ) -> None:
@@ -80,12 +102,13 @@ async def test_the_next_server_knows_what_was_started(
     async with connect(address, via=EngineConfig(), retries=None) as client:
         doomed = client.stub(Doomed)
         await doomed.ready()
-        calls = [doomed.wait(), doomed.wait(), doomed.die(), doomed.wait()]
+        calls = [doomed.wait(), doomed.wait(), doomed.die()]
+        calls += [doomed.wait(), doomed.wait_once(), items(doomed.count())]
         tasks = [asyncio.ensure_future(each) for each in calls]
         await asyncio.to_thread(os.waitpid, killed, 0)
         start()
         told = await asyncio.gather(*tasks, return_exceptions=True)
     failures = [each for each in told if isinstance(each, RpcError)]
-    assert [each.executed for each in failures] == ["yes", "yes", "maybe", "no"]
+    assert [each.executed for each in failures] == ["yes", "yes", "maybe", "no", "no", "no"]
     assert failures[0].stage == "handler started"
     assert failures[2].stage == "taken"

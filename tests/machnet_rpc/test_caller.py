@@ -38,7 +38,7 @@ def peer(rig: Rig) -> None:
             if payload == b"late":
                 time.sleep(0.002)
             if payload == b"after another":
-                rig.reply(3, b"nobody's")
+                rig.reply(call_id + 100, b"nobody's")
             if payload == b"never":
                 continue
             flags = {"flags": records.ERROR, "status": 5} if payload == b"error" else {}
