@@ -9,6 +9,7 @@ import pytest
 
 from machnet_rpc import RpcError, connect, rpc, serve, service
 from tests.e2e.direct_kills import end, forked, free_port
+from tests.memory_files import needs_shm
 from transport_engine.config import EngineConfig
 from transport_engine.starts_file import default_folder
 
@@ -95,6 +96,7 @@ async def items(counting: AsyncIterator[int]) -> None:
         pass
 
 
+@needs_shm
 async def test_the_next_server_knows_what_was_started(
     address: str, start: Callable[[], int]
 ) -> None:

@@ -12,6 +12,7 @@ from machnet_rpc import RpcError, connect
 from tests.e2e.processes import Fleet
 from tests.e2e.truth import Siege, Truth, Verdict, entries, journal_at, judge, note
 from tests.machnet_rpc.waiting import until
+from tests.memory_files import needs_shm
 
 CALLS = 2500
 SECONDS_MAX = 60.0
@@ -28,7 +29,7 @@ def test_executed_is_never_wrong(tmp_path: Path, rung: str) -> None:
     assert figures["failures"].get("yes", 0) > 0 or set(figures["kills"]) == {"client"}
 
 
-@pytest.mark.parametrize("rung", ["direct", "sidecar", "inline"])
+@pytest.mark.parametrize("rung", ["direct", "sidecar", pytest.param("inline", marks=needs_shm)])
 async def test_what_a_killed_server_had_not_started_was_not_executed(
     tmp_path: Path, rung: str
 ) -> None:

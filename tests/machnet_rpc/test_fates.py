@@ -17,6 +17,7 @@ from machnet_rpc._protocol.starts import Starts
 from machnet_rpc.fates import KEPT_MAX, Fates, FatesContract
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
 from tests.machnet_rpc.waiting import until
+from tests.memory_files import SHM, needs_shm
 from transport_engine import starts_file
 from transport_engine.config import EngineConfig
 from transport_engine.errors import EngineGoneError
@@ -31,7 +32,7 @@ needs_crossing = pytest.mark.skipif(
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where servers keep the files that outlive them."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as made:
+    with tempfile.TemporaryDirectory(dir=SHM) as made:
         monkeypatch.setattr(starts_file, "default_folder", lambda: Path(made))
         yield Path(made)
 
@@ -112,6 +113,7 @@ async def test_what_a_server_before_left_is_told() -> None:
         await fates.last_word(8)
 
 
+@needs_shm
 @needs_crossing
 async def test_a_server_with_its_own_engine_has_a_file_until_it_closes(
     folder: Path, book: LedgerBook
@@ -128,6 +130,7 @@ async def test_a_server_with_its_own_engine_has_a_file_until_it_closes(
     assert files_in(folder) == []
 
 
+@needs_shm
 async def test_a_server_without_a_place_for_it_serves(
     folder: Path, book: LedgerBook, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.memory_files import SHM, needs_shm
 from transport_engine import Endpoint, EngineConfig, TransportError
 from transport_engine._native import ffi, lib
 from transport_engine.channel import Channel
@@ -26,13 +27,12 @@ from transport_engine.starts_file import (
     words_of,
 )
 
-SHM = Path("/dev/shm")
 AT = Endpoint.parse("127.0.0.1:7000")
 FLOW, NUMBER = 5, 0x1234_5678_9ABC_DEF0
 CALL = 40
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files away, or mounts")
-pytestmark = pytest.mark.skipif(not SHM.is_mount(), reason="/dev/shm is no file system in memory")
+pytestmark = needs_shm
 
 
 @pytest.fixture
