@@ -165,13 +165,15 @@ class Channel:
         """
         lib.te_channel_begin_starts(self._open(), flow, number)
 
-    def keep_starts(self, fd: int) -> None:
+    def keep_starts(self, fd: int, *, beside: bool) -> None:
         """Has that noted from now on in a file, a `struct te_starts_file` that is begun anew.
+
+        That is done beside the channel's memory, or in its place.
 
         Errors: ConfigError (a file of another size, or not in memory), NoEngineError.
         """
         why = ffi.new("char[]", lib.TE_WHY_BYTES)
-        code = lib.te_channel_keep_starts(self._open(), fd, why)
+        code = lib.te_channel_keep_starts(self._open(), fd, beside, why)
         if code != 0:
             raise error_of(code, ffi.string(why).decode())
 

@@ -1,9 +1,9 @@
 """Files in memory that say what a server had started, for whoever comes after it.
 
-For a server whose engine lives in its own process: both die at once, and what it noted in its
-channel dies with them. Such a server has a file instead. Its lock is held as long as anybody could
-store there: by the process, and by any fork of it. One that listens there next reads the file once
-that is over: nothing can start any more, so what it says is final. A file that is torn, of another
+What it notes in its channel is gone with its engine: at once, if that lives in its own process. So
+it notes it in a file, too, or there alone. The file's lock is held as long as anybody could store
+there: by the process, and by any fork of it. One that listens there next reads the file once that
+is over: nothing can start any more, so what it says is final. A file that is torn, of another
 version or none at all says nothing.
 
 Source: docs/channel.md §8
@@ -40,12 +40,15 @@ def default_folder() -> Path:
 
 
 class StartsFile:
-    """The file of one server, whose channel notes there from now on; is removed by `close`.
+    """The file of one server, whose channel notes there from now on, until `close` or `leave`.
 
+    `beside`: it goes on to note in its own memory, too.
     Errors: OSError, TransportError where there can be none.
     """
 
-    def __init__(self, channel: Channel, endpoint: Endpoint, folder: Path | None = None) -> None:
+    def __init__(
+        self, channel: Channel, endpoint: Endpoint, folder: Path | None = None, *, beside: bool
+    ) -> None:
         self.path: Path = (folder or default_folder()) / f"{endpoint}.{secrets.token_hex(8)}"
         self._pid = os.getpid()
         with _opened(self.path.parent, create=True) as opened:
@@ -56,7 +59,7 @@ class StartsFile:
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.posix_fallocate(self._fd, 0, FILE_BYTES)  # so that no store fails later
-                channel.keep_starts(self._fd)
+                channel.keep_starts(self._fd, beside=beside)
                 os.link(f"/proc/self/fd/{self._fd}", self.path.name, dst_dir_fd=opened)
             except BaseException:
                 os.close(self._fd)
@@ -67,13 +70,17 @@ class StartsFile:
 
     def close(self) -> None:
         """Removes it: whoever closes has told all callers. A second call does nothing."""
-        if self._fd < 0:
-            return
-        if os.getpid() == self._pid:  # else a fork has it, too, and its server goes on
+        is_own = os.getpid() == self._pid  # else a fork has it, too, and its server goes on
+        if self._fd >= 0 and is_own:
             with contextlib.suppress(OSError):
                 self.path.unlink()
-        os.close(self._fd)
-        self._fd = -1
+        self.leave()
+
+    def leave(self) -> None:
+        """Leaves it to whoever asks, once the channel is closed as well."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 class Predecessors:

@@ -1,6 +1,5 @@
 """An engine in this process, driven from the event loop: no second core, no hop, no privilege."""
 
-import logging
 import socket
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
@@ -11,18 +10,16 @@ import pydantic
 from machnet_rpc import _clock
 from machnet_rpc._protocol.records import Head
 from machnet_rpc._transports.base import Direct, Transport
+from machnet_rpc._transports.remains import Remains
 from transport_engine.channel import Channel
 from transport_engine.config import EngineConfig
 from transport_engine.endpoint import Endpoint
 from transport_engine.engine import Engine
-from transport_engine.errors import ConfigError, TransportError
+from transport_engine.errors import ConfigError
 from transport_engine.inline import open_inline
-from transport_engine.starts_file import Predecessors, StartsFile
 
 POLL_NS: Final = 200_000  # between polls of a netif that cannot wake a sleeper
 _ANY_PORT: Final = 9  # nothing is sent to it
-
-log: Final = logging.getLogger("machnet_rpc")
 
 
 class InlineLink:
@@ -36,8 +33,7 @@ class InlineLink:
         self.transport = Transport(f"inline+{driver}", driver, driver == "dpdk", skipped)
         self.on_direct: Callable[[Direct], None] | None = None  # nobody does
         self.address = str(self._attachment.local.address)
-        self._starts: StartsFile | None = None
-        self._predecessors: Predecessors | None = None
+        self._remains = Remains(self._channel, beside=False)
 
     def filenos(self) -> Sequence[int]:
         return (self._engine.fileno(),)
@@ -72,15 +68,14 @@ class InlineLink:
 
     async def listen(self, port: int) -> int:
         bound = await self._attachment.listen(port)
-        if self._predecessors is None and not _clock.is_virtual():
-            self._outlive(Endpoint(self._attachment.local.address, bound))
+        self._remains.begin(Endpoint(self._attachment.local.address, bound))
         return bound
 
     async def unlisten(self, port: int) -> None:
         await self._attachment.unlisten(port)
 
     def left_word(self, flow: int) -> bytes:
-        return b"" if self._predecessors is None else self._predecessors.word(flow)
+        return self._remains.left_word(flow)
 
     async def connect(self, address: str, token: int) -> None:
         await self._attachment.connect(Endpoint.parse(address), token)
@@ -90,16 +85,7 @@ class InlineLink:
 
     async def close(self) -> None:
         await self._attachment.close()
-        if self._starts is not None:
-            self._starts.close()
-
-    def _outlive(self, listened: Endpoint) -> None:
-        """Has it noted what is started where the next one that listens there finds it."""
-        self._predecessors = Predecessors(listened)
-        try:
-            self._starts = StartsFile(self._channel, listened)
-        except (OSError, TransportError) as error:
-            log.info("nobody will know what was started if %s is killed: %s", listened, error)
+        self._remains.end(is_lost=False)
 
 
 def udp_towards(host: str, *, is_local: bool) -> EngineConfig:

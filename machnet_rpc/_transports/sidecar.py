@@ -7,6 +7,7 @@ from pathlib import Path
 from machnet_rpc._transports.base import Transport
 from machnet_rpc._transports.channel_wire import ChannelWire
 from machnet_rpc._transports.direct import DirectWire
+from machnet_rpc._transports.remains import Remains
 from transport_engine.attach import SidecarAttachment, attach
 from transport_engine.endpoint import Endpoint
 from transport_engine.errors import EngineGoneError, PeerSilentError, TransportError
@@ -25,6 +26,7 @@ class SidecarLink(ChannelWire):
         self.engine = attachment.engine
         self.on_direct: Callable[[DirectWire], None] | None = None
         self._is_peer_silent = False
+        self._remains = Remains(attachment.channel, beside=True)
         attachment.pairs.on_pair = self._on_pair
 
     @classmethod
@@ -36,13 +38,15 @@ class SidecarLink(ChannelWire):
         return cls(await attach(path, direct=True))
 
     async def listen(self, port: int) -> int:
-        return await self._attachment.listen(port)
+        bound = await self._attachment.listen(port)
+        self._remains.begin(Endpoint(self._attachment.local.address, bound))
+        return bound
 
     async def unlisten(self, port: int) -> None:
         await self._attachment.unlisten(port)
 
     def left_word(self, flow: int) -> bytes:
-        return b""  # its engine has told
+        return self._remains.left_word(flow)
 
     async def connect(self, address: str, token: int) -> None:
         await self._attachment.connect(Endpoint.parse(address), token)
@@ -60,7 +64,9 @@ class SidecarLink(ChannelWire):
             return None
 
     async def close(self) -> None:
+        is_lost = self._channel.is_left()
         await self._attachment.close()
+        self._remains.end(is_lost=is_lost)
 
     def _on_pair(self, end: PairEnd) -> None:
         if self.on_direct is None:

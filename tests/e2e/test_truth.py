@@ -29,9 +29,17 @@ def test_executed_is_never_wrong(tmp_path: Path, rung: str) -> None:
     assert figures["failures"].get("yes", 0) > 0 or set(figures["kills"]) == {"client"}
 
 
-@pytest.mark.parametrize("rung", ["direct", "sidecar", pytest.param("inline", marks=needs_shm)])
+@pytest.mark.parametrize(
+    ("rung", "with_engine"),
+    [
+        ("direct", False),
+        ("sidecar", False),
+        pytest.param("sidecar", True, marks=needs_shm),
+        pytest.param("inline", False, marks=needs_shm),
+    ],
+)
 async def test_what_a_killed_server_had_not_started_was_not_executed(
-    tmp_path: Path, rung: str
+    tmp_path: Path, rung: str, *, with_engine: bool
 ) -> None:
     """A server that stands still takes nothing more: what is sent then, it never starts."""
     siege = Siege(tmp_path, rung, 1)
@@ -46,7 +54,7 @@ async def test_what_a_killed_server_had_not_started_was_not_executed(
             siege.signal_server(signal.SIGSTOP)
             late = [asyncio.create_task(visit(number, 9.0)) for number in range(9, 17)]
             await asyncio.sleep(0.2)
-            siege.replace_server()  # which is who knows, where the engine died, too
+            siege.replace_server(with_engine=with_engine)  # the next one knows, where nobody else
             told = await asyncio.gather(*begun, *late, return_exceptions=True)
     finally:
         siege.stop()

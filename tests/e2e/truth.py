@@ -197,9 +197,13 @@ class Siege:
     def signal_server(self, number: int) -> None:
         os.kill(self._server, number)
 
-    def replace_server(self) -> None:
-        """Kills it, if it lives, and starts the next one."""
+    def replace_server(self, *, with_engine: bool = False) -> None:
+        """Kills it, and its engine before it has said anything, and starts the next ones."""
+        if with_engine:
+            self._engines[0].kill()
         end(self._server)
+        if with_engine:
+            self._replace_engine(0)
         self._start_server()
 
     def stop(self) -> None:
@@ -218,6 +222,13 @@ class Siege:
         engine = Running([*MRPC, "engine", "--json", "--config", str(config)])
         self._engines[number] = engine
         engine.line()
+
+    def _replace_engine(self, number: int) -> None:
+        engine = self._engines.pop(number)
+        engine.kill()
+        assert engine.process.stdout is not None
+        engine.process.stdout.close()
+        self._start_engine(number)
 
     def _start_server(self) -> None:
         engine = self._sockets[0] if self._sockets else None
@@ -254,11 +265,7 @@ class Siege:
                 self._clients.remove(pid)
                 self._start_client()
             case _:
-                engine = self._engines.pop(int(victim))
-                engine.kill()
-                assert engine.process.stdout is not None
-                engine.process.stdout.close()
-                self._start_engine(int(victim))
+                self._replace_engine(int(victim))
                 victim = f"engine {victim}"
         self._verdict.kills[victim] += 1
 

@@ -54,7 +54,7 @@ class Life:
 
     def __init__(self, channel: Channel, folder: Path) -> None:
         self.channel = channel
-        self.file = StartsFile(channel, AT, folder)
+        self.file = StartsFile(channel, AT, folder, beside=False)
         self.path = self.file.path
         channel.begin_starts(FLOW, NUMBER)
         channel.note_started(FLOW, [CALL])
@@ -109,7 +109,7 @@ def test_only_files_of_the_address_are_read(life: Life, folder: Path) -> None:
 
 
 def test_who_closes_leaves_nothing(channel: Channel, folder: Path) -> None:
-    file = StartsFile(channel, AT, folder)
+    file = StartsFile(channel, AT, folder, beside=False)
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
     assert file.path.stat().st_size == FILE_BYTES
     file.close()
@@ -214,7 +214,7 @@ def test_what_is_no_file_is_passed_over(life: Life, folder: Path) -> None:
 def refused(channel: Channel, folder: Path) -> str:
     """Why there is no file; notes go on where they went before."""
     with pytest.raises((OSError, TransportError)) as caught:
-        StartsFile(channel, AT, folder)
+        StartsFile(channel, AT, folder, beside=False)
     channel.begin_starts(FLOW, NUMBER)
     channel.note_started(FLOW, [CALL])
     assert channel.starts(FLOW, is_own=True) == word([CALL])
@@ -283,7 +283,7 @@ def test_the_newest_of_the_dead_stay(channel: Channel, folder: Path) -> None:
     of_others = [leave(f"127.0.0.1:{number}.x", number) for number in range(100)]
     with of_one[0].open() as living:
         fcntl.flock(living, fcntl.LOCK_EX)
-        StartsFile(channel, AT, folder).close()
+        StartsFile(channel, AT, folder, beside=False).close()
     left = set(folder.iterdir())
     assert left & set(of_one) == {of_one[0], *of_one[-DEAD_OF_ADDRESS_MAX:]}
     assert left & set(of_others) == set(of_others[-(DEAD_MAX - DEAD_OF_ADDRESS_MAX) :])

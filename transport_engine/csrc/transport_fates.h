@@ -55,12 +55,13 @@ int te_channel_untaken(struct te_channel *channel, struct te_record *heads, int 
 /* From now on it is noted what has started of a flow's requests, until another flow, of which the
  * handle is the same modulo TE_STARTS_FLOWS, takes the place. `number` is that of the flow. */
 void te_channel_begin_starts(struct te_channel *channel, uint32_t flow, uint64_t number);
-/* From now on it is noted in this file, which is begun anew, and no more in the channel's memory:
- * for a side whose channel dies with it. Nothing is known of flows that were begun before.
+/* From now on it is noted in this file, which is begun anew: beside the channel's memory, or in its
+ * place, for a side whose channel dies with it. The file says nothing of flows that were begun
+ * before; where it is in that place, nobody does.
  * Owner: the descriptor stays the caller's.
  * Errors: TE_E_INVALID (a file of another size, or not on a tmpfs; it has one already),
  * TE_E_SYSTEM; `why` (TE_WHY_BYTES) says which. */
-int te_channel_keep_starts(struct te_channel *channel, int fd, char *why);
+int te_channel_keep_starts(struct te_channel *channel, int fd, int is_beside, char *why);
 /* Notes what is true of a request from here on (enum te_start): before its handler starts that it
  * may have. It stays true when this process is killed. */
 void te_channel_note(struct te_channel *channel, uint32_t flow, uint64_t call_id, int state);

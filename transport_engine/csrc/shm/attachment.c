@@ -30,7 +30,8 @@ struct te_channel {
     struct te_record peeked_record;
     struct starts *starts; /* in which this side notes what it starts */
     const struct starts *other_starts;
-    struct te_starts_file *starts_file; /* if this side's are there; or NULL */
+    struct te_starts_file *starts_file; /* if this side's are there, or there, too; or NULL */
+    struct starts *starts_beside; /* in it, if they are in both; or NULL */
 };
 
 static int refuse(char *why, const char *sentence) {
@@ -272,25 +273,33 @@ int te_channel_untaken(struct te_channel *channel, struct te_record *heads, int 
     return count;
 }
 
-int te_channel_keep_starts(struct te_channel *channel, int fd, char *why) {
+int te_channel_keep_starts(struct te_channel *channel, int fd, int is_beside, char *why) {
     if (channel->starts_file != NULL) {
         snprintf(why, TE_WHY_BYTES, "this channel has a file already");
         return TE_E_INVALID;
     }
     const int error = starts_file_open(fd, &channel->starts_file, why);
     if (error == TE_OK) {
-        channel->starts = starts_file_places(channel->starts_file);
+        struct starts **places = is_beside != 0 ? &channel->starts_beside : &channel->starts;
+        *places = starts_file_places(channel->starts_file);
     }
     return error;
 }
 
 void te_channel_begin_starts(struct te_channel *channel, uint32_t flow, uint64_t number) {
     starts_begin(&channel->starts[starts_place(flow)], flow, number);
+    if (channel->starts_beside != NULL) {
+        starts_begin(&channel->starts_beside[starts_place(flow)], flow, number);
+    }
 }
 
 void te_channel_note(struct te_channel *channel, uint32_t flow, uint64_t call_id, int state) {
     struct starts *starts = &channel->starts[starts_place(flow)];
     starts_note(starts, flow, call_id, (enum te_start)state);
+    if (channel->starts_beside != NULL) {
+        starts_note(&channel->starts_beside[starts_place(flow)], flow, call_id,
+                    (enum te_start)state);
+    }
 }
 
 int te_channel_starts(const struct te_channel *channel, uint32_t flow, int is_own,

@@ -97,7 +97,7 @@ static void test_every_moment_leaves_the_truth_or_nothing(void **state) {
     struct both *both = *state;
     int fd = memfd_create("starts", MFD_CLOEXEC);
     assert_int_equal(ftruncate(fd, sizeof(struct te_starts_file)), 0);
-    assert_int_equal(te_channel_keep_starts(both->application, fd, both->why), TE_OK);
+    assert_int_equal(te_channel_keep_starts(both->application, fd, 0, both->why), TE_OK);
     struct te_starts_file *file = mmap(NULL, sizeof *file, PROT_READ, MAP_SHARED, fd, 0);
     struct stage *stage = mmap(NULL, sizeof *stage, PROT_READ | PROT_WRITE,
                                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
