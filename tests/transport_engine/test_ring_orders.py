@@ -18,7 +18,7 @@ CSRC = ROOT / "transport_engine/csrc"
 EXPLORER = Path(__file__).parent / "csrc/shm/orders"
 UNDER_TEST = (
     "attachment", "channel", "command_ring", "doorbell", "end", "far_copy", "mapping",
-    "memory", "starts", "pair", "record", "ring",
+    "memory", "starts", "starts_file", "pair", "record", "ring",
 )  # fmt: skip
 FLAGS = ("-std=c11", "-O1", "-D_GNU_SOURCE=", "-Wall", "-Werror", f"-I{EXPLORER}", f"-I{CSRC}")
 TIMEOUT_S = 120.0
