@@ -64,7 +64,7 @@ class RetryBudget:
         self._left = policy.minimum * MEMORY_SECONDS
         self._looked_ns = now_ns
         self._connection: object = None
-        self._call_ids: dict[int, int] = {}  # the last of each sort of call, by their high half
+        self._last_call_id = 0  # of that connection's calls that failed
 
     def __repr__(self) -> str:
         return f"<RetryBudget {self._left:.1f} left>"
@@ -91,11 +91,10 @@ class RetryBudget:
         """Calls that were made since the last that failed; those of a flow that is gone are not."""
         if call.connection is not self._connection:
             self._connection = call.connection
-            self._call_ids.clear()
-        sort, number = divmod(call.call_id, 1 << 32)
-        before = self._call_ids.get(sort, 0)
-        self._call_ids[sort] = max(before, number)
-        return self._call_ids[sort] - before
+            self._last_call_id = 0
+        before = self._last_call_id
+        self._last_call_id = max(before, call.call_id)
+        return self._last_call_id - before
 
 
 class Attempts(Protocol):

@@ -1,8 +1,7 @@
 /* Flow: a Connection's calls, in one step from arguments to the ring, or from there to the desk.
  *
  * The same as Connection.request, requested and reply in machnet_rpc/_protocol/connection.py; for
- * `exchange` and `wait` see exchange.c. Calls made here have ids of their own, beyond those that
- * Python gives.
+ * `exchange` and `wait` see exchange.c. Python takes the ids of the calls that it makes from here.
  */
 #include <stddef.h>
 

@@ -59,7 +59,9 @@ async def test_whether_a_call_had_started_is_asked_on_the_next_flow(
 ) -> None:
     ledger = client.stub(Ledger)
     await ledger.echo(b"the flow is open")
-    calls = [asyncio.create_task(ledger.sleep.using(timeout=5.0)(9.0)) for _ in range(3)]
+    by_both = (None, {"made": "in Python"}, None)
+    sleeps = [ledger.sleep.using(timeout=5.0, metadata=each) for each in by_both]
+    calls = [asyncio.create_task(sleep(9.0)) for sleep in sleeps]
     await until(lambda: book.journal.count("start") == 3)
     lose_engine(client)
     for call in calls:
