@@ -70,6 +70,10 @@ void te_channel_note(struct te_channel *channel, uint32_t flow, uint64_t call_id
 int te_channel_starts(const struct te_channel *channel, uint32_t flow, int is_own,
                       struct te_starts *starts);
 
+/* Whether the peer's engine has acknowledged all of a request of this side, as the engine here last
+ * told. 0: it has not, or nothing is known; which is so of pairs, where there is no engine. */
+int te_channel_has_acked(const struct te_channel *channel, uint32_t flow, uint64_t call_id);
+
 /* cffi: end */
 
 #endif

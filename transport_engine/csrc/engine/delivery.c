@@ -54,6 +54,9 @@ static enum outcome announce(const struct engine *engine, struct tenant *tenant,
     };
     enum outcome outcome = write_notice(tenant, &notice, &ends);
     flow->is_announced = outcome == DELIVERED;
+    if (flow->is_announced) {
+        channel_tell_acked(tenant->channel, flow->handle, 1); /* none yet */
+    }
     return outcome;
 }
 

@@ -55,7 +55,8 @@ int engine_open_flow(struct engine *engine, uint32_t tenant, struct engine_flow 
     }
     struct engine_flow *flow = engine_flow_at(engine, slot);
     *flow = (struct engine_flow){.slot = slot, .tenant = NO_ITEM, .share = index,
-                                 .next_ready = NO_ITEM, .next_in_inbox = NO_ITEM};
+                                 .next_ready = NO_ITEM, .next_in_inbox = NO_ITEM,
+                                 .acked_below = 1};
     share_bill(engine, index);
     *opened = flow;
     return tenant_adopt(engine, tenant, flow) ? TE_OK : TE_E_NO_MEMORY;
@@ -205,6 +206,7 @@ static uint32_t receive_own(struct engine *engine, const struct netif_datagram *
     if (engine->flow_counters.packets_lost != lost_before && engine->netif->ops->lost != NULL) {
         engine->netif->ops->lost(engine->netif, &found->remote);
     }
+    sending_look_acked(engine, flow);
     engine->stats.handshakes_completed += was_connecting && found->state == FLOW_OPEN;
     engine->stats.resets_received += packet.type == PACKET_RESET;
     engine_touch(engine, flow);

@@ -27,6 +27,9 @@ static enum take begin(struct engine *engine, struct tenant *tenant,
     *transfer = (struct transfer){.is_active = true, .handle = record->flow};
     if (!is_sendable(flow) || record->total_bytes > sending_bytes_max(engine, flow)) {
         transfer->is_discarded = true;
+        if (flow != NULL) {
+            flow->acked_below = UINT64_MAX; /* or later calls would speak for this one */
+        }
         return TAKE_DONE;
     }
     uint32_t total_bytes = record->total_bytes + TE_CALL_HEADER_BYTES;
@@ -55,10 +58,25 @@ static void append(struct engine *engine, struct tenant *tenant,
         send_queue_append(&flow->flow.out, &engine->store, transfer->message, header,
                           sizeof header);
         transfer->has_header = true;
+        if (record->kind == TE_REQUEST) {
+            send_queue_tag(&flow->flow.out, &engine->store, transfer->message, record->call_id);
+        }
     }
     send_queue_append(&flow->flow.out, &engine->store, transfer->message, payload,
                       record->size_bytes);
     engine_touch(engine, flow);
+}
+
+void sending_tell_acked(const struct engine *engine, struct engine_flow *flow) {
+    const uint64_t below = send_queue_unacked_tag(&flow->flow.out, &engine->store);
+    if (below <= flow->acked_below || flow->tenant == NO_ITEM) {
+        return;
+    }
+    const struct tenant *tenant = &engine->tenants[flow->tenant];
+    if (tenant->reason == TE_R_NONE) {
+        flow->acked_below = below;
+        channel_tell_acked(tenant->channel, flow->handle, below);
+    }
 }
 
 static enum take take_message(struct engine *engine, struct tenant *tenant,

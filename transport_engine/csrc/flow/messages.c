@@ -109,6 +109,7 @@ void send_queue_fini(struct send_queue *queue, struct store *store) {
     while (queue->oldest != NO_ITEM) {
         free_message(queue, store, queue->oldest);
     }
+    queue->newest_tag = 0; /* of what was given up nothing is said */
 }
 
 uint32_t send_queue_begin(struct send_queue *queue, struct store *store, uint32_t total_bytes,
@@ -140,6 +141,25 @@ void send_queue_append(struct send_queue *queue, struct store *store, uint32_t i
     if (message->next_segment < sendable_count(queue, message)) {
         enqueue(queue, store, index, false);
     }
+}
+
+void send_queue_tag(struct send_queue *queue, struct store *store, uint32_t index,
+                    uint64_t tag) {
+    if (tag > queue->newest_tag) {
+        at(store, index)->tag = queue->newest_tag = tag;
+    }
+}
+
+uint64_t send_queue_unacked_tag(const struct send_queue *queue, const struct store *store) {
+    uint32_t index = queue->oldest;
+    for (int i = 0; i < SCAN_MAX && index != NO_ITEM; i++) {
+        const struct outgoing *message = at(store, index);
+        if (message->tag != 0) {
+            return message->tag;
+        }
+        index = message->newer;
+    }
+    return index == NO_ITEM ? queue->newest_tag + 1 : 0;
 }
 
 /* Ids and credit bound what may be under way; both are looked at when a message starts. A lane

@@ -22,6 +22,7 @@ struct outgoing {
     uint32_t next_free; /* the pool's */
     uint32_t generation; /* counts the lives of this slot, so that a stale fragment is seen */
     uint64_t id;         /* given when its first segment goes out */
+    uint64_t tag;        /* its owner's name for it; 0: none */
     struct body body;
     struct segments sets; /* SET_ACKED, SET_LOST */
     uint32_t appended_bytes;
@@ -47,6 +48,7 @@ struct fragment {
 
 struct send_queue {
     uint64_t next_id;
+    uint64_t newest_tag; /* 0: there was none */
     uint64_t units_sent; /* credit used, cumulative */
     uint64_t units_limit; /* credit granted by the peer, cumulative */
     uint32_t segment_bytes;
@@ -89,6 +91,12 @@ bool send_queue_is_repeat(struct store *store, const struct fragment *fragment);
 /* Writes the frame of a fragment and counts it as sent. Returns the bytes written. */
 uint32_t send_queue_write(struct send_queue *queue, struct store *store,
                           const struct fragment *fragment, uint8_t *out);
+
+/* Names a message that was begun. Tags grow from message to message; any other is none. */
+void send_queue_tag(struct send_queue *queue, struct store *store, uint32_t message,
+                    uint64_t tag);
+/* All messages with lower tags are whole at the peer. 0: it is not known. */
+uint64_t send_queue_unacked_tag(const struct send_queue *queue, const struct store *store);
 
 void send_queue_acked(struct send_queue *queue, struct store *store,
                       const struct fragment *fragment);

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shm/acked.h"
 #include "shm/end.h"
 #include "shm/far_copy.h"
 #include "shm/starts.h"
@@ -306,6 +307,10 @@ int te_channel_starts(const struct te_channel *channel, uint32_t flow, int is_ow
                       struct te_starts *starts) {
     const struct starts *places = is_own != 0 ? channel->starts : channel->other_starts;
     return starts_read(&places[starts_place(flow)], flow, starts);
+}
+
+int te_channel_has_acked(const struct te_channel *channel, uint32_t flow, uint64_t call_id) {
+    return acked_has(&channel->end.mapping, flow, call_id);
 }
 
 void te_channel_ring(struct te_channel *channel) {

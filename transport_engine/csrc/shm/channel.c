@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "shm/acked.h"
 #include "shm/end.h"
 #include "shm/memory.h"
 #include "shm/starts.h"
@@ -204,6 +205,11 @@ int channel_awake(struct channel *channel) {
 bool channel_starts(const struct channel *channel, uint32_t flow, struct te_starts *starts) {
     const struct starts *places = starts_of(&channel->end.mapping, MAPPING_APPLICATION);
     return starts_read(&places[starts_place(flow)], flow, starts);
+}
+
+void channel_tell_acked(const struct channel *channel, uint32_t flow, uint64_t call_id) {
+    te_check(channel->memory_fd < 0); /* sealed, or the application could take the page away */
+    acked_tell(&channel->end.mapping, flow, call_id);
 }
 
 uint64_t channel_ring_bytes(const struct channel *channel) {

@@ -63,6 +63,10 @@ int channel_awake(struct channel *channel);
  * nothing is known. */
 bool channel_starts(const struct channel *channel, uint32_t flow, struct te_starts *starts);
 
+/* Lets the application know that all requests of a flow with lower call ids are whole at the peer.
+ * Only of flows of which it has sent something. */
+void channel_tell_acked(const struct channel *channel, uint32_t flow, uint64_t call_id);
+
 /* How much each of its rings holds. */
 uint64_t channel_ring_bytes(const struct channel *channel);
 

@@ -19,7 +19,9 @@ enum channel_layout {
     CHANNEL_HEADER_BYTES = 65536, /* a multiple of every page size in use */
     CHANNEL_LINE_BYTES = 128,     /* a cache line and the neighbour that is fetched with it */
     CHANNEL_MAGIC_BYTES = 8,
-    CHANNEL_STARTS_OFFSET = 4096 /* struct starts of TX's writer's flows, then of RX's */
+    CHANNEL_STARTS_OFFSET = 4096, /* struct starts of TX's writer's flows, then of RX's */
+    CHANNEL_ACKED_OFFSET = 53248, /* a word for each flow; shm/acked.h */
+    CHANNEL_ACKED_FLOWS = 1024
 };
 
 #define CHANNEL_MAGIC "te-chan" /* with its zero: CHANNEL_MAGIC_BYTES */
@@ -57,8 +59,11 @@ struct starts {
 };
 
 static_assert(CHANNEL_STARTS_OFFSET + 2 * TE_STARTS_FLOWS * sizeof(struct starts)
-                  <= CHANNEL_HEADER_BYTES,
+                  <= CHANNEL_ACKED_OFFSET,
               "docs/channel.md §8");
+static_assert(CHANNEL_ACKED_OFFSET + CHANNEL_ACKED_FLOWS * sizeof(uint64_t)
+                  <= CHANNEL_HEADER_BYTES,
+              "docs/channel.md §9");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
               "positions are shared between processes, so no lock may hide behind them");
 static_assert(sizeof(struct channel_header) == 7 * CHANNEL_LINE_BYTES, "docs/channel.md §1");

@@ -19,6 +19,7 @@
 #include "engine/engine.h"
 #include "netif/netif.h"
 #include "transport_engine.h"
+#include "transport_fates.h"
 
 enum pair_limit {
     PAIR_RING_BYTES = 1 << 20,
@@ -184,7 +185,7 @@ static uint64_t pair_pack(struct engine_pair *pair, uint64_t at, const struct te
 
 static struct te_record pair_record(const struct engine_pair *pair, const struct side *side,
                                     uint8_t kind, uint64_t call) {
-    return (struct te_record){.call_id = call, .method_id = 1, .flow = side->flow, .kind = kind,
+    return (struct te_record){.call_id = call + 1, .method_id = 1, .flow = side->flow, .kind = kind,
                               .size_bytes = pair->size_bytes, .total_bytes = pair->size_bytes,
                               .flags = TE_FIRST | TE_LAST};
 }
@@ -194,14 +195,15 @@ static bool pair_is_right(struct engine_pair *pair, struct side *side,
     if (record->kind == TE_FLOW_CLOSED) {
         return pair_fail(pair, te_reason_name(record->status), side->count);
     }
-    if (record->call_id >= pair->next || record->total_bytes != pair->size_bytes) {
-        return pair_fail(pair, "a message that nobody sent", record->call_id);
+    const uint64_t call = record->call_id - 1;
+    if (call >= pair->next || record->total_bytes != pair->size_bytes) {
+        return pair_fail(pair, "a message that nobody sent", call);
     }
-    if (memcmp(bytes, pair_content(pair, record->call_id), pair->size_bytes) != 0) {
-        return pair_fail(pair, "damaged bytes", record->call_id);
+    if (memcmp(bytes, pair_content(pair, call), pair->size_bytes) != 0) {
+        return pair_fail(pair, "damaged bytes", call);
     }
-    if (side->times[record->call_id]++ != 0) {
-        return pair_fail(pair, "a message came twice", record->call_id);
+    if (side->times[call]++ != 0) {
+        return pair_fail(pair, "a message came twice", call);
     }
     side->count++;
     return true;
@@ -219,7 +221,7 @@ static int side_step(struct engine_pair *pair, struct side *side) {
             side->flow = record->flow;
             side->has_flow = true;
         } else if (pair_is_right(pair, side, record, bytes) && record->kind == TE_REQUEST) {
-            struct te_record reply = pair_record(pair, side, TE_REPLY, record->call_id);
+            struct te_record reply = pair_record(pair, side, TE_REPLY, record->call_id - 1);
             packed = pair_pack(pair, packed, &reply, bytes);
         }
         bytes += record->size_bytes;

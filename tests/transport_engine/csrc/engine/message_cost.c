@@ -135,7 +135,7 @@ static void ask(uint64_t window, uint64_t calls, uint32_t size_bytes) {
     static const uint8_t bytes[SIZE_MAX_BYTES];
     uint64_t packed = 0;
     for (int i = 0; i < HEADS && sent < calls && sent - answered < window; i++) {
-        struct te_record record = {.call_id = sent, .kind = TE_REQUEST,
+        struct te_record record = {.call_id = sent + 1, .kind = TE_REQUEST,
                                    .flow = client.flows[sent % client.flow_count]};
         packed = pack(&client, packed, record, bytes, size_bytes);
         sent++;

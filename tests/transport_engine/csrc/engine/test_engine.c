@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include "transport_engine.h"
+#include "transport_fates.h"
 #include "transport_flows.h"
 
 enum { POLLS_MAX = 20000, RING_BYTES = TE_RING_BYTES_MIN, HEADS = 32 };
@@ -142,6 +143,69 @@ static void messages_cross_both_ways(void **state) {
         assert_int_equal(reply.flags, TE_FIRST | TE_LAST | TE_ERROR);
         assert_int_equal(reply.total_bytes, 0);
     }
+}
+
+static bool has_acked(uint64_t call_id) {
+    return te_channel_has_acked(apps[0].channel, apps[0].flow, call_id);
+}
+
+static void ask(uint64_t call_id) {
+    send_record(&apps[0], (struct te_record){.kind = TE_REQUEST, .flow = apps[0].flow,
+                                             .call_id = call_id}, "question");
+    assert_int_equal(await_record(&apps[1]).call_id, call_id);
+}
+
+static void await_acked(uint64_t call_id) {
+    for (int polls = 0; !has_acked(call_id); polls++) {
+        assert_true(polls < POLLS_MAX);
+        te_engine_poll(engine);
+    }
+}
+
+/* In pieces, of which the engine forgets each, since the peer would not take the message. */
+static void ask_too_much(uint64_t call_id) {
+    static uint8_t packed[sizeof(struct te_record) + TE_RECORD_PAYLOAD_MAX];
+    struct te_record piece = {.kind = TE_REQUEST, .flow = apps[0].flow, .call_id = call_id,
+                              .size_bytes = TE_RECORD_PAYLOAD_MAX, .total_bytes = 8 << 20};
+    for (; piece.offset_bytes < piece.total_bytes; piece.offset_bytes += piece.size_bytes) {
+        uint32_t end = piece.offset_bytes + piece.size_bytes;
+        piece.flags = piece.offset_bytes == 0 ? TE_FIRST : 0;
+        piece.flags |= end == piece.total_bytes ? TE_LAST : 0;
+        memcpy(packed, &piece, sizeof piece);
+        while (te_channel_send(apps[0].channel, packed, sizeof packed) == 0) {
+            te_engine_poll(engine);
+        }
+    }
+}
+
+static void requests_are_acknowledged_by_the_peers_engine(void **state) {
+    (void)state;
+    connect_apps();
+    assert_false(has_acked(1));
+    ask(5);
+    await_acked(5);
+    assert_false(has_acked(6));
+    send_record(&apps[1], (struct te_record){.kind = TE_REQUEST, .flow = apps[1].flow,
+                                             .call_id = 8}, "the other way");
+    assert_int_equal(await_record(&apps[0]).call_id, 8);
+    ask(6);
+    await_acked(6);
+    assert_false(has_acked(7));
+}
+
+/* Not even once later ones are. */
+static void a_request_that_was_not_sent_is_not_acknowledged(void **state) {
+    (void)state;
+    connect_apps();
+    ask(1);
+    await_acked(1);
+    ask_too_much(2);
+    ask(3);
+    for (int polls = 0; polls < POLLS_MAX; polls++) {
+        te_engine_poll(engine);
+    }
+    assert_true(has_acked(1));
+    assert_false(has_acked(2));
 }
 
 static void nobody_listening_is_told_at_once(void **state) {
@@ -301,6 +365,10 @@ static void bad_configurations_get_a_sentence(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(messages_cross_both_ways, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(requests_are_acknowledged_by_the_peers_engine, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_request_that_was_not_sent_is_not_acknowledged, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(nobody_listening_is_told_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(ports_belong_to_one_tenant, set_up, tear_down),
         cmocka_unit_test_setup_teardown(close_reaches_the_peer_after_the_messages, set_up,

@@ -104,12 +104,49 @@ static void uneven_polling_is_no_queue(void **state) {
     }
 }
 
+/* Up to which call the client was told that all have come; looks at no more than are new. */
+static uint32_t acked_count(const struct engine_pair *pair, uint32_t count) {
+    const struct side *client = pair->client;
+    while (client->has_flow && te_channel_has_acked(client->channel, client->flow, count + 1)) {
+        count++;
+    }
+    return count;
+}
+
+/* Never of a request that has not come; of all in the end; and no later than the reply comes, but
+ * for what was lost. */
+static void what_is_told_to_be_acknowledged_has_come(void **state) {
+    (void)state;
+    struct te_fault fault = {.loss_ppm = 50000, .duplicate_ppm = 50000, .reorder_ppm = 100000,
+                             .reorder_ns = 20000};
+    struct pair_plan plan = plan_of(32, fault);
+    plan.now_ns = BEGIN_NS;
+    struct engine_pair *pair = engine_pair_open(&plan);
+    uint64_t now_ns = BEGIN_NS;
+    uint32_t acked = 0;
+    uint32_t before_reply = 0;
+    for (uint32_t idle = 0; acked < CALLS; idle = engine_pair_is_done(pair) ? idle + 1 : 0) {
+        assert_true(idle < STEPS_MAX);
+        bool moved = engine_pair_step(pair, now_ns) > 0;
+        uint32_t until = acked_count(pair, acked);
+        for (; acked < until; acked++) {
+            assert_int_equal(pair->server->times[acked], 1);
+            before_reply += pair->client->times[acked] == 0;
+        }
+        now_ns = (moved ? now_ns : skip_idle(pair, now_ns)) + STEP_NS;
+    }
+    assert_int_equal(acked_count(pair, acked), CALLS);
+    assert_true(before_reply > 0);
+    engine_pair_close(pair, now_ns);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_loss_at_any_window),
         cmocka_unit_test(all_faults_at_any_window),
         cmocka_unit_test(the_same_seed_gives_the_same_run),
         cmocka_unit_test(uneven_polling_is_no_queue),
+        cmocka_unit_test(what_is_told_to_be_acknowledged_has_come),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

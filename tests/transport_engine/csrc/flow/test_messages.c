@@ -268,6 +268,51 @@ static void the_oldest_is_found(void **state) {
     assert_oldest_is(later, 0);
 }
 
+static void what_is_below_the_lowest_tag_is_at_the_peer(void **state) {
+    (void)state;
+    assert_int_equal(send_queue_unacked_tag(&out, &store), 1);
+    uint32_t indexes[5];
+    for (uint32_t i = 0; i < 5; i++) {
+        indexes[i] = post(i == 1 ? 2 * SEGMENT : 10, 0, 0); /* the second ends last */
+        send_queue_tag(&out, &store, indexes[i], i == 3 ? 1 : 10 * (i + 1)); /* they grow */
+    }
+    struct fragment sent[6];
+    for (int i = 0; i < 6; i++) {
+        sent[i] = send_next();
+    }
+    assert_int_equal(send_queue_unacked_tag(&out, &store), 10);
+    for (int i = 5; i >= 0; i--) {
+        if (sent[i].message != indexes[1]) {
+            send_queue_acked(&out, &store, &sent[i]);
+            assert_int_equal(send_queue_unacked_tag(&out, &store),
+                             sent[i].message == indexes[0] ? 20 : 10);
+        }
+    }
+    for (uint32_t segment = 0; segment < 2; segment++) {
+        assert_int_equal(send_queue_unacked_tag(&out, &store), 20);
+        struct fragment half = {indexes[1], at(indexes[1])->generation, segment};
+        send_queue_acked(&out, &store, &half);
+    }
+    assert_int_equal(send_queue_unacked_tag(&out, &store), 51);
+}
+
+static void of_what_was_given_up_no_tag_is_told(void **state) {
+    (void)state;
+    send_queue_tag(&out, &store, post(10, 0, 0), 7);
+    send_queue_fini(&out, &store);
+    assert_int_equal(send_queue_unacked_tag(&out, &store), 1);
+}
+
+/* Many without tags stand before the first that has one: then it is not looked for. */
+static void a_tag_that_is_far_behind_is_not_known(void **state) {
+    (void)state;
+    for (int i = 0; i < 40; i++) {
+        post(10, 0, 0);
+    }
+    send_queue_tag(&out, &store, post(10, 0, 0), 7);
+    assert_int_equal(send_queue_unacked_tag(&out, &store), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(urgent_and_short_messages_go_first, set_up, tear_down),
@@ -283,6 +328,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_lane_starts_in_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_memory_is_a_value, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_oldest_is_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_below_the_lowest_tag_is_at_the_peer, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(of_what_was_given_up_no_tag_is_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_tag_that_is_far_behind_is_not_known, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
