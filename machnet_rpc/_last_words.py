@@ -8,7 +8,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from machnet_rpc import _clock
-from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._protocol.calls import SENT, OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Failed
 from machnet_rpc._protocol.starts import Starts
@@ -58,7 +58,8 @@ class LastWords:
         starts = answer.result()
         if starts is not None:
             starts.tell([call])
-            failure.executed, failure.stage = call.executed, call.stage
+            failure.executed = call.executed
+            failure.stage = failure.stage if call.stage == SENT else call.stage
 
     async def _ask(self, client: "Client", number: int, seconds: float) -> None:
         answer = self._answer = asyncio.get_running_loop().create_future()

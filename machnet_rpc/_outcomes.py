@@ -4,7 +4,7 @@ from typing import Final
 
 from machnet_rpc import _faults, _reasons
 from machnet_rpc._aio.flows import NoFlow
-from machnet_rpc._protocol.calls import CONNECTING, ENCODING, REPLY_SEEN
+from machnet_rpc._protocol.calls import ACKNOWLEDGED, CONNECTING, ENCODING, REPLY_SEEN
 from machnet_rpc._protocol.events import Cause, Failed, Refused
 from machnet_rpc.errors import (
     Cancelled,
@@ -71,13 +71,20 @@ def failure_of(
 
 def _failure(failed: Failed) -> RpcError:
     if failed.cause is Cause.DEADLINE:
-        return DeadlineExceeded(
-            "no answer came within the call's time",
-            next_step="Give it a longer timeout, or find out what holds the server up.",
-        )
+        return DeadlineExceeded("no answer came within the call's time", next_step=_late(failed))
     if failed.cause is Cause.CANCELLED:
         return Cancelled("the call was cancelled")
     if failed.cause is Cause.BROKEN:
         return Internal("the server broke the rules of streams, so the call was ended")
     message, next_step = _reasons.sentence(failed.reason)
     return Unavailable(message, next_step=next_step)
+
+
+def _late(failed: Failed) -> str:
+    """What to do about a call that took too long, by what is known of its way."""
+    if failed.stage == ACKNOWLEDGED:
+        return (
+            "The network and the engine there are well: see what keeps the server's event loop "
+            "from its requests, or give the call a longer timeout."
+        )
+    return "Give it a longer timeout, or find out what holds the server up."

@@ -194,6 +194,14 @@ class Channel:
             return b""
         return struct.pack(f"<{1 + lib.TE_STARTS_WORDS}Q", starts.newest, *starts.words)
 
+    def has_acked(self, flow: int, call_id: int) -> bool:
+        """Whether the peer's engine has acknowledged all of a request, as the engine here told.
+
+        False where it has not, where nothing is known, and once this channel is closed.
+        """
+        channel = self._channel
+        return channel is not None and bool(lib.te_channel_has_acked(channel, flow, call_id))
+
     def is_left(self) -> bool:
         """Whether the other side has closed its end, or died: it takes nothing any more.
 

@@ -115,6 +115,7 @@ class Port:
             post=self.post,
         )
         connection.number = number
+        connection.has_acked = partial(self.wire.has_acked, flow)
         connection.exchanger = Exchanger(self, connection)
         self.connections[flow] = connection
         return connection

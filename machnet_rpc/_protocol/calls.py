@@ -20,6 +20,7 @@ ENCODING: Final = "encoding"
 CONNECTING: Final = "connecting"
 LOCAL_RING: Final = "local ring"
 SENT: Final = "sent"
+ACKNOWLEDGED: Final = "acknowledged"
 REMOTE_RING: Final = "remote ring"
 TAKEN: Final = "taken"
 HANDLER_STARTED: Final = "handler started"
@@ -88,6 +89,7 @@ class OutgoingCall(Ticket):
 
     @property
     def stage(self) -> str:
+        """As far as this side has heard; `Connection.stage_of` asks its engine, too."""
         if self.heard in _HEARD_AT:
             return _HEARD_AT[self.heard]
         return SENT if self.sent else LOCAL_RING

@@ -14,7 +14,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from machnet_rpc._protocol import records
-from machnet_rpc._protocol.calls import HEARD_STARTED, REMOTE_RING, IncomingCall, OutgoingCall
+from machnet_rpc._protocol.calls import (
+    ACKNOWLEDGED,
+    HEARD_STARTED,
+    REMOTE_RING,
+    SENT,
+    IncomingCall,
+    OutgoingCall,
+)
 from machnet_rpc._protocol.deadlines import Deadlines
 from machnet_rpc._protocol.events import (
     Cause,
@@ -70,6 +77,7 @@ class Connection:
         "awaited",
         "exchanger",
         "flow",
+        "has_acked",
         "is_usable",
         "message_bytes_max",
         "next_call_id",
@@ -105,6 +113,8 @@ class Connection:
         self.on_ended: Callable[[Connection, bytes], None] | None = None  # given what was started
         self.on_begun: Callable[[list[int]], None] | None = None  # told what `tell_begun` is
         self.outbox: Outbox = outbox  # whoever may wait while it is full should
+        # Whether the peer's engine has acknowledged a request, by its id; looked at in failures.
+        self.has_acked: Callable[[int], bool] = _never
         self._post = outbox.post if post is None else post
         self._deadlines = deadlines
         self.awaited: dict[int, OutgoingCall] = {}  # calls made here, by their ids
@@ -344,6 +354,11 @@ class Connection:
         if not (self.is_closed or self._is_closing):
             self._note(records.GOAWAY, priority)
 
+    def stage_of(self, call: OutgoingCall) -> str:
+        """How far a call of this side has come that ends without an answer."""
+        stage = call.stage
+        return ACKNOWLEDGED if stage == SENT and self.has_acked(call.call_id) else stage
+
     # -- for its streams --
 
     def post(
@@ -515,5 +530,12 @@ class Connection:
 
 def _failed(call: OutgoingCall, cause: Cause, reason: int = 0) -> Failed:
     call.gone = True  # withdraws the request if it has not left
-    call.connection.outbox.has_withdrawn = True
-    return Failed(call, cause, call.executed, call.stage, reason)
+    connection: Connection = call.connection
+    connection.outbox.has_withdrawn = True
+    return Failed(call, cause, call.executed, connection.stage_of(call), reason)
+
+
+def _never(call_id: int) -> bool:
+    """Where no engine says it."""
+    del call_id
+    return False

@@ -246,7 +246,9 @@ class Streams:
         for stream in list(self.outgoing.values()):
             call: OutgoingCall = stream.call
             call.gone = True
-            failed = Failed(call, Cause.FLOW_CLOSED, call.executed, call.stage, reason)
+            failed = Failed(
+                call, Cause.FLOW_CLOSED, call.executed, self._connection.stage_of(call), reason
+            )
             events.append(self._ended(stream, failed))
         for each in list(self.incoming.values()):
             self.forget(each.call, withdraw=True)
@@ -268,7 +270,7 @@ class Streams:
     def _give_up(self, stream: OutgoingStream, cause: Cause) -> Failed:
         call: OutgoingCall = stream.call
         call.gone = True  # withdraws the request if it has not left
-        failed = Failed(call, cause, call.executed, call.stage, 0)
+        failed = Failed(call, cause, call.executed, self._connection.stage_of(call), 0)
         if stream.receiving is not None:
             stream.receiving.drop()
         self._ended(stream, failed)

@@ -81,6 +81,10 @@ class Wire(Protocol):
         """What the other end had started of a flow (`Starts`), if it left that, and is gone."""
         ...
 
+    def has_acked(self, flow: int, call_id: int) -> bool:
+        """Whether the peer's engine is known to have acknowledged all of a request."""
+        ...
+
     def ring(self) -> None:
         """Wakes the other end after a burst of sends or receives."""
         ...

@@ -36,6 +36,9 @@ class ChannelWire:
     def last_word(self, flow: int) -> bytes:
         return b""  # at its other end is an engine
 
+    def has_acked(self, flow: int, call_id: int) -> bool:
+        return self._channel.has_acked(flow, call_id)
+
     def ring(self) -> None:
         self._channel.ring()
 

@@ -56,6 +56,9 @@ class InlineLink:
     def last_word(self, flow: int) -> bytes:
         return b""
 
+    def has_acked(self, flow: int, call_id: int) -> bool:
+        return self._channel.has_acked(flow, call_id)
+
     def ring(self) -> None:
         """The engine does not sleep while the pump turns."""
 

@@ -137,6 +137,9 @@ class MemoryLink:
     def last_word(self, flow: int) -> bytes:
         return b""
 
+    def has_acked(self, flow: int, call_id: int) -> bool:
+        return False
+
     def ring(self) -> None:
         """Nothing sleeps here: what is sent has arrived."""
 

@@ -18,7 +18,7 @@ from transport_engine import NoEngineError
 ENGINE = 'driver = "udp"\naddress = "127.0.0.1"\nport = 0'
 KILLS = 12
 SECONDS_MAX = 20.0
-UNDER_WAY = ("sent", "handler started")
+UNDER_WAY = ("sent", "acknowledged", "handler started")
 
 
 @pytest.mark.parametrize(("seed", "direct"), [(1, False), (2, True)])

@@ -31,6 +31,7 @@ PYTHON = [
     "test_handler_task.py",
     "test_call_many.py",
     "test_sync.py",
+    "test_acknowledged.py",
 ]
 ONE_OF_EACH = "not sidecar and not uvloop"  # the rest differs in what this is not about
 
