@@ -20,7 +20,7 @@ from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._protocol.records import METADATA
 from machnet_rpc._retries import Retries
 from machnet_rpc._sending import Sending
-from machnet_rpc.errors import InvalidArgument
+from machnet_rpc.errors import InvalidArgument, RpcError
 from machnet_rpc.middleware import CallInfo, Middleware, called
 from machnet_rpc.service import MethodBinding, method_id
 
@@ -107,7 +107,10 @@ class NamedCalls(Sending):
             except asyncio.CancelledError:
                 call.connection.cancel(call)
                 raise
-            answer = self._raw_result(ended, target)
+            try:
+                answer = self._raw_result(ended, target)
+            except RpcError as failure:
+                raise await self._ways().explained(target, failure, call, options) from None
         if is_raw:
             return bytes(answer)
         try:

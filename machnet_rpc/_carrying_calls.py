@@ -94,6 +94,4 @@ class CarryingCall:
         return self._result_of(answer, self._target)
 
     async def _explained(self, failure: RpcError, call: OutgoingCall) -> RpcError:
-        if isinstance(self._target, MethodBinding):
-            return await self._ways.explained(self._target, failure, call, self._options)
-        return failure
+        return await self._ways.explained(self._target, failure, call, self._options)

@@ -35,7 +35,7 @@ class Ways(NamedTuple):
     deadline: Callable[[Target | MethodBinding, CallOptions, int], int]
     ready: Callable[[Target | MethodBinding, int, CallOptions], Coroutine[Any, Any, Connection]]
     explained: Callable[
-        [MethodBinding, RpcError, OutgoingCall, CallOptions], Coroutine[Any, Any, RpcError]
+        [Target | MethodBinding, RpcError, OutgoingCall, CallOptions], Coroutine[Any, Any, RpcError]
     ]
     retries: Retries | None
 
@@ -114,7 +114,7 @@ class Request:
     async def failure(self, answer: Refused | Failed) -> Exception:
         address = self.ways.keeper.address
         failure = failure_of(answer, self.target.full_name, self.errors, address)
-        if isinstance(failure, RpcError) and isinstance(self.target, MethodBinding):
+        if isinstance(failure, RpcError):
             await self.ways.explained(self.target, failure, answer.call, self.options)
         return failure
 

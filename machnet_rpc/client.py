@@ -13,6 +13,7 @@ from typing import Any, Final, ParamSpec, Self, TypeVar, cast, overload
 
 from machnet_rpc._aio.flows import FlowKeeper, keeper_of
 from machnet_rpc._by_name import NamedCalls, changed
+from machnet_rpc._calling import Target
 from machnet_rpc._carrying_calls import CarryingCall
 from machnet_rpc._client_calls import Again, Ways, begin
 from machnet_rpc._last_words import LastWords
@@ -226,12 +227,18 @@ class Client(NamedCalls):
         return Ways(self._keeper, self._deadline, self._ready, self._explained, self._retries)
 
     async def _explained(
-        self, binding: MethodBinding, failure: RpcError, call: OutgoingCall, options: CallOptions
+        self,
+        target: Target | MethodBinding,
+        failure: RpcError,
+        call: OutgoingCall,
+        options: CallOptions,
     ) -> RpcError:
         """The failure, saying what the server can be asked about it."""
         if options.wait is not False:
             await self._last_words.learn(self, failure, call)
-        return await self._mismatches.explained(self, binding, failure, call)
+        if isinstance(target, MethodBinding):
+            await self._mismatches.explained(self, target, failure, call)
+        return failure
 
     async def open(self) -> None:
         """Attaches to an engine and starts to open the flow; does not wait for the flow.

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from machnet_rpc import Client, NotFound, RpcError, Server, Unavailable, connect, serve
+from machnet_rpc import Client, NotFound, RpcError, Server, Unavailable, connect, serve, sync
 from machnet_rpc._last_words import PEER_CLOSED, LastWords
 from machnet_rpc._protocol.calls import HEARD_NEVER, HEARD_NOTHING, HEARD_STARTED, OutgoingCall
 from machnet_rpc._protocol.connection import Connection
@@ -16,7 +18,8 @@ from machnet_rpc._protocol.events import Cause, Failed
 from machnet_rpc._protocol.starts import Starts
 from machnet_rpc.fates import KEPT_MAX, Fates, FatesContract
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
-from tests.machnet_rpc.waiting import until
+from tests.machnet_rpc.server_thread import serving
+from tests.machnet_rpc.waiting import until, until_seen
 from tests.memory_files import SHM, needs_shm
 from transport_engine import starts_file
 from transport_engine.config import EngineConfig
@@ -62,13 +65,39 @@ async def test_whether_a_call_had_started_is_asked_on_the_next_flow(
     by_both = (None, {"made": "in Python"}, None)
     sleeps = [ledger.sleep.using(timeout=5.0, metadata=each) for each in by_both]
     calls = [asyncio.create_task(sleep(9.0)) for sleep in sleeps]
-    await until(lambda: book.journal.count("start") == 3)
+    by_name = client.using(timeout=5.0)
+    calls.append(asyncio.create_task(by_name.call("ledger/sleep", 9.0)))
+    by_name = by_name.using(metadata={"made": "in Python"})
+    calls.append(asyncio.create_task(by_name.call("ledger/sleep", 9.0)))
+    await until(lambda: book.journal.count("start") == 5)
     lose_engine(client)
     for call in calls:
         with pytest.raises(Unavailable) as caught:
             await call
         assert (caught.value.executed, caught.value.stage) == ("yes", "handler started")
     assert await ledger.echo(b"it is back") == b"it is back"
+
+
+@needs_crossing
+@pytest.mark.parametrize("call", [Ledger.sleep, "ledger/sleep"], ids=["by contract", "by name"])
+def test_a_blocking_client_asks_as_well(call: Any, book: LedgerBook) -> None:
+    with (
+        serving(book, "127.0.0.1:0", EngineConfig()) as server,
+        sync.connect(server.address, via=EngineConfig(), timeout=5.0) as blocking,
+    ):
+        assert blocking.call(Ledger.echo, b"the flow is open") == b"the flow is open"
+
+        def cut() -> None:
+            until_seen(lambda: book.journal == ["start"])
+            loop = blocking._blocking.loop
+            loop.call_soon_threadsafe(lose_engine, blocking._blocking.client)
+
+        cutter = threading.Thread(target=cut)
+        cutter.start()
+        with pytest.raises(Unavailable) as caught:
+            blocking.call(call, 9.0)
+        cutter.join()
+        assert (caught.value.executed, caught.value.stage) == ("yes", "handler started")
 
 
 @by_engines
