@@ -44,7 +44,7 @@ class ValueCodec:
             return self._adapter.dump_python(
                 value, by_alias=True, round_trip=True, warnings="error"
             )
-        except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        except Exception as error:  # also what a serializer of the user's raises
             raise CodecError(self._misfit(value, error)) from error
 
     def load(self, plain: object) -> Any:
@@ -53,6 +53,8 @@ class ValueCodec:
             return self._adapter.validate_python(plain)
         except pydantic.ValidationError as error:
             raise CodecError(_sentence(error)) from error
+        except Exception as error:
+            raise _refused(error) from error
 
     def _misfit(self, value: object, error: Exception) -> str:
         if isinstance(self._type, type) and not isinstance(value, self._type):
@@ -87,7 +89,7 @@ class StructCodec(ValueCodec):
     def dump(self, value: object) -> object:
         try:
             plain: object = self._msgspec.to_builtins(value, builtin_types=(bytes, bytearray))
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        except Exception as error:
             raise CodecError(f"{_shown(value)} cannot be sent: {said(error)}") from error
         self.load(plain)
         return plain
@@ -97,11 +99,13 @@ class StructCodec(ValueCodec):
             return self._msgspec.convert(plain, self._type, builtin_types=(bytes, bytearray))
         except self._msgspec.MsgspecError as error:
             raise CodecError(said(error)) from error
+        except Exception as error:
+            raise _refused(error) from error
 
     def encode(self, value: object) -> bytes:
         try:
             encoded: bytes = self._encoder.encode(value)
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        except Exception as error:
             raise CodecError(f"{_shown(value)} cannot be sent: {said(error)}") from error
         if not isinstance(value, self._type if isinstance(self._type, type) else object):
             raise CodecError(f"must be {self._type.__name__}, not {_shown(value)}")
@@ -112,6 +116,8 @@ class StructCodec(ValueCodec):
             return self._decoder.decode(payload)
         except (self._msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise CodecError(said(error)) from error
+        except Exception as error:
+            raise _refused(error) from error
 
 
 class BufferCodec(ValueCodec):
@@ -317,6 +323,11 @@ def _is_scalar(value: object, scalar: type) -> bool:
     if scalar is float:
         return isinstance(value, float | int) and not isinstance(value, bool)
     return isinstance(value, scalar) and not isinstance(value, bool)
+
+
+def _refused(error: Exception) -> CodecError:
+    """For what a validator of the user's raised that says no verdict."""
+    return CodecError(f"its validation raised {type(error).__name__}: {said(error)}")
 
 
 def _shown(value: object) -> str:

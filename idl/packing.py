@@ -33,8 +33,8 @@ def pack(value: object) -> bytes:
     """
     try:
         packed: bytes = _msgpack.packb(value, default=_plain)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise CodecError(f"{type(value).__name__} cannot be sent: {error}") from error
+    except Exception as error:  # also what a serializer of the user's raises
+        raise CodecError(f"{type(value).__name__} cannot be sent: {said(error)}") from error
     return packed
 
 
@@ -102,6 +102,10 @@ def _extended(code: int, data: bytes) -> int:
     return int.from_bytes(data, "big", signed=True)
 
 
-def said(error: Exception) -> str:
-    """What an error says, on one line; its class if it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
+def said(error: BaseException) -> str:
+    """What an error says, on one line; its class if it says nothing, or raises where it should."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 (it is the user's)
+        text = ""
+    return text or type(error).__name__

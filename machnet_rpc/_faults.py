@@ -6,14 +6,20 @@ declares, also its name and its fields or arguments.
 """
 
 import dataclasses
+import logging
 import typing
+from collections.abc import Mapping
 from typing import Any, Final
 
 from idl import CodecError, ValueCodec, pack, unpack
+from idl.packing import said
 from machnet_rpc._protocol.calls import REMOTE_RING, REPLY_SEEN, Executed
 from machnet_rpc.errors import Code, DeadlineExceeded, RpcError, error_of
 
 MESSAGE_CHARACTERS_MAX: Final = 4096
+
+log: Final = logging.getLogger("machnet_rpc")
+
 _CODES: Final = frozenset(Code)
 _EXECUTED: Final[dict[object, Executed]] = {"no": "no", "maybe": "maybe", "yes": "yes"}
 
@@ -28,6 +34,33 @@ def encode(error: RpcError) -> bytes:
     return pack(fields | {"passing": True} if error.is_passing else fields)
 
 
+def encode_raised(
+    method: str, declared: Mapping[str, type[Exception]], error: BaseException
+) -> tuple[int, bytes]:
+    """Status and payload for whatever the handler of a method raised.
+
+    It is the user's, and says of itself what it likes, or nothing that can be sent.
+    """
+    kind = type(error).__name__
+    try:
+        if isinstance(error, Exception) and declared.get(kind) is type(error):
+            return encode_declared(error)
+        if isinstance(error, RpcError):
+            words, next_step = _sendable(error.message), _sendable(error.next_step or "")
+            answer = RpcError(words, code=Code(error.code), next_step=next_step)
+        else:
+            log.error("%s raised %s", method, kind, exc_info=error)
+            answer = RpcError(f"the handler raised {kind}: {_sendable(said(error))}")
+        answer.executed = "yes"
+        return answer.code, encode(answer)
+    except Exception as untold:
+        log.error("%s raised %s, which cannot be sent: %s", method, kind, said(untold))
+        log.error("it was raised here", exc_info=error)
+        answer = RpcError(f"the handler raised {kind}, which cannot be sent: {said(untold)}")
+        answer.executed = "yes"
+        return Code.UNKNOWN, encode(answer)
+
+
 def encode_declared(error: Exception) -> tuple[int, bytes]:
     """Status and payload for an exception that the contract declares.
 
@@ -40,7 +73,7 @@ def encode_declared(error: Exception) -> tuple[int, bytes]:
         code, data = Code.UNKNOWN, _data_of(error)
     return code, pack(
         {
-            "message": str(error)[:MESSAGE_CHARACTERS_MAX],
+            "message": _sendable(said(error))[:MESSAGE_CHARACTERS_MAX],
             "executed": "yes",
             "type": type(error).__name__,
             "data": data,
@@ -78,6 +111,11 @@ def decode(
     return failure
 
 
+def _sendable(text: object) -> str:
+    """Text without what no encoding has (lone surrogates, from paths and C locales)."""
+    return str(text).encode(errors="backslashreplace").decode()
+
+
 def _data_of(error: Exception) -> object:
     fields: dict[str, dataclasses.Field[Any]] = getattr(error, "__dataclass_fields__", {})
     if not fields:
@@ -104,7 +142,7 @@ def _rebuilt(kind: type[Exception], data: Any) -> Exception | None:
             )
         arguments: list[Any] = data
         return kind(*arguments)
-    except (TypeError, ValueError, KeyError):  # the peer's contract declares other fields
+    except Exception:  # noqa: BLE001 (the peer's contract declares other fields, or its own code)
         return None
 
 

@@ -40,6 +40,12 @@ class RpcError(Exception):
     """
 
     code: Code = Code.UNKNOWN
+    message: str = ""  # these are here for subclasses whose __init__ does not call this one
+    executed: Executed = "maybe"
+    method: str = ""
+    peer: str = ""
+    stage: str = ""
+    next_step: str = ""
     attempts: int = 1
     earlier: str = ""
     is_passing: bool = False  # the server refused it, and may take the same call soon
@@ -59,7 +65,7 @@ class RpcError(Exception):
         self.message = message
         if code is not None:
             self.code = code
-        self.executed: Executed = executed
+        self.executed = executed
         self.method = method
         self.peer = peer
         self.stage = stage

@@ -140,6 +140,7 @@ class Dispatcher:
     def unstarted(self, call: IncomingCall, error: Exception) -> None:
         """Answers a call whose handler could not be called."""
         if isinstance(error, CodecError):
+            log.debug("%s: %s", call.binding.full_name, error, exc_info=error)
             self._refuse(call, InvalidArgument(str(error)))
         else:
             self._fail(call, call.binding, error)
@@ -195,7 +196,7 @@ class Dispatcher:
         try:
             args, kwargs = binding.arguments.decode(payload)
         except CodecError as error:
-            self._refuse(call, InvalidArgument(str(error)))
+            self.unstarted(call, error)
             return
         if sent is not None:
             self._begin_keyed(call, sent, payload, partial(route.handler, *args, **kwargs))
@@ -216,7 +217,7 @@ class Dispatcher:
     def _begin_keyed(
         self, call: IncomingCall, sent: Sent, payload: bytes, handler: Callable[[], Any]
     ) -> None:
-        execution = Execution(call.binding, handler, self._reply_bytes_max, self._encoded)
+        execution = Execution(call.binding, handler, self._reply_bytes_max)
         coroutine = self._keyed.begin(call, sent, payload, execution)
         context = self._context.copy()
         context.run(_set_current, call)
@@ -339,27 +340,15 @@ class Dispatcher:
             words = f"the handler was cancelled {error}".strip()
             executed: Executed = "yes" if call.task is None else executed_by(call.task)
             self._give_up(call, Cancelled(words, executed=executed))
-        elif isinstance(error, Exception):
-            self._fail(call, call.binding, error)
-        else:
+        elif isinstance(error, KeyboardInterrupt | SystemExit):
             self._fail(call, call.binding, Internal("the server is going down", executed="yes"))
+        else:
+            self._fail(call, call.binding, error)
 
-    def _fail(self, call: IncomingCall, binding: MethodBinding, error: Exception) -> None:
-        status, payload = self._encoded(binding, error)
+    def _fail(self, call: IncomingCall, binding: MethodBinding, error: BaseException) -> None:
+        status, payload = _faults.encode_raised(binding.full_name, binding.errors, error)
         end(call, status, _clock.monotonic_ns())
         reply_error(call, status, payload)
-
-    def _encoded(self, binding: MethodBinding, error: Exception) -> tuple[int, bytes]:
-        if binding.errors.get(type(error).__name__) is type(error):
-            try:
-                return _faults.encode_declared(error)
-            except CodecError as unsendable:
-                error = Internal(f"{type(error).__name__} cannot be sent: {unsendable}")
-        if not isinstance(error, RpcError):
-            log.error("%s raised %r", binding.full_name, error, exc_info=error)
-            error = RpcError(f"the handler raised {type(error).__name__}: {error}")
-        answer = RpcError(error.message, code=error.code, executed="yes", next_step=error.next_step)
-        return answer.code, _faults.encode(answer)
 
     def _give_up(self, call: IncomingCall, error: RpcError) -> None:
         """Answers for a handler that has not; a task cancelled before its start never would."""

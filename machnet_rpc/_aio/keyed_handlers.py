@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 from idl import CodecError
+from idl.packing import said
 from machnet_rpc import _clock, _faults
 from machnet_rpc._aio.handler_task import HandlerTask
 from machnet_rpc._aio.limits import Limits
@@ -184,7 +185,6 @@ class Execution:
         binding: MethodBinding,
         handler: Callable[[], Coroutine[Any, Any, Any]],
         reply_bytes_max: int,
-        encoded_error: Callable[[MethodBinding, Exception], tuple[int, bytes]],
     ) -> None:
         self.entry: Entry
         self.has_begun = False  # the handler itself, after what the store was asked
@@ -192,7 +192,6 @@ class Execution:
         self._binding = binding
         self._handler = handler
         self._reply_bytes_max = reply_bytes_max
-        self._encoded_error = encoded_error
 
     @property
     def key(self) -> str:
@@ -210,7 +209,7 @@ class Execution:
             try:
                 stored = await self._stored(store)
             except Exception as unread:  # noqa: BLE001 (whatever a store raises is answered)
-                failure = Unavailable(f"the store of replies cannot be read: {unread}")
+                failure = Unavailable(f"the store of replies cannot be read: {said(unread)}")
                 return self._unstarted(failure)
             if stored is not None:
                 is_other = stored.digest != self.entry.digest
@@ -220,12 +219,14 @@ class Execution:
             return await self._kept(store, outcome)
         return Ended(self._reply(outcome), not isinstance(outcome, Aborted))
 
-    async def _executed(self) -> Reply | Exception:
+    async def _executed(self) -> Reply | BaseException:
         self.has_begun = True
         self.on_begun()
         try:
             return self.success(await self._handler())
-        except Exception as error:  # noqa: BLE001 (whatever a handler raises is answered)
+        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 (whatever a handler raises is answered)
             return error
 
     def success(self, result: object) -> Reply:
@@ -242,10 +243,10 @@ class Execution:
             )
         return Reply(0, payload, self.entry.digest)
 
-    async def _kept(self, store: ReplyStore, outcome: Reply | Exception) -> Ended:
+    async def _kept(self, store: ReplyStore, outcome: Reply | BaseException) -> Ended:
         """Commits the reply, where the handler has not; the store's word counts."""
         try:
-            if isinstance(outcome, Exception):
+            if not isinstance(outcome, Reply):
                 stored = await self._stored(store)  # another server was quicker, perhaps
                 if stored is not None:
                     return Ended(stored, True)
@@ -257,20 +258,21 @@ class Execution:
                 await store.commit(self.entry.key, reply.to_bytes())
         except Exception as unstored:  # noqa: BLE001 (whatever a store raises is answered)
             failure = Internal(
-                f"the handler ended, and the store of replies does not work: {unstored}",
+                f"the handler ended, and the store of replies does not work: {said(unstored)}",
                 executed="maybe",
                 next_step="Call again with the same key: the store knows whether it was done.",
             )
             return Ended(self._error(failure), False)
         return Ended(reply, True)
 
-    def _reply(self, outcome: Reply | Exception) -> Reply:
+    def _reply(self, outcome: Reply | BaseException) -> Reply:
         if isinstance(outcome, Reply):
             return outcome
-        status, payload = self._encoded_error(self._binding, outcome)
+        binding = self._binding
+        status, payload = _faults.encode_raised(binding.full_name, binding.errors, outcome)
         return Reply(status, payload, self.entry.digest)
 
-    def _is_final(self, error: Exception) -> bool:
+    def _is_final(self, error: BaseException) -> bool:
         """Whether it is an answer for good, rather than a transaction that came to nothing."""
         if isinstance(error, Aborted):
             return False

@@ -1,0 +1,198 @@
+"""What users' code raises where nobody thinks of it ends its own call, and nothing else.
+
+Handlers raise what cannot be printed or sent; validators and serializers raise what they must not.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, field_serializer, field_validator
+
+from machnet_rpc import Client, Code, Internal, InvalidArgument, NotFound, RpcError, rpc, service
+from machnet_rpc.testing import test_client
+
+TABLE: dict[str, str] = {"known": "known"}
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+class DeclaredUnprintable(Unprintable):
+    pass
+
+
+class Unbegun(NotFound):
+    def __init__(self, key: str) -> None:  # it does not call that of NotFound
+        self.key = key
+
+
+class Unheard(BaseException):
+    pass
+
+
+class In(BaseModel):
+    key: str
+
+    @field_validator("key")
+    @classmethod
+    def looked_up(cls, key: str) -> str:
+        return TABLE[key]  # a KeyError is no verdict of pydantic's
+
+
+class Out(BaseModel):
+    key: str
+
+    @field_serializer("key")
+    def looked_up(self, key: str) -> str:
+        return TABLE[key]
+
+
+@service("users", errors=[DeclaredUnprintable])
+class Users:
+    @rpc
+    async def fail(self, how: str) -> int:
+        raise NotImplementedError
+
+    @rpc
+    def fail_late(self, how: str) -> AsyncIterator[int]:
+        raise NotImplementedError
+
+    @rpc(idempotent="keyed")
+    async def fail_once(self, how: str) -> int:
+        raise NotImplementedError
+
+    @rpc
+    async def take(self, given: In) -> None:
+        raise NotImplementedError
+
+    @rpc(idempotent="keyed")
+    async def take_once(self, given: In) -> None:
+        raise NotImplementedError
+
+    @rpc
+    def take_for_items(self, given: In) -> AsyncIterator[int]:
+        raise NotImplementedError
+
+    @rpc
+    async def take_items(self, given: AsyncIterable[In]) -> int:
+        raise NotImplementedError
+
+    @rpc
+    async def give(self) -> Out:
+        raise NotImplementedError
+
+
+ERRORS: dict[str, BaseException] = {
+    "unprintable": Unprintable(),
+    "declared": DeclaredUnprintable(),
+    "unbegun": Unbegun("a"),
+    "unheard": Unheard("a"),
+    "surrogate": ValueError("a \ud800"),
+    "number": NotFound(5),  # type: ignore[arg-type]
+    "code": RpcError("a", code=77),  # type: ignore[arg-type]
+}
+
+
+class Careless(Users):
+    @rpc
+    async def fail(self, how: str) -> int:
+        raise ERRORS[how]
+
+    @rpc
+    async def fail_late(self, how: str) -> AsyncIterator[int]:
+        yield 1
+        raise ERRORS[how]
+
+    @rpc(idempotent="keyed")
+    async def fail_once(self, how: str) -> int:
+        raise ERRORS[how]
+
+    @rpc
+    async def take(self, given: In) -> None:
+        pass
+
+    @rpc(idempotent="keyed")
+    async def take_once(self, given: In) -> None:
+        pass
+
+    @rpc
+    async def take_for_items(self, given: In) -> AsyncIterator[int]:
+        yield 1
+
+    @rpc
+    async def take_items(self, given: AsyncIterable[In]) -> int:
+        return len([each async for each in given])
+
+    @rpc
+    async def give(self) -> Out:
+        return Out(key="unknown")
+
+
+async def is_up(client: Client) -> bool:
+    """The same flow still answers."""
+    await client.stub(Users).take(In(key="known"))
+    return True
+
+
+WORDS = {
+    "unprintable": (Code.UNKNOWN, "raised Unprintable"),
+    "declared": (Code.UNKNOWN, "DeclaredUnprintable"),
+    "unbegun": (Code.NOT_FOUND, ""),
+    "unheard": (Code.UNKNOWN, "raised Unheard: a"),
+    "surrogate": (Code.UNKNOWN, r"a \ud800"),
+    "number": (Code.NOT_FOUND, "5"),
+    "code": (Code.UNKNOWN, "77 is not a valid Code"),
+}
+
+
+@pytest.mark.parametrize("how", ERRORS)
+async def test_whatever_a_handler_raises_ends_its_call_alone(how: str) -> None:
+    code, words = WORDS[how]
+    async with test_client(Careless(), timeout=5) as client:
+        await is_up(client)
+        connection = client._keeper.connection
+
+        async def drained() -> list[int]:
+            return [each async for each in stub.fail_late(how)]
+
+        stub = client.stub(Users)
+        for call in (stub.fail(how), stub.fail_once(how), drained()):
+            with pytest.raises((RpcError, DeclaredUnprintable)) as caught:
+                await call
+            if how != "declared":
+                error: Any = caught.value
+                assert (error.code, error.executed) == (code, "yes")
+                assert words in error.message
+        assert await is_up(client)
+        assert client._keeper.connection is connection
+
+
+async def test_a_validator_that_raises_something_else_refuses_the_arguments() -> None:
+    wrong = In.model_construct(key="unknown")
+
+    async def items() -> AsyncIterator[In]:
+        yield wrong
+
+    async with test_client(Careless(), timeout=5) as client:
+        await is_up(client)
+        stub = client.stub(Users)
+        calls = (
+            stub.take(wrong),
+            stub.take_once(wrong),
+            anext(stub.take_for_items(wrong)),
+            stub.take_items(items()),
+        )
+        for call in calls:
+            with pytest.raises(InvalidArgument, match="its validation raised KeyError: 'unknown'"):
+                await call
+        with pytest.raises(InvalidArgument) as caught:
+            await stub.take(wrong)
+        assert caught.value.executed == "no"
+        with pytest.raises(Internal, match="result is wrong"):
+            await stub.give()
+        assert await is_up(client)
