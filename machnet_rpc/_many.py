@@ -36,6 +36,7 @@ class Many(Generic[T]):
 
     async def run(self, items: Iterable[T], in_flight_max: int) -> list[Any]:
         """The results, or what stands for them. Errors: the first, if they are not returned."""
+        _check(in_flight_max)
         under_way, begin_now = self._under_way, self._steps.begin_now
         results: list[Any] = []
         try:
@@ -84,6 +85,7 @@ async def tasks_of(
     return_exceptions: bool,
 ) -> list[Any]:
     """The same with a task for each call, whatever a call consists of."""
+    _check(in_flight_max)
     under_way: deque[asyncio.Task[Any]] = deque()
     results: list[Any] = []
 
@@ -108,3 +110,8 @@ async def tasks_of(
         for rest in under_way:
             rest.cancel()
     return results
+
+
+def _check(in_flight_max: int) -> None:
+    if in_flight_max < 1:
+        raise ValueError(f"in_flight_max={in_flight_max} must be at least 1")

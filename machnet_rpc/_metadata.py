@@ -54,7 +54,10 @@ def add_where_it_fits(metadata: Metadata, more: Mapping[str, str | bytes]) -> No
 
 def with_metadata(metadata: Mapping[str, str | bytes], payload: bytes | memoryview) -> bytes:
     """What is sent. Errors: CodecError where there is too much of it."""
-    fields = pack(dict(metadata))
+    try:
+        fields = pack(dict(metadata))
+    except CodecError as error:
+        raise CodecError(f"the metadata cannot be sent: {error}") from error
     if len(fields) > METADATA_BYTES_MAX:
         raise CodecError(
             f"the metadata is {len(fields)} bytes, and at most {METADATA_BYTES_MAX} can be sent"

@@ -4,10 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
+from machnet_rpc._protocol.calls import ENCODING
 from machnet_rpc._protocol.records import LAST_PRIORITY, USUAL_PRIORITY
 from machnet_rpc.errors import InvalidArgument
 
 TIMEOUT: Final = 10.0  # seconds, where neither the method nor the caller says otherwise
+SECONDS_MAX: Final = 1e9  # of a timeout: thirty years, whose nanoseconds fit into 64 bits
+KEY_CHARACTERS_MAX: Final = 256
+KEY_SHOWN_MAX: Final = 40
 
 Idempotent: TypeAlias = bool | Literal["keyed"]
 
@@ -53,6 +57,10 @@ class CallOptions:
         priority: int | None,
     ) -> "CallOptions":
         """What an application asks for, over these. Errors: InvalidArgument."""
+        if timeout is not None:
+            checked_timeout(timeout)
+        if key is not None:
+            checked_key(key)
         given = None if metadata is None else checked(metadata)
         urgency = checked_priority(priority)
         return CallOptions(timeout, wait, key, given, reply_metadata, urgency).over(self)
@@ -75,13 +83,35 @@ class CallOptions:
 AS_DECLARED: Final = CallOptions()
 
 
+def checked_timeout(timeout: float) -> float:
+    """What an application asks for; 0 and less: no time is left. Errors: InvalidArgument."""
+    given: Any = timeout
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    if is_number and -SECONDS_MAX <= given <= SECONDS_MAX:
+        return timeout
+    raise _refusal(
+        f"timeout={given!r} must be a number of seconds up to {SECONDS_MAX:g}: every call has a "
+        "deadline"
+    )
+
+
+def checked_key(key: str) -> str:
+    """What an application names a call of a keyed method. Errors: InvalidArgument."""
+    given: Any = key
+    if isinstance(given, str) and 1 <= len(given) <= KEY_CHARACTERS_MAX:
+        return key
+    shown = repr(given)
+    shown = shown if len(shown) <= KEY_SHOWN_MAX else f"{shown[:KEY_SHOWN_MAX]}..."
+    raise _refusal(f"key={shown} must be text of 1 to {KEY_CHARACTERS_MAX} characters")
+
+
 def checked_priority(priority: int | None) -> int | None:
     """What an application asks for. Errors: InvalidArgument."""
     given: Any = priority
     is_number = isinstance(given, int) and not isinstance(given, bool)
     if given is None or (is_number and 0 <= given <= LAST_PRIORITY):
         return priority
-    raise InvalidArgument(
+    raise _refusal(
         f"priority={given!r} must be a whole number from 0, which goes first, to {LAST_PRIORITY}; "
         f"calls that say nothing have {USUAL_PRIORITY}"
     )
@@ -89,10 +119,18 @@ def checked_priority(priority: int | None) -> int | None:
 
 def checked(metadata: Mapping[str, str | bytes]) -> Metadata:
     """What an application wants to send. Errors: InvalidArgument."""
-    given: dict[Any, Any] = dict(metadata)
+    try:
+        given: dict[Any, Any] = dict(metadata)
+    except (TypeError, ValueError):
+        raise _refusal(f"metadata is text or bytes by names, not {metadata!r}") from None
     for name, value in given.items():
         if not isinstance(name, str) or not isinstance(value, str | bytes):
-            raise InvalidArgument(f"metadata is text or bytes by names, not {name!r}: {value!r}")
+            raise _refusal(f"metadata is text or bytes by names, not {name!r}: {value!r}")
         if name.startswith(RESERVED):
-            raise InvalidArgument(f"metadata cannot be named {name!r}: {RESERVED}* is reserved")
+            raise _refusal(f"metadata cannot be named {name!r}: {RESERVED}* is reserved")
     return given
+
+
+def _refusal(words: str) -> InvalidArgument:
+    """Of what was asked for; nothing is called."""
+    return InvalidArgument(words, executed="no", stage=ENCODING)

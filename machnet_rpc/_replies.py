@@ -10,7 +10,6 @@ from idl import CodecError, pack, unpack
 
 FORMAT: Final = 1
 DIGEST_BYTES: Final = 16
-KEY_CHARACTERS_MAX: Final = 256
 STATUS_MAX: Final = 0xFFFF
 
 

@@ -97,6 +97,11 @@ class Bindings:
         found = self.unary.get(method) or self._others.get(method)
         if found is not None:
             return found
+        given: Any = method
+        if not isinstance(given, Method):
+            raise ContractError(
+                f'{given!r} is no method of a contract: write Contract.method, or "service/method"'
+            )
         if method.contract is None:
             raise ContractError(f"{method!r} belongs to no class")
         self._bind(contract_of(method.contract))

@@ -32,7 +32,7 @@ from machnet_rpc.errors import (
     InvalidArgument,
     RpcError,
 )
-from machnet_rpc.middleware import CallInfo, Middleware, called, named
+from machnet_rpc.middleware import CallInfo, Middleware, called, checked, named
 from machnet_rpc.service import Method, MethodBinding
 from machnet_rpc.streams import Stream
 
@@ -130,6 +130,8 @@ class Client(NamedCalls):
         binding = self._bindings.get(method)
         if binding is None or options.carries:
             binding = self._known.of(method)
+            if binding.gives_items:
+                raise ContractError(f"{binding.full_name} gives items: use client.stream(...)")
             if not binding.is_plain or options.carries or self._middleware:
                 return await self.begin(method, args, kwargs, options)
         payload: bytes | memoryview
@@ -198,6 +200,9 @@ class Client(NamedCalls):
         self, method: Method[P, Stream[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> Stream[R]:
         """Calls `Contract.method` of which the answer is a stream, as a stub does."""
+        binding = self._known.of(method)
+        if not binding.gives_items:
+            raise ContractError(f"{binding.full_name} gives no items: await client.call(...)")
         given: Stream[R] = self.begin(method, args, kwargs, AS_DECLARED)
         return given
 
@@ -341,9 +346,10 @@ def connect(
     where there is no server. `spin` is what latency costs: for so many seconds after a message the
     client looks for the next one without sleep; with 0 it sleeps at once. `retries` says how often
     calls of idempotent methods are made again that failed; None: not at all. `middleware` stands
-    around every call, its first the outermost. Errors: AddressError.
+    around every call, its first the outermost. Errors: AddressError, InvalidArgument,
+    ContractError for middleware that is none.
     """
     keeper = keeper_of(address, Reach(via, require, spin))
     again = None if retries is None else Retries(retries)
-    options = CallOptions(timeout, wait)
-    return Client(keeper, options, retries=again, middleware=middleware)
+    options = AS_DECLARED.using(timeout, wait, None, None, None, None)
+    return Client(keeper, options, retries=again, middleware=checked(middleware))

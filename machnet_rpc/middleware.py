@@ -19,7 +19,7 @@ from machnet_rpc._aio.items import closed
 from machnet_rpc._options import Metadata
 from machnet_rpc._protocol.connection import NO_DEADLINE_NS
 from machnet_rpc.context import current_call
-from machnet_rpc.errors import DeadlineExceeded, Internal, InvalidArgument
+from machnet_rpc.errors import ContractError, DeadlineExceeded, Internal, InvalidArgument
 from machnet_rpc.service import MethodBinding
 from machnet_rpc.streams import Stream
 
@@ -60,6 +60,17 @@ class CallInfo:
 
 
 Middleware: TypeAlias = Callable[[CallInfo, Request, Next], Awaitable[Any]]
+
+
+def checked(middleware: Sequence[Middleware]) -> Sequence[Middleware]:
+    """What an application gives as middleware. Errors: ContractError."""
+    given: Any = middleware
+    for each in given if isinstance(given, list | tuple) else [given]:
+        if given is each or not callable(each):
+            raise ContractError(
+                f"middleware={each!r} is none: give a list of what takes (call, request, following)"
+            )
+    return tuple(middleware)
 
 
 def named(binding: MethodBinding, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:

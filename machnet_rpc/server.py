@@ -27,7 +27,7 @@ from machnet_rpc.errors import ContractError
 from machnet_rpc.fates import Fates
 from machnet_rpc.functions import Service
 from machnet_rpc.health import Health
-from machnet_rpc.middleware import Middleware, around
+from machnet_rpc.middleware import Middleware, around, checked
 from machnet_rpc.reflection import Reflection, describe
 from machnet_rpc.service import Contract, Method, contract_of, resolve
 from machnet_rpc.statistics import Observed, Statistics
@@ -53,8 +53,11 @@ class Server:
     ) -> None:
         if not implementations:
             raise ContractError("a server needs an implementation of at least one service")
+        given: Any = limits
+        if given is not None and not isinstance(given, Limits):
+            raise ContractError(f"limits={given!r} is no Limits: write Limits(handlers=100)")
         self._limits = limits or Limits()
-        self._middleware = tuple(middleware)
+        self._middleware = checked(middleware)
         self._routes: dict[int, Route] = {}
         self._others: dict[int, Route] = {}  # of methods that are keyed, or not unary
         self._services: dict[int, str] = {}
@@ -260,6 +263,8 @@ class Server:
         for name, binding in contract.methods.items():
             routes = self._routes if binding.is_plain else self._others
             other = self._routes.get(binding.method_id) or self._others.get(binding.method_id)
+            if other is not None and other.binding.full_name == binding.full_name:
+                raise ContractError(f"two implementations of {contract.name}: a server has one")
             if other is not None:
                 raise ContractError(
                     f"{binding.full_name} and {other.binding.full_name} have one method id: "

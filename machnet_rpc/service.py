@@ -26,6 +26,7 @@ from idl import ArgumentsCodec, MethodKind, MethodSchema, ResultCodec, SchemaErr
 from machnet_rpc._blocking_contract import BlockingCall, BlockingContract, BlockingStream
 from machnet_rpc._options import (
     AS_DECLARED,
+    SECONDS_MAX,
     TIMEOUT,
     CallOptions,
     Idempotent,
@@ -223,8 +224,12 @@ def rpc(
     `oneway` has no answer: it is done when it was sent, and what its handler raises is in the
     server's log. Calls of a `lane` other than 0 are delivered in the order in which they were made.
     """
-    if not timeout > 0:
-        raise ContractError(f"timeout={timeout} must be more than 0 seconds")
+    given: Any = timeout
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    if not (is_number and 0 < given <= SECONDS_MAX):
+        raise ContractError(
+            f"timeout={given!r} must be a number of seconds, more than 0, up to {SECONDS_MAX:g}"
+        )
     if not 0 <= lane < LANES:
         raise ContractError(f"lane={lane} must be from 0 to {LANES - 1}")
     if idempotent not in (False, True, "keyed"):
@@ -289,6 +294,9 @@ def contract_of(declaring: type) -> type:
 
     Errors: ContractError.
     """
+    given: Any = declaring
+    if not isinstance(given, type):
+        raise ContractError(f"{given!r} is no class: name the contract, as in client.stub(Shop)")
     for base in declaring.__mro__:
         if "__rpc_service__" in vars(base):
             return base

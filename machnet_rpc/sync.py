@@ -15,13 +15,13 @@ from machnet_rpc._blocking_calls import BlockingMethod, blocking_method, run
 from machnet_rpc._blocking_contract import BlockingContract, Items
 from machnet_rpc._blocking_contract import BlockingStream as Stream
 from machnet_rpc._blocking_streams import Sender, StreamMethod
-from machnet_rpc._options import CallOptions, Metadata
+from machnet_rpc._options import AS_DECLARED, CallOptions, Metadata
 from machnet_rpc._retries import RETRIES, Retries, RetryPolicy
 from machnet_rpc._stubs import Bindings
 from machnet_rpc._transports.base import Transport
 from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via
 from machnet_rpc.client import IN_FLIGHT_MAX
-from machnet_rpc.middleware import Middleware
+from machnet_rpc.middleware import Middleware, checked
 from machnet_rpc.service import Method, methods_of
 from machnet_rpc.streams import Stream as AsyncStream
 
@@ -219,9 +219,10 @@ def connect(
 
     The arguments are those of machnet_rpc.connect; `spin` is for how many seconds a call looks for
     its answer without sleep. Middleware is `async` here too: it runs within the calls, on a loop
-    that they have for themselves. Errors: AddressError.
+    that they have for themselves. Errors: as machnet_rpc.connect.
     """
-    options = CallOptions(timeout, wait)
+    options = AS_DECLARED.using(timeout, wait, None, None, None, None)
+    middleware = checked(middleware)
     keeper = keeper_of(address, Reach(via, require, spin))
     again = None if retries is None else Retries(retries)
     client = asynchronous.Client(keeper, options, retries=again, middleware=middleware)

@@ -216,7 +216,11 @@ class FlowKeeper:
 
 def keeper_of(address: str, reach: Reach) -> FlowKeeper:
     """One whose events end the calls that they are about. Errors: AddressError."""
-    split(address)
+    _, port = split(address)
+    if port == 0:
+        raise AddressError(
+            f"{address!r} names no server: one that listens at port 0 has its port in its `address`"
+        )
 
     def on_event(event: Event) -> None:
         if isinstance(event, Replied):

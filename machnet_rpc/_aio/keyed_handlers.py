@@ -16,12 +16,12 @@ from machnet_rpc import _clock, _faults
 from machnet_rpc._aio.handler_task import HandlerTask
 from machnet_rpc._aio.limits import Limits
 from machnet_rpc._metadata import KEY, KEY_AGE
-from machnet_rpc._options import Metadata
+from machnet_rpc._options import KEY_CHARACTERS_MAX, Metadata
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import NO_DEADLINE_NS, Connection
 from machnet_rpc._protocol.events import Cause
 from machnet_rpc._protocol.tally import end
-from machnet_rpc._replies import KEY_CHARACTERS_MAX, Reply, ReplyStore, digest_of
+from machnet_rpc._replies import Reply, ReplyStore, digest_of
 from machnet_rpc._reply_table import Entry, ReplyTable
 from machnet_rpc.errors import (
     Aborted,

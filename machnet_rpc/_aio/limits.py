@@ -1,13 +1,15 @@
 """What a server answers, and how much of it at once."""
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
 from machnet_rpc._protocol.records import MESSAGE_BYTES_MAX
 from machnet_rpc._protocol.streams import FIRST
 from machnet_rpc._protocol.tally import Tally
 from machnet_rpc.service import MethodBinding
+
+LIMIT_MAX: Final = 1 << 62  # of whatever is counted, so that it fits into 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,5 +41,9 @@ class Limits:
     keyed_seconds: float = 600.0
 
     def __post_init__(self) -> None:
-        if self.stream_items < 1 or self.stream_bytes < 1:
-            raise ValueError("stream_items and stream_bytes must be at least 1, or no item comes")
+        for each in fields(self):
+            value: Any = getattr(self, each.name)
+            least = 0 if each.name.startswith("keyed_") else 1
+            kinds = int | float if each.name == "keyed_seconds" else int
+            if not (isinstance(value, kinds) and least <= value <= LIMIT_MAX):
+                raise ValueError(f"{each.name}={value!r} must be a number from {least}")

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from ipaddress import ip_address
+from typing import Any
 
 from machnet_rpc.errors import AddressError
 
@@ -12,6 +13,9 @@ def split(address: str) -> tuple[str, int]:
 
     Errors: AddressError.
     """
+    given: Any = address
+    if not isinstance(given, str):
+        raise AddressError(f"{given!r} is not an address: write host:port, as in '127.0.0.1:7000'")
     host, colon, port = address.rpartition(":")
     if not colon or not host or (":" in host and not (host[0] == "[" and host[-1] == "]")):
         raise AddressError(

@@ -71,7 +71,7 @@ def test_a_server_is_not_built_on_what_is_wrong(implementation: object, words: s
 
 
 def test_the_same_service_twice() -> None:
-    with pytest.raises(ContractError, match="have one method id"):
+    with pytest.raises(ContractError, match="two implementations of ledger"):
         Server(LedgerBook(), LedgerBook())
 
 
@@ -85,7 +85,7 @@ def test_nothing_to_serve() -> None:
     [
         (lambda: service(""), "cannot name a service"),
         (lambda: service("a/b"), "cannot name a service"),
-        (lambda: rpc(timeout=0), "more than 0 seconds"),
+        (lambda: rpc(timeout=0), "seconds, more than 0"),
         (lambda: rpc(lane=16), "from 0 to 15"),
     ],
 )

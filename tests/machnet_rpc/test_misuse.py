@@ -1,0 +1,142 @@
+"""What an application asks for by mistake is refused where it asks, in a sentence of ours."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from machnet_rpc import (
+    AddressError,
+    Client,
+    ContractError,
+    InvalidArgument,
+    Limits,
+    Server,
+    connect,
+    rpc,
+    serve,
+    service,
+    sync,
+)
+from machnet_rpc.testing import test_client
+
+
+@service("desk")
+class Desk:
+    @rpc
+    async def add(self, number: int) -> int:
+        raise NotImplementedError
+
+    @rpc
+    def count(self, number: int) -> AsyncIterator[int]:
+        raise NotImplementedError
+
+    @rpc(idempotent="keyed")
+    async def buy(self, number: int) -> int:
+        raise NotImplementedError
+
+
+class Clerk(Desk):
+    @rpc
+    async def add(self, number: int) -> int:
+        return number + 1
+
+    @rpc
+    async def count(self, number: int) -> AsyncIterator[int]:
+        for each in range(number):
+            yield each
+
+    @rpc
+    async def buy(self, number: int) -> int:
+        return number
+
+
+CLERK: Any = Clerk()
+NAME: Any = "desk"
+PRINT: Any = print
+FIVE: Any = 5
+HALF: Any = 1.5
+SECONDS = (float("inf"), float("nan"), 1e20, "1", True)
+ADDRESSES: tuple[Any, ...] = (5, None, ("127.0.0.1", 7000), "127.0.0.1:0")
+BEFORE: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
+    "stub of an instance": (lambda: nobody().stub(CLERK), ContractError, "no class"),
+    "stub of a name": (lambda: nobody().stub(NAME), ContractError, "'desk' is no class"),
+    "middleware called": (lambda: Server(Clerk(), middleware=[FIVE]), ContractError, "is none"),
+    "middleware alone": (lambda: connect("h:1", middleware=PRINT), ContractError, "list"),
+    "middleware blocking": (lambda: sync.connect("h:1", middleware=[FIVE]), ContractError, "list"),
+    "limits": (lambda: Server(Clerk(), limits=FIVE), ContractError, "limits=5 is no Limits"),
+    "twice": (lambda: Server(Clerk(), Clerk()), ContractError, "two implementations of desk"),
+    "no handlers": (lambda: Limits(handlers=0), ValueError, "handlers=0 must be"),
+    "half a handler": (lambda: Limits(handlers=HALF), ValueError, "handlers=1.5"),
+    "no bytes": (lambda: Limits(request_bytes=-1), ValueError, "request_bytes=-1"),
+    "past seconds": (lambda: Limits(keyed_seconds=-1), ValueError, "keyed_seconds=-1"),
+    "all bytes": (lambda: Limits(stream_bytes=1 << 70), ValueError, "stream_bytes="),
+}
+
+
+def nobody() -> Client:
+    return connect("127.0.0.1:1")
+
+
+@pytest.mark.parametrize("what", BEFORE)
+def test_mistakes_before_a_call(what: str) -> None:
+    ask, kind, words = BEFORE[what]
+    with pytest.raises(kind, match=words):
+        ask()
+
+
+@pytest.mark.parametrize("seconds", SECONDS)
+def test_a_timeout_is_a_number_of_seconds(seconds: Any) -> None:
+    for ask in (nobody().using, nobody().stub(Desk).add.using):
+        with pytest.raises(InvalidArgument, match="must be a number of seconds"):
+            ask(timeout=seconds)
+    for opened in (connect, sync.connect):
+        with pytest.raises(InvalidArgument, match="must be a number of seconds"):
+            opened("127.0.0.1:1", timeout=seconds)
+    with pytest.raises(ContractError, match="must be a number of seconds"):
+        rpc(timeout=seconds)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_an_address_names_a_server(address: Any) -> None:
+    for opened in (connect, sync.connect):
+        with pytest.raises(AddressError, match=r"is not an address|names no server"):
+            opened(address)
+
+
+async def test_a_server_listens_at_an_address() -> None:
+    address: Any = ("127.0.0.1", 7000)
+    with pytest.raises(AddressError, match="is not an address"):
+        async with serve(Clerk(), address):
+            pass
+
+
+@pytest.mark.parametrize("key", ["", 5, b"a", "a" * 257])
+def test_a_key_is_text(key: Any) -> None:
+    with pytest.raises(InvalidArgument, match="must be text of 1 to 256 characters"):
+        nobody().stub(Desk).buy.using(key=key)
+
+
+@pytest.mark.parametrize("metadata", ["text", 5, [1]])
+def test_metadata_are_a_mapping(metadata: Any) -> None:
+    with pytest.raises(InvalidArgument, match="metadata is text or bytes by names"):
+        nobody().using(metadata=metadata)
+
+
+async def test_mistakes_in_a_call() -> None:
+    async with test_client(Clerk(), timeout=5) as client:
+        stub = client.stub(Desk)
+        untyped: Any = client
+        for wrong in (5, len, stub.add, Clerk().add):
+            with pytest.raises(ContractError, match="is no method of a contract"):
+                await untyped.call(wrong)
+        with pytest.raises(ContractError, match=r"use client\.stream"):
+            await untyped.call(Desk.count, 3)
+        with pytest.raises(ContractError, match=r"await client\.call"):
+            untyped.stream(Desk.add, 3)
+        for limit in (0, -1):
+            with pytest.raises(ValueError, match="must be at least 1"):
+                await client.call_many(Desk.add, [1, 2], in_flight_max=limit)
+        with pytest.raises(InvalidArgument, match="the metadata cannot be sent"):
+            await stub.add.using(metadata={"a": "\ud800"})(1)
+        assert await stub.add(1) == 2
