@@ -9,12 +9,12 @@ import asyncio
 import os
 import sys
 import threading
-import weakref
 from asyncio import events
 from collections.abc import Callable, Coroutine
 from time import monotonic_ns
 from typing import Any, Final, TypeVar
 
+from machnet_rpc._aio.belonging import FORKED, watch_forks
 from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._native import crossing
@@ -38,8 +38,11 @@ INTERRUPTED: Final = (
 )
 
 
-class ClientClosed(Exception):
+class ClientClosed(RuntimeError):
     """`close` was called."""
+
+    def __init__(self) -> None:
+        super().__init__("the client is closed: connect again for more calls")
 
 
 class ClientBusy(TimeoutError):
@@ -81,7 +84,7 @@ class Blocking:
         self._closing = threading.Event()
         self._tasks: set[asyncio.Task[None]] = set()  # of nobody, to be run at some time
         self._watcher: threading.Thread | None = None
-        _watch_forks(self)
+        watch_forks(self)
 
     def __repr__(self) -> str:
         state = "closed" if self._closing.is_set() else "busy" if self._is_busy else "idle"
@@ -204,9 +207,7 @@ class Blocking:
 
     def _enter(self, seconds: float | None) -> None:
         if self._pid != os.getpid():
-            raise RuntimeError(
-                "this client was connected before the process forked: connect again in the child"
-            )
+            raise RuntimeError(FORKED)
         self._check_loop()
         if not self._lock.acquire(timeout=-1 if seconds is None else max(seconds, 0)):
             raise ClientBusy("other threads call by this client all the time")
@@ -293,9 +294,6 @@ class Blocking:
         """This is the child, and the client is the parent's."""
         if self._line is not None:
             self._line.close()
-        connection = self._keeper.connection
-        if connection is not None:
-            connection.is_usable = False
 
 
 async def _ended(call: OutgoingCall) -> None:
@@ -319,19 +317,3 @@ async def _look() -> None:
     """Lets the pump and the descriptors have their turns."""
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-
-
-_alive: Final[weakref.WeakSet[Blocking]] = weakref.WeakSet()
-_forks_are_watched = threading.Event()
-
-
-def _watch_forks(blocking: Blocking) -> None:
-    if not _forks_are_watched.is_set():
-        _forks_are_watched.set()
-        os.register_at_fork(after_in_child=_forked)
-    _alive.add(blocking)
-
-
-def _forked() -> None:
-    for blocking in tuple(_alive):
-        blocking.forked()

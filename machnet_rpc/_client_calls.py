@@ -134,7 +134,10 @@ class Request:
         if len(self.payload) > connection.message_bytes_max:
             error = too_large(len(self.payload), connection.message_bytes_max)
             raise unsent(error, target.full_name, ways.keeper.address)
-        call = OutgoingCall(target.method_id, deadline_ns, get_running_loop())
+        loop = get_running_loop()
+        if loop is not ways.keeper.loop:
+            ways.keeper.check_here()
+        call = OutgoingCall(target.method_id, deadline_ns, loop)
         if self.options.priority is not None:
             call.priority = self.options.priority
         return call, connection

@@ -139,13 +139,20 @@ class Client(NamedCalls):
             payload = args[0]
         else:
             payload = self._encoded(binding, args, kwargs)
-        call = self._begun(binding, payload, options)
+        try:
+            call = self._begun(binding, payload, options)
+        except RuntimeError:
+            self._keeper.check_here()
+            raise
         if call is None:
             call = await self._begun_later(binding, bytes(payload), options)
         try:
             answer: bytes | Refused | Failed = await call
         except asyncio.CancelledError:
             call.connection.cancel(call)
+            raise
+        except RuntimeError:
+            self._keeper.check_here()
             raise
         if binding.gives_bytes and isinstance(answer, bytes):
             return answer

@@ -10,6 +10,7 @@ from typing import Any, Final, Self, cast
 
 from idl import SchemaError, differences
 from machnet_rpc._aio.backoff import Backoff
+from machnet_rpc._aio.belonging import running_loop
 from machnet_rpc._aio.dispatch import Dispatcher
 from machnet_rpc._aio.keyed_handlers import keyed_handlers
 from machnet_rpc._aio.leaving import left
@@ -116,6 +117,7 @@ class Server:
         """
         if self._pump is not None:
             raise RuntimeError(f"{self!r} listens already")
+        running_loop()
         self._is_leaving = False
         self.health.resume()
         self._reach = Reach(via, require, spin)

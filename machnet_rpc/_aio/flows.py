@@ -11,6 +11,7 @@ from typing import Final
 
 from machnet_rpc import _clock, _reasons
 from machnet_rpc._aio.backoff import Backoff
+from machnet_rpc._aio.belonging import ELSEWHERE, FORKED, running_loop, watch_forks
 from machnet_rpc._aio.pump import FlowRefused, Pump
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
@@ -59,12 +60,28 @@ class FlowKeeper:
         self._restoring: asyncio.Task[None] | None = None
         self._last_failure = _reasons.sentence(_reasons.NO_ANSWER)
         self._is_closed = False
+        self._is_inherited = False  # by a child of the process that it belongs to
+
+    def check_here(self) -> None:
+        """Errors: RuntimeError in an event loop that is not its own, and in a child process."""
+        loop = running_loop()
+        if self._is_inherited:
+            raise RuntimeError(FORKED)
+        if self.loop is not None and self.loop is not loop:
+            raise RuntimeError(ELSEWHERE)
+
+    def forked(self) -> None:
+        """This is the child: calls do not go past `usable`, to the parent's engine."""
+        self._is_inherited = True
+        if self.connection is not None:
+            self.connection.is_usable = False
 
     async def attach(self) -> Pump:
         """The pump, on a new link if there is none yet or the last one died.
 
-        Errors: AddressError, TransportError.
+        Errors: AddressError, TransportError, RuntimeError where it does not belong.
         """
+        self.check_here()
         if self.pump is not None and not self.pump.is_dead:
             return self.pump
         if self.pump is not None:
@@ -74,6 +91,7 @@ class FlowKeeper:
         link = await link_to(host, self._reach, is_local=False)
         self._reach = self._reach.again(link.transport)
         self.loop = asyncio.get_running_loop()
+        watch_forks(self)
         self.pump = Pump(link, self, self._reach.spin, self.lent)
         self._backoff.succeeded()  # a new engine: its server may be there in a moment, too
         return self.pump
@@ -84,8 +102,9 @@ class FlowKeeper:
         Without it, a call waits no longer than an attempt takes that is answered: not while one is
         paused for, nor for one that has gone on for PATIENCE_NS.
 
-        Errors: NoFlow, AddressError, TransportError.
+        Errors: NoFlow, AddressError, TransportError, RuntimeError where it does not belong.
         """
+        self.check_here()
         while True:
             if self._is_closed:
                 raise NoFlow("the client is closed", "Make calls before it closes.", is_late=False)
@@ -98,7 +117,11 @@ class FlowKeeper:
                 await self._room(pump, connection, deadline_ns)
 
     async def close(self) -> None:
-        """Ends the flow and the link; calls under way fail."""
+        """Ends the flow and the link; calls under way fail. In a child of the process: nothing."""
+        if self._is_inherited:
+            return
+        if self.loop is not None:
+            self.check_here()
         self._is_closed = True
         tasks = [task for task in (self._restoring, self._attempt) if task is not None]
         for task in tasks:

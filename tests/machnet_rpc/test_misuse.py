@@ -1,6 +1,9 @@
 """What an application asks for by mistake is refused where it asks, in a sentence of ours."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -140,3 +143,57 @@ async def test_mistakes_in_a_call() -> None:
         with pytest.raises(InvalidArgument, match="the metadata cannot be sent"):
             await stub.add.using(metadata={"a": "\ud800"})(1)
         assert await stub.add(1) == 2
+
+
+async def test_a_client_is_used_in_its_own_event_loop() -> None:
+    async with test_client(Clerk(), timeout=5) as client:
+        stub = client.stub(Desk)
+
+        async def call() -> int:
+            return await stub.add(1)
+
+        async def take() -> int:
+            return await anext(stub.count(3))
+
+        assert await call() == 2
+        uses: tuple[Callable[[], Coroutine[Any, Any, object]], ...] = (call, take, client.close)
+        for use in uses:
+            with pytest.raises(RuntimeError, match="belongs to another event loop"):
+                await asyncio.to_thread(asyncio.run, use())
+        assert await call() == 2
+
+
+def test_what_is_no_loop_of_asyncio_is_told() -> None:
+    server = Server(Clerk())
+    starts = (nobody().open(), nobody().stub(Desk).add(1), server.listen("127.0.0.1:0"))
+    for start in starts:
+        with pytest.raises(RuntimeError, match=r"no event loop of asyncio .* under trio"):
+            start.send(None)
+
+
+async def test_a_child_leaves_its_parents_client_alone() -> None:
+    async with serve(Clerk(), "127.0.0.1:0", grace=1) as server, connect(server.address) as client:
+        add = client.stub(Desk).add
+        assert await add(1) == 2
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+
+            async def use() -> None:
+                try:
+                    await add.using(timeout=5)(1)
+                except RuntimeError as error:
+                    os.write(writer, str(error).encode())
+                await client.close()
+
+            try:  # in a thread, since this one has its parent's loop
+                thread = threading.Thread(target=asyncio.run, args=(use(),))
+                thread.start()
+                thread.join()
+            finally:
+                os._exit(0)
+        os.close(writer)
+        await asyncio.to_thread(os.waitpid, child, 0)
+        with os.fdopen(reader) as said:
+            assert "connected before the process forked" in said.read()
+        assert await add.using(timeout=10)(1) == 2

@@ -1,0 +1,50 @@
+"""To which event loop and process a client belongs, and what it says elsewhere."""
+
+import asyncio
+import os
+import threading
+import weakref
+from typing import Final, Protocol
+
+FORKED: Final = "this client was connected before the process forked: connect again in the child"
+ELSEWHERE: Final = (
+    "this client belongs to another event loop, in which it was connected: connect in each loop "
+    "(and thread) of its own, or use machnet_rpc.sync"
+)
+NO_LOOP: Final = (
+    "no event loop of asyncio runs here: use it within asyncio.run(...), and under trio "
+    "machnet_rpc.sync in a thread"
+)
+
+
+class Inherited(Protocol):
+    """What a child of this process has, and must not use."""
+
+    def forked(self) -> None:
+        """This is the child."""
+        ...
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Errors: RuntimeError outside of every loop of asyncio."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(NO_LOOP) from None
+
+
+def watch_forks(inherited: Inherited) -> None:
+    """Has it told in a child of this process, as long as it lives."""
+    if not _are_watched.is_set():
+        _are_watched.set()
+        os.register_at_fork(after_in_child=_tell)
+    _alive.add(inherited)
+
+
+def _tell() -> None:
+    for inherited in tuple(_alive):
+        inherited.forked()
+
+
+_alive: Final[weakref.WeakSet[Inherited]] = weakref.WeakSet()
+_are_watched: Final = threading.Event()
