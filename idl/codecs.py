@@ -234,7 +234,9 @@ class ArgumentsCodec:
     def decode(self, payload: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Errors: CodecError."""
         if self._lone is not None:
-            if not payload and not self.is_raw and not self._schema.parameters[0].required:
+            if not payload and not self.is_raw and not isinstance(self._lone, NothingCodec):
+                if self._schema.parameters[0].required:
+                    raise CodecError(f"argument {self._lone_name} is missing")
                 return (), {}
             try:
                 return (self._lone.decode(payload),), {}

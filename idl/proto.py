@@ -76,6 +76,8 @@ class _File:
     def _method(self, method: MethodDescription) -> list[str]:
         self._where = f"{self._service.name}/{method.name}"
         name = _camel(method.name)
+        if [_camel(each) for each in self._service.methods].count(name) > 1:
+            raise ProtoError(f"{self._where}: another method is called {name} in proto3, too")
         takes = self._request(method, f"{name}Request")
         gives = self._message_of(method.result, f"{name}Response", "value")
         takes, gives = self._seen_from_methods(takes), self._seen_from_methods(gives)

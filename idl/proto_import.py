@@ -37,6 +37,7 @@ _WELL_KNOWN: Final = {
     "Timestamp": "datetime",
     "Duration": "timedelta",
     "Empty": "None",
+    "FieldMask": "list[str]",
     "Struct": "dict[str, Any]",
     "Value": "Any",
     "ListValue": "list[Any]",
@@ -170,7 +171,7 @@ class _Module:
         if _is_enum(named):
             self._used.add("IntEnum")
             lines = [f"class {named.python}(IntEnum):", *_doc(named.comment, named.python), ""]
-            return [*lines, *(f"    {_python(v.name)} = {v.number}" for v in descriptor.value)]
+            return [*lines, *(f"    {_member(v.name)} = {v.number}" for v in descriptor.value)]
         self._used.add("dataclass")
         lines = ["@dataclass(kw_only=True, slots=True)", f"class {named.python}:"]
         choices = _choices(descriptor)
@@ -216,11 +217,13 @@ class _Module:
             annotation, default = _SCALARS[field.type]
             self._used.add(annotation)
             return annotation, default
-        annotation = self._reference(field.type_name)
+        empty = f"{_KNOWN_PREFIX}Empty"  # a field that is set, unlike a result that is none
+        known = f"{_KNOWN_PREFIX}Struct" if field.type_name == empty else field.type_name
+        annotation = self._reference(known)
         if field.type == _MESSAGE:
             return annotation, "None"
         values = self._named[field.type_name].descriptor.value
-        return annotation, f"{annotation}.{_python(values[0].name)}"
+        return annotation, f"{annotation}.{_member(values[0].name)}"
 
     def _reference(self, full: str) -> str:
         if not full.startswith(_KNOWN_PREFIX):
@@ -241,13 +244,17 @@ class _Module:
         self._names.add(name)
         lines = [f'@service("{full}")', f"class {name}:"]
         lines += _doc(comments.get((6, number), ""), full)
+        taken: set[str] = set()
         for index, method in enumerate(service.method):
             comment = comments.get((6, number, 2, index), "")
-            lines += ["", *self._method(method, comment)]
+            free = _python(_snake(method.name))
+            while free in taken:  # Get and get are two
+                free += "_"
+            taken.add(free)
+            lines += ["", *self._method(method, free, comment)]
         return lines
 
-    def _method(self, method: Any, comment: str) -> list[str]:
-        name = _python(_snake(method.name))
+    def _method(self, method: Any, name: str, comment: str) -> list[str]:
         takes, gives = self._reference(method.input_type), self._reference(method.output_type)
         arguments = ["self"]
         if method.client_streaming:
@@ -337,6 +344,12 @@ def _doc(comment: str, name: str) -> list[str]:
 
 def _python(name: str) -> str:
     return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def _member(name: str) -> str:
+    """The name of an enumeration's member, which does not travel."""
+    is_taken = name.startswith("_") or name in ("mro", "name", "value")
+    return f"{name.lstrip('_')}_" if is_taken else _python(name)
 
 
 def _snake(name: str) -> str:

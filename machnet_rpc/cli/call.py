@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from idl import pack, unpack
+from idl import CodecError, pack, unpack
 from machnet_rpc._calling import split_name
 from machnet_rpc._protocol.records import LAST_PRIORITY, USUAL_PRIORITY
 from machnet_rpc.cli.arguments import (
@@ -122,10 +122,12 @@ async def _items(*, is_raw: bool) -> AsyncIterator[bytes]:
             loop.call_soon_threadsafe(sender.close)
 
     threading.Thread(target=read, daemon=True).start()  # of which a line may never come
+    number = 0
     try:
         async for line in sender:
+            number += 1
             if line.strip():
-                yield payload_of(_parsed(line), is_raw=is_raw)
+                yield payload_of(_parsed(line, f"line {number}"), is_raw=is_raw)
     finally:
         await sender.aclose()
 
@@ -137,12 +139,12 @@ def request_of(argument: str | None) -> Any:
     return _parsed(sys.stdin.read() if argument == "-" else argument)
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str, what: str = "the argument") -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
         raise UsageError(
-            f"the argument is not JSON ({error}): quote it, as in '{{\"key\": 1}}' or '\"text\"'"
+            f"{what} is not JSON ({error}): quote it, as in '{{\"key\": 1}}' or '\"text\"'"
         ) from error
 
 
@@ -150,11 +152,14 @@ def payload_of(request: Any, *, is_raw: bool) -> bytes:
     """The value as the server reads it. Errors: UsageError."""
     if request is ...:
         return b""
-    if not is_raw:
-        return pack(request)
-    match request:
-        case str():
+    try:
+        if not is_raw:
+            return pack(request)
+        if isinstance(request, str):
             return request.encode()
+    except (CodecError, UnicodeEncodeError) as error:
+        raise UsageError(f"the argument cannot be sent: {error}") from error
+    match request:
         case {"base64": str(encoded)}:
             try:
                 return base64.b64decode(encoded, validate=True)

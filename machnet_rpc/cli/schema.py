@@ -126,7 +126,10 @@ def run_import(arguments: argparse.Namespace) -> int:
     if arguments.output is None:
         print(text, end="")
     else:
-        arguments.output.write_text(text, encoding="utf-8")
+        try:
+            arguments.output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{arguments.output} cannot be written: {error.strerror}") from error
     return 0
 
 

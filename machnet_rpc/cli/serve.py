@@ -18,12 +18,13 @@ LISTEN = "127.0.0.1:7000"
 EPILOG = """\
 TARGET is module:name, where name is a Server, an implementation (an object or its class), a list
 of them, or a function (async or not) that returns one of these. The current directory is searched
-first, as by `python -m`.
+first, as by `python -m`. Middleware, limits and a store of replies are those of a Server:
+  server = Server(Shop(), middleware=[Telemetry()], limits=Limits(handlers=100))
 
 try it:
   mrpc serve shop:Shop --listen 127.0.0.1:7000
   mrpc serve shop:Shop --reload                 while you write it
-  mrpc serve shop:made --grace 30 --json
+  mrpc serve shop:server --grace 30 --json
 
 At SIGTERM, or Ctrl-C, it answers what was sent to it already, while clients go to whoever listens
 at its address next; a second one ends it at once.

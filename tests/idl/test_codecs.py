@@ -171,7 +171,7 @@ def nested(depth: int) -> bytes:
         (Model, pack({}), "and 1 more"),
         (list[int], pack([1, "x"]), "1: Input should be a valid integer"),
         (Struct, msgspec.msgpack.encode({"name": 1}), r"Expected `str`, got `int` - at `\$.name`"),
-        (int, b"", "not msgpack"),
+        (int, b"", "argument it is missing"),
         (int, b"\x01\x01", "not msgpack"),
         (int, b"\xc1", "not msgpack"),
         (list[Any], nested(100_000), "not msgpack"),

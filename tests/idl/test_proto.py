@@ -200,3 +200,42 @@ def test_without_a_compiler_the_sentence_says_what_to_install(
     monkeypatch.setitem(sys.modules, "grpc_tools.protoc", None)
     with pytest.raises(ProtoError, match=r"pip install 'machnet-rpc\[proto\]'"):
         import_proto([PROTOS / "greeter.proto"])
+
+
+def test_names_that_would_clash_and_what_is_only_there_or_not(tmp_path: Path) -> None:
+    (tmp_path / "odd.proto").write_text(
+        """
+        syntax = "proto3";
+        import "google/protobuf/empty.proto";
+        import "google/protobuf/field_mask.proto";
+        enum Odd { NONE = 0; mro = 1; name = 2; _x_ = 3; }
+        message A {
+          oneof choice { google.protobuf.Empty nothing = 1; Odd odd = 2; }
+          google.protobuf.FieldMask mask = 3;
+        }
+        service S {
+          rpc GetA(A) returns (A);
+          rpc get_a(A) returns (google.protobuf.Empty);
+        }
+        """,
+        encoding="utf-8",
+    )
+    sys.modules["imported_odd"] = odd = ModuleType("imported_odd")
+    try:
+        exec(import_proto([tmp_path / "odd.proto"]), vars(odd))
+        service = schema_of(odd.S)
+        assert {name: str(each.result) for name, each in service.methods.items()} == {
+            "get_a": "A",
+            "get_a_": "None",
+        }
+        members = service.definitions.by_name["A"].members
+        assert {each.name: str(each.shape) for each in members} == {
+            "nothing": "dict[str, any] | None",
+            "odd": "Odd | None",
+            "mask": "list[str] | None",
+        }
+        assert [each.value for each in odd.Odd] == [0, 1, 2, 3]
+        with pytest.raises(ProtoError, match="another method is called GetA"):
+            proto_of(service)
+    finally:
+        del sys.modules["imported_odd"]

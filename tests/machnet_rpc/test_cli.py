@@ -10,6 +10,7 @@ import pytest
 from machnet_rpc import (
     CallInfo,
     ContractError,
+    InvalidArgument,
     MemoryNetwork,
     Next,
     RpcError,
@@ -121,14 +122,18 @@ async def test_call_with_raw_bytes(network: MemoryNetwork, capsys: Capture) -> N
         ("nope/nope", "1", RpcError, "no such service here; there is ledger"),
         ("ledger", "1", ContractError, "service/method"),
         ("ledger/post", "{", UsageError, "not JSON"),
+        ("ledger/fail", '"\\ud800"', UsageError, "the argument cannot be sent"),
+        ("ledger/echo", '"\\ud800"', UsageError, "the argument cannot be sent"),
+        ("ledger/fail", None, InvalidArgument, "argument how is missing"),
         ("ledger/post", '{"account": 5}', RpcError, "account: Input should be a valid string"),
     ],
 )
 async def test_wrong_calls_get_a_sentence(
-    network: MemoryNetwork, method: str, request_json: str, kind: type[Exception], words: str
+    network: MemoryNetwork, method: str, request_json: str | None, kind: type[Exception], words: str
 ) -> None:
+    request = [] if request_json is None else [request_json]
     with pytest.raises(kind, match=words):
-        await run(network, "call", ADDRESS, method, request_json)
+        await run(network, "call", ADDRESS, method, *request)
 
 
 async def test_ls(network: MemoryNetwork, capsys: Capture) -> None:

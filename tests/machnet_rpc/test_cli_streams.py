@@ -48,7 +48,7 @@ async def test_a_client_stream_is_read_line_by_line(
     assert await run(network, "call", ADDRESS, "tap/total", "40") == 0
     assert capsys.readouterr().out == "43\n"
     give(monkeypatch, '{"number": 1}\n{"number"\n')
-    with pytest.raises(UsageError, match="not JSON"):
+    with pytest.raises(UsageError, match="line 2 is not JSON"):
         await run(network, "call", ADDRESS, "tap/total")
     with pytest.raises(UsageError, match="standard input holds the stream"):
         await run(network, "call", ADDRESS, "tap/total", "-")
