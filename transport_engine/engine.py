@@ -192,14 +192,12 @@ class Engine:
     @property
     def message_bytes_max(self) -> int:
         """Longest message that it carries."""
-        bytes_max: int = self._c_config.message_bytes_max
-        return bytes_max
+        return int(self._c_config.message_bytes_max)
 
     @property
     def handshake_seconds_max(self) -> float:
         """How long an unanswered connect lasts."""
-        nanoseconds: int = self._c_config.handshake_timeout_ns
-        return nanoseconds / 1e9
+        return int(self._c_config.handshake_timeout_ns) / 1e9
 
     def set_share(self, share: int, terms: ShareTerms) -> int:
         """Says what the channels of a share get together; returns the flows that they have open.
@@ -207,9 +205,7 @@ class Engine:
         Errors: ConfigError.
         """
         what = f"share {share} cannot be set"
-        done = self._command(lib.TE_SHARE, what, share=share, terms=terms)
-        open_flows: int = done.value
-        return open_flows
+        return int(self._command(lib.TE_SHARE, what, share=share, terms=terms).value)
 
     def attach_descriptors(
         self, ring_bytes: int = RING_BYTES, share: int = 0
@@ -225,6 +221,11 @@ class Engine:
     def detach(self, channel: int) -> None:
         """Ends a channel's flows and listeners and frees it."""
         self._command(lib.TE_DETACH, f"channel {channel} cannot be detached", channel=channel)
+
+    def has_left(self, channel: int) -> bool:
+        """Whether nobody has the application's end of a channel any more."""
+        done = self._command(lib.TE_HAS_LEFT, f"there is no channel {channel}", channel=channel)
+        return bool(done.value)
 
     def listen(self, channel: int, port: int, among: Ports = ALL) -> int:
         """Accepts flows to a port, 0: a free one of `among`; returns it.
@@ -277,8 +278,7 @@ class Engine:
 
     def attend_fileno(self) -> int:
         """Becomes readable when `attend` has something to tell."""
-        fd: int = lib.te_engine_completion_fd(self._open())
-        return fd
+        return int(lib.te_engine_completion_fd(self._open()))
 
     def drain(self) -> None:
         """Refuses new flows, and closes each once its messages are delivered."""

@@ -147,6 +147,11 @@ class Team:
         engine, index = self._place_of(channel)
         engine.detach(index)
 
+    def has_left(self, channel: int) -> bool:
+        """Whether nobody has the application's end of a channel any more."""
+        engine, index = self._place_of(channel)
+        return engine.has_left(index)
+
     def listen(self, channel: int, port: int, among: Ports = ALL) -> int:
         """Accepts flows to a port, 0: a free one of `among`; returns it.
 

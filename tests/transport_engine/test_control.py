@@ -30,6 +30,7 @@ from transport_engine import (
     attach,
     messages,
     read_stats,
+    session,
 )
 from transport_engine._native import lib
 from transport_engine.bucket import Bucket
@@ -88,6 +89,23 @@ async def test_death_frees_everything(sidecar: Sidecar) -> None:
         await until(lambda: sidecar.engine.stats()["channels_open"] == 0)
     stats = sidecar.engine.stats()
     assert (stats["channels_open"], stats["listeners_open"], stats["flows_open"]) == (0, 0, 0)
+
+
+async def test_a_killed_process_may_close_its_socket_first(
+    sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had started is final only with the doorbell; who keeps that is not waited for."""
+    monkeypatch.setattr(session, "LEAVING_SECONDS_MAX", 1.0)
+    dying, keeping = await sidecar.application(), await sidecar.application()
+    since = time.monotonic()
+    dying._client.close()
+    keeping._client.close()
+    await asyncio.sleep(0.05)
+    assert sidecar.engine.stats()["channels_open"] == 2
+    dying.channel.close()
+    await until(lambda: sidecar.engine.stats()["channels_open"] == 0)
+    assert time.monotonic() - since >= 1.0
+    keeping.channel.close()
 
 
 async def test_full_table_is_a_sentence(sidecar: Sidecar) -> None:

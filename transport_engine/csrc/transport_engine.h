@@ -265,6 +265,7 @@ enum te_command_op {
                        out: value = flows that it has open */
     TE_ROUTE = 9,   /* in: endpoint (port), queue: who in the team listens, or TE_CORES_MAX */
     TE_FLOWS = 10,  /* in, out: *flows (transport_flows.h) */
+    TE_HAS_LEFT = 11, /* in: channel. out: value = 1 if nobody has the application's end any more */
     /* Not a command: a completion that nobody asked for, token 0. value = channel, violation */
     TE_QUARANTINED = 64
 };

@@ -104,6 +104,10 @@ void command_execute(struct engine *engine, const struct te_command *command,
     case TE_DETACH:
         completion->error = tenant_detach(engine, command->channel);
         break;
+    case TE_HAS_LEFT:
+        completion->error = tenant_exists(engine, command->channel) ? TE_OK : TE_E_UNKNOWN;
+        completion->value = completion->error == TE_OK && tenant_has_left(engine, command->channel);
+        break;
     case TE_LISTEN:
         completion->error = listen_on(engine, command, completion);
         break;

@@ -64,8 +64,8 @@ int tenant_attach(struct engine *engine, uint64_t ring_bytes, uint32_t *index, i
     return TE_OK;
 }
 
-/* Whether nobody has the application's end any more. */
-static bool has_left(struct channel *channel) {
+bool tenant_has_left(const struct engine *engine, uint32_t index) {
+    struct channel *channel = engine->tenants[index].channel;
     return channel_awake(channel) == TE_E_CLOSED /* it may have rung before it went */
            || channel_awake(channel) == TE_E_CLOSED;
 }
@@ -74,7 +74,7 @@ void tenant_stop(struct engine *engine, uint32_t index, uint8_t reason) {
     struct tenant *tenant = &engine->tenants[index];
     listener_remove_all(engine, index);
     const bool is_said = reason == TE_R_CLOSED && tenant->reason == TE_R_NONE
-                         && has_left(tenant->channel) && last_word_say(engine, index);
+                         && tenant_has_left(engine, index) && last_word_say(engine, index);
     tenant->reason = reason;
     tenant->sending = (struct transfer){0};
     tenant->delivering = (struct transfer){0};

@@ -14,6 +14,9 @@ int tenant_attach(struct engine *engine, uint64_t ring_bytes, uint32_t *tenant, 
                   int *doorbell_fd);
 /* Ends the tenant's listeners and flows, and frees its channel. TE_E_UNKNOWN. */
 int tenant_detach(struct engine *engine, uint32_t tenant);
+/* Whether nobody has the application's end any more. The caller knows that the tenant exists. */
+bool tenant_has_left(const struct engine *engine, uint32_t tenant);
+
 /* Ends its listeners and flows, and serves its channel no more. `reason`: enum te_reason. */
 void tenant_stop(struct engine *engine, uint32_t tenant, uint8_t reason);
 
