@@ -5,21 +5,17 @@ calls of a flow.
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from machnet_rpc import _clock
 from machnet_rpc._protocol.calls import SENT, OutgoingCall
 from machnet_rpc._protocol.connection import Connection
-from machnet_rpc._protocol.events import Failed
 from machnet_rpc._protocol.starts import Starts
 from machnet_rpc.errors import Code, RpcError
 from machnet_rpc.fates import NAME, TIMEOUT_SECONDS, FatesContract
-from transport_engine._native import lib
 
 if TYPE_CHECKING:
     from machnet_rpc.client import Client
-
-PEER_CLOSED: Final[int] = lib.TE_R_PEER_CLOSED
 
 
 class LastWords:
@@ -42,7 +38,6 @@ class LastWords:
             or failure.attempts > 1
             or failure.method.startswith(f"{NAME}/")
             or not (connection.is_closed and connection.number)
-            or _was_left(call)
             or left_seconds <= 0
         ):
             return
@@ -71,9 +66,3 @@ class LastWords:
             pass  # it is not back, is another one, or too old to know
         finally:
             answer.set_result(starts)
-
-
-def _was_left(call: OutgoingCall) -> bool:
-    """Whether the server itself has gone: who comes after it does not know."""
-    answer: object = call.result() if call.done() else None
-    return isinstance(answer, Failed) and answer.reason == PEER_CLOSED

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from machnet_rpc import Client, NotFound, RpcError, Server, Unavailable, connect, serve, sync
-from machnet_rpc._last_words import PEER_CLOSED, LastWords
+from machnet_rpc._last_words import LastWords
 from machnet_rpc._protocol.calls import HEARD_NEVER, HEARD_NOTHING, HEARD_STARTED, OutgoingCall
 from machnet_rpc._protocol.connection import Connection
-from machnet_rpc._protocol.events import Cause, Failed
 from machnet_rpc._protocol.starts import Starts
 from machnet_rpc.fates import KEPT_MAX, Fates, FatesContract
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
@@ -129,6 +128,26 @@ async def test_an_open_flow_ends_when_it_is_asked_about(
     await until(lambda: "cancelled" in book.journal)
     assert starts.heard(2) == HEARD_STARTED
     assert starts.heard(3) == HEARD_NEVER
+
+
+@needs_crossing
+@by_engines
+async def test_a_flow_that_was_closed_without_a_word_is_asked_about(
+    client: Client, server: Server, book: LedgerBook
+) -> None:
+    """As by an engine that hears of a server's death before it sees the end of the channel."""
+    await client.stub(Ledger).echo(b"")
+    assert server._pump is not None
+    assert client._keeper.connection is not None
+    (lost,) = list(server._pump.connections)
+    awaited = client._keeper.connection.awaited
+    call = asyncio.create_task(client.stub(Ledger).sleep.using(timeout=5.0)(9.0))
+    await until(lambda: [each.heard for each in awaited.values()] == [HEARD_STARTED])
+    next(iter(awaited.values())).heard = HEARD_NOTHING
+    server._pump.cut(lost)
+    with pytest.raises(Unavailable) as caught:
+        await call
+    assert (caught.value.executed, caught.value.stage) == ("yes", "handler started")
 
 
 async def test_nobody_knows_of_flows_that_are_not_there(client: Client) -> None:
@@ -257,8 +276,6 @@ async def test_who_needs_no_answer_does_not_ask() -> None:
     asked, words = Asked(bytes(264)), LastWords()
     retried = RpcError("", code=Unavailable.code, stage="sent")
     retried.attempts = 2
-    left = lost_call(Numbered(9), 1)
-    left.complete(Failed(left, Cause.FLOW_CLOSED, "maybe", "sent", PEER_CLOSED))
     for failure, call in (
         (Unavailable("", executed="yes"), lost_call(Numbered(9), 1)),
         (RpcError("no code of a lost flow"), lost_call(Numbered(9), 1)),
@@ -266,7 +283,6 @@ async def test_who_needs_no_answer_does_not_ask() -> None:
         (Unavailable("", executed="maybe", method="mrpc.fates/last_word"),
          lost_call(Numbered(9), 1)),
         (Unavailable("", executed="maybe"), lost_call(Numbered(0), 1)),
-        (Unavailable("", executed="maybe"), left),
     ):  # fmt: skip
         before = failure.executed
         await words.learn(asked, failure, call)  # type: ignore[arg-type]
