@@ -21,6 +21,7 @@ from machnet_rpc._many import Many, Steps, tasks_of
 from machnet_rpc._mismatch import Mismatches
 from machnet_rpc._options import AS_DECLARED, CallOptions, Metadata
 from machnet_rpc._outcomes import unsent
+from machnet_rpc._passing_calls import Passage, Passing
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._retries import RETRIES, Retries, RetryPolicy, may_pass
@@ -58,6 +59,7 @@ class Client(NamedCalls):
         self._known = known or Bindings(keeper.lent)
         self._mismatches = Mismatches()
         self._last_words = LastWords()
+        self._passages: dict[Method[..., Any], Passage] = {}
         self._bindings = {} if options.carries or middleware else self._known.unary
 
     def __repr__(self) -> str:
@@ -129,10 +131,15 @@ class Client(NamedCalls):
         options = self._options if options is AS_DECLARED else options.over(self._options)
         binding = self._bindings.get(method)
         if binding is None or options.carries:
+            if method in self._passages:
+                return await self._passages[method].begin(args, kwargs, options)
             binding = self._known.of(method)
             if binding.gives_items:
                 raise ContractError(f"{binding.full_name} gives items: use client.stream(...)")
-            if not binding.is_plain or options.carries or self._middleware:
+            if binding.is_plain and self._middleware:
+                self._passages[method] = passage = Passage(self._passing(), binding)
+                return await passage.begin(args, kwargs, options)
+            if not binding.is_plain or options.carries:
                 return await self.begin(method, args, kwargs, options)
         payload: bytes | memoryview
         if binding.takes_bytes and len(args) == 1 and type(args[0]) is bytes and not kwargs:
@@ -234,6 +241,10 @@ class Client(NamedCalls):
             return self._begin(binding, (), request, changed(options, call))
 
         return called(self._middleware, self._info(binding, options, binding.kind), request, inner)
+
+    def _passing(self) -> Passing:
+        given = self._deadline, self._encoded, self._result, self._ways
+        return Passing(self._keeper, self._middleware, *given)
 
     def _ways(self) -> Ways:
         return Ways(self._keeper, self._deadline, self._ready, self._explained, self._retries)

@@ -8,17 +8,19 @@ execution: what repeats a key is answered without. Where there is none, calls pa
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Literal, TypeAlias
+from types import CoroutineType, coroutine
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from idl import MethodKind
 from machnet_rpc import _clock
 from machnet_rpc._aio.items import closed
 from machnet_rpc._options import Metadata
+from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import NO_DEADLINE_NS
-from machnet_rpc.context import current_call
+from machnet_rpc.context import CURRENT, CurrentCall
 from machnet_rpc.errors import ContractError, DeadlineExceeded, Internal, InvalidArgument
 from machnet_rpc.service import MethodBinding
 from machnet_rpc.streams import Stream
@@ -59,6 +61,40 @@ class CallInfo:
         return max(self.deadline_ns - _clock.monotonic_ns(), 0) / 1e9
 
 
+class _Received(CallInfo):
+    """At a server: what few middleware look at is found out when one does."""
+
+    __slots__ = ("_address", "_incoming")
+
+    _address: Callable[[], str]
+    _incoming: IncomingCall
+
+    @classmethod
+    def of(
+        cls, binding: MethodBinding, incoming: IncomingCall, address: Callable[[], str]
+    ) -> "_Received":
+        call = cls.__new__(cls)
+        call.side = "server"
+        call.method = binding.full_name
+        call.kind = binding.kind
+        call.peer = incoming.connection.peer
+        call.deadline_ns = incoming.deadline_ns
+        call.is_by_name = False
+        call._incoming = incoming  # noqa: SLF001 (its own)
+        call._address = address  # noqa: SLF001
+        return call
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "server":
+            self.server = self._address()
+            return self.server
+        if name in ("metadata", "reply_metadata"):
+            value = getattr(CurrentCall(self._incoming), name)
+            setattr(self, name, value)
+            return value
+        raise AttributeError(name, name=name, obj=self)
+
+
 Middleware: TypeAlias = Callable[[CallInfo, Request, Next], Awaitable[Any]]
 
 
@@ -75,12 +111,14 @@ def checked(middleware: Sequence[Middleware]) -> Sequence[Middleware]:
 
 def named(binding: MethodBinding, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
     """The arguments by their names. Errors: InvalidArgument."""
-    names = [each.name for each in binding.schema.parameters]
-    if binding.requests is not None:
-        names.insert(binding.requests.place, binding.requests.name)
+    if not args:
+        return kwargs
+    names = binding.names
     if len(args) > len(names):
         raise InvalidArgument(f"{len(args)} arguments are given, and there are {len(names)}")
     request = dict(zip(names, args, strict=False))
+    if not kwargs:
+        return request
     twice = request.keys() & kwargs.keys()
     if twice:
         raise InvalidArgument(f"{', '.join(sorted(twice))} is given twice")
@@ -100,7 +138,7 @@ def called(
     async def last(changed: Request) -> Any:
         return await begin(changed, call)
 
-    return _in_time(call, _chained(middleware, call, last)(request))
+    return _awaited(in_time(call, None, chained(middleware, call, last)(request)))
 
 
 def around(
@@ -111,28 +149,29 @@ def around(
 ) -> Callable[..., Any]:
     """A server's handler with its middleware around it; `server` says its address."""
 
-    def run(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Awaitable[Any]:
+    def begin(request: Request, begun: Callable[..., Any]) -> Awaitable[Any]:
         is_called = False
 
-        async def last(request: Request) -> Any:
+        def last(request: Request) -> Any:
             nonlocal is_called
             if is_called:
                 raise RuntimeError(f"the middleware of {binding.full_name} called `next` twice")
             is_called = True
-            given = handler(**request)
-            return given if binding.gives_items else await given
+            return begun(**request)
 
-        now = current_call()
-        call = CallInfo("server", binding.full_name, binding.kind, now.peer, now.deadline_ns)
-        call.metadata, call.reply_metadata = now.metadata, now.reply_metadata
-        call.server = server()
-        return _chained(middleware, call, last)(named(binding, args, kwargs))
+        incoming = CURRENT.get()
+        assert incoming is not None  # within a handler's context
+        call = _Received.of(binding, incoming, server)
+        return chained(middleware, call, last)(request)
+
+    async def given(**request: Any) -> Any:
+        return handler(**request)
 
     async def awaited(*args: Any, **kwargs: Any) -> Any:
-        return await run(args, kwargs)
+        return await begin(named(binding, args, kwargs), handler)
 
     async def drained(*args: Any, **kwargs: Any) -> Any:
-        items = aiter(await run(args, kwargs))
+        items = aiter(await begin(named(binding, args, kwargs), given))
         try:
             async for item in items:
                 yield item
@@ -164,9 +203,9 @@ class _Reading:
     async def start(self) -> None:
         if self._is_closed or self._items is not None:
             return
-        given = _chained(self._middleware, self._call, self._last)(self._request)
+        given = chained(self._middleware, self._call, self._last)(self._request)
         try:
-            self._items = aiter(await _in_time(self._call, given))
+            self._items = aiter(await in_time(self._call, None, given))
         except BaseException:
             await self.aclose()
             raise
@@ -194,17 +233,75 @@ class _Reading:
         return stream
 
 
-def _chained(middleware: Sequence[Middleware], call: CallInfo, last: Next) -> Next:
+class Own(Protocol):
+    """Who makes the call that middleware stands around."""
+
+    @property
+    def sent(self) -> object:
+        """The call itself once it is on its way, which ends in time without anybody's help."""
+        ...
+
+
+def chained(middleware: Sequence[Middleware], call: CallInfo, last: Next) -> Next:
+    """All of the way, the first middleware being the outermost."""
     step = last
+    if call.kind in GIVE_ITEMS:
+        for each in reversed(middleware):
+            step = partial(_items_of, each, call, step)
+        return step
     for each in reversed(middleware):
-        step = partial(_step, each, call, step)
+        step = _step(each, call, step)
     return step
 
 
-async def _step(each: Middleware, call: CallInfo, following: Next, request: Request) -> Any:
+def _step(each: Middleware, call: CallInfo, following: Next) -> Next:
+    return lambda request: each(call, request, following)
+
+
+@coroutine
+def in_time(call: CallInfo, own: Own | None, given: Awaitable[Any]) -> Generator[Any, Any, Any]:
+    """What is awaited, within the call's time. Errors: DeadlineExceeded.
+
+    A clock is set once it waits for something else than its own call.
+    """
+    begun = given if type(given) is CoroutineType else _awaited(given)
+    try:
+        waited = begun.send(None)
+        while own is not None and waited is own.sent and waited is not None:
+            try:
+                yield waited
+            except BaseException as error:  # noqa: BLE001 (it is the coroutine's)
+                waited = begun.throw(error)
+            else:
+                waited = begun.send(None)
+    except StopIteration as end:
+        return end.value
+    return (yield from _limited(call, _rest(waited, begun)).__await__())
+
+
+@coroutine
+def _rest(waited: object, begun: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """What is left of a coroutine that waits for something."""
+    try:
+        while True:
+            try:
+                yield waited
+            except BaseException as error:  # noqa: BLE001 (it is the coroutine's)
+                waited = begun.throw(error)
+            else:
+                waited = begun.send(None)
+    except StopIteration as end:
+        return end.value
+
+
+async def _awaited(given: Awaitable[Any]) -> Any:
+    return await given
+
+
+async def _items_of(each: Middleware, call: CallInfo, following: Next, request: Request) -> Any:
     """Errors: Internal where items are missing, and whatever the middleware raises."""
     given = await each(call, request, following)
-    if call.kind in GIVE_ITEMS and not hasattr(given, "__aiter__"):
+    if not hasattr(given, "__aiter__"):
         name = getattr(each, "__qualname__", repr(each))
         raise Internal(
             f"{call.method}: the middleware {name} gave {type(given).__name__}, and no items",
@@ -213,8 +310,7 @@ async def _step(each: Middleware, call: CallInfo, following: Next, request: Requ
     return given
 
 
-async def _in_time(call: CallInfo, given: Awaitable[Any]) -> Any:
-    """What is awaited, within the call's time. Errors: DeadlineExceeded."""
+async def _limited(call: CallInfo, given: Awaitable[Any]) -> Any:
     limit = asyncio.timeout(call.remaining)
     try:
         async with limit:

@@ -7,7 +7,7 @@ two signatures; a server compares them once more when it is built.
 
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import (
     Any,
     Concatenate,
@@ -262,6 +262,13 @@ class MethodBinding:
     kind: MethodKind = "unary"
     requests: RequestsArgument | None = None
     declaring: type | None = None
+    names: tuple[str, ...] = field(init=False)  # of all arguments, a stream among them
+
+    def __post_init__(self) -> None:
+        names = [each.name for each in self.schema.parameters]
+        if self.requests is not None:
+            names.insert(self.requests.place, self.requests.name)
+        object.__setattr__(self, "names", tuple(names))
 
     @property
     def is_keyed(self) -> bool:

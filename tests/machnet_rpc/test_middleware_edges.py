@@ -1,0 +1,153 @@
+"""Middleware at the edges of its freedom: time, what it gives, and when it looks."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from machnet_rpc import Client, Code, DeadlineExceeded, InvalidArgument, RpcError, Server, rpc
+from machnet_rpc._transports.ladder import Via
+from machnet_rpc.middleware import CallInfo, Middleware, Next, Request
+from tests.machnet_rpc.test_middleware import Desk, Shapes, both
+from tests.machnet_rpc.waiting import until
+
+
+@asynccontextmanager
+async def known(
+    via: Via, desk: Desk, at_client: Sequence[Middleware] = (), at_server: Sequence[Middleware] = ()
+) -> AsyncGenerator[tuple[Client, Server]]:
+    """Both sides, and a flow between them: what calls need that do not wait."""
+    async with both(via, desk, at_client, at_server) as (client, server):
+        await client._keeper.usable(time.monotonic_ns() + 5_000_000_000, wait=True)
+        yield client, server
+
+
+async def test_what_hangs_after_the_call_ends_at_the_deadline(via: Via) -> None:
+    async def hanging(call: CallInfo, request: Request, following: Next) -> Any:
+        assert await following(request) == 2
+        await asyncio.sleep(60)
+
+    async with known(via, Desk(), [hanging]) as (client, _):
+        with pytest.raises(DeadlineExceeded, match="within its middleware"):
+            await client.stub(Shapes).double.using(timeout=0.05)(1)
+        with pytest.raises(DeadlineExceeded, match="within its middleware"):
+            await client.using(timeout=0.05).call("shapes/double", 1)
+
+
+async def test_less_time_may_be_given(via: Via) -> None:
+    class Slow(Desk):
+        @rpc
+        async def double(self, number: int) -> int:
+            await asyncio.sleep(60)
+            return number
+
+    async def hasty(call: CallInfo, request: Request, following: Next) -> Any:
+        call.deadline_ns -= 4_950_000_000
+        return await following(request)
+
+    async with known(via, Slow(), [hasty]) as (client, _):
+        with pytest.raises(DeadlineExceeded):
+            await asyncio.wait_for(client.stub(Shapes).double(1), 2.0)
+
+
+async def test_what_is_no_coroutine_may_be_given(via: Via) -> None:
+    def early(call: CallInfo, request: Request, following: Next) -> asyncio.Future[int]:
+        return asyncio.ensure_future(later())
+
+    async def later() -> int:
+        await asyncio.sleep(0)
+        return 5
+
+    for at_client, at_server in (([early], []), ([], [early])):
+        async with known(via, Desk(), at_client, at_server) as (client, _):
+            assert await client.stub(Shapes).double(1) == 5
+
+
+async def test_what_a_server_is_told_is_there_whenever_it_looks(via: Via) -> None:
+    seen: list[CallInfo] = []
+
+    async def late(call: CallInfo, request: Request, following: Next) -> Any:
+        given = await following(request)
+        assert call.reply_metadata == {"handler": "double"}
+        seen.append(replace(call))
+        return given
+
+    async with known(via, Desk(), (), [late]) as (client, server):
+        named = client.using(metadata={"user": "ann"})
+        assert await named.stub(Shapes).double(1) == 2
+        call = seen.pop()
+        assert (call.metadata, call.server) == ({"user": "ann"}, server.address)
+        assert "handler" in repr(call)
+        assert not hasattr(call, "nothing")
+
+
+async def test_what_goes_with_a_call_and_comes_back_with_its_reply(via: Via) -> None:
+    async def presenting(call: CallInfo, request: Request, following: Next) -> Any:
+        call.metadata["user"] = "ann"
+        given = await following(request)
+        assert call.reply_metadata == {"handler": "double", "user": "ann"}
+        return given
+
+    async def echoing(call: CallInfo, request: Request, following: Next) -> Any:
+        call.reply_metadata["user"] = call.metadata["user"]
+        return await following(request)
+
+    async with known(via, Desk(), [presenting], [echoing]) as (client, _):
+        back: dict[str, str | bytes] = {}
+        double = client.stub(Shapes).double
+        assert await double.using(reply_metadata=back, priority=0)(1) == 2
+        assert back == {"handler": "double", "user": "ann"}
+        with pytest.raises(InvalidArgument, match="at most") as caught:
+            await double.using(metadata={"long": bytes(100_000)})(1)
+        assert caught.value.executed == "no"
+
+
+async def test_how_a_call_fails_is_what_middleware_sees(via: Via) -> None:
+    class Broken(Desk):
+        @rpc
+        async def double(self, number: int) -> int:
+            raise ValueError(f"{number} is no number")
+
+    seen: list[BaseException] = []
+
+    async def looking(call: CallInfo, request: Request, following: Next) -> Any:
+        try:
+            return await following(request)
+        except RpcError as error:
+            seen.append(error)
+            raise
+
+    async with known(via, Broken(), [looking], []) as (client, _):
+        with pytest.raises(RpcError, match="1 is no number") as caught:
+            await client.stub(Shapes).double(1)
+        assert seen == [caught.value]
+        assert (caught.value.code, caught.value.executed) == (Code.UNKNOWN, "yes")
+
+
+async def test_a_call_that_is_cancelled_is_cancelled_at_the_server(via: Via) -> None:
+    ends: list[str] = []
+
+    class Slow(Desk):
+        @rpc
+        async def double(self, number: int) -> int:
+            ends.append("begun")
+            try:
+                await asyncio.sleep(60)
+            finally:
+                ends.append("ended")
+            return number
+
+    async def passing(call: CallInfo, request: Request, following: Next) -> Any:
+        return await following(request)
+
+    async with known(via, Slow(), [passing], [passing]) as (client, _):
+        call = asyncio.ensure_future(client.stub(Shapes).double(1))
+        await until(lambda: ends == ["begun"])
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await until(lambda: ends == ["begun", "ended"])
