@@ -9,7 +9,7 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._transports.base import FOREVER_NS, Direct, Transport
 from machnet_rpc.client import Client, connect
+from machnet_rpc.middleware import Middleware
 from machnet_rpc.server import Server
 from transport_engine.channel import Channel, PairMaker
 
@@ -139,15 +140,17 @@ async def _room(connection: Connection) -> None:
     """There is no stream that would wait for it."""
 
 
-def both() -> tuple[Client, TimedPump, TimedPump]:
+def both(
+    at_client: Sequence[Middleware] = (), at_server: Sequence[Middleware] = ()
+) -> tuple[Client, TimedPump, TimedPump]:
     """A client whose calls a server in this loop answers, and the pumps of both."""
     near, far = ends()
-    served = vars(Server(EchoServer()))
+    served = vars(Server(EchoServer(), middleware=at_server))
     ways = _room, served["_keyed"]
     dispatcher = Dispatcher(served["_routes"], served["_services"], Limits(), {}, ways)
     serving = TimedPump(PairLink(far), Nobody(dispatcher))
     serving.port.open(FLOW, "client", MESSAGE_BYTES_MAX)
-    client = connect("127.0.0.1:1")
+    client = connect("127.0.0.1:1", middleware=at_client)
     keeper: FlowKeeper = vars(client)["_keeper"]
     calling = TimedPump(PairLink(near), keeper)
     keeper.loop, keeper.pump = asyncio.get_running_loop(), calling
