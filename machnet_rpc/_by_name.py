@@ -5,7 +5,6 @@ Does not know contracts.
 
 import asyncio
 from collections.abc import AsyncIterable, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from idl import CodecError, MethodKind, unpack
@@ -148,7 +147,7 @@ def changed(options: CallOptions, call: CallInfo) -> CallOptions:
     """The options of a call once its middleware has seen it. Errors: InvalidArgument."""
     sent = checked(call.metadata) or None
     left, back = call.remaining, call.reply_metadata
-    return replace(options, timeout=left, metadata=sent, reply_metadata=back)
+    return CallOptions(left, options.wait, options.key, sent, back, options.priority)
 
 
 def _as_it_is(payload: Any) -> Any:

@@ -5,7 +5,6 @@ All attempts of a keyed call have one key. Does not know what a server does with
 
 from asyncio import CancelledError
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -80,7 +79,7 @@ class CarryingCall:
         payload, flags = self._payload, 0
         if metadata:
             payload, flags = carrying(self._ways, target, metadata, payload), METADATA
-        left = replace(self._options, timeout=(deadline_ns - _clock.monotonic_ns()) / 1e9)
+        left = self._options.within((deadline_ns - _clock.monotonic_ns()) / 1e9)
         return await Request(self._ways, target, "unary", payload, left, {}, flags).send()
 
     async def end(self, call: OutgoingCall) -> Any:

@@ -5,7 +5,7 @@ Knows how a request is made and how an answer becomes a value. Does not know how
 
 from asyncio import CancelledError, get_running_loop
 from collections.abc import AsyncIterable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from idl import CodecError, MethodKind
@@ -52,7 +52,7 @@ class Again:
 
     async def begin(self, deadline_ns: int, since_ns: int | None) -> OutgoingCall:
         """Errors: RpcError."""
-        left = replace(self.options, timeout=(deadline_ns - _clock.monotonic_ns()) / 1e9)
+        left = self.options.within((deadline_ns - _clock.monotonic_ns()) / 1e9)
         return await self.begin_later(self.binding, self.payload, left)
 
     async def end(self, call: OutgoingCall) -> Any:

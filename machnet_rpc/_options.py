@@ -65,8 +65,16 @@ class CallOptions:
         urgency = checked_priority(priority)
         return CallOptions(timeout, wait, key, given, reply_metadata, urgency).over(self)
 
+    def within(self, timeout: float | None) -> "CallOptions":
+        """The same with other time."""
+        return CallOptions(
+            timeout, self.wait, self.key, self.metadata, self.reply_metadata, self.priority
+        )
+
     def over(self, then: "CallOptions") -> "CallOptions":
         """These options, and where they leave something open the others; metadata of both."""
+        if self is AS_DECLARED:
+            return then
         metadata = self.metadata
         if then.metadata is not None:
             metadata = {**then.metadata, **(metadata or {})}

@@ -1,7 +1,7 @@
-"""A client's usual unary calls that pass middleware, prepared once for each method.
+"""A client's unary calls that pass middleware, prepared once for each method.
 
-What is not usual (no flow, no room, another deadline or loop than was given, an answer that fails)
-goes on as a CarryingCall. Does not know what middleware does.
+What is not usual (a key, no flow, no room, another deadline or loop than was given, an answer that
+fails) goes on as a CarryingCall. Does not know what middleware does.
 """
 
 from asyncio import CancelledError, get_running_loop
@@ -41,11 +41,12 @@ class Passing(NamedTuple):
 class Passage:
     """One method of a client with middleware."""
 
-    __slots__ = ("binding", "client")
+    __slots__ = ("binding", "client", "is_keyed")
 
     def __init__(self, client: Passing, binding: MethodBinding) -> None:
         self.client = client
         self.binding = binding
+        self.is_keyed: bool = binding.is_keyed
 
     def __repr__(self) -> str:
         return f"<Passage of {self.binding.full_name}>"
@@ -85,7 +86,9 @@ class PassingCall:
         payload = client.encoded(binding, args, kwargs)
         sent = self._sent(payload)
         if sent is None:
-            return await self._carrying(payload).run()
+            carrying = self._carrying(payload)
+            self.sent = await carrying.start()
+            return await carrying.outcome(self.sent)
         self.sent = sent
         try:
             answer: bytes | Refused | Failed = await sent
@@ -109,6 +112,7 @@ class PassingCall:
             connection is None
             or not connection.is_usable
             or connection.outbox.full
+            or self._passage.is_keyed
             or get_running_loop() is not keeper.loop
             or not now_ns < deadline_ns == call.deadline_ns
         ):

@@ -4,7 +4,6 @@ A call waits within its deadline for a flow and for room to send. Does not know 
 methods are called by stubs, of attempts, and of what else calls may be.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from idl import CodecError
@@ -76,7 +75,7 @@ class Sending:
         deadline_ns = self._deadline(target, options, _clock.monotonic_ns())
         while True:
             await self._ready(target, deadline_ns, options)
-            left = replace(options, timeout=(deadline_ns - _clock.monotonic_ns()) / 1e9)
+            left = options.within((deadline_ns - _clock.monotonic_ns()) / 1e9)
             call = self._begun(target, payload, left)
             if call is not None:
                 return call

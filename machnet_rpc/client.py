@@ -33,7 +33,7 @@ from machnet_rpc.errors import (
     InvalidArgument,
     RpcError,
 )
-from machnet_rpc.middleware import CallInfo, Middleware, called, checked, named
+from machnet_rpc.middleware import CallInfo, Middleware, awaited, called, checked, named
 from machnet_rpc.service import Method, MethodBinding
 from machnet_rpc.streams import Stream
 
@@ -136,10 +136,7 @@ class Client(NamedCalls):
             binding = self._known.of(method)
             if binding.gives_items:
                 raise ContractError(f"{binding.full_name} gives items: use client.stream(...)")
-            if binding.is_plain and self._middleware:
-                self._passages[method] = passage = Passage(self._passing(), binding)
-                return await passage.begin(args, kwargs, options)
-            if not binding.is_plain or options.carries:
+            if not binding.is_plain or options.carries or self._middleware:
                 return await self.begin(method, args, kwargs, options)
         payload: bytes | memoryview
         if binding.takes_bytes and len(args) == 1 and type(args[0]) is bytes and not kwargs:
@@ -232,6 +229,11 @@ class Client(NamedCalls):
         binding = self._known.of(method)
         if not self._middleware:
             return self._begin(binding, args, kwargs, options)
+        if binding.kind == "unary":
+            passage = self._passages.get(method)
+            if passage is None:
+                passage = self._passages[method] = Passage(self._passing(), binding)
+            return awaited(passage.begin(args, kwargs, options))
         try:
             request = named(binding, args, kwargs)
         except InvalidArgument as error:

@@ -138,7 +138,7 @@ def called(
     async def last(changed: Request) -> Any:
         return await begin(changed, call)
 
-    return _awaited(in_time(call, None, chained(middleware, call, last)(request)))
+    return awaited(in_time(call, None, chained(middleware, call, last)(request)))
 
 
 def around(
@@ -167,7 +167,7 @@ def around(
     async def given(**request: Any) -> Any:
         return handler(**request)
 
-    async def awaited(*args: Any, **kwargs: Any) -> Any:
+    async def result(*args: Any, **kwargs: Any) -> Any:
         return await begin(named(binding, args, kwargs), handler)
 
     async def drained(*args: Any, **kwargs: Any) -> Any:
@@ -178,7 +178,7 @@ def around(
         finally:
             await closed(items)
 
-    return drained if binding.gives_items else awaited
+    return drained if binding.gives_items else result
 
 
 class _Reading:
@@ -264,7 +264,7 @@ def in_time(call: CallInfo, own: Own | None, given: Awaitable[Any]) -> Generator
 
     A clock is set once it waits for something else than its own call.
     """
-    begun = given if type(given) is CoroutineType else _awaited(given)
+    begun = given if type(given) is CoroutineType else awaited(given)
     try:
         waited = begun.send(None)
         while own is not None and waited is own.sent and waited is not None:
@@ -294,7 +294,8 @@ def _rest(waited: object, begun: Coroutine[Any, Any, Any]) -> Generator[Any, Any
         return end.value
 
 
-async def _awaited(given: Awaitable[Any]) -> Any:
+async def awaited(given: Awaitable[Any]) -> Any:
+    """A coroutine of its own, of which a task can be made."""
     return await given
 
 

@@ -9,6 +9,7 @@ said there for gRPC, whose codes ours are
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Literal, Protocol, Self
 
@@ -35,6 +36,7 @@ SYSTEM: Final = "machnet_rpc"  # as `rpc.system.name`
 SCHEMA: Final = "https://opentelemetry.io/schemas/1.45.0"
 OTHER: Final = "_OTHER"  # as `rpc.method`, where nobody knows whether there is one of that name
 OK: Final = "OK"
+ADDRESSES_MAX: Final = 1024  # of which it is kept what their host and port are
 BOUNDARIES: Final = (
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0
 )  # fmt: skip
@@ -260,8 +262,14 @@ def _received(metadata: Metadata) -> contexts.Context:
 
 def _endpoint(whose: str, address: str) -> dict[str, Any]:
     """Attributes for "host:port"; none where that is not known."""
+    parts = _parts(address)
+    return {f"{whose}.address": parts[0], f"{whose}.port": parts[1]} if parts else {}
+
+
+@lru_cache(maxsize=ADDRESSES_MAX)
+def _parts(address: str) -> tuple[str, int] | None:
+    """Host and port; None where that is not known."""
     try:
-        host, port = split(address)
+        return split(address)
     except AddressError:
-        return {}
-    return {f"{whose}.address": host, f"{whose}.port": port}
+        return None
