@@ -1,7 +1,6 @@
 """`mrpc serve --reload`: a change is served without a failed call, and a mistake is not served."""
 
 import asyncio
-import json
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 
 from machnet_rpc import Client, connect
 from machnet_rpc import cli as mrpc
+from tests.e2e.processes import Running
 from tests.machnet_rpc.waiting import until
 
 SECONDS_MAX = 20.0
@@ -42,8 +42,9 @@ class Reloading:
         argv += ["--listen", "127.0.0.1:0", "--grace", "2", "--json"]
         with (folder / "stderr").open("w") as stderr:
             self.process = subprocess.Popen(
-                argv, cwd=folder, stdout=subprocess.PIPE, stderr=stderr, text=True
+                argv, bufsize=0, cwd=folder, stdout=subprocess.PIPE, stderr=stderr
             )
+        self.running = Running.of(self.process)
 
     def write(self, version: object) -> None:
         (self.folder / "shop.py").write_text(MODULE.replace("VERSION", str(version)))
@@ -58,13 +59,11 @@ class Reloading:
         return address
 
     async def next_value(self) -> dict[str, Any]:
-        """What it prints next."""
-        assert self.process.stdout is not None
-        line = await asyncio.wait_for(
-            asyncio.to_thread(self.process.stdout.readline), timeout=SECONDS_MAX
-        )
-        value: dict[str, Any] = json.loads(line)
-        return value
+        """What it prints next. Errors: AssertionError where it prints nothing in time."""
+        try:
+            return await asyncio.to_thread(self.running.line, SECONDS_MAX)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; on stderr: {self.said}") from error
 
 
 @pytest.fixture
