@@ -3,6 +3,7 @@
 Each has a port and one connection of its own. Does not know how the peer was found.
 """
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
@@ -35,6 +36,8 @@ class Directs:
         self._driver = driver
         self._rouse = rouse
         self._channels: dict[Port, Direct] = {}
+        self._then: Callable[[], None] | None = None
+        self._late: asyncio.TimerHandle | None = None
         self.leaving: set[Port] = set()
 
     def __repr__(self) -> str:
@@ -61,16 +64,19 @@ class Directs:
             if not port.outbox:
                 self._driver.remove(port, CLOSED)
 
-    def await_peers(self) -> None:
-        """Waits a moment for peers to leave, who learn of the engine's end as this side does.
+    def await_peers(self, then: Callable[[], None]) -> None:
+        """Calls back when peers have left, who learn of the engine's end as this side does.
 
-        What they have not taken then they never will. Blocks the loop, once, and only where calls
-        are under way, which end now.
+        At once where no calls are under way, and after a moment in any case. What peers that have
+        left have not taken they never will.
         """
-        left = LEAVE_SECONDS_MAX
-        for port, direct in self._channels.items():
-            if any(connection.outgoing for connection in port.connections.values()):
-                left = direct.await_peer(left)
+        if self._then is not None:
+            return
+        if not self._are_awaited():
+            then()
+            return
+        self._then = then
+        self._late = asyncio.get_running_loop().call_later(LEAVE_SECONDS_MAX, self._go_on)
 
     def forget(self, port: Port) -> None:
         """A port is driven no more."""
@@ -78,6 +84,21 @@ class Directs:
         direct = self._channels.pop(port, None)
         if direct is not None:
             direct.close()
+        if self._late is not None and not self._are_awaited():
+            self._late.cancel()
+            self._late = asyncio.get_running_loop().call_later(0.0, self._go_on)
+
+    def _are_awaited(self) -> bool:
+        return any(
+            connection.outgoing
+            for port in self._channels
+            for connection in port.connections.values()
+        )
+
+    def _go_on(self) -> None:
+        self._late = None
+        if self._then is not None:
+            self._then()
 
     def _leave(self, port: Port) -> None:
         self.leaving.add(port)

@@ -12,7 +12,8 @@ from typing import Final
 from machnet_rpc import _clock, _reasons
 from machnet_rpc._aio.backoff import Backoff
 from machnet_rpc._aio.belonging import ELSEWHERE, FORKED, running_loop, watch_forks
-from machnet_rpc._aio.pump import FlowRefused, Pump
+from machnet_rpc._aio.openings import FlowRefused
+from machnet_rpc._aio.pump import Pump
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Event, Failed, GoneAway, Refused, Replied

@@ -8,15 +8,16 @@ turns of others nothing. Knows nothing of services and codecs.
 """
 
 import asyncio
-import itertools
 import logging
 from collections.abc import Callable, Iterable, Sized
 from collections.abc import Set as AbstractSet
 from contextvars import copy_context
+from functools import partial
 from typing import Final, Protocol
 
 from machnet_rpc import _clock
 from machnet_rpc._aio.directs import Directs
+from machnet_rpc._aio.openings import Openings
 from machnet_rpc._aio.port import Port, port_of, spin
 from machnet_rpc._aio.rest import take_answers, take_rest
 from machnet_rpc._protocol import records
@@ -38,14 +39,6 @@ PEER_CLOSED: Final[int] = lib.TE_R_PEER_CLOSED
 PROTOCOL: Final[int] = lib.TE_R_PROTOCOL
 
 log = logging.getLogger("machnet_rpc")
-
-
-class FlowRefused(Exception):
-    """A flow could not be opened. `reason` is an enum te_reason."""
-
-    def __init__(self, reason: int) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Owner(Protocol):
@@ -73,8 +66,7 @@ class Pump:
         self.error: TransportError | None = None
         self._owner = owner
         self._loop = asyncio.get_running_loop()
-        self._opening: dict[int, asyncio.Future[Connection]] = {}
-        self._tokens = itertools.count(1)
+        self._openings = Openings()
         self._flows_ended: asyncio.Future[None] | None = None
         self._ports: list[Port] = []
         self._directs = Directs(self, self._rouse)
@@ -125,15 +117,19 @@ class Pump:
         """Drives a channel no more, and ends its connections. A second call does nothing."""
         if port.is_closed:
             return
-        for fileno in port.wire.filenos():
-            self._loop.remove_reader(fileno)
+        self._quiet(port)
         self._ports.remove(port)
-        if port.is_awake:
-            port.set_awake(False)
-            self._awake.remove(port)
         port.close(reason)
         self._directs.forget(port)
         self._check_flows_ended()
+
+    def _quiet(self, port: Port) -> None:
+        """Nothing wakes the port any more."""
+        for fileno in port.wire.filenos():
+            self._loop.remove_reader(fileno)
+        if port.is_awake:
+            port.set_awake(False)
+            self._awake.remove(port)
 
     def transport_of(self, connection: Connection | None) -> Transport:
         """How its calls travel; for None, how they would by the engine."""
@@ -148,23 +144,13 @@ class Pump:
         direct = await self.link.straight(address, again=False)
         if direct is not None:
             return self._join(direct)
-        connection = await self._open_flow(address)
+        rouse = partial(self._rouse, self.port)
+        connection = await self._openings.open(self.link, address, rouse)
         direct = await self.link.straight(address, again=True)
         if direct is None:
             return connection
         connection.close()
         return self._join(direct)
-
-    async def _open_flow(self, address: str) -> Connection:
-        token = next(self._tokens)
-        answer: asyncio.Future[Connection] = self._loop.create_future()
-        self._opening[token] = answer
-        try:
-            await self.link.connect(address, token)
-            self._rouse(self.port)
-            return await answer
-        finally:
-            self._opening.pop(token, None)
 
     def cut(self, connection: Connection) -> None:
         """Ends a flow at once: nothing is taken from it any more."""
@@ -216,10 +202,7 @@ class Pump:
     def on_flow(self, port: Port, head: Head, payload: bytes) -> None:
         kind, flow = head[KIND], head[FLOW]
         if kind == records.FLOW_CLOSED:
-            opening = self._opening.pop(head[CALL_ID], None)
-            if opening is not None:
-                if not opening.done():
-                    opening.set_exception(FlowRefused(head[STATUS]))
+            if self._openings.refused(head[CALL_ID], head[STATUS]):
                 return
             connection = port.connections.get(flow)
             if connection is not None:
@@ -229,12 +212,8 @@ class Pump:
         connection = port.open(flow, ends.remote, ends.message_bytes_max, ends.number)
         if kind == records.FLOW_ACCEPTED:
             self._owner.on_accepted(connection)
-            return
-        opening = self._opening.pop(head[CALL_ID], None)
-        if opening is None or opening.done():
-            connection.close()  # whoever asked has given up
         else:
-            opening.set_result(connection)
+            self._openings.opened(head[CALL_ID], connection)
 
     # -- turns --
 
@@ -365,9 +344,8 @@ class Pump:
         if port.is_closed:
             return
         if port is self.port:
-            take_answers(self._ports, self._directs)
-            self._stop(error)
-            self._owner.on_link_lost(error)
+            self._quiet(port)
+            self._directs.await_peers(partial(self._lose_link, error))
             return
         if isinstance(error, ChannelCorruptError):
             log.warning("%r is closed: %s", port, error)
@@ -378,6 +356,12 @@ class Pump:
         if port.on_lost is not None:
             port.on_lost(error)
 
+    def _lose_link(self, error: TransportError) -> None:
+        if not self._is_closed:
+            take_answers(self._ports)
+            self._stop(error)
+            self._owner.on_link_lost(error)
+
     def _stop(self, error: TransportError) -> None:
         if self._is_closed:
             return
@@ -385,9 +369,7 @@ class Pump:
         self.error = error
         if self._timer is not None:
             self._timer.cancel()
-        for opening in self._opening.values():
-            if not opening.done():
-                opening.set_exception(error)
+        self._openings.fail(error)
         for port in tuple(self._ports):
             self.remove(port, ENGINE_STOPPED)
 

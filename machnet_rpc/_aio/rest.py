@@ -3,7 +3,6 @@
 import logging
 from typing import Final
 
-from machnet_rpc._aio.directs import Directs
 from machnet_rpc._aio.port import Port
 
 BURSTS_MAX: Final = 4096  # from a peer that is gone, or pretends to be
@@ -21,12 +20,11 @@ def take_rest(port: Port) -> None:
         log.warning("%r: %s", port, error)
 
 
-def take_answers(ports: list[Port], directs: Directs) -> None:
+def take_answers(ports: list[Port]) -> None:
     """The same where calls are under way, of all ports of an engine that is gone.
 
     Requests have nobody to be answered to any more.
     """
-    directs.await_peers()
     for port in tuple(ports):
         if any(connection.outgoing for connection in port.connections.values()):
             take_rest(port)

@@ -110,10 +110,6 @@ class Direct(Wire, Protocol):
     @property
     def message_bytes_max(self) -> int: ...
 
-    def await_peer(self, seconds: float) -> float:
-        """Blocks until the peer has left, or so long; gives the rest of the time."""
-        ...
-
     def close(self) -> None:
         """Lets the peer know that nothing more comes."""
         ...

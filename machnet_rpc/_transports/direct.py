@@ -1,7 +1,5 @@
 """A channel straight to another application of this machine, which the sidecar's engine set up."""
 
-import select
-import time
 from typing import Final
 
 from machnet_rpc._transports.base import Transport
@@ -36,12 +34,3 @@ class DirectWire(ChannelWire):
     def close(self) -> None:
         """Lets the other side know that nothing more comes. A second call does nothing."""
         self._end.close()
-
-    def await_peer(self, seconds: float) -> float:
-        """Blocks until the peer has left, from when on it takes nothing; gives what is left."""
-        late = time.monotonic() + seconds
-        poll = select.poll()
-        poll.register(self._channel, 0)  # which is for its end
-        while not self._channel.is_left() and (left := late - time.monotonic()) > 0:
-            poll.poll(left * 1e3)
-        return max(late - time.monotonic(), 0.0)

@@ -7,8 +7,9 @@ from collections import deque
 import pytest
 
 from machnet_rpc import MemoryNetwork
+from machnet_rpc._aio.openings import FlowRefused
 from machnet_rpc._aio.port import Port
-from machnet_rpc._aio.pump import TURN_BLIND_NS, FlowRefused, Pump
+from machnet_rpc._aio.pump import TURN_BLIND_NS, Pump
 from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Cause, Event, Failed, Requested
