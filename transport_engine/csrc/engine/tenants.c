@@ -73,8 +73,10 @@ bool tenant_has_left(const struct engine *engine, uint32_t index) {
 void tenant_stop(struct engine *engine, uint32_t index, uint8_t reason) {
     struct tenant *tenant = &engine->tenants[index];
     listener_remove_all(engine, index);
-    const bool is_said = reason == TE_R_CLOSED && tenant->reason == TE_R_NONE
-                         && tenant_has_left(engine, index) && last_word_say(engine, index);
+    const bool was_closed = tenant->reason == TE_R_CLOSED; /* and its last word is on its way */
+    const bool is_said = was_closed
+                         || (reason == TE_R_CLOSED && tenant->reason == TE_R_NONE
+                             && tenant_has_left(engine, index) && last_word_say(engine, index));
     tenant->reason = reason;
     tenant->sending = (struct transfer){0};
     tenant->delivering = (struct transfer){0};
@@ -82,7 +84,7 @@ void tenant_stop(struct engine *engine, uint32_t index, uint8_t reason) {
     share_bill(engine, tenant->share);
     while (slot != NO_ITEM) {
         struct engine_flow *flow = engine_flow_at(engine, slot);
-        if (!is_said || flow->flow.state == FLOW_OPEN) {
+        if (!is_said || flow->flow.state != FLOW_CLOSING) {
             flow_close(&flow->flow, &engine->store, TE_R_CLOSED, false, engine->now_ns);
         }
         engine_touch(engine, flow);

@@ -1,6 +1,7 @@
 /* Every call arrives once and whole, at any window and any loss; virtual time, seeded faults. */
 #include "test.h"
 
+#include "engine/tenants.h"
 #include "engine_pair.h"
 
 enum { CALLS = 1500, STEP_NS = 1000, STEPS_MAX = 10000000, BEGIN_NS = 1000000000,
@@ -140,6 +141,39 @@ static void what_is_told_to_be_acknowledged_has_come(void **state) {
     engine_pair_close(pair, now_ns);
 }
 
+/* The bell says first that the application is gone, and the control plane says so again. */
+static void the_last_word_of_who_is_gone_is_said_once(void **state) {
+    (void)state;
+    struct pair_plan plan = plan_of(1, (struct te_fault){0});
+    plan.calls = 3;
+    plan.now_ns = BEGIN_NS;
+    struct engine_pair *pair = engine_pair_open(&plan);
+    struct side *server = pair->server;
+    struct side *client = pair->client;
+    uint64_t now_ns = BEGIN_NS;
+    for (; !engine_pair_is_done(pair); now_ns += STEP_NS) {
+        engine_pair_step(pair, now_ns);
+    }
+    te_channel_begin_starts(server->channel, server->flow, 1);
+    te_channel_close(server->channel);
+    server->channel = NULL;
+    tenant_stop(&server->engine, server->tenant, TE_R_CLOSED);
+    assert_int_equal(tenant_detach(&server->engine, server->tenant), TE_OK);
+    uint8_t kinds[2] = {0};
+    for (uint32_t steps = 0; kinds[1] == 0; steps++) {
+        assert_true(steps < STEPS_MAX);
+        bool moved = engine_poll(&client->engine, now_ns) + engine_poll(&server->engine, now_ns);
+        if (te_channel_receive(client->channel, client->heads, 1, client->payload,
+                               sizeof client->payload) == 1) {
+            kinds[kinds[0] != 0] = client->heads[0].kind;
+        }
+        now_ns = (moved ? now_ns : skip_idle(pair, now_ns)) + STEP_NS;
+    }
+    assert_int_equal(kinds[0], TE_LAST_WORD);
+    assert_int_equal(kinds[1], TE_FLOW_CLOSED);
+    engine_pair_close(pair, now_ns);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_loss_at_any_window),
@@ -147,6 +181,7 @@ int main(void) {
         cmocka_unit_test(the_same_seed_gives_the_same_run),
         cmocka_unit_test(uneven_polling_is_no_queue),
         cmocka_unit_test(what_is_told_to_be_acknowledged_has_come),
+        cmocka_unit_test(the_last_word_of_who_is_gone_is_said_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
