@@ -7,14 +7,18 @@ and an unknown one is ignored. Values are checked on both sides.
 
 import importlib
 import re
+import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 import pydantic
+import pydantic_core
 
+from idl.core_schemas import check_aliases, is_strict
 from idl.packing import CodecError, pack, said, unpack
 from idl.schema import MethodSchema, Parameter, SchemaError, spelled
+from idl.structs import holds_struct
 
 PROBLEMS_MAX: Final = 3  # that one sentence lists
 SCALARS: Final = (int, str, float, bool)
@@ -24,7 +28,7 @@ _EXPECTED: Final = re.compile(r"UnexpectedValue\((.*)\)")  # pydantic's words fo
 class ValueCodec:
     """A value of one type, through pydantic, or through msgspec where its Structs occur."""
 
-    __slots__ = ("_adapter", "_scalar", "_type")
+    __slots__ = ("_adapter", "_is_strict", "_scalar", "_type")
 
     def __init__(self, annotation: Any) -> None:
         self._type = annotation
@@ -32,7 +36,11 @@ class ValueCodec:
         try:
             self._adapter = pydantic.TypeAdapter[Any](annotation)
         except pydantic.errors.PydanticUserError as error:
-            raise SchemaError(f"{annotation!r} has no codec: {said(error)}") from error
+            why = said(error).partition(". Set `arbitrary_types_allowed")[0]  # which is of no use
+            raise SchemaError(f"{annotation!r} has no codec: {why}") from error
+        core_schema = self._adapter.core_schema
+        check_aliases(core_schema)
+        self._is_strict = is_strict(core_schema)
 
     def dump(self, value: object) -> object:
         """The value as what `pack` takes."""
@@ -51,6 +59,19 @@ class ValueCodec:
         """The value from what `unpack` gave."""
         try:
             return self._adapter.validate_python(plain)
+        except pydantic.ValidationError as error:
+            if self._is_strict:
+                return self._load_strictly(plain)
+            raise CodecError(_sentence(error)) from error
+        except Exception as error:
+            raise _refused(error) from error
+
+    def _load_strictly(self, plain: object) -> Any:
+        """What is strict takes text for a date, and a list for a set, from JSON alone."""
+        try:
+            return self._adapter.validate_json(
+                pydantic_core.to_json(plain, inf_nan_mode="constants")
+            )
         except pydantic.ValidationError as error:
             raise CodecError(_sentence(error)) from error
         except Exception as error:
@@ -135,6 +156,22 @@ class BufferCodec(ValueCodec):
 
     def load(self, plain: object) -> Any:
         return self._kind(super().load(plain))
+
+
+class IterableCodec(ValueCodec):
+    """`Iterable[X]`: any one is sent, a generator too, and arrives as a list."""
+
+    __slots__ = ()
+
+    def __init__(self, annotation: Any) -> None:
+        (item,) = typing.get_args(annotation) or (Any,)
+        super().__init__(types.GenericAlias(list, (item,)))
+
+    def dump(self, value: object) -> object:
+        if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+            raise CodecError(f"must be an iterable of items, not {_shown(value)}")
+        items: Iterable[object] = value
+        return super().dump(items if isinstance(items, list) else list(items))
 
 
 class RawCodec:
@@ -229,7 +266,19 @@ class ArgumentsCodec:
         for parameter, codec in self._by_name:
             if parameter.name in given:
                 plain[parameter.name] = _dumped(codec, parameter.name, given[parameter.name])
-        return pack(plain)
+        try:
+            return pack(plain)
+        except CodecError as error:
+            raise self._unsendable(plain) or error from None
+
+    def _unsendable(self, plain: dict[str, object]) -> CodecError | None:
+        """The same, said of the argument that it is about."""
+        for name, value in plain.items():
+            try:
+                pack(value)
+            except CodecError as error:
+                return CodecError(f"{name}: {error}")
+        return None
 
     def decode(self, payload: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Errors: CodecError."""
@@ -287,13 +336,6 @@ class ArgumentsCodec:
         return given
 
 
-def holds_struct(annotation: Any) -> bool:
-    """Whether a msgspec.Struct occurs in this type, outside of other classes."""
-    if hasattr(annotation, "__struct_fields__"):
-        return True
-    return any(holds_struct(argument) for argument in typing.get_args(annotation))
-
-
 def _compiled(annotation: Any, where: str) -> ValueCodec | RawCodec | NothingCodec:
     if annotation is None or annotation is type(None):
         return NothingCodec()
@@ -303,6 +345,8 @@ def _compiled(annotation: Any, where: str) -> ValueCodec | RawCodec | NothingCod
 def _value_codec(annotation: Any, where: str) -> ValueCodec:
     if _is_raw(annotation):
         return BufferCodec(annotation)
+    if typing.get_origin(annotation) is Iterable:
+        return IterableCodec(annotation)
     try:
         return StructCodec(annotation) if holds_struct(annotation) else ValueCodec(annotation)
     except SchemaError as error:

@@ -23,9 +23,9 @@ import typing_extensions
 from pydantic.fields import FieldInfo
 
 from idl.annotated import jsonable, limited, literal, union
-from idl.codecs import holds_struct
 from idl.schema import SchemaError, spelled
 from idl.shapes import Codec, Definition, Member, Shape, canonical
+from idl.structs import holds_struct
 
 ANY: Final = Shape("any")
 _SCALARS: Final[dict[object, str]] = {
@@ -289,7 +289,9 @@ def _codec_of(annotation: Any) -> Codec:
 def _alias_of(cls: type, name: str, field: FieldInfo) -> str:
     read = field.validation_alias or field.alias or name
     written = field.serialization_alias or field.alias or name
-    if read != written:
+    config: Any = getattr(cls, "model_config", {})
+    is_by_name = bool(config.get("validate_by_name") or config.get("populate_by_name"))
+    if read != written and not (is_by_name and written == name):
         raise SchemaError(f"{cls.__name__}.{name} is written as {written!r} but read as {read!r}")
     return written
 

@@ -74,6 +74,8 @@ def _plain(value: object) -> object:
         offset = value.utcoffset()
         if offset is not None and offset % dt.timedelta(minutes=1):
             raise ValueError(f"the offset of {value} is not a whole number of minutes")
+    if hasattr(value, "get_secret_value"):  # pydantic's, which are written to JSON as asterisks
+        return cast(pydantic.SecretStr, value).get_secret_value()
     if isinstance(value, AbstractSet | deque):
         return list(cast(Iterable[object], value))
     if isinstance(value, pydantic.BaseModel):

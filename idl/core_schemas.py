@@ -1,0 +1,63 @@
+"""What pydantic's core schema of a type says about the way of its values, and nothing else does.
+
+Source: pydantic_core.core_schema, of which only fields, aliases and strictness are looked at.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from idl.schema import SchemaError
+
+_FIELDS: Final = ("model-field", "typed-dict-field", "dataclass-field")
+_CLASSES: Final = ("model", "dataclass", "typed-dict")
+
+
+def is_strict(core_schema: Any) -> bool:
+    """Whether values of some part may only be read as JSON has them: a date is text there."""
+    return any(
+        part.get("strict") is True or config.get("strict") is True
+        for part, config in _parts(core_schema, {})
+    )
+
+
+def check_aliases(core_schema: Any) -> None:
+    """Errors: SchemaError for a field that is not read by the name that it is written under."""
+    for part, config in _parts(core_schema, {}):
+        fields = part.get("fields", ())
+        for key, field in fields.items() if isinstance(fields, dict) else enumerate(fields):
+            if isinstance(field, dict) and field.get("type") in _FIELDS:
+                name, owner = str(field.get("name", key)), str(part.get("model_name", ""))
+                _check_alias(name, field, config, owner)
+
+
+def _check_alias(name: str, field: dict[str, Any], config: dict[str, Any], owner: str) -> None:
+    if field.get("serialization_exclude"):
+        return
+    written = field.get("serialization_alias", name)
+    alias = field.get("validation_alias", name)
+    paths: list[Any] = alias if isinstance(alias, list) else [alias]
+    if paths and not isinstance(paths[0], list):
+        paths = [paths]
+    read = {path[0] for path in paths if isinstance(path, list) and len(path) == 1}
+    read |= {alias} if isinstance(alias, str) else set()
+    if config.get("validate_by_name") or config.get("populate_by_name"):
+        read.add(name)
+    if written not in read:
+        known = " or ".join(repr(each) for each in sorted(map(str, read))) or "a path"
+        where = f"{owner}.{name}" if owner else name
+        raise SchemaError(f"{where} is written as {written!r} but read as {known}")
+
+
+def _parts(core_schema: Any, config: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Each part that has a type, with the configuration of the class that it is in."""
+    rest: list[tuple[Any, dict[str, Any]]] = [(core_schema, config)]
+    while rest:
+        part, config = rest.pop()
+        if isinstance(part, dict):
+            if part.get("type") in _CLASSES:
+                config = part.get("config") or {}
+            if isinstance(part.get("type"), str):
+                yield part, config
+            rest += [(each, config) for key, each in part.items() if key != "metadata"]
+        elif isinstance(part, list | tuple):
+            rest += [(each, config) for each in part]
