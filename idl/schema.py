@@ -5,16 +5,21 @@ types that are defined later (PEP 563, PEP 649).
 """
 
 import inspect
+import types as types_module
 import typing
 from collections import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
+
+from idl.generics import substituted
 
 MethodKind: TypeAlias = Literal[
     "unary", "server_stream", "client_stream", "bidirectional", "oneway"
 ]
 """How many values a call takes and gives, and whether it is answered at all."""
+Types: TypeAlias = Mapping[Any, Any]
+NO_TYPES: Final[Types] = {}
 _STREAMS: Final = (abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator)
 
 
@@ -47,12 +52,13 @@ class MethodSchema:
     requests: Parameter | None = None
 
 
-def method_schema(function: Callable[..., Any], name: str) -> MethodSchema:
+def method_schema(function: Callable[..., Any], name: str, types: Types = NO_TYPES) -> MethodSchema:
     """Resolves the hints of `function`; `name` is what sentences call it.
 
-    Errors: SchemaError for a hint that is missing or cannot be resolved, and for *args, **kwargs.
+    `types` is what type variables stand for. Errors: SchemaError for a hint that is missing or
+    cannot be resolved, and for *args, **kwargs.
     """
-    hints = _resolved_hints(function, name)
+    hints = _resolved_hints(function, name, types)
     parameters = [
         _parameter(parameter, hints, name)
         for parameter in list(inspect.signature(function).parameters.values())[1:]
@@ -73,17 +79,20 @@ def method_schema(function: Callable[..., Any], name: str) -> MethodSchema:
     )
 
 
-def differences(contract: MethodSchema, implementation: Callable[..., Any]) -> list[str]:
+def differences(
+    contract: MethodSchema, implementation: Callable[..., Any], types: Types = NO_TYPES
+) -> list[str]:
     """Sentences about where an implementation departs from its contract; none if it agrees.
 
-    An implementation may leave hints out; those that it writes must be the contract's.
+    An implementation may leave hints out; those that it writes must be the contract's, or, of a
+    result, some of its alternatives.
     """
     answers_with_stream = contract.kind in ("server_stream", "bidirectional")
     try:
         _check_form(implementation, contract.name, answers_with_stream=answers_with_stream)
     except SchemaError as error:
         return [str(error)]
-    hints = _resolved_hints(implementation, contract.name)
+    hints = _resolved_hints(implementation, contract.name, types)
     written = list(inspect.signature(implementation).parameters.values())[1:]
     requests = contract.requests
     names = [parameter.name for parameter in written]
@@ -104,11 +113,22 @@ def differences(contract: MethodSchema, implementation: Callable[..., Any]) -> l
         found += _item_differences(hints.get(requests.name), requests.annotation, where)
     if answers_with_stream:
         found += _item_differences(hints.get("return"), contract.result, contract.name)
-    elif hints.get("return", contract.result) != contract.result:
+    elif not _is_part(hints.get("return", contract.result), contract.result):
         found.append(
             f"{contract.name} returns {spelled(hints['return'])}, not {spelled(contract.result)}"
         )
     return found
+
+
+def _is_part(written: Any, expected: Any) -> bool:
+    """Whether each alternative of the one is one of the other."""
+    return written == expected or _alternatives(written) <= _alternatives(expected)
+
+
+def _alternatives(annotation: Any) -> set[str]:
+    is_union = typing.get_origin(annotation) in (typing.Union, types_module.UnionType)
+    parts = typing.get_args(annotation) if is_union else (annotation,)
+    return {repr(type(None) if each is None else each) for each in parts}
 
 
 def _item_differences(written: Any, expected: Any, where: str) -> list[str]:
@@ -167,13 +187,15 @@ def _parameter(parameter: inspect.Parameter, hints: dict[str, Any], name: str) -
     return Parameter(parameter.name, hints[parameter.name], required, default)
 
 
-def _resolved_hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
+def _resolved_hints(function: Callable[..., Any], name: str, types: Types) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(function, include_extras=True)
+        hints = typing.get_type_hints(function, include_extras=True)
     except NameError as error:
         raise SchemaError(
-            f"{name}: a type hint names {error.name!r}, which its module does not define"
+            f"{name}: a type hint names {error.name!r}, which its module does not define as it "
+            "runs: import it there, outside of `if TYPE_CHECKING`"
         ) from error
+    return {key: substituted(hint, types) for key, hint in hints.items()} if types else hints
 
 
 def spelled(annotation: Any) -> str:

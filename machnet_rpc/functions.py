@@ -91,6 +91,8 @@ class Service:
         )
 
         def add(function: Callable[..., Any]) -> Method[..., Any]:
+            if not inspect.isroutine(function):
+                raise ContractError(f"{function!r} is no function: write `async def` around it")
             return self._add(function.__name__, decorate(_as_method(function)))
 
         return add if function is None else add(function)

@@ -22,7 +22,7 @@ def schema_of(declaring: type) -> ServiceDescription:
             declared.version,
             [
                 (
-                    method_schema(method.function, f"{declared.name}/{name}"),
+                    method_schema(method.function, f"{declared.name}/{name}", method.types),
                     _facts(method, declared.errors),
                 )
                 for name, method in methods_of(contract).items()

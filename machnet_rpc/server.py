@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Final, Self, cast
 
 from idl import SchemaError, differences
+from idl.generics import types_of
 from machnet_rpc._aio.backoff import Backoff
 from machnet_rpc._aio.belonging import running_loop
 from machnet_rpc._aio.dispatch import Dispatcher
@@ -255,6 +256,12 @@ class Server:
         contract = resolve(kind)
         if contract_of(kind) is kind:
             raise ContractError(f"{kind.__name__} is a contract: serve what implements it")
+        for base in kind.__mro__:
+            if "__rpc_service__" in vars(base) and not issubclass(contract.declaring, base):
+                raise ContractError(
+                    f"{kind.__name__} implements {contract.declaring.__name__} and "
+                    f"{base.__name__}: serve an object for each"
+                )
         found = [
             sentence
             for name in contract.methods
@@ -319,15 +326,15 @@ def several(implementations: object | Sequence[object]) -> Sequence[object]:
 
 
 def _departures(contract: Contract, declaring: type, kind: type, name: str) -> list[str]:
-    for base in kind.__mro__:
-        if base is declaring or name not in vars(base):
+    for base in kind.__mro__[: kind.__mro__.index(declaring)]:
+        if name not in vars(base):
             continue
         written: Any = vars(base)[name]
         function = written.function if isinstance(written, Method) else written
         if not callable(function):
             return [f"{name} must be a method"]
         try:
-            return differences(contract.methods[name].schema, function)
+            return differences(contract.methods[name].schema, function, types_of(kind, base))
         except SchemaError as error:
             return [str(error)]
     return [f"{name} is missing"]

@@ -23,6 +23,7 @@ from typing import (
 )
 
 from idl import ArgumentsCodec, MethodKind, MethodSchema, ResultCodec, SchemaError, method_schema
+from idl.generics import types_of
 from machnet_rpc._blocking_contract import BlockingCall, BlockingContract, BlockingStream
 from machnet_rpc._options import (
     AS_DECLARED,
@@ -114,6 +115,7 @@ class Method(Generic[P, R_co]):
         self.options = options
         self.name: str = function.__name__
         self.contract: type | None = None
+        self._owner: type | None = None  # whose type variables the hints have
         self.__doc__ = function.__doc__
         self.__name__: str = function.__name__
         self.__wrapped__ = function
@@ -121,6 +123,7 @@ class Method(Generic[P, R_co]):
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
         self.contract = owner
+        self._owner = self._owner or owner
 
     def __repr__(self) -> str:
         return f"<rpc {self.full_name}>"
@@ -143,6 +146,18 @@ class Method(Generic[P, R_co]):
         if hasattr(instance, "__rpc_call__"):
             return BoundMethod(self, cast(StubLike, instance))
         return self.function.__get__(instance, owner)
+
+    def of(self, contract: type) -> "Method[P, R_co]":
+        """The same as a method of that contract, which inherits it."""
+        own = Method(self.function, self.options)
+        own._owner = self._owner
+        own.__set_name__(contract, self.name)
+        return own
+
+    @property
+    def types(self) -> dict[Any, Any]:
+        """What the type variables of a generic contract stand for."""
+        return types_of(self.contract, self._owner) if self.contract and self._owner else {}
 
     @property
     def full_name(self) -> str:
@@ -174,6 +189,9 @@ def service(
     def declare(contract: type[C]) -> type[C]:
         declared = Declared(name, version, tuple(errors))
         setattr(contract, "__rpc_service__", declared)  # noqa: B010 (a type has no such attribute)
+        for method in _methods_in(contract.__mro__).values():
+            if method.name not in vars(contract):  # another contract may inherit it, too
+                setattr(contract, method.name, method.of(contract))
         return contract
 
     return declare
@@ -326,13 +344,18 @@ def resolve(declaring: type) -> Contract:
 
 def methods_of(contract: type) -> dict[str, Method[..., Any]]:
     """The methods of a contract and of its bases, by name. Errors: ContractError."""
-    methods: dict[str, Method[..., Any]] = {}
-    for base in reversed(contract.__mro__):
-        for name, method in vars(base).items():
-            if isinstance(method, Method):
-                methods[name] = cast(Method[..., Any], method)
+    methods = _methods_in(contract.__mro__)
     if not methods:
         raise ContractError(f"{contract.__name__} has no method: decorate them with @rpc")
+    return methods
+
+
+def _methods_in(classes: Sequence[type]) -> dict[str, Method[..., Any]]:
+    methods: dict[str, Method[..., Any]] = {}
+    for each in reversed(classes):
+        for name, method in vars(each).items():
+            if isinstance(method, Method):
+                methods[name] = cast(Method[..., Any], method)
     return methods
 
 
@@ -349,7 +372,7 @@ def _bind(declared: Declared, name: str, method: Method[..., Any]) -> MethodBind
     if len(by_name) != len(set(errors)):
         raise ContractError(f"{full_name}: two of its errors have the same name")
     try:
-        schema = method_schema(method.function, full_name)
+        schema = method_schema(method.function, full_name, method.types)
         arguments, result = ArgumentsCodec(schema), ResultCodec(schema)
         taken = [each.annotation for each in schema.parameters]
         requests = requests_of(schema, method.function)
