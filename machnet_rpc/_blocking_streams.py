@@ -216,6 +216,7 @@ class _Reading:
         asked = self._asked
         if asked is None:
             asked = self._asked = asyncio.get_running_loop().create_task(_next(self._stream))
+            asked.add_done_callback(lambda task: task.cancelled() or task.exception())
         feed = self._feed
         if feed is None or feed.is_over:
             await asyncio.wait([asked])

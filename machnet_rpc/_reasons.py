@@ -7,7 +7,7 @@ from transport_engine._native import lib
 NO_ANSWER: Final[int] = lib.TE_R_NO_ANSWER
 
 _REASONS: Final[dict[int, tuple[str, str]]] = {
-    lib.TE_R_CLOSED: ("this side closed the flow", ""),
+    lib.TE_R_CLOSED: ("this side closed the flow", "Close a client when its calls have ended."),
     lib.TE_R_PEER_CLOSED: ("the peer closed the flow, or its process ended", "Try again."),
     lib.TE_R_REFUSED: (
         "nobody listens on that port",

@@ -25,6 +25,10 @@ from transport_engine.errors import EngineGoneError, NoEngineError, TransportErr
 
 LEAVE_SECONDS: Final = 0.001  # between looks at whether a flow that is left has calls under way
 PATIENCE_NS: Final = 1_000_000_000  # with an attempt, of calls that do not wait for a server
+YOUNG: Final = (
+    "the handshake was not answered yet",
+    "Give the first call more time: it waits for the flow. Else check address and firewall (UDP).",
+)
 FLOW_TRIES_MAX: Final = 32  # on a new engine, before the next call has to ask for the flow
 
 log: Final = logging.getLogger("machnet_rpc")
@@ -191,7 +195,10 @@ class FlowKeeper:
         until_ns = deadline_ns if wait else min(deadline_ns, self._patient_ns)
         done, _ = await asyncio.wait([attempt], timeout=_seconds_until(until_ns))
         if not done:
-            raise NoFlow(*self._last_failure, is_late=until_ns == deadline_ns)
+            begun_ns = self._patient_ns - PATIENCE_NS
+            is_new = self._backoff.failures == 0 and until_ns - begun_ns < PATIENCE_NS
+            why = YOUNG if is_new else self._last_failure
+            raise NoFlow(*why, is_late=until_ns == deadline_ns)
         if attempt.cancelled():
             return  # the client was closed meanwhile
         try:

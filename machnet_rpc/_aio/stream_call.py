@@ -72,7 +72,7 @@ class StreamCall:
         self._stream: OutgoingStream | None = None
         self._reader: ItemReader | None = None
         self._feed: asyncio.Task[None] | None = None
-        self._error: Exception | None = None  # why it could not be fed
+        self._error: BaseException | None = None  # why it could not be fed
         self._is_closed = False
 
     async def start(self) -> None:
@@ -194,7 +194,9 @@ class StreamCall:
             pass
         except CodecError as error:
             self._error = self._opener.unsent(InvalidArgument(f"an item to send: {error}"))
-        except Exception as error:  # noqa: BLE001 (it is whoever reads the call that is told)
+        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 (it is whoever reads the call that is told)
             self._error = error
         finally:
             sending.on_change = _nobody

@@ -75,6 +75,18 @@ def test_silence_is_waited_for_once_and_not_for_long() -> None:
         runner.run(main())
 
 
+def test_an_attempt_that_just_began_is_not_said_to_have_failed() -> None:
+    async def main() -> None:
+        taken, address = silent()
+        async with VirtualClock(), connect(address, via=EngineConfig()) as client:
+            with pytest.raises(Unavailable, match=r"was not answered yet .*Give the first call"):
+                await client.stub(Ledger).echo.using(timeout=0.05)(b"x")
+        taken.close()
+
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(main())
+
+
 def test_who_waits_has_all_its_time() -> None:
     async def main() -> None:
         taken, address = silent()

@@ -212,6 +212,18 @@ async def test_a_source_that_raises_ends_the_call_with_that(client: Client, desk
     await until(lambda: "total is cancelled" in desk.journal or desk.journal == [])
 
 
+async def test_a_source_may_raise_what_is_no_exception(client: Client) -> None:
+    class Overruled(BaseException):
+        pass
+
+    async def overruled() -> AsyncIterator[Drop]:
+        yield Drop(1)
+        raise Overruled
+
+    with pytest.raises(Overruled):
+        await client.stub(Tap).total(overruled())
+
+
 # -- early exits of the server --
 
 

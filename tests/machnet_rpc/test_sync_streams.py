@@ -341,6 +341,25 @@ def test_ctrl_c_while_an_item_is_waited_for(client: sync.Client, store: Store) -
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.parametrize("via", ["memory"], indirect=True)
+def test_a_stream_that_was_interrupted_ends_in_silence(
+    client: sync.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        events = client.stub(BlockingKv).watch()
+        assert next(events) == b"first"
+        threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            next(events)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    client.close()
+    del events
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
 def test_a_client_that_closes_ends_its_streams(client: sync.Client, store: Store) -> None:
     events = client.stub(BlockingKv).watch()
     assert next(events) == b"first"
