@@ -8,9 +8,10 @@ Source: asyncio/tasks.py of Python 3.11, whose protocol this follows
 
 import asyncio
 import itertools
+import traceback
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol.calls import IncomingCall
@@ -155,6 +156,11 @@ class HandlerTask(TaskState):
         """The frame in which the handler stands, if it has one."""
         frame = getattr(self._coroutine, "cr_frame", None)
         return [] if frame is None or limit == 0 else [frame]
+
+    def print_stack(self, *, limit: int | None = None, file: TextIO | None = None) -> None:
+        """Where the handler stands, as `asyncio.Task` prints it."""
+        for frame in self.get_stack(limit=limit):
+            traceback.print_stack(frame, 1, file)
 
     def __await__(self) -> Generator[Any, Any, Any]:
         if not self.is_done:

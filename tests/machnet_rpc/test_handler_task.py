@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import io
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -63,6 +64,9 @@ async def test_the_current_task_is_one_from_the_first_step_to_the_last() -> None
         assert first in asyncio.all_tasks()
         assert first.get_name().startswith("Handler-")
         assert first.get_coro() is not None
+        stack = io.StringIO()
+        first.print_stack(file=stack)  # as those do who look for what hangs
+        assert "in run" in stack.getvalue()
         assert current_call().method == "any/run"
         return "same"
 
