@@ -18,7 +18,7 @@ import pydantic_core
 from idl.core_schemas import check_aliases, is_strict
 from idl.packing import CodecError, pack, said, unpack
 from idl.schema import MethodSchema, Parameter, SchemaError, spelled
-from idl.structs import holds_struct
+from idl.structs import foreign_in, holds_struct
 
 PROBLEMS_MAX: Final = 3  # that one sentence lists
 SCALARS: Final = (int, str, float, bool)
@@ -104,8 +104,12 @@ class StructCodec(ValueCodec):
         self._encoder = self._msgspec.msgpack.Encoder()
         try:
             self._decoder = self._msgspec.msgpack.Decoder(annotation)
+            foreign = foreign_in(annotation)
         except TypeError as error:
             raise SchemaError(f"{annotation!r} has no codec: {said(error)}") from error
+        if foreign is not None:
+            why = f"there are Structs in it, and msgspec cannot write {foreign.__name__}"
+            raise SchemaError(f"{annotation!r} has no codec: {why}")
 
     def dump(self, value: object) -> object:
         try:

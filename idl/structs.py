@@ -1,6 +1,7 @@
-"""Which types msgspec has to write, since its Structs occur there."""
+"""Which types msgspec has to write, since its Structs occur there, and what it cannot."""
 
 import dataclasses
+import importlib
 import typing
 from typing import Any
 
@@ -27,3 +28,20 @@ def _hints_of(cls: Any) -> list[Any]:
         return list(typing.get_type_hints(cls, include_extras=True).values())
     except Exception:  # noqa: BLE001 (a name that is not there yet: whoever reads it will say so)
         return []
+
+
+def foreign_in(annotation: Any) -> type | None:
+    """A class in there that msgspec knows no way to write. Errors: TypeError of msgspec's."""
+    inspect: Any = importlib.import_module("msgspec.inspect")
+    rest, seen = [inspect.type_info(annotation)], set[int]()
+    while rest:
+        part = rest.pop()
+        if isinstance(part, list | tuple):
+            rest += part
+        elif hasattr(part, "__struct_fields__") and id(part) not in seen:
+            seen.add(id(part))
+            if isinstance(part, inspect.CustomType):
+                found: type = part.cls
+                return found
+            rest += [getattr(part, name) for name in part.__struct_fields__ if name != "cls"]
+    return None

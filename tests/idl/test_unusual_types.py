@@ -48,6 +48,11 @@ class Box(msgspec.Struct, Generic[T]):
     more: list[T] = []
 
 
+class Mixed(msgspec.Struct):
+    inner: "Mixed | None"
+    secrets: dict[str, list[Secret]]
+
+
 @dataclass
 class Crate:
     box: Box[int]
@@ -138,6 +143,7 @@ def test_any_iterable_arrives_as_a_list() -> None:
         (Written, "Written.size is written as 'out' but read as 'in'"),
         (list[Choice], "Choice.size is written as 'size' but read as 'a' or 'b'"),
         (list[memoryview], "s/m: a: .*memoryview"),
+        (Mixed | None, "msgspec cannot write Secret"),
     ],
 )
 def test_what_would_not_come_back_is_refused_at_once(annotation: Any, words: str) -> None:
