@@ -6,10 +6,12 @@ from typing import Any, Final, Literal, TypeAlias
 
 from machnet_rpc._protocol.calls import ENCODING
 from machnet_rpc._protocol.records import LAST_PRIORITY, USUAL_PRIORITY
-from machnet_rpc.errors import InvalidArgument
+from machnet_rpc.errors import ContractError, InvalidArgument
+from transport_engine._native import lib
 
 TIMEOUT: Final = 10.0  # seconds, where neither the method nor the caller says otherwise
 SECONDS_MAX: Final = 1e9  # of a timeout: thirty years, whose nanoseconds fit into 64 bits
+LANES: Final[int] = lib.TE_LANES
 KEY_CHARACTERS_MAX: Final = 256
 KEY_SHOWN_MAX: Final = 40
 
@@ -22,13 +24,24 @@ RESERVED: Final = "mrpc-"  # what names of an application's metadata do not begi
 
 @dataclass(frozen=True, slots=True)
 class MethodOptions:
-    """What a contract says about one of its methods. Units: seconds."""
+    """What a contract says about one of its methods. Units: seconds. Errors: ContractError."""
 
     timeout: float = TIMEOUT
     idempotent: Idempotent = False
     lane: int = 0
     errors: tuple[type[Exception], ...] = ()
     oneway: bool = False
+
+    def __post_init__(self) -> None:
+        if not (_is_seconds(self.timeout) and self.timeout > 0):
+            raise ContractError(
+                f"timeout={self.timeout!r} must be a number of seconds, more than 0, up to "
+                f"{SECONDS_MAX:g}"
+            )
+        if not 0 <= self.lane < LANES:
+            raise ContractError(f"lane={self.lane} must be from 0 to {LANES - 1}")
+        if self.idempotent not in (False, True, "keyed"):
+            raise ContractError(f'idempotent={self.idempotent!r} must be True, False or "keyed"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +104,17 @@ class CallOptions:
 AS_DECLARED: Final = CallOptions()
 
 
+def _is_seconds(given: Any) -> bool:
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    return is_number and -SECONDS_MAX <= given <= SECONDS_MAX
+
+
 def checked_timeout(timeout: float) -> float:
     """What an application asks for; 0 and less: no time is left. Errors: InvalidArgument."""
-    given: Any = timeout
-    is_number = isinstance(given, int | float) and not isinstance(given, bool)
-    if is_number and -SECONDS_MAX <= given <= SECONDS_MAX:
+    if _is_seconds(timeout):
         return timeout
     raise _refusal(
-        f"timeout={given!r} must be a number of seconds up to {SECONDS_MAX:g}: every call has a "
+        f"timeout={timeout!r} must be a number of seconds up to {SECONDS_MAX:g}: every call has a "
         "deadline"
     )
 

@@ -27,7 +27,6 @@ from idl.generics import types_of
 from machnet_rpc._blocking_contract import BlockingCall, BlockingContract, BlockingStream
 from machnet_rpc._options import (
     AS_DECLARED,
-    SECONDS_MAX,
     TIMEOUT,
     CallOptions,
     Idempotent,
@@ -36,14 +35,11 @@ from machnet_rpc._options import (
 from machnet_rpc._requests_argument import RequestsArgument, requests_of
 from machnet_rpc.errors import ContractError
 from machnet_rpc.streams import Stream
-from transport_engine._native import lib
 
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 C = TypeVar("C")
-
-LANES: Final[int] = lib.TE_LANES
 
 KINDS: Final[tuple[MethodKind, ...]] = get_args(MethodKind)
 
@@ -242,16 +238,6 @@ def rpc(
     `oneway` has no answer: it is done when it was sent, and what its handler raises is in the
     server's log. Calls of a `lane` other than 0 are delivered in the order in which they were made.
     """
-    given: Any = timeout
-    is_number = isinstance(given, int | float) and not isinstance(given, bool)
-    if not (is_number and 0 < given <= SECONDS_MAX):
-        raise ContractError(
-            f"timeout={given!r} must be a number of seconds, more than 0, up to {SECONDS_MAX:g}"
-        )
-    if not 0 <= lane < LANES:
-        raise ContractError(f"lane={lane} must be from 0 to {LANES - 1}")
-    if idempotent not in (False, True, "keyed"):
-        raise ContractError(f'idempotent={idempotent!r} must be True, False or "keyed"')
     options = MethodOptions(timeout, idempotent, lane, tuple(errors), oneway)
     if function is not None:
         return Method(function, options)
