@@ -9,7 +9,20 @@ from typing import Final
 PREAMBLE: Final = """
 from collections.abc import AsyncIterator
 
-from machnet_rpc import Client, Sender, connect, rpc, serve, service, sync
+from machnet_rpc import (
+    Client,
+    Code,
+    Limits,
+    RetryPolicy,
+    RpcError,
+    Sender,
+    connect,
+    rpc,
+    serve,
+    service,
+    sync,
+)
+from machnet_rpc.testing import test_client
 from machnet_rpc.tracing import propagate
 
 
@@ -294,6 +307,90 @@ MISTAKES: Final = (
         'sync.connect("127.0.0.1:7000", middleware=[print])',
         'sync.connect("127.0.0.1:7000", middleware=[propagate])',
         "list-item",
+        ARGUMENT,
+    ),
+    Mistake(
+        "stream_entered_without_async",
+        'with client.stub(Gateway).fills("a") as fills: print(fills)',
+        'async with client.stub(Gateway).fills("a") as fills: print(fills)',
+        "attr-defined",
+        "reportGeneralTypeIssues",
+    ),
+    Mistake(
+        "items_that_are_a_list",
+        "await client.stub(Gateway).upload([Order()])",
+        "await client.stub(Gateway).upload(some_orders())",
+        "arg-type",
+        ARGUMENT,
+    ),
+    Mistake(
+        "priority_that_is_text",
+        'await client.stub(Gateway).place.using(priority="0")(Order())',
+        "await client.stub(Gateway).place.using(priority=0)(Order())",
+        "arg-type",
+        ARGUMENT,
+    ),
+    Mistake(
+        "retries_that_are_a_number",
+        'connect("127.0.0.1:7000", retries=3)',
+        'connect("127.0.0.1:7000", retries=RetryPolicy(attempts_max=3))',
+        "arg-type",
+        ARGUMENT,
+    ),
+    Mistake(
+        "limit_misspelt",
+        "Limits(handler=3)",
+        "Limits(handlers=3)",
+        "call-arg",
+        CALL,
+    ),
+    Mistake(
+        "fault_misspelt",
+        "test_client(Ledger(), dorp=0.1)",
+        "test_client(Ledger(), drop=0.1)",
+        "call-arg",
+        CALL,
+    ),
+    Mistake(
+        "stub_of_a_name",
+        'client.stub("ledger").total',
+        "client.stub(Ledger).total",
+        "arg-type",
+        ARGUMENT,
+    ),
+    Mistake(
+        "transport_misread",
+        "print(client.transport.rungs)",
+        "print(client.transport.rung)",
+        "attr-defined",
+        "reportAttributeAccessIssue",
+    ),
+    Mistake(
+        "blocking_call_awaited_for_a_stream",
+        "client.stream(Gateway.place, Order())",
+        'client.stream(Gateway.fills, "a")',
+        "arg-type",
+        ARGUMENT,
+    ),
+    Mistake(
+        "blocking_items_of_a_call",
+        "print(list(client.method(Ledger.total)()))",
+        'print(list(client.method(Gateway.fills)("a")))',
+        "call-overload",
+        ARGUMENT,
+    ),
+    Mistake(
+        "middleware_of_another_shape",
+        'connect("127.0.0.1:7000", middleware=[some_words])',
+        'connect("127.0.0.1:7000", middleware=[propagate])',
+        "list-item",
+        ARGUMENT,
+    ),
+    Mistake(
+        "error_of_a_code_that_is_a_number",
+        "raise RpcError(code=5)",
+        "raise RpcError(code=Code.NOT_FOUND)",
+        "arg-type",
         ARGUMENT,
     ),
 )

@@ -10,10 +10,37 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """
-from collections.abc import AsyncIterable, AsyncIterator
-from typing import Any, assert_type
+import functools
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, assert_type
 
 from machnet_rpc import CallInfo, Client, Next, Sender, Stream, connect, rpc, serve, service, sync
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
+
+
+def logged(
+    method: Callable[Concatenate[S, P], Awaitable[R]],
+) -> Callable[Concatenate[S, P], Awaitable[R]]:
+    @functools.wraps(method)
+    async def inner(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await method(self, *args, **kwargs)
+
+    return inner
+
+
+class Store(Generic[R]):
+    @rpc
+    async def put(self, value: R) -> list[R]:
+        raise NotImplementedError
+
+
+@service("numbers")
+class Numbers(Store[int]):
+    pass
 
 
 class Order:
@@ -79,6 +106,13 @@ class Desk(Gateway):
         pass
 
 
+class LoggedDesk(Desk):
+    @rpc
+    @logged
+    async def place(self, order: Order) -> Ack:
+        return await super().place(order)
+
+
 class WrongItem(Gateway):
     @rpc
     async def fills(self, key: str) -> AsyncIterator[str]:  # wrong
@@ -126,6 +160,12 @@ async def use(client: Client) -> None:
     assert_type(await client.call(Gateway.upload, sender), Ack)
     assert_type(gateway.quote(sender), Stream[Ack])
     assert_type(await gateway.log("text"), None)
+
+    assert_type(await client.stub(Numbers).put(5), list[int])
+    assert_type(await functools.partial(gateway.place, Order())(), Ack)
+    plain: Callable[[Order], Awaitable[Ack]] = gateway.place
+    await plain(Order())
+    await client.stub(Numbers).put("five")  # wrong
 
     gateway.fills(5)  # wrong
     gateway.fills("a").first()  # wrong
@@ -231,7 +271,7 @@ def test_mypy_rejects_exactly_the_wrong_lines(program: Path) -> None:
     out = run(sys.executable, "-m", "mypy", "--strict", "--cache-dir", cache, str(program))
     found = {int(line) for line in re.findall(r"program\.py:(\d+): error", out)}
     assert found == WRONG, out
-    assert len(WRONG) == 45
+    assert len(WRONG) == 46
 
 
 def test_pyright_rejects_exactly_the_wrong_lines(program: Path) -> None:
