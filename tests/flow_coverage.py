@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,17 +80,22 @@ def measure(seeds: range = SEEDS) -> Report:
     files: dict[str, Coverage] = defaultdict(Coverage)
     for counters in COVERED.folder.rglob("*.gcda"):
         counters.unlink()  # of an earlier run, and perhaps of earlier source
-    for test in sorted(UNIT_TESTS.glob("test_*.c")):
-        program = COVERED.program(f"tests/transport_engine/csrc/flow_{test.stem}")
-        done = run_program([str(program)], TIMEOUT_S)
-        assert done.returncode == 0, done.stdout
-    _read(COVERED.folder, files)
-    with tempfile.TemporaryDirectory() as folder:
-        library = Toolchain(Path(folder), "gcc", FLAGS).library()
-        failed = [answer for answer in swarm_with(library, seeds) if answer["verdict"] != "pass"]
-        assert not failed, failed
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as beside:
+        swarm = beside.submit(_run_swarm, Path(folder), seeds)
+        for test in sorted(UNIT_TESTS.glob("test_*.c")):
+            program = COVERED.program(f"tests/transport_engine/csrc/flow_{test.stem}")
+            done = run_program([str(program)], TIMEOUT_S)
+            assert done.returncode == 0, done.stdout
+        _read(COVERED.folder, files)
+        swarm.result()
         _read(Path(folder), files)
     return Report(dict(files))
+
+
+def _run_swarm(folder: Path, seeds: range) -> None:
+    library = Toolchain(folder, "gcc", FLAGS).library()
+    failed = [answer for answer in swarm_with(library, seeds) if answer["verdict"] != "pass"]
+    assert not failed, failed
 
 
 def _read(folder: Path, files: dict[str, Coverage]) -> None:

@@ -4,10 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.ahead import Ahead, ahead, asked
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,10 +31,20 @@ def report_of(package: str, folder: Path) -> dict[str, Any]:
     return report
 
 
-@pytest.mark.parametrize("package", ["machnet_rpc", "idl", "transport_engine"])
-def test_public_names_have_types(package: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def reports(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ahead[str, dict[str, Any]]]:
     pytest.importorskip("basedpyright")
-    report = report_of(package, tmp_path)
+    outside = tmp_path_factory.mktemp("outside")
+    packages = asked(request, test_public_names_have_types, "package")
+    with ahead(lambda package: report_of(package, outside), packages) as reports:
+        yield reports
+
+
+@pytest.mark.parametrize("package", ["machnet_rpc", "idl", "transport_engine"])
+def test_public_names_have_types(reports: Ahead[str, dict[str, Any]], package: str) -> None:
+    report = reports[package]
     untyped = [
         f"{symbol['name']}: {said['message']}"
         for symbol in report["symbols"]
