@@ -59,7 +59,7 @@ class Client(NamedCalls):
         self._known = known or Bindings(keeper.lent)
         self._mismatches = Mismatches()
         self._last_words = LastWords()
-        self._passages: dict[Method[..., Any], Passage] = {}
+        self._passages: dict[object, Passage] = {}  # by method
         self._bindings = {} if options.carries or middleware else self._known.unary
 
     def __repr__(self) -> str:

@@ -27,6 +27,7 @@ from transport_engine import (
     QuotaError,
     control,
     messages,
+    session,
 )
 from transport_engine.config import parse
 from transport_engine.policy import Policy
@@ -106,7 +107,7 @@ async def test_socket_that_outlives_its_process_is_closed(sidecar: Sidecar) -> N
 async def test_connection_that_says_nothing_is_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "UNATTACHED_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(session, "UNATTACHED_SECONDS_MAX", 0.05)
     sidecar = Sidecar(tmp_path / "engine.sock")
     silent, attached = sidecar.raw(), await sidecar.application()
     assert "no channel" in (await heard(silent))["error"]["sentence"]
