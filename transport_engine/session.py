@@ -145,12 +145,18 @@ class Session:
         The kernel closes the descriptors of a killed process one after the other. What it had
         started is for good only once the last is closed, or the process has ended.
         """
-        if self.channel is None or self._server.engine.has_left(self.channel):
+        if self.channel is None or self._has_left(self.channel):
             self.close()
             return
         self._loop.remove_reader(self._connection.fileno())
         self._patience.cancel()
         self._patience = self._loop.call_later(LEAVING_SECONDS_MAX, self.close)
+
+    def _has_left(self, channel: int) -> bool:
+        try:
+            return self._server.engine.has_left(channel)
+        except TransportError:  # the engine takes no commands: there is nothing to wait for
+            return True
 
     def _pause(self, wait_seconds: float) -> None:
         """Leaves an application that asks too often unread, until it has tokens again."""

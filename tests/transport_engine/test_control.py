@@ -108,6 +108,20 @@ async def test_a_killed_process_may_close_its_socket_first(
     keeping.channel.close()
 
 
+async def test_who_leaves_an_engine_that_takes_no_commands_is_forgotten(
+    sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    application = await sidecar.application()
+
+    def refuse(channel: int) -> bool:
+        raise NoRoomError(f"channel {channel} cannot be asked about")
+
+    monkeypatch.setattr(sidecar.engine, "has_left", refuse)
+    application._client.close()
+    await until(lambda: sidecar.engine.stats()["channels_open"] == 0)
+    application.channel.close()
+
+
 async def test_full_table_is_a_sentence(sidecar: Sidecar) -> None:
     applications = [await sidecar.application() for _ in range(CHANNELS_MAX)]
     with pytest.raises(NoRoomError, match="raise its limits"):
