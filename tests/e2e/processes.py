@@ -92,6 +92,25 @@ class Running:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def stand_still(pid: int) -> None:
+    """SIGSTOP, and waits until it works in every thread: `kill` returns some milliseconds before.
+
+    Raises AssertionError where a thread still runs after `STOP_SECONDS`.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + STOP_SECONDS
+    while not all(_stands(thread) for thread in Path(f"/proc/{pid}/task").iterdir()):
+        assert time.monotonic() < deadline, f"process {pid} still runs"
+        time.sleep(0.001)
+
+
+def _stands(thread: Path) -> bool:
+    try:
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0] in "TZX"
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return True
+
+
 class Fleet:
     """Processes that end together, the last started first."""
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.e2e.guests import Watched, guest, watched_engine
-from tests.e2e.processes import Running
+from tests.e2e.processes import Running, stand_still
 from transport_engine import Endpoint, SidecarAttachment, attach
 from transport_engine._native import lib
 from transport_engine.channel import FIELDS, READABLE, RECORD, WRITABLE
@@ -152,7 +152,7 @@ async def figure(engine: Watched, rounds: int, seconds: float) -> dict[str, Any]
     await asyncio.to_thread(messages_in, stream, 2.0)
     for _ in range(rounds):
         idle.append(await asyncio.to_thread(messages_in, stream, seconds))
-        os.kill(sink_process.pid, signal.SIGSTOP)
+        stand_still(sink_process.pid)
         await sender.send(HELD, patience_seconds=5.0)
         stopped.append(await asyncio.to_thread(messages_in, stream, seconds))
         os.kill(sink_process.pid, signal.SIGCONT)

@@ -11,7 +11,7 @@ import machnet_rpc
 from machnet_rpc import RpcError
 from tests.e2e.direct_kills import descriptors
 from tests.e2e.echo import Echo
-from tests.e2e.processes import Fleet
+from tests.e2e.processes import Fleet, stand_still
 
 ENGINE = 'driver = "udp"\naddress = "127.0.0.1"\nport = 0'
 KILLS = 100
@@ -42,7 +42,7 @@ async def test_stopped_server_holds_up_its_callers_and_goes_on_afterwards(tmp_pa
             echo = client.stub(Echo).echo
             assert await echo(b"straight") == b"straight"
             assert client.transport.rung == "direct"
-            os.kill(server, signal.SIGSTOP)
+            stand_still(server)
             began = time.monotonic()
             calls = [echo.using(timeout=CALL_SECONDS)(BALLAST) for _ in range(STOPPED_CALLS)]
             outcomes = await asyncio.gather(*calls, return_exceptions=True)

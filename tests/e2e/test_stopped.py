@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 from tests.e2e.guests import guest, watched_engine
-from tests.e2e.processes import Fleet
+from tests.e2e.processes import Fleet, stand_still
 from tests.e2e.stopped import HELD, LIMITS, MESSAGE_BYTES, SINK, STREAM_SECONDS, Sender
 from transport_engine import read_stats
 
@@ -26,7 +26,7 @@ async def test_stopped_application_stalls_its_sender_only_and_loses_nothing(tmp_
         port = sink.line()["port"]
         sender = await Sender.to(engine.socket, port)
         assert await sender.send(MORE, patience_seconds=5.0) == MORE
-        os.kill(sink.pid, signal.SIGSTOP)
+        stand_still(sink.pid)
         try:
             assert await sender.send(HELD, patience_seconds=10.0) == HELD
             before = stream.line()["messages"]

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 import sys
 from pathlib import Path
 
@@ -51,7 +50,7 @@ async def test_what_a_killed_server_had_not_started_was_not_executed(
             begun = [asyncio.create_task(visit(number, 9.0)) for number in range(1, 9)]
             await until(lambda: len(list(entries(tmp_path / "executed"))) == 9)
             await visit(17, 0.0)  # by then the last of them is past its first step
-            siege.signal_server(signal.SIGSTOP)
+            siege.stop_server()
             late = [asyncio.create_task(visit(number, 9.0)) for number in range(9, 17)]
             await asyncio.sleep(0.2)
             siege.replace_server(with_engine=with_engine)  # the next one knows, where nobody else

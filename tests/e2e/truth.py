@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from machnet_rpc import RpcError, connect, rpc, serve, service
 from tests.e2e.direct_kills import end, forked, free_port
-from tests.e2e.processes import MRPC, Running
+from tests.e2e.processes import MRPC, Running, stand_still
 from transport_engine.config import EngineConfig
 from transport_engine.errors import TransportError
 from transport_engine.starts_file import default_folder
@@ -194,8 +194,9 @@ class Siege:
         self._start_server()
         return self._address, self._sockets[-1] if self._sockets else EngineConfig()
 
-    def signal_server(self, number: int) -> None:
-        os.kill(self._server, number)
+    def stop_server(self) -> None:
+        """It stands still from then on."""
+        stand_still(self._server)
 
     def replace_server(self, *, with_engine: bool = False) -> None:
         """Kills it, and its engine before it has said anything, and starts the next ones."""

@@ -11,7 +11,7 @@ import pytest
 from machnet_rpc import Client, DeadlineExceeded, RpcError, Unavailable, connect, sync
 from machnet_rpc._aio import port
 from machnet_rpc._transports.ladder import Via
-from tests.e2e.processes import MRPC, Running
+from tests.e2e.processes import MRPC, Running, stand_still
 from tests.machnet_rpc.ledger import Ledger
 from tests.machnet_rpc.tap import Tap
 from tests.machnet_rpc.waiting import until
@@ -35,7 +35,7 @@ class Host:
 
     @contextlib.contextmanager
     def stopped(self) -> Generator[None]:
-        self.server.process.send_signal(signal.SIGSTOP)
+        stand_still(self.server.pid)
         try:
             yield
         finally:
@@ -141,13 +141,13 @@ async def _cut(host: Host, engine: Running) -> None:
     via = EngineConfig(limits=Limits(dead_seconds=DEAD_SECONDS))
     async with connect(host.address, via=via, retries=None) as client:
         await client.call(Ledger.echo, b"the flow is open")
-        host.server.process.send_signal(signal.SIGSTOP)
+        stand_still(host.server.pid)
         call = client.using(timeout=5.0, wait=False).call
         had = asyncio.ensure_future(_fate(call(Ledger.echo, b"1")))
         connection = client._keeper.connection
         assert connection is not None
         await until(lambda: any(connection.has_acked(each) for each in connection.awaited))
-        engine.process.send_signal(signal.SIGSTOP)
+        stand_still(engine.pid)
         not_had = asyncio.ensure_future(_fate(call(Ledger.echo, b"2")))
         late = await _fate(client.using(timeout=DEAD_SECONDS / 2).call(Ledger.echo, b"3"))
         assert _told(late) in (UNHEARD, ("no", "local ring"))  # which is where this machine is slow
