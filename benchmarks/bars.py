@@ -7,7 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.distribution import noise, ratios
+from benchmarks.distribution import noise
+from benchmarks.nearness import is_alike
 from benchmarks.runs import Said
 
 UNITS = {
@@ -77,7 +78,7 @@ def judge(bar: Bar, results: Mapping[str, Rounds], missing: Mapping[str, str]) -
     reasons = sorted({missing[name] for name in bar.measures if name in missing})
     ours = column(results, bar.ours)
     theirs = column(results, bar.against) if bar.against else []
-    compared = ratios(ours, theirs) if bar.against else told(ours)
+    compared = ratios(results, bar.ours, bar.against) if bar.against else told(ours)
     way = _way(results.get(bar.ours.measure, ()))
     if not compared:
         why = "; ".join(reasons) or "not measured"
@@ -90,6 +91,31 @@ def judge(bar: Bar, results: Mapping[str, Rounds], missing: Mapping[str, str]) -
     ratio = f"{value:.2f}×" if bar.against else ""
     spread = f"{noise(compared):.0%}"
     return Verdict(bar.what, show(bar.ours, told(ours)), against, ratio, text(bar), spread, mark)
+
+
+def ratios(results: Mapping[str, Rounds], ours: Ref, theirs: Ref) -> list[float]:
+    """Of each run beside that of the nearest round which met the machine in the same state.
+
+    Where no two did, or nothing is known of it: beside that of the same round.
+    """
+    mine, others = (_runs(results, ref) for ref in (ours, theirs))
+    pairs = [
+        (value, min(alike, key=lambda pair: abs(pair[0] - number))[1])
+        for number, value, lines_ns in mine
+        if (alike := [(each, other) for each, other, met in others if is_alike(lines_ns + met)])
+    ]
+    of_round = {number: other for number, other, _ in others}
+    pairs = pairs or [(value, of_round[number]) for number, value, _ in mine if number in of_round]
+    return [value / other for value, other in pairs]
+
+
+def _runs(results: Mapping[str, Rounds], ref: Ref) -> list[tuple[int, float, list[float]]]:
+    """The number of the round, the figure, and how near the processors were."""
+    return [
+        (number, said.figures[ref.figure], said.lines_ns)
+        for number, said in enumerate(results.get(ref.measure, ()))
+        if said is not None and said.figures.get(ref.figure)
+    ]
 
 
 def column(results: Mapping[str, Rounds], ref: Ref) -> list[float | None]:

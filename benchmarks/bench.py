@@ -1,9 +1,9 @@
 """How fast is it, beside what one would use instead? `make bench`: the whole table, in 15 minutes.
 
-Every round runs every measure once; figures are medians over the rounds, ratios the medians of
-each round's own. Prints the table in Markdown; --write puts it into docs/performance.md, with
-plots beside it. Ctrl-C ends it with what was measured so far. Exit status 130 then, else 0: the
-table says which bars are met.
+Every round runs every measure once; figures are medians over the rounds, ratios those of runs that
+met the machine in the same state. Prints the table in Markdown; --write puts it into
+docs/performance.md, with plots beside it. Ctrl-C ends it with what was measured so far. Exit
+status 130 then, else 0: the table says which bars are met.
 """
 
 import argparse

@@ -52,12 +52,6 @@ def noise(values: Sequence[float]) -> float:
     return (max(values) - min(values)) / middle if middle else 0.0
 
 
-def ratios(ours: Sequence[float | None], theirs: Sequence[float | None]) -> list[float]:
-    """Round by round, of the rounds that have both: a slow phase of the machine falls out."""
-    pairs = zip(ours, theirs, strict=False)
-    return [mine / other for mine, other in pairs if mine is not None and other]
-
-
 def worst_step(values: Sequence[float]) -> float:
     """The least share of the best so far that a value falls to; 1 where it only grows."""
     best, worst = 0.0, 1.0

@@ -31,6 +31,11 @@ def heading(results: Results) -> str:
         f"CPU each, engines beside them not; TCP on {results.congestion}. A fixed piece of work",
         f"took up to {results.slowness:.2f}× its best, nine times in ten.",
     ]
+    if results.lines_ns:
+        near, far = min(results.lines_ns), max(results.lines_ns)
+        sentences.append(
+            f"A line took {near:.0f} to {far:.0f} ns there and back between the two CPUs."
+        )
     if results.was_interrupted:
         sentences.append("Interrupted: this is what had been measured.")
     return " ".join(sentences)

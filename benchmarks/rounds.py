@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.bars import Rounds
 from benchmarks.measures import Measure
+from benchmarks.nearness import line_ns
 from benchmarks.runs import ROOT, RunFailedError, Said, Setting
 
 FAILURES = (RunFailedError, OSError, AssertionError, ValueError, subprocess.SubprocessError)
@@ -62,6 +63,12 @@ class Results:
         ordered = sorted(self.pieces_s)
         return ordered[int(0.9 * (len(ordered) - 1))] / ordered[0] if ordered else 1.0
 
+    @property
+    def lines_ns(self) -> list[float]:
+        """What a line took between the processors, in the order of time within each measure."""
+        runs = [said for rounds in self.rounds.values() for said in rounds if said is not None]
+        return [each for said in runs for each in said.lines_ns]
+
 
 def plan(measures: Sequence[Measure], rounds: int) -> list[tuple[int, Measure]]:
     """Rounds from 0, each with those measures that still want one."""
@@ -89,7 +96,11 @@ def run_all(
         for done, (number, measure) in enumerate(steps):
             report(f"round {number + 1}/{rounds}  {measure.name}", done, len(steps))
             results.pieces_s.append(_piece())
+            before_ns = line_ns()
             said = _run(measure, loopback, scale, results)
+            after_ns = line_ns()
+            if said is not None:
+                said.lines_ns.extend(each for each in (before_ns, after_ns) if each is not None)
             results.rounds.setdefault(measure.name, []).append(said)
         report("done", len(steps), len(steps))
     except KeyboardInterrupt:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -47,6 +47,8 @@ class Said:
 
     figures: dict[str, float]
     travelled: str = ""
+    lines_ns: list[float] = field(default_factory=list[float])
+    """What a line took between the processors before the run, and after it."""
 
 
 def run(name: str, task: Task, setting: Setting | None = None) -> Said:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.bars import Bar, Ref, judge, number
+from benchmarks.bars import Bar, Ref, judge, number, ratios
 from benchmarks.contenders import CONTENDERS
 from benchmarks.measures import Echo, Lossy, Measure, msggen_figures
 from benchmarks.rows import MEASURES, ROWS
@@ -21,6 +21,26 @@ def test_ratio_is_the_median_of_each_rounds_own() -> None:
     results = {"ours": said(10, 40, 11), "theirs": said(20, 80, 20)}  # a slow second round
     verdict = judge(Bar("x", OURS, 0.5, THEIRS), results, {})
     assert verdict.cells == ["x", "11 µs", "theirs: 20 µs", "0.50×", "≤ 0.5×", "10%", "ok"]
+
+
+def test_ratio_leaves_out_failed_rounds_and_those_of_one_side() -> None:
+    results = {"ours": [*said(4), None, *said(9, 5)], "theirs": said(2, 3, 3)}
+    assert ratios(results, OURS, THEIRS) == [2, 3]
+    assert ratios(results, OURS, Ref("theirs", "p99_us")) == []
+
+
+def test_ratio_is_of_runs_that_met_processors_as_far_apart() -> None:
+    """A host moves them: ours met them near first, theirs far, and the other way round."""
+    results = {"ours": said(10, 40, 12), "theirs": said(80, 20, 90)}
+    for measure, states in {"ours": "nfn", "theirs": "fnx"}.items():
+        for run, state in zip(results[measure], states, strict=True):
+            assert run is not None
+            run.lines_ns.extend({"n": [97, 99], "f": [490, 480], "x": [97, 490]}[state])
+    assert ratios(results, OURS, THEIRS) == [10 / 20, 40 / 80, 12 / 20]
+    for run in results["theirs"]:
+        assert run is not None
+        run.lines_ns[:] = [1000]  # no two alike: what there is, round by round
+    assert ratios(results, OURS, THEIRS) == [10 / 80, 40 / 20, 12 / 90]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Percentiles, medians over rounds, noise, and ratios of the same round."""
+"""Percentiles, medians over rounds, and noise."""
 
 import pytest
 
@@ -8,7 +8,6 @@ from benchmarks.distribution import (
     medians,
     noise,
     percentiles_us,
-    ratios,
     worst_step,
 )
 
@@ -41,11 +40,6 @@ def test_medians_are_over_the_rounds_that_have_a_figure() -> None:
 def test_noise_is_the_spread_over_the_median() -> None:
     assert noise([8.0, 10.0, 14.0]) == pytest.approx(0.6)
     assert noise([0.0, 0.0]) == 0.0
-
-
-def test_ratios_pair_the_same_rounds_and_leave_out_the_failed() -> None:
-    assert ratios([4.0, None, 9.0, 5.0], [2.0, 3.0, 3.0]) == [2.0, 3.0]
-    assert ratios([4.0], [None]) == []
 
 
 def test_worst_step_is_the_deepest_fall_below_the_best_so_far() -> None:
