@@ -108,6 +108,9 @@ static void break_header(struct siege *siege, struct te_record *record, unsigned
 }
 
 void forge(struct siege *siege, unsigned field) {
+    if (field == SIZE_BEYOND && siege->tail != atomic_load(&siege->header->tx_head)) {
+        return; /* what comes after it would publish what it lacks */
+    }
     struct te_record record = honest(siege, 64);
     break_header(siege, &record, field);
     uint64_t stride = sizeof record + 64;
