@@ -95,11 +95,10 @@ static inline void check_reassembly(const struct reassembly *in, struct store *s
         index = message->next;
     }
     uint32_t partial = 0;
-    for (uint32_t i = 0; in->partial_index != NO_ITEM && i < MESSAGE_WINDOW; i++) {
-        const uint32_t *map = pool_at(&store->blocks, in->partial_index);
-        if (map[i] != NO_ITEM) {
-            struct incoming *message = pool_at(&store->incoming, map[i]);
-            must(message->id % MESSAGE_WINDOW == i && !window_is_done(&in->whole, message->id));
+    for (uint32_t i = 0; i < MESSAGE_WINDOW; i++) {
+        const struct incoming *message = reassembly_partial(in, store, i);
+        if (message != NULL) {
+            must(!window_is_done(&in->whole, message->id));
             must(message->received_count < message->segment_count);
             partial++;
         }

@@ -32,6 +32,11 @@ static inline void *pool_at(const struct pool *pool, uint32_t index) {
     return pool->memory + (size_t)index * pool->item_bytes;
 }
 
+/* Whether the index names an item that is taken, or was: its memory holds what that left. */
+static inline bool pool_was_taken(const struct pool *pool, uint32_t index) {
+    return index < pool->fresh;
+}
+
 /* Items that can be taken or reserved now. */
 static inline uint32_t pool_room(const struct pool *pool) {
     return pool->free_count > pool->floor ? pool->free_count - pool->floor : 0;

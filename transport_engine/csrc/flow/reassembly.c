@@ -47,20 +47,38 @@ void reassembly_fini(struct reassembly *reassembly, struct store *store) {
     free_list(store, reassembly->ready_first);
     free_list(store, reassembly->held_first);
     if (reassembly->partial_index != NO_ITEM) {
-        const uint32_t *index = partials(reassembly, store);
-        for (int i = 0; i < MESSAGE_WINDOW; i++) {
-            if (index[i] != NO_ITEM) {
-                free_incoming(store, index[i]);
+        for (uint32_t place = 0; place < MESSAGE_WINDOW; place++) {
+            struct incoming *message = reassembly_partial(reassembly, store, place);
+            if (message != NULL) {
+                message->partial_of = NULL;
+                free_incoming(store, partials(reassembly, store)[place]);
             }
         }
         pool_give(&store->blocks, reassembly->partial_index);
     }
 }
 
-static uint32_t *find_partial(const struct reassembly *reassembly, const struct store *store,
-                              uint64_t id) {
+struct incoming *reassembly_partial(const struct reassembly *reassembly, const struct store *store,
+                                    uint32_t place) {
     _Static_assert(MESSAGE_WINDOW * sizeof(uint32_t) <= BLOCK_BYTES, "the map fills one block");
-    return &partials(reassembly, store)[id % MESSAGE_WINDOW];
+    if (reassembly->partial_count == 0) {
+        return NULL;
+    }
+    uint32_t index = partials(reassembly, store)[place]; /* or whatever was in the block before */
+    if (!pool_was_taken(&store->incoming, index)) {
+        return NULL;
+    }
+    struct incoming *message = at(store, index);
+    bool is_noted =
+        message->partial_of == reassembly && message->id % MESSAGE_WINDOW == place;
+    return is_noted ? message : NULL;
+}
+
+static struct incoming *find_partial(const struct reassembly *reassembly,
+                                     const struct store *store, uint64_t id) {
+    return reassembly->partial_count == 0
+               ? NULL
+               : reassembly_partial(reassembly, store, id % MESSAGE_WINDOW);
 }
 
 static void note_waiting(struct reassembly *reassembly, uint64_t now_ns) {
@@ -72,11 +90,11 @@ static void note_waiting(struct reassembly *reassembly, uint64_t now_ns) {
 uint64_t reassembly_waiting_since_ns(struct reassembly *reassembly, const struct store *store) {
     uint64_t since_ns = UINT64_MAX;
     uint32_t lanes = 0; /* in which something is under way: what is held there is not judged */
-    for (int i = 0; i < MESSAGE_WINDOW && reassembly->partial_count > 0; i++) {
-        uint32_t index = partials(reassembly, store)[i];
-        if (index != NO_ITEM) {
-            since_ns = min_u64(since_ns, at(store, index)->moved_ns);
-            lanes |= 1u << at(store, index)->lane;
+    for (uint32_t place = 0; place < MESSAGE_WINDOW && reassembly->partial_count > 0; place++) {
+        const struct incoming *message = reassembly_partial(reassembly, store, place);
+        if (message != NULL) {
+            since_ns = min_u64(since_ns, message->moved_ns);
+            lanes |= 1u << message->lane;
         }
     }
     for (uint32_t index = reassembly->held_first; index != NO_ITEM;) {
@@ -90,15 +108,15 @@ uint64_t reassembly_waiting_since_ns(struct reassembly *reassembly, const struct
     return since_ns;
 }
 
-static void note_partial(struct reassembly *reassembly, struct store *store, uint64_t id,
-                         uint32_t index) {
-    note_waiting(reassembly, at(store, index)->moved_ns);
+static void note_partial(struct reassembly *reassembly, struct store *store, uint32_t index) {
+    struct incoming *message = at(store, index);
+    note_waiting(reassembly, message->moved_ns);
     if (reassembly->partial_index == NO_ITEM) {
         reassembly->partial_index = pool_take(&store->blocks);
         te_check(reassembly->partial_index != NO_ITEM); /* is_admitted has counted it */
-        memset(partials(reassembly, store), 0xFF, BLOCK_BYTES);
     }
-    *find_partial(reassembly, store, id) = index;
+    partials(reassembly, store)[message->id % MESSAGE_WINDOW] = index;
+    message->partial_of = reassembly;
     reassembly->partial_count++;
 }
 
@@ -243,8 +261,8 @@ static enum reassembly_verdict receive_whole(struct reassembly *reassembly, stru
 }
 
 static enum reassembly_verdict receive_piece(struct reassembly *reassembly, struct store *store,
-                                             const struct message_frame *frame, uint32_t *entry) {
-    struct incoming *message = at(store, *entry);
+                                             const struct message_frame *frame,
+                                             struct incoming *message) {
     if (message->body.total_bytes != frame->total_bytes || message->lane != frame->lane ||
         message->lane_sequence != frame->lane_sequence) {
         return REASSEMBLY_VIOLATION;
@@ -258,8 +276,8 @@ static enum reassembly_verdict receive_piece(struct reassembly *reassembly, stru
     segments_add(&message->sets, &store->blocks, SET_RECEIVED, segment);
     message->moved_ns = frame->received_ns;
     if (++message->received_count == message->segment_count) {
-        uint32_t index = *entry;
-        *entry = NO_ITEM;
+        uint32_t index = partials(reassembly, store)[message->id % MESSAGE_WINDOW];
+        message->partial_of = NULL;
         reassembly->partial_count--;
         finish_message(reassembly, store, index);
         if (reassembly->partial_count == 0) {
@@ -280,23 +298,23 @@ enum reassembly_verdict reassembly_receive(struct reassembly *reassembly, struct
         return REASSEMBLY_DUPLICATE;
     }
     bool is_whole = frame->size_bytes == frame->total_bytes;
-    bool is_known = reassembly->partial_index != NO_ITEM &&
-                    *find_partial(reassembly, store, frame->id) != NO_ITEM;
-    if (!is_known &&
+    struct incoming *known = find_partial(reassembly, store, frame->id);
+    if (known == NULL &&
         reassembly->units_started + credit_units_of(frame->total_bytes) > reassembly->units_limit) {
         return REASSEMBLY_VIOLATION;
     }
     if (is_whole) {
-        return is_known ? REASSEMBLY_VIOLATION : receive_whole(reassembly, store, frame);
+        return known != NULL ? REASSEMBLY_VIOLATION : receive_whole(reassembly, store, frame);
     }
-    if (!is_known) {
+    if (known == NULL) {
         uint32_t index = open_message(reassembly, store, frame);
         if (index == NO_ITEM) {
             return REASSEMBLY_NO_MEMORY;
         }
-        note_partial(reassembly, store, frame->id, index);
+        note_partial(reassembly, store, index);
+        known = at(store, index);
     }
-    return receive_piece(reassembly, store, frame, find_partial(reassembly, store, frame->id));
+    return receive_piece(reassembly, store, frame, known);
 }
 
 struct incoming *reassembly_ready(const struct reassembly *reassembly, const struct store *store) {

@@ -23,6 +23,7 @@ struct incoming {
     uint64_t moved_ns; /* when the last of its bytes came that were new */
     struct body body;
     const uint8_t *lent;  /* all its bytes, still where they arrived; NULL: they are in `body` */
+    const struct reassembly *partial_of; /* that notes it in its map; NULL: none */
     struct segments sets; /* SET_RECEIVED */
     uint32_t received_count;
     uint16_t lane_sequence;
@@ -34,7 +35,10 @@ struct reassembly {
     uint32_t segment_bytes;
     uint32_t message_bytes_max;
     struct window whole;
-    uint32_t partial_index; /* block that maps id % MESSAGE_WINDOW to a partial message */
+    /* Block that maps id % MESSAGE_WINDOW to a partial message. It is not cleared: an entry counts
+     * if what it names says the same of itself (P. Briggs, L. Torczon, "An Efficient Representation
+     * for Sparse Sets", 1993). */
+    uint32_t partial_index;
     uint32_t partial_count;
     uint32_t ready_first, ready_last;
     uint32_t held_first; /* whole, but not yet their lane's turn */
@@ -58,6 +62,10 @@ void reassembly_fini(struct reassembly *reassembly, struct store *store);
 
 enum reassembly_verdict reassembly_receive(struct reassembly *reassembly, struct store *store,
                                            const struct message_frame *frame);
+
+/* The partial message that is noted at a place of the map, or NULL. */
+struct incoming *reassembly_partial(const struct reassembly *reassembly, const struct store *store,
+                                    uint32_t place);
 
 /* Whether anything that has come waits for something that has not. */
 static inline bool reassembly_waits(const struct reassembly *reassembly) {

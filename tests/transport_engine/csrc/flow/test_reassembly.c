@@ -130,6 +130,32 @@ static void memory_runs_out_without_harm(void **state) {
     assert_int_equal(receive(1, 0, SEGMENT, 2 * SEGMENT), REASSEMBLY_STORED);
 }
 
+/* Whatever the block of the map held before, also what a peer chose, names no partial message. */
+static void what_the_map_held_before_names_nothing(void **state) {
+    (void)state;
+    reassembly_init(&in, SEGMENT, 2 * SEGMENT, 2 * CREDIT);
+    for (uint32_t left = 0; left <= 3; left++) { /* beyond 1 nothing was ever taken */
+        uint32_t *words = (uint32_t *)(void *)store.blocks.memory;
+        for (size_t i = 0; i < (size_t)BLOCKS * BLOCK_BYTES / sizeof *words; i++) {
+            words[i] = left;
+        }
+        store.blocks.free_head = NO_ITEM; /* the links of the free are gone with it */
+        store.blocks.fresh = 0;
+        uint64_t id = 2 * (uint64_t)left;
+        assert_int_equal(receive(id, 0, SEGMENT, 2 * SEGMENT), REASSEMBLY_STORED);
+        assert_int_equal(receive(id + 1, SEGMENT, SEGMENT, 2 * SEGMENT), REASSEMBLY_STORED);
+        assert_int_equal(in.partial_count, 2);
+        assert_int_equal(receive(id + 1, 0, SEGMENT, 2 * SEGMENT), REASSEMBLY_STORED);
+        assert_int_equal(receive(id, SEGMENT, SEGMENT, 2 * SEGMENT), REASSEMBLY_STORED);
+        assert_int_equal(in.partial_count, 0);
+        for (uint64_t next = id + 2; next-- > id;) {
+            assert_int_equal(reassembly_ready(&in, &store)->id, next);
+            reassembly_release(&in, &store);
+        }
+    }
+    assert_int_equal(receive(8, 0, SEGMENT, 2 * SEGMENT), REASSEMBLY_STORED); /* for tear_down */
+}
+
 /* Leaves `count` blocks free; the others come back with give_back. */
 static uint32_t hostages[BLOCKS];
 static int hostage_count;
@@ -264,6 +290,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(credit_is_enforced, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lanes_keep_their_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lane_sequence_wraps, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_the_map_held_before_names_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(memory_runs_out_without_harm, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_message_begins_with_memory_for_all_of_it, set_up,
                                         tear_down),
