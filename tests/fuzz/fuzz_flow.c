@@ -12,6 +12,7 @@
 
 enum {
     LINK_MAX = 64,
+    BURST_MAX = 4,
     SERVER = 1,
     BLOCKS_MAX = 1024,
     MESSAGES_MAX = 4096,
@@ -48,6 +49,8 @@ static struct flow flows[2]; /* 0: the client */
 static struct way ways[2];   /* from flow 0, from flow 1 */
 static uint64_t now_ns;
 static bool is_honest;
+static uint8_t burst[BURST_MAX][PACKET_BYTES_MAX]; /* what has arrived last */
+static int burst_count;
 
 /* ---- messages, told apart by their first bytes ---- */
 
@@ -84,7 +87,9 @@ static void take_messages(int side) {
         uint8_t bytes[1 << 17];
         uint32_t size_bytes = message->body.total_bytes;
         must(size_bytes <= sizeof bytes);
-        body_read(&message->body, &store.blocks, 0, bytes, size_bytes);
+        incoming_read(message, &store, 0, bytes, size_bytes / 2);
+        incoming_read(message, &store, size_bytes / 2, bytes + size_bytes / 2,
+                      size_bytes - size_bytes / 2);
         uint32_t number = size_bytes >= 4 ? load_u32(bytes) : UINT32_MAX;
         if (is_honest) {
             must(number < way->posted && !way->is_taken[number]);
@@ -125,9 +130,19 @@ static void transmit(int side, int count) {
     }
 }
 
+/* Packets stay where they are until a burst of them is over. */
+static const uint8_t *arrive(const uint8_t *bytes, size_t size_bytes) {
+    if (burst_count == BURST_MAX) {
+        reassembly_keep(&store);
+        burst_count = 0;
+    }
+    return memcpy(burst[burst_count++], bytes, size_bytes);
+}
+
 static void receive(int to, const uint8_t *bytes, size_t size_bytes, uint8_t ecn) {
     struct packet packet;
-    must(packet_parse(bytes, size_bytes, &packet));
+    must(packet_parse(arrive(bytes, size_bytes), size_bytes, &packet));
+    packet.is_lent = true;
     packet.ecn = ecn;
     packet.waited_ns = ecn * UINT64_C(1000);
     if (to == SERVER && flows[SERVER].state == FLOW_FREE) {
@@ -318,6 +333,7 @@ static void set_up(struct input *input) {
         memset(memory, 0, store_bytes(BLOCKS_MAX));
     }
     store_init(&store, memory, blocks);
+    burst_count = 0;
     config = (struct flow_config){
         .parameters = {0, 1 << 17, 1u + input_u8(input)},
         .congestion = congestion_find(names[how % 3]),

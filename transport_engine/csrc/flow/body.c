@@ -2,6 +2,7 @@
 #include "flow/body.h"
 
 #include "base/check.h"
+#include "base/limits.h"
 
 static bool is_single(const struct body *body) {
     return body->total_bytes <= BLOCK_BYTES;
@@ -11,20 +12,16 @@ static bool is_indexed(const struct body *body) {
     return body->total_bytes > BODY_ROOTS * BLOCK_BYTES;
 }
 
-static uint32_t min_u32(uint32_t a, uint32_t b) {
-    return a < b ? a : b;
-}
-
 bool body_init(struct body *body, struct pool *blocks, uint32_t total_bytes) {
     te_check(total_bytes <= BODY_BYTES_MAX);
     body->total_bytes = total_bytes;
     body->reserved_blocks = 0;
-    for (int i = 0; i < BODY_ROOTS; i++) {
-        body->roots[i] = NO_ITEM;
-    }
     if (is_single(body)) {
         body->roots[0] = pool_take(blocks);
         return body->roots[0] != NO_ITEM;
+    }
+    for (int i = 0; i < BODY_ROOTS; i++) {
+        body->roots[i] = NO_ITEM;
     }
     body->reserved_blocks = body_blocks(total_bytes);
     return pool_reserve(blocks, body->reserved_blocks);

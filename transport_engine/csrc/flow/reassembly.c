@@ -25,7 +25,9 @@ void reassembly_init(struct reassembly *reassembly, uint32_t segment_bytes,
 
 static void free_incoming(struct store *store, uint32_t index) {
     struct incoming *message = at(store, index);
-    message->lent = NULL;
+    for (uint32_t i = message->lent_first; i != NO_ITEM; i = store->lent[i].next) {
+        store->lent[i].incoming = NO_ITEM;
+    }
     body_fini(&message->body, &store->blocks);
     segments_fini(&message->sets, &store->blocks);
     pool_give(&store->incoming, index);
@@ -150,6 +152,7 @@ static uint32_t open_message(struct reassembly *reassembly, struct store *store,
     *message = (struct incoming){.next = NO_ITEM, .segment_count = count, .id = frame->id,
                                  .lane_sequence = frame->lane_sequence, .lane = frame->lane,
                                  .priority = frame->priority,
+                                 .lent_first = NO_ITEM, .lent_last = NO_ITEM,
                                  .moved_ns = frame->received_ns};
     segments_init(&message->sets, &store->blocks, count);
     bool is_reserved = body_init(&message->body, &store->blocks, frame->total_bytes);
@@ -213,37 +216,104 @@ static void finish_message(struct reassembly *reassembly, struct store *store, u
     }
 }
 
-/* Leaves the bytes where they are, if the caller lends them and there is room to note it. */
-static bool borrow(struct store *store, uint32_t index, const struct message_frame *frame) {
-    if (!frame->is_lent || store->lent_count == LENT_MAX) {
-        return false;
+/* Leaves the bytes where they are, if the caller lends them and there is room to note it. Returns
+ * where that is noted, or NO_ITEM: they were copied. */
+static inline uint32_t take_bytes(struct store *store, uint32_t index,
+                                  const struct message_frame *frame, bool may_stay) {
+    const uint32_t number = store->lent_count;
+    if (!frame->is_lent || number == LENT_MAX || !may_stay) {
+        body_write(&at(store, index)->body, &store->blocks, frame->offset_bytes, frame->bytes,
+                   frame->size_bytes);
+        return NO_ITEM;
     }
-    at(store, index)->lent = frame->bytes;
-    store->lent[store->lent_count++] = index;
-    return true;
+    store->lent[number] = (struct lent){.bytes = frame->bytes, .incoming = index,
+                                        .offset_bytes = frame->offset_bytes,
+                                        .size_bytes = frame->size_bytes, .next = NO_ITEM};
+    store->lent_count = number + 1;
+    return number;
+}
+
+/* Those of one message that stay are in order. */
+static void take_piece(struct store *store, uint32_t index, const struct message_frame *frame) {
+    struct incoming *message = at(store, index);
+    struct lent *last =
+        message->lent_last == NO_ITEM ? NULL : &store->lent[message->lent_last];
+    uint32_t number = take_bytes(store, index, frame,
+                                 last == NULL || frame->offset_bytes > last->offset_bytes);
+    if (number != NO_ITEM) {
+        *(last == NULL ? &message->lent_first : &last->next) = number;
+        message->lent_last = number;
+    }
 }
 
 void reassembly_keep(struct store *store) {
     for (uint32_t i = 0; i < store->lent_count; i++) {
-        struct incoming *message = at(store, store->lent[i]);
-        if (message->lent != NULL) { /* else it was taken, and its place may be another's */
-            body_write(&message->body, &store->blocks, 0, message->lent,
-                       message->body.total_bytes);
-            message->lent = NULL;
+        const struct lent *lent = &store->lent[i];
+        if (lent->incoming != NO_ITEM) {
+            struct incoming *message = at(store, lent->incoming);
+            body_write(&message->body, &store->blocks, lent->offset_bytes, lent->bytes,
+                       lent->size_bytes);
+            message->lent_first = message->lent_last = NO_ITEM;
         }
     }
     store->lent_count = 0;
 }
 
+/* What is still to be read of a message. */
+struct reading {
+    uint32_t offset_bytes;
+    uint32_t size_bytes;
+    uint8_t *target;
+};
+
+static void advance(struct reading *left, uint32_t bytes) {
+    left->offset_bytes += bytes;
+    left->size_bytes -= bytes;
+    left->target += bytes;
+}
+
+/* Reads what lies before `end_bytes` and not where it arrived. */
+static void read_kept(const struct incoming *message, const struct store *store,
+                      struct reading *left, uint32_t end_bytes) {
+    if (left->size_bytes > 0 && left->offset_bytes < end_bytes) {
+        uint32_t bytes = min_u32(left->size_bytes, end_bytes - left->offset_bytes);
+        body_read(&message->body, &store->blocks, left->offset_bytes, left->target, bytes);
+        advance(left, bytes);
+    }
+}
+
+__attribute__((noinline)) static void read_scattered(const struct incoming *message,
+                                                     const struct store *store,
+                                                     struct reading left) {
+    te_check(left.size_bytes <= message->body.total_bytes &&
+             left.offset_bytes <= message->body.total_bytes - left.size_bytes);
+    for (uint32_t i = message->lent_first; i != NO_ITEM; i = store->lent[i].next) {
+        const struct lent *lent = &store->lent[i];
+        read_kept(message, store, &left, lent->offset_bytes);
+        uint32_t begin = left.offset_bytes - lent->offset_bytes;
+        if (left.size_bytes > 0 && begin < lent->size_bytes) {
+            uint32_t bytes = min_u32(left.size_bytes, lent->size_bytes - begin);
+            memcpy(left.target, lent->bytes + begin, bytes);
+            advance(&left, bytes);
+        }
+    }
+    read_kept(message, store, &left, message->body.total_bytes);
+}
+
+/* The usual case, apart from others: all is in the body, or where one packet arrived. */
 void incoming_read(const struct incoming *message, const struct store *store,
                    uint32_t offset_bytes, uint8_t *target, uint32_t size_bytes) {
-    if (message->lent == NULL) {
+    if (message->lent_first == NO_ITEM) {
         body_read(&message->body, &store->blocks, offset_bytes, target, size_bytes);
         return;
     }
-    te_check(size_bytes <= message->body.total_bytes &&
-             offset_bytes <= message->body.total_bytes - size_bytes);
-    memcpy(target, message->lent + offset_bytes, size_bytes);
+    const struct lent *first = &store->lent[message->lent_first];
+    uint32_t begin = offset_bytes - first->offset_bytes; /* wraps, if that lies before it */
+    if (begin < first->size_bytes && size_bytes <= first->size_bytes - begin) {
+        memcpy(target, first->bytes + begin, size_bytes);
+        return;
+    }
+    read_scattered(message, store, (struct reading){offset_bytes, size_bytes, target});
 }
 
 /* The usual case: a message that one packet brings whole needs no map of partial ones. */
@@ -253,16 +323,16 @@ static enum reassembly_verdict receive_whole(struct reassembly *reassembly, stru
     if (index == NO_ITEM) {
         return REASSEMBLY_NO_MEMORY;
     }
-    if (!borrow(store, index, frame)) {
-        body_write(&at(store, index)->body, &store->blocks, 0, frame->bytes, frame->size_bytes);
-    }
+    struct incoming *message = at(store, index);
+    message->lent_first = message->lent_last = take_bytes(store, index, frame, true);
     finish_message(reassembly, store, index);
     return REASSEMBLY_STORED;
 }
 
 static enum reassembly_verdict receive_piece(struct reassembly *reassembly, struct store *store,
-                                             const struct message_frame *frame,
-                                             struct incoming *message) {
+                                             const struct message_frame *frame) {
+    uint32_t index = partials(reassembly, store)[frame->id % MESSAGE_WINDOW];
+    struct incoming *message = at(store, index);
     if (message->body.total_bytes != frame->total_bytes || message->lane != frame->lane ||
         message->lane_sequence != frame->lane_sequence) {
         return REASSEMBLY_VIOLATION;
@@ -271,12 +341,10 @@ static enum reassembly_verdict receive_piece(struct reassembly *reassembly, stru
     if (segments_has(&message->sets, &store->blocks, SET_RECEIVED, segment)) {
         return REASSEMBLY_DUPLICATE;
     }
-    body_write(&message->body, &store->blocks, frame->offset_bytes, frame->bytes,
-               frame->size_bytes);
+    take_piece(store, index, frame);
     segments_add(&message->sets, &store->blocks, SET_RECEIVED, segment);
     message->moved_ns = frame->received_ns;
     if (++message->received_count == message->segment_count) {
-        uint32_t index = partials(reassembly, store)[message->id % MESSAGE_WINDOW];
         message->partial_of = NULL;
         reassembly->partial_count--;
         finish_message(reassembly, store, index);
@@ -298,7 +366,7 @@ enum reassembly_verdict reassembly_receive(struct reassembly *reassembly, struct
         return REASSEMBLY_DUPLICATE;
     }
     bool is_whole = frame->size_bytes == frame->total_bytes;
-    struct incoming *known = find_partial(reassembly, store, frame->id);
+    const struct incoming *known = find_partial(reassembly, store, frame->id);
     if (known == NULL &&
         reassembly->units_started + credit_units_of(frame->total_bytes) > reassembly->units_limit) {
         return REASSEMBLY_VIOLATION;
@@ -312,9 +380,8 @@ enum reassembly_verdict reassembly_receive(struct reassembly *reassembly, struct
             return REASSEMBLY_NO_MEMORY;
         }
         note_partial(reassembly, store, index);
-        known = at(store, index);
     }
-    return receive_piece(reassembly, store, frame, known);
+    return receive_piece(reassembly, store, frame);
 }
 
 struct incoming *reassembly_ready(const struct reassembly *reassembly, const struct store *store) {

@@ -22,7 +22,8 @@ struct incoming {
     uint64_t id;
     uint64_t moved_ns; /* when the last of its bytes came that were new */
     struct body body;
-    const uint8_t *lent;  /* all its bytes, still where they arrived; NULL: they are in `body` */
+    /* Its bytes that are not in `body` yet: in the store's `lent`, in order; NO_ITEM: none. */
+    uint32_t lent_first, lent_last;
     const struct reassembly *partial_of; /* that notes it in its map; NULL: none */
     struct segments sets; /* SET_RECEIVED */
     uint32_t received_count;
@@ -76,7 +77,7 @@ static inline bool reassembly_waits(const struct reassembly *reassembly) {
  * Looks through all, so it is to be asked seldom. */
 uint64_t reassembly_waiting_since_ns(struct reassembly *reassembly, const struct store *store);
 
-/* Copies what is left of lent messages. The caller then may use the memory that it lent. */
+/* Copies what is left of what was lent. The caller then may use the memory that it lent. */
 void reassembly_keep(struct store *store);
 
 /* Copies bytes of a message that is ready, wherever they are. */

@@ -13,12 +13,21 @@
 
 enum store_limit { LENT_MAX = 64 };
 
+/* Bytes of a message that are still where they arrived. */
+struct lent {
+    const uint8_t *bytes;
+    uint32_t incoming; /* NO_ITEM: the message is gone */
+    uint32_t offset_bytes;
+    uint32_t size_bytes;
+    uint32_t next; /* of the same message, behind these; NO_ITEM: none */
+};
+
 struct store {
     struct pool blocks;
     struct pool outgoing; /* struct outgoing */
     struct pool incoming; /* struct incoming */
     struct pool sent;     /* struct sent_packet */
-    uint32_t lent[LENT_MAX]; /* incoming whose bytes may still be where they arrived */
+    struct lent lent[LENT_MAX];
     uint32_t lent_count;
 };
 

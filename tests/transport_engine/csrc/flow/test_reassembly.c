@@ -263,21 +263,89 @@ static void lent_bytes_are_read_where_they_are_or_kept(void **state) {
     reassembly_release(&in, &store);
 }
 
+static uint8_t arrived[LENT_MAX + 6][SEGMENT];
+
+static void fill_arrived(uint8_t seed) {
+    for (size_t i = 0; i < sizeof arrived; i++) {
+        ((uint8_t *)arrived)[i] = (uint8_t)(seed + i / SEGMENT + i * 7);
+    }
+}
+
+static void lend_segment(uint64_t id, uint32_t segment, uint32_t total) {
+    uint32_t left = total - segment * SEGMENT;
+    struct message_frame frame = {.id = id, .offset_bytes = segment * SEGMENT,
+                                  .size_bytes = (uint16_t)(left < SEGMENT ? left : SEGMENT),
+                                  .total_bytes = total, .bytes = arrived[segment],
+                                  .is_lent = true};
+    assert_int_equal(reassembly_receive(&in, &store, &frame), REASSEMBLY_STORED);
+}
+
+/* Reads the ready message in pieces of `step`, and compares each byte with what is expected. */
+static void assert_ready(const uint8_t *expected, uint32_t total, uint32_t step) {
+    static uint8_t read[LONGEST];
+    const struct incoming *message = reassembly_ready(&in, &store);
+    assert_non_null(message);
+    assert_int_equal(message->body.total_bytes, total);
+    for (uint32_t offset = 0; offset < total; offset += step) {
+        uint32_t size = total - offset < step ? total - offset : step;
+        incoming_read(message, &store, offset, read + offset, size);
+    }
+    assert_memory_equal(read, expected, total);
+}
+
 static void no_more_is_lent_than_can_be_kept(void **state) {
     (void)state;
-    reassembly_init(&in, SEGMENT, SEGMENT, LENT_MAX + 1);
-    store_init(&store, memory, BLOCKS);
-    for (uint64_t id = 0; id < BLOCKS / 2; id++) {
-        bytes[9] = (uint8_t)id;
-        assert_int_equal(lend(id, 0, 0), REASSEMBLY_STORED);
-        store.lent_count = id % 2 == 0 ? LENT_MAX : 0; /* as if others had lent as much */
+    const uint32_t total = (LENT_MAX + 5) * SEGMENT + 9;
+    static uint8_t expected[sizeof arrived];
+    reassembly_init(&in, SEGMENT, LONGEST, 2 * CREDIT);
+    fill_arrived(1);
+    memcpy(expected, arrived, sizeof expected);
+    for (uint32_t segment = 0; segment * SEGMENT < total; segment++) {
+        lend_segment(0, segment, total);
     }
-    bytes[9] = 200;
-    for (uint64_t id = 0; id < BLOCKS / 2; id++) {
-        assert_int_equal(byte_of_ready(), id % 2 == 0 ? 200 : id);
-        reassembly_release(&in, &store);
+    fill_arrived(2); /* of which the first are still read there, and the others are not */
+    memcpy(expected, arrived, (size_t)LENT_MAX * SEGMENT);
+    assert_ready(expected, total, 1000);
+    reassembly_keep(&store);
+    fill_arrived(3);
+    assert_ready(expected, total, total);
+    reassembly_release(&in, &store);
+}
+
+/* Some of its pieces were lent earlier and kept, some are lent now, in any order, and others are
+ * of another message. */
+static void pieces_are_read_wherever_they_are(void **state) {
+    (void)state;
+    const uint32_t total = 11 * SEGMENT + 9;
+    const uint32_t orders[][12] = {{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11},
+                                   {11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0},
+                                   {4, 0, 9, 2, 11, 6, 1, 10, 3, 8, 7, 5}};
+    uint64_t id = 0;
+    reassembly_init(&in, SEGMENT, LONGEST, 10000);
+    for (size_t order = 0; order < sizeof orders / sizeof *orders; order++) {
+        for (uint32_t kept = 0; kept <= 12; kept++) {
+            fill_arrived((uint8_t)(10 * order + kept));
+            for (uint32_t i = 0; i < 12; i++) {
+                if (i == kept) {
+                    reassembly_keep(&store);
+                }
+                lend_segment(id, orders[order][i], total);
+                if (i < 11) {
+                    lend_segment(id + 1, i, total);
+                }
+            }
+            for (uint32_t step = 1; step <= 3 * SEGMENT; step = step * 5 + 1) {
+                assert_ready((const uint8_t *)arrived, total, step);
+            }
+            reassembly_release(&in, &store);
+            assert_null(reassembly_ready(&in, &store));
+            reassembly_keep(&store); /* of the one that is gone nothing, of the other the rest */
+            lend_segment(id + 1, 11, total);
+            assert_ready((const uint8_t *)arrived, total, total);
+            reassembly_release(&in, &store);
+            id += 2;
+        }
     }
-    store.lent_count = 0;
 }
 
 int main(void) {
@@ -285,6 +353,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(lent_bytes_are_read_where_they_are_or_kept, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(no_more_is_lent_than_can_be_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(pieces_are_read_wherever_they_are, set_up, tear_down),
         cmocka_unit_test_setup_teardown(duplicates_are_told_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(violations_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(credit_is_enforced, set_up, tear_down),
