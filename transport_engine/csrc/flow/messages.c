@@ -121,7 +121,7 @@ uint32_t send_queue_begin(struct send_queue *queue, struct store *store, uint32_
         return NO_ITEM;
     }
     uint32_t generation = at(store, index)->generation;
-    uint32_t count = (total_bytes + queue->segment_bytes - 1) / queue->segment_bytes;
+    uint32_t count = segments_of(total_bytes, queue->segment_bytes);
     struct outgoing *message = at(store, index);
     *message = (struct outgoing){.generation = generation, .segment_count = count, .lane = lane,
                                  .priority = priority};

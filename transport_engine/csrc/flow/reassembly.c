@@ -78,9 +78,8 @@ struct incoming *reassembly_partial(const struct reassembly *reassembly, const s
 
 static struct incoming *find_partial(const struct reassembly *reassembly,
                                      const struct store *store, uint64_t id) {
-    return reassembly->partial_count == 0
-               ? NULL
-               : reassembly_partial(reassembly, store, id % MESSAGE_WINDOW);
+    bool has_some = reassembly->partial_count > 0;
+    return has_some ? reassembly_partial(reassembly, store, id % MESSAGE_WINDOW) : NULL;
 }
 
 static void note_waiting(struct reassembly *reassembly, uint64_t now_ns) {
@@ -146,8 +145,7 @@ static uint32_t open_message(struct reassembly *reassembly, struct store *store,
     if (index == NO_ITEM) {
         return NO_ITEM;
     }
-    uint32_t segment_bytes = reassembly->segment_bytes;
-    uint32_t count = (frame->total_bytes + segment_bytes - 1) / segment_bytes;
+    uint32_t count = segments_of(frame->total_bytes, reassembly->segment_bytes);
     struct incoming *message = at(store, index);
     *message = (struct incoming){.next = NO_ITEM, .segment_count = count, .id = frame->id,
                                  .lane_sequence = frame->lane_sequence, .lane = frame->lane,
@@ -163,6 +161,9 @@ static uint32_t open_message(struct reassembly *reassembly, struct store *store,
 
 /* All segments but a message's last are full, and each begins at a multiple of the size. */
 static bool is_aligned(const struct reassembly *reassembly, const struct message_frame *frame) {
+    if (frame->size_bytes == frame->total_bytes) {
+        return frame->size_bytes <= reassembly->segment_bytes && frame->offset_bytes == 0;
+    }
     bool is_last = frame->offset_bytes + frame->size_bytes == frame->total_bytes;
     return frame->offset_bytes % reassembly->segment_bytes == 0 &&
            (frame->size_bytes == reassembly->segment_bytes ||
@@ -236,8 +237,7 @@ static inline uint32_t take_bytes(struct store *store, uint32_t index,
 /* Those of one message that stay are in order. */
 static void take_piece(struct store *store, uint32_t index, const struct message_frame *frame) {
     struct incoming *message = at(store, index);
-    struct lent *last =
-        message->lent_last == NO_ITEM ? NULL : &store->lent[message->lent_last];
+    struct lent *last = message->lent_last == NO_ITEM ? NULL : &store->lent[message->lent_last];
     uint32_t number = take_bytes(store, index, frame,
                                  last == NULL || frame->offset_bytes > last->offset_bytes);
     if (number != NO_ITEM) {

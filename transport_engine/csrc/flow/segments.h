@@ -23,6 +23,11 @@ struct segments {
     uint32_t block; /* NO_ITEM: inline */
 };
 
+/* Into how many segments a message is cut. Most have one, and need no division. */
+static inline uint32_t segments_of(uint32_t total_bytes, uint32_t segment_bytes) {
+    return total_bytes <= segment_bytes ? 1 : (total_bytes + segment_bytes - 1) / segment_bytes;
+}
+
 /* The pool has a block, should the sets need one. */
 static inline void segments_init(struct segments *segments, struct pool *blocks, uint32_t count) {
     *segments = (struct segments){{0, 0}, NO_ITEM};
