@@ -136,7 +136,7 @@ class Server:
         """Leaves without a failed call, where `grace` seconds are enough for those under way.
 
         Who calls is told, and goes to whoever listens at this address next; what was sent before
-        that is answered. Health is NOT_SERVING from now on.
+        that is answered. Health is NOT_SERVING from now on. Being cancelled ends the grace.
         """
         self._is_leaving = True
         self.health.drain()
@@ -147,15 +147,18 @@ class Server:
         if pump is None or dispatcher is None or link is None:
             return
         ends = asyncio.get_running_loop().time() + grace
-        if not pump.is_dead:  # else the engine is gone, and its ports with it
-            with contextlib.suppress(TransportError):
-                await link.unlisten(self._port)
-        for connection in pump.connections:
-            connection.go_away()
-        await left(pump, dispatcher, ends)
-        await dispatcher.drain(max(ends - asyncio.get_running_loop().time(), 0))
-        await pump.close()
-        self._pump = None
+        try:
+            if not pump.is_dead:  # else the engine is gone, and its ports with it
+                with contextlib.suppress(TransportError):
+                    await link.unlisten(self._port)
+            for connection in pump.connections:
+                connection.go_away()
+            await left(pump, dispatcher, ends)
+            await dispatcher.drain(max(ends - asyncio.get_running_loop().time(), 0))
+        finally:
+            dispatcher.stop()
+            await pump.close()
+            self._pump = None
 
     async def __aenter__(self) -> Self:
         return self

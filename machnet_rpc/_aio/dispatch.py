@@ -47,6 +47,9 @@ from machnet_rpc.service import method_id as method_id_of
 
 _set_current: Final = CURRENT.set
 
+CANCELLED_SECONDS_MAX: Final = 10.0  # for handlers that were cancelled to end
+LOOK_SECONDS: Final = 1.0  # between looks at whether they have
+
 log: Final = logging.getLogger("machnet_rpc")
 
 
@@ -167,16 +170,28 @@ class Dispatcher:
             call.task.cancel(f"nobody waits for the call any more: {event.cause.value}")
 
     async def drain(self, grace_seconds: float) -> None:
-        """Lets handlers end by themselves, then cancels those that have not."""
+        """Lets handlers end by themselves, then cancels those that have not.
+
+        What goes on all the same is left behind after a while.
+        """
         self.is_draining = True
         self._quick.clear()
         if self._tasks:
             await _ended(self._tasks, grace_seconds)
+        self.stop()
+        ends = self._loop.time() + CANCELLED_SECONDS_MAX
+        while self._tasks and self._loop.time() < ends:
+            await _ended(self._tasks, LOOK_SECONDS)
+        for call in self._tasks.values():
+            log.error("%s does not end although it was cancelled", call.binding.full_name)
+
+    def stop(self) -> None:
+        """Cancels the handlers that run, and takes no more calls."""
+        self.is_draining = True
+        self._quick.clear()
         for task, call in self._tasks.items():
             self._give_up(call, Cancelled("the server shuts down", executed=executed_by(task)))
             task.cancel("the server shuts down")
-        while self._tasks:
-            await _ended(self._tasks, 1.0)
 
     def _begin_other(self, call: IncomingCall, payload: bytes) -> None:
         """The same for a call that is keyed, or not unary."""

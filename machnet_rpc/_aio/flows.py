@@ -29,6 +29,7 @@ YOUNG: Final = (
     "the handshake was not answered yet",
     "Give the first call more time: it waits for the flow. Else check address and firewall (UDP).",
 )
+CLOSED: Final = "the client is closed: connect again for more calls"
 FLOW_TRIES_MAX: Final = 32  # on a new engine, before the next call has to ask for the flow
 
 log: Final = logging.getLogger("machnet_rpc")
@@ -87,6 +88,8 @@ class FlowKeeper:
         Errors: AddressError, TransportError, RuntimeError where it does not belong.
         """
         self.check_here()
+        if self._is_closed:
+            raise RuntimeError(CLOSED)
         if self.pump is not None and not self.pump.is_dead:
             return self.pump
         if self.pump is not None:
@@ -94,12 +97,20 @@ class FlowKeeper:
             self.pump = None
         host, _ = await resolved(self.address)
         link = await link_to(host, self._reach, is_local=False)
+        if self._is_settled:  # meanwhile, by another task
+            await link.close()
+            return await self.attach()
         self._reach = self._reach.again(link.transport)
         self.loop = asyncio.get_running_loop()
         watch_forks(self)
         self.pump = Pump(link, self, self._reach.spin, self.lent)
         self._backoff.succeeded()  # a new engine: its server may be there in a moment, too
         return self.pump
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether there is nothing to attach for."""
+        return self._is_closed or (self.pump is not None and not self.pump.is_dead)
 
     async def usable(self, deadline_ns: int, *, wait: bool) -> Connection:
         """A connection for new calls, and room for them; `wait` goes on after failed attempts.
@@ -131,10 +142,12 @@ class FlowKeeper:
         tasks = [task for task in (self._restoring, self._attempt) if task is not None]
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        if self.pump is not None:
-            await self.pump.close()
+        try:
+            if tasks:
+                await asyncio.wait(tasks)
+        finally:
+            if self.pump is not None:
+                await self.pump.close()
 
     def leave(self, connection: Connection) -> None:
         """Tells a peer that wants no new calls once those under way have ended.

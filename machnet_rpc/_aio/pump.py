@@ -167,16 +167,22 @@ class Pump:
                 return
 
     async def close(self) -> None:
-        """Closes the flows once all that was queued has left, then the link."""
-        if not self._is_closed:
-            await self._close_flows()
-        self._stop(TransportError("the link was closed"))
-        await self.link.close()
+        """Closes the flows once all that was queued has left, then the link.
+
+        At once when it is cancelled. A second call waits for the same flows.
+        """
+        try:
+            if not self._is_closed:
+                await self._close_flows()
+        finally:
+            self._stop(TransportError("the link was closed"))
+            await self.link.close()
 
     async def _close_flows(self) -> None:
         for connection in self.connections:
             connection.close()
-        self._flows_ended = self._loop.create_future()
+        if self._flows_ended is None:
+            self._flows_ended = self._loop.create_future()
         self._check_flows_ended()
         await asyncio.wait([self._flows_ended], timeout=CLOSE_SECONDS_MAX)
 

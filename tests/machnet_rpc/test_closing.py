@@ -1,14 +1,18 @@
 """Both ends of a flow may end at any moment, together or one after the other, and none waits."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
-from machnet_rpc import Server, connect
+from machnet_rpc import Cancelled, Server, Service, connect, serve
+from machnet_rpc._aio.dispatch import CANCELLED_SECONDS_MAX
 from machnet_rpc._aio.pump import CLOSE_SECONDS_MAX
 from machnet_rpc._transports.ladder import Via
 from machnet_rpc.testing import VirtualClock
+from tests.machnet_rpc.conftest import only_inline, only_memory
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
+from tests.machnet_rpc.waiting import until
 from transport_engine.config import EngineConfig
 
 PAUSES = (0.0, 0.0001, 0.001, 0.002, 0.003, 0.01)  # of the second to close
@@ -46,3 +50,100 @@ def test_two_engines_close_in_one_moment(pause: float) -> None:
 
 async def test_nobody_waits_as_long_as_for_a_dead_peer(via: Via) -> None:
     assert await closed_after(via, 0.0) < CLOSE_SECONDS_MAX
+
+
+async def test_who_closes_together_waits_once(via: Via) -> None:
+    server = Server(LedgerBook())
+    await server.listen("127.0.0.1:0", via=via)
+    client = connect(server.address, via=via)
+    await client.open()
+    assert await client.stub(Ledger).echo(b"x") == b"x"
+    async with asyncio.timeout(CLOSE_SECONDS_MAX):
+        await asyncio.gather(client.close(), client.close())
+        await asyncio.gather(server.close(1.0), server.close(1.0))
+
+
+async def test_a_close_that_is_cancelled_closes_all_the_same(via: Via) -> None:
+    async with serve(LedgerBook(), "127.0.0.1:0", via=via) as server:
+        client = connect(server.address, via=via)
+        await client.open()
+        assert await client.stub(Ledger).echo(b"x") == b"x"
+        closing = asyncio.ensure_future(client.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with suppress(asyncio.CancelledError):
+            await closing
+        pump = client._keeper.pump
+        assert pump is not None
+        assert pump.is_dead
+
+
+async def test_a_server_whose_close_is_cancelled_ends_its_calls_at_once(via: Via) -> None:
+    book = LedgerBook()
+    server = Server(book)
+    await server.listen("127.0.0.1:0", via=via)
+    async with connect(server.address, via=via) as client:
+        call = asyncio.ensure_future(client.stub(Ledger).sleep.using(timeout=60.0)(60.0))
+        await until(lambda: server.handlers_running == 1)
+        closing = asyncio.ensure_future(server.close(60.0))
+        await asyncio.sleep(0.01)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        with pytest.raises(Cancelled, match="shuts down") as caught:
+            await call
+        assert caught.value.executed == "yes"
+        await until(lambda: server.handlers_running == 0)
+
+
+@only_memory
+def test_a_handler_that_takes_no_cancelling_is_left_behind(
+    via: Via, caplog: pytest.LogCaptureFixture
+) -> None:
+    stubborn = Service("stubborn")
+
+    @stubborn.rpc(timeout=3600)
+    async def stay() -> None:
+        while not free.is_set():
+            with suppress(asyncio.CancelledError):
+                await free.wait()
+
+    async def main() -> None:
+        server = Server(stubborn)
+        await server.listen("127.0.0.1:0", via=via)
+        async with connect(server.address, via=via) as client:
+            call = asyncio.ensure_future(client.call(stay))
+            await until(lambda: server.handlers_running == 1)
+            try:
+                async with asyncio.timeout(2 * CANCELLED_SECONDS_MAX):
+                    await server.close(1.0)
+            finally:
+                free.set()
+            with pytest.raises(Cancelled):
+                await call
+
+    async def virtual() -> None:
+        async with VirtualClock():
+            await main()
+
+    free = asyncio.Event()
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(virtual())
+    assert "stubborn/stay does not end although it was cancelled" in caplog.text
+
+
+@only_inline
+async def test_a_client_is_opened_once_and_never_after_its_end(via: Via) -> None:
+    async with serve(LedgerBook(), "127.0.0.1:0", via=via) as server:
+        client = connect(server.address, via=via)
+        await asyncio.gather(client.open(), client.open(), client.stub(Ledger).echo(b"x"))
+        await client.close()
+        with pytest.raises(RuntimeError, match="connect again"):
+            await client.open()
+        late = connect(server.address, via=via)
+        opening = asyncio.ensure_future(late.open())
+        await asyncio.sleep(0)
+        await late.close()
+        with suppress(RuntimeError):
+            await opening
+        assert late._keeper.pump is None or late._keeper.pump.is_dead
