@@ -32,6 +32,7 @@ Next: TypeAlias = Callable[[Request], Awaitable[Any]]
 """The rest of the way: the other middleware, then the call itself."""
 
 GIVE_ITEMS: Final = ("server_stream", "bidirectional")
+CALL_SECONDS: Final = 0.02  # for the call itself to end at its deadline: it knows how far it came
 
 
 @dataclass(slots=True)
@@ -312,7 +313,15 @@ async def _items_of(each: Middleware, call: CallInfo, following: Next, request: 
 
 
 async def _limited(call: CallInfo, given: Awaitable[Any]) -> Any:
-    limit = asyncio.timeout(call.remaining)
+    left = call.remaining
+    if left is None:
+        return await given
+    loop, limit = asyncio.get_running_loop(), asyncio.timeout(None)
+
+    def on_late() -> None:  # from here, so that a loop that was held up ends the call first
+        limit.reschedule(loop.time() + CALL_SECONDS)
+
+    late = loop.call_later(left, on_late)
     try:
         async with limit:
             return await given
@@ -325,3 +334,5 @@ async def _limited(call: CallInfo, given: Awaitable[Any]) -> Any:
             peer=call.peer,
             next_step="Give it a longer timeout, or find out what holds the middleware up.",
         ) from None
+    finally:
+        late.cancel()

@@ -38,6 +38,25 @@ async def test_what_hangs_after_the_call_ends_at_the_deadline(via: Via) -> None:
             await client.using(timeout=0.05).call("shapes/double", 1)
 
 
+async def test_a_call_that_ends_late_says_itself_how_far_it_came(via: Via) -> None:
+    class Slow(Desk):
+        @rpc
+        async def double(self, number: int) -> int:
+            await asyncio.sleep(60)
+            return number
+
+    async def pausing(call: CallInfo, request: Request, following: Next) -> Any:
+        await asyncio.sleep(0.001)
+        return await following(request)
+
+    async with known(via, Slow(), [pausing]) as (client, _):
+        late = client.using(timeout=0.1)
+        calls = [late.stub(Shapes).double(1), late.call("shapes/double", 1)]
+        for end in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(end, DeadlineExceeded)
+            assert (end.executed, end.stage) == ("yes", "handler started")
+
+
 async def test_less_time_may_be_given(via: Via) -> None:
     class Slow(Desk):
         @rpc
