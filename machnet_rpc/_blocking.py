@@ -59,6 +59,13 @@ def check_thread() -> None:
         )
 
 
+class _Task(asyncio.Task[T]):
+    """One that is run to its end: asyncio has nothing to say of it if Ctrl-C meets its making."""
+
+    def __del__(self) -> None:
+        """Not what asyncio does."""
+
+
 class Blocking:
     """One client with its loop. Thread: any; calls of several threads wait for each other.
 
@@ -266,12 +273,15 @@ class Blocking:
 
     def _run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         loop, around = self.loop, _running_loop()
-        task = loop.create_task(function(*args))
-        _set_running_loop(None)  # a notebook's loop, which waits for this call like anybody
+        coroutine, task = function(*args), None
         try:
+            _set_running_loop(None)  # a notebook's loop, which waits for this call like anybody
+            task = _Task(coroutine, loop=loop)
             return loop.run_until_complete(task)
-        except BaseException:
-            if not task.done():  # Ctrl-C
+        except BaseException:  # Ctrl-C, unless it is the coroutine's
+            if task is None:
+                coroutine.close()
+            elif not task.done():
                 task.cancel()
                 loop.run_until_complete(asyncio.wait([task]))
             raise

@@ -1,6 +1,7 @@
 """The blocking client: the same calls, errors and deadlines, in threads without an event loop."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -177,6 +179,29 @@ def test_ctrl_c_ends_a_call_at_once(blocking: sync.Client, book: LedgerBook) -> 
     connection = blocking._blocking._keeper.connection
     assert connection is not None
     assert connection.outgoing == 0
+
+
+@pytest.mark.parametrize("is_queued", [False, True])
+@pytest.mark.parametrize("via", ["memory"], indirect=True)
+def test_ctrl_c_while_a_call_is_made_ends_in_silence(
+    blocking: sync.Client,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    is_queued: bool,
+) -> None:
+    def interrupted(*args: Any, **kwargs: Any) -> None:
+        monkeypatch.undo()
+        if is_queued:
+            loop.call_soon(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    loop = blocking._blocking.loop
+    monkeypatch.setattr(loop, "call_soon", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        blocking.using(metadata={"a": "b"}).call(Ledger.nothing)
+    assert blocking.using(metadata={"a": "b"}).call(Ledger.echo, b"goes on") == b"goes on"
+    gc.collect()
+    assert not caplog.text
 
 
 def test_threads_take_turns(blocking: sync.Client) -> None:
