@@ -145,9 +145,12 @@ class Blocking:
         try:
             if self._is_busy or self._closing.is_set():
                 return None
-            self._begin()
             try:
+                self._begin()
                 return self._exchanged(payload, how)
+            except BaseException as error:
+                self._recover(error)
+                raise
             finally:
                 self._end()
         finally:
@@ -161,6 +164,9 @@ class Blocking:
             return call  # and ended it
         try:
             return self._waited(call, spin_ns)
+        except BaseException as error:
+            self._recover(error)
+            raise
         finally:
             self._leave()
 
@@ -278,7 +284,8 @@ class Blocking:
             _set_running_loop(None)  # a notebook's loop, which waits for this call like anybody
             task = _Task(coroutine, loop=loop)
             return loop.run_until_complete(task)
-        except BaseException:  # Ctrl-C, unless it is the coroutine's
+        except BaseException as error:
+            self._recover(error)
             if task is None:
                 coroutine.close()
             elif not task.done():
@@ -287,6 +294,11 @@ class Blocking:
             raise
         finally:
             _set_running_loop(around)
+
+    def _recover(self, error: BaseException) -> None:
+        """Has the pump go on if it was Ctrl-C, which comes between any two steps."""
+        if not isinstance(error, Exception) and self._keeper.pump is not None:
+            self._keeper.pump.recover()
 
     def _watch(self) -> None:
         """Answers for an engine that nobody polls: its peers ask whether it is alive."""

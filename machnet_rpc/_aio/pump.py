@@ -228,6 +228,17 @@ class Pump:
             self._is_scheduled = True
             self._loop.call_soon(self._on_scheduled, context=self._context)
 
+    def recover(self) -> None:
+        """Ctrl-C may have met a turn, or asyncio, anywhere: takes turns for all ports again."""
+        self._is_scheduled = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._awake.clear()
+        for port in self._ports:
+            port.set_awake(False)
+            self._rouse(port)
+
     def _rouse(self, port: Port) -> None:
         """Takes turns for the port from the next iteration of the loop on."""
         if not (port.is_awake or port.is_closed):

@@ -1,7 +1,6 @@
 """The blocking client: the same calls, errors and deadlines, in threads without an event loop."""
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -11,7 +10,6 @@ import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -150,58 +148,6 @@ def test_timeouts_of_client_and_method_merge(blocking: sync.Client) -> None:
     remaining = blocking.method(Ledger.remaining).using(timeout=0.5)()
     assert remaining is not None
     assert remaining <= 0.5
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """As in a terminal: whoever starts the tests in the background has the signal ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_ends_a_call_at_once(blocking: sync.Client, book: LedgerBook) -> None:
-    ledger = blocking.stub(BlockingLedger)
-    ledger.nothing()
-    for spun in (30.0, 0.0):  # caught while it looks, and while it sleeps
-        client = sync.Client(blocking._blocking, blocking._options)
-        blocking._blocking.spin = spun
-        timer = threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT))
-        timer.start()
-        before = time.monotonic()
-        with pytest.raises(KeyboardInterrupt):
-            client.method(Ledger.sleep).using(timeout=20)(20)
-        assert time.monotonic() - before < 2
-        timer.join()
-        assert ledger.echo(b"goes on") == b"goes on"
-    until_seen(lambda: book.journal.count("cancelled") == 2)
-    connection = blocking._blocking._keeper.connection
-    assert connection is not None
-    assert connection.outgoing == 0
-
-
-@pytest.mark.parametrize("is_queued", [False, True])
-@pytest.mark.parametrize("via", ["memory"], indirect=True)
-def test_ctrl_c_while_a_call_is_made_ends_in_silence(
-    blocking: sync.Client,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    is_queued: bool,
-) -> None:
-    def interrupted(*args: Any, **kwargs: Any) -> None:
-        monkeypatch.undo()
-        if is_queued:
-            loop.call_soon(*args, **kwargs)
-        raise KeyboardInterrupt
-
-    loop = blocking._blocking.loop
-    monkeypatch.setattr(loop, "call_soon", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        blocking.using(metadata={"a": "b"}).call(Ledger.nothing)
-    assert blocking.using(metadata={"a": "b"}).call(Ledger.echo, b"goes on") == b"goes on"
-    gc.collect()
-    assert not caplog.text
 
 
 def test_threads_take_turns(blocking: sync.Client) -> None:

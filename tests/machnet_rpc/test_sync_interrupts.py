@@ -1,0 +1,104 @@
+"""Ctrl-C in the blocking client: it comes between any two steps, and the client goes on."""
+
+import gc
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from machnet_rpc import MemoryNetwork, sync
+from machnet_rpc._transports.ladder import Via
+from tests.machnet_rpc.conftest import ADDRESS
+from tests.machnet_rpc.ledger import Ledger, LedgerBook
+from tests.machnet_rpc.server_thread import serving
+from tests.machnet_rpc.waiting import until_seen
+
+
+@pytest.fixture
+def blocking(via: Via, network: MemoryNetwork, book: LedgerBook) -> Iterator[sync.Client]:
+    address = ADDRESS if via is network else "127.0.0.1:0"
+    with (
+        serving(book, address, via) as server,
+        sync.connect(server.address, via=via, timeout=5.0) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """As in a terminal: whoever starts the tests in the background has the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_ends_a_call_at_once(blocking: sync.Client, book: LedgerBook) -> None:
+    blocking.call(Ledger.nothing)
+    for spun in (30.0, 0.0):  # caught while it looks, and while it sleeps
+        client = sync.Client(blocking._blocking, blocking._options)
+        blocking._blocking.spin = spun
+        timer = threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT))
+        timer.start()
+        before = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            client.method(Ledger.sleep).using(timeout=20)(20)
+        assert time.monotonic() - before < 2
+        timer.join()
+        assert blocking.call(Ledger.echo, b"goes on") == b"goes on"
+    until_seen(lambda: book.journal.count("cancelled") == 2)
+    connection = blocking._blocking._keeper.connection
+    assert connection is not None
+    assert connection.outgoing == 0
+
+
+@pytest.mark.parametrize("is_queued", [False, True])
+@pytest.mark.parametrize("via", ["memory"], indirect=True)
+def test_ctrl_c_while_a_call_is_made_ends_in_silence(
+    blocking: sync.Client,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    is_queued: bool,
+) -> None:
+    def interrupted(*args: Any, **kwargs: Any) -> None:
+        monkeypatch.undo()
+        if is_queued:
+            loop.call_soon(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    loop = blocking._blocking.loop
+    monkeypatch.setattr(loop, "call_soon", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        blocking.using(metadata={"a": "b"}).call(Ledger.nothing)
+    assert blocking.using(metadata={"a": "b"}).call(Ledger.echo, b"goes on") == b"goes on"
+    gc.collect()
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("via", ["memory", "inline"], indirect=True)
+def test_ctrl_c_in_the_midst_of_a_turn_stops_no_turns(
+    blocking: sync.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = blocking.using(metadata={"a": "b"}, timeout=2.0)
+    assert calls.call(Ledger.echo, b"a flow") == b"a flow"
+    pump = blocking._blocking._keeper.pump
+    assert pump is not None
+    loop = blocking._blocking.loop
+
+    def interrupted(callback: Any, *args: Any, **kwargs: Any) -> Any:
+        if callback == pump._on_scheduled:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+        return plain(callback, *args, **kwargs)
+
+    plain = loop.call_soon
+    for _ in range(3):
+        monkeypatch.setattr(loop, "call_soon", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            calls.call(Ledger.echo, b"interrupted")
+        assert calls.call(Ledger.echo, b"goes on") == b"goes on"
+    assert not (pump._is_scheduled and not loop._ready)  # type: ignore[attr-defined]
