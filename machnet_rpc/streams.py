@@ -38,14 +38,16 @@ class Stream(Generic[T_co]):
     """The items that a call gives: an async iterator, and a context manager.
 
     The call starts with the first item that is asked for, or on entering. Leaving the block, or
-    the loop, before the last item ends the call on both sides.
+    the loop, before the last item ends the call on both sides. So does being cancelled while an
+    item is waited for; within the block one may give up waiting, and go on.
     """
 
-    __slots__ = ("__weakref__", "_is_busy", "_reading")
+    __slots__ = ("__weakref__", "_is_busy", "_is_entered", "_reading")
 
     def __init__(self, reading: Reading[T_co]) -> None:
         self._reading = reading
         self._is_busy = False
+        self._is_entered = False
 
     def __repr__(self) -> str:
         return f"<Stream of {self._reading.name}>"
@@ -60,6 +62,11 @@ class Stream(Generic[T_co]):
         self._is_busy = True
         try:
             return await self._reading.next()
+        except asyncio.CancelledError:
+            if not self._is_entered:  # nobody will leave it
+                reading, self._reading = self._reading, _Cut(self._reading.name)
+                await reading.aclose()
+            raise
         finally:
             self._is_busy = False
 
@@ -69,6 +76,7 @@ class Stream(Generic[T_co]):
 
     async def __aenter__(self) -> Self:
         await self._reading.start()
+        self._is_entered = True
         return self
 
     async def __aexit__(
@@ -81,6 +89,31 @@ class Stream(Generic[T_co]):
 
     def __del__(self) -> None:
         self._reading.abandon()
+
+
+class _Cut(Generic[T_co]):
+    """A call that ended since its reader was cancelled: who reads on is not told that it is all."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def start(self) -> None:
+        """It has been."""
+
+    async def next(self) -> T_co:
+        """Errors: Cancelled."""
+        raise Cancelled(
+            "the call ended when who waited for an item was cancelled",
+            executed="maybe",
+            method=self.name,
+            next_step="To give up waiting and go on, enter the stream by `async with`.",
+        )
+
+    async def aclose(self) -> None:
+        """It has been."""
+
+    def abandon(self) -> None:
+        """It has been."""
 
 
 class Sender(Generic[T]):

@@ -292,6 +292,27 @@ async def test_a_reader_may_give_up_waiting_and_go_on(client: Client) -> None:
         assert await anext(drops) == Drop(1, "y")
 
 
+async def test_a_reader_that_is_cancelled_outside_of_a_block_ends_the_call(
+    client: Client, server: Server
+) -> None:
+    items = client.stub(Tap).drip()
+    assert await anext(items) == 0
+    reading = asyncio.ensure_future(drained(items))
+    await asyncio.sleep(0.01)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading  # and the task is held, with its frames
+    await until(lambda: server.handlers_running == 0)
+    with pytest.raises(Cancelled, match="enter the stream by `async with`"):
+        await anext(items)
+    await items.aclose()
+
+
+async def drained(items: AsyncIterator[int]) -> None:
+    async for _ in items:
+        pass
+
+
 async def test_a_closing_server_lets_streams_end_and_cancels_those_that_do_not(
     via: Via, desk: TapDesk
 ) -> None:
