@@ -149,7 +149,8 @@ $(STAMPS)/editable: pyproject.toml $(STAMPS)/python
 	@echo 'build: editable install'
 	@rm -rf $(NATIVE)
 	@$(WITH_TOOLS) $(BIN)/pip install --quiet --no-build-isolation \
-		--config-settings=build-dir=$(NATIVE) --config-settings=setup-args=-Ddpdk=$(DPDK) --editable '.[msgspec]'
+		--config-settings=build-dir=$(NATIVE) --config-settings=setup-args=-Ddpdk=$(DPDK) \
+		--config-settings=setup-args=-Dwerror=true --editable '.[msgspec]'
 	@pth=$$(echo $(BIN)/../lib/python3*/site-packages/machnet-rpc-editable.pth); \
 		[ -f $$pth ] && echo '$(CURDIR)' > $$pth
 	@ln -sf ../$(NATIVE)/$(MODULE) $(MODULE)

@@ -291,7 +291,7 @@ bool flow_reply(struct flow *flow, struct incoming *call, PyObject *payload);
  * NULL, or closed. */
 static inline void flow_mark(const struct flow *flow, uint64_t call_id, enum te_start state) {
     if (flow != NULL && flow->crossing != NULL && flow->crossing->channel != NULL) {
-        engine.note(flow->crossing->channel, flow->number, call_id, state);
+        engine.note(flow->crossing->channel, flow->number, call_id, (int)state);
     }
 }
 /* Starts the handler of a call, or refuses it. False: an exception. */
