@@ -4,6 +4,15 @@ An application attaches to a sidecar's engine (`attach`) or opens one in its own
 (`open_inline`), and gets a channel: records in, records out. Knows nothing of calls.
 """
 
+from importlib import import_module
+
+from transport_engine.unloadable import explained
+
+try:
+    import_module("transport_engine._native")
+except ImportError as error:
+    raise explained(error) from None  # which says all that it said
+
 from transport_engine.attach import Attachment, SidecarAttachment, attach, read_flows, read_stats
 from transport_engine.channel import Channel
 from transport_engine.config import EngineConfig, Faults, Limits, SidecarConfig

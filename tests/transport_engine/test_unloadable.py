@@ -1,0 +1,54 @@
+"""Where the extension module cannot be loaded, the error says what to do."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import transport_engine
+import transport_engine._native
+
+ROOT = Path(transport_engine.__file__).parent
+EXTENSION = Path(transport_engine._native.__file__)
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> Path:
+    """A folder with the package, and without its extension module."""
+    (tmp_path / ROOT.name).mkdir()
+    for file in ROOT.glob("*.py"):
+        shutil.copy(file, tmp_path / ROOT.name)
+    return tmp_path
+
+
+def said(packages: Path) -> str:
+    """The last line of what an import from that folder says."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import transport_engine"],
+        cwd=packages,
+        env=os.environ | {"PYTHONPATH": str(packages)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    return done.stderr.splitlines()[-1]
+
+
+def test_a_checkout_that_is_not_built(packages: Path) -> None:
+    assert "Run `make build`, or, where machnet-rpc is installed, start" in said(packages)
+
+
+@pytest.mark.parametrize(
+    ("library", "package"), [(b"libsodium.so.", "libsodium23"), (b"librte_eal.so.", "librte-eth")]
+)
+def test_a_library_that_is_not_installed(packages: Path, library: bytes, package: str) -> None:
+    extension = EXTENSION.read_bytes()
+    if library not in extension:
+        pytest.skip(f"built without {library.decode()}")
+    absent = library.replace(b".so.", b".so/")
+    (packages / ROOT.name / EXTENSION.name).write_bytes(extension.replace(library, absent))
+    assert f"apt-get install {package}" in said(packages)
