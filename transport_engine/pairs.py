@@ -99,14 +99,13 @@ class Pairs:
             self._books.leave(caller.tenant, listener.tenant)
             raise NoPairError(str(error)) from error
         pair = Pair(next(self._numbers), caller, listener, remote, maker)
-        pair.holders.update(pair.parties)
-        event = messages.pack_event("pair", pair.number)
-        is_told = listener.tell(event, maker.descriptors(accepts=True))
-        maker.passed(accepts=True)
-        if not is_told:
+        try:
+            end = self._handed_out(pair, maker)
+        except NoPairError:
             maker.close()
             self._books.leave(caller.tenant, listener.tenant)
-            raise NoPairError("the server's application reads nothing at present")
+            raise
+        pair.holders.update(pair.parties)
         for party in pair.parties:
             pair.unheard.add(party)
             party.user.offers += 1
@@ -115,8 +114,6 @@ class Pairs:
         self._pairs[pair.number] = pair
         seconds = min(PAIR_SECONDS_MAX, self._engine.handshake_seconds_max)
         pair.late = asyncio.get_running_loop().call_later(seconds, self._on_late, pair)
-        end = [os.dup(descriptor) for descriptor in maker.descriptors(accepts=False)]
-        maker.passed(accepts=False)
         return {"pair": pair.number}, end
 
     def map(self, party: Party, request: messages.Mapped) -> None:
@@ -167,6 +164,27 @@ class Pairs:
             self._fail(pair, NoPairError("the engine is shutting down"))
             for party in tuple(pair.holders):
                 party.tell(messages.pack_event("unpaired", pair.number))
+
+    def _handed_out(self, pair: Pair, maker: PairMaker) -> list[int]:
+        """Offers the listener its end, and returns that of the caller, whose owner it makes him.
+
+        Errors: NoPairError, and then nobody has an end.
+        """
+        end: list[int] = []
+        try:
+            end.extend(os.dup(descriptor) for descriptor in maker.descriptors(accepts=False))
+            event = messages.pack_event("pair", pair.number)
+            if not pair.listener.tell(event, maker.descriptors(accepts=True)):
+                raise NoPairError("the server's application reads nothing at present")
+        except (OSError, NoPairError) as error:
+            for descriptor in end:
+                os.close(descriptor)
+            if isinstance(error, NoPairError):
+                raise
+            raise NoPairError(f"the engine has no descriptors for it: {error.strerror}") from error
+        for accepts in (False, True):
+            maker.passed(accepts=accepts)
+        return end
 
     def _check(self, caller: Party, listener: Party | None, remote: Endpoint) -> Party:
         """The listener, if the two may have a pair at all."""

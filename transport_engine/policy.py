@@ -16,7 +16,7 @@ from typing import Final
 from transport_engine.config import Quotas, SidecarConfig, TenantConfig
 from transport_engine.endpoint import Endpoint, packed_address, unpacked_address
 from transport_engine.engine import ShareTerms
-from transport_engine.errors import ConfigError, ForbiddenError, QuotaError
+from transport_engine.errors import ConfigError, ForbiddenError, NoRoomError, QuotaError
 from transport_engine.ports import ALL, NONE, Ports
 
 OWNER: Final = "owner"  # the tenant of root and the engine's own user, where no other names them
@@ -69,13 +69,15 @@ def pidfd_of(connection: socket.socket) -> int | None:
     """A descriptor that becomes readable when the process that connected has ended.
 
     Owner: the caller's. None where the kernel has none to give (before Linux 6.5).
-    Errors: ProcessLookupError, it has ended.
+    Errors: ProcessLookupError, it has ended; NoRoomError, no descriptor is left for it.
     """
     try:
         option = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD, 4)
     except OSError as error:
         if error.errno in (errno.ESRCH, errno.ENODATA):
             raise ProcessLookupError(errno.ESRCH, "it has ended") from error
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise NoRoomError(f"the engine has no descriptors left: {error.strerror}") from error
         return None
     (descriptor,) = struct.unpack("i", option)
     return int(descriptor)

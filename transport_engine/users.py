@@ -97,5 +97,5 @@ class Turns:
         self._waiting = {uid: queue for uid, queue in self._waiting.items() if queue}
         if self._waiting:
             self._schedule()
-        for serve in first:
-            serve()
+        for serve in first:  # each by itself: what one of them raises costs no other its turn
+            asyncio.get_running_loop().call_soon(serve)

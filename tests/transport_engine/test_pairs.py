@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import errno
 import fcntl
 import os
 import signal
@@ -138,6 +139,26 @@ async def test_offers_without_an_answer_are_bounded(both: Two) -> None:
     session.user.offers = 0
     await both.pair()
     assert session.user.offers == 0
+
+
+@pytest.mark.parametrize("at_most", [0, 1])
+async def test_engine_without_descriptors_makes_no_pair_and_leaks_none(
+    both: Two, monkeypatch: pytest.MonkeyPatch, at_most: int
+) -> None:
+    made: list[int] = []
+    dup = os.dup
+
+    def few(descriptor: int) -> int:
+        if len(made) == at_most:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        made.append(dup(descriptor))
+        return made[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "dup", few)
+        assert "the engine has no descriptors for it" in await both.why_not()
+    assert await both.has_flow()
+    await both.pair()
 
 
 def punch(fd: int) -> None:

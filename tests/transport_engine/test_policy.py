@@ -2,12 +2,13 @@
 
 import os
 import random
+import resource
 import socket
 from ipaddress import ip_address, ip_network
 
 import pytest
 
-from transport_engine import ConfigError, Endpoint, ForbiddenError, QuotaError
+from transport_engine import ConfigError, Endpoint, ForbiddenError, NoRoomError, QuotaError
 from transport_engine.config import SidecarConfig, parse
 from transport_engine.policy import OWNER, Peer, Policy, pidfd_of
 from transport_engine.ports import ALL, Ports
@@ -291,3 +292,18 @@ def test_kernel_says_who_and_tells_of_its_end() -> None:
         os.close(descriptor)
     near.close()
     far.close()
+
+
+def test_who_cannot_be_watched_for_want_of_descriptors_stays_outside() -> None:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with near, far:
+        if (descriptor := pidfd_of(near)) is None:
+            pytest.skip("the kernel has none to give")
+        os.close(descriptor)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        try:
+            with pytest.raises(NoRoomError, match="no descriptors left"):
+                pidfd_of(near)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
