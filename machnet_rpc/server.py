@@ -22,7 +22,7 @@ from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Event, Stopped
 from machnet_rpc._replies import ReplyStore
-from machnet_rpc._transports.address import joined, resolved
+from machnet_rpc._transports.address import is_as_asked, joined, resolved
 from machnet_rpc._transports.base import Link, Transport
 from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via, link_to
 from machnet_rpc.errors import ContractError
@@ -203,6 +203,10 @@ class Server:
             raise
         self._reach = self._reach.again(link.transport)
         self._link = link
+        if not is_as_asked(host, link.address):
+            log.warning(
+                "%s is not the engine's address: the server listens at %s", host, self.address
+            )
         self._dispatcher = Dispatcher(
             self._routes,
             self._services,

@@ -18,7 +18,7 @@ from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Event, Failed, GoneAway, Refused, Replied
 from machnet_rpc._protocol.records import LAST_PRIORITY
-from machnet_rpc._transports.address import joined, resolved, split
+from machnet_rpc._transports.address import is_reached, joined, resolved, split
 from machnet_rpc._transports.ladder import Reach, link_to
 from machnet_rpc.errors import AddressError
 from transport_engine.errors import EngineGoneError, NoEngineError, TransportError
@@ -228,7 +228,13 @@ class FlowKeeper:
             await asyncio.sleep(_seconds_until(self._next_ns))
         try:
             pump = await self.attach()
-            host, port = await resolved(self.address)
+            local = pump.link.address
+            host, port = await resolved(self.address, local)
+            if pump.link.transport.driver != "memory" and not is_reached(host, local):
+                raise AddressError(
+                    f"{self.address!r}: an engine reaches addresses of its own family only, and "
+                    f"its address is {local}: run one with an address of the other"
+                )
             self.connection = await pump.open(joined(host, port))
         except FlowRefused as error:
             self._note_failure(*_reasons.sentence(error.reason))

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from machnet_rpc.errors import AddressError
@@ -31,8 +31,10 @@ def joined(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-async def resolved(address: str) -> tuple[str, int]:
+async def resolved(address: str, local: str | None = None) -> tuple[str, int]:
     """IP address and port; asks the resolver if the host is a name.
+
+    Of several addresses it is the first, or the first that an engine at `local` can reach.
 
     Errors: AddressError.
     """
@@ -45,4 +47,25 @@ async def resolved(address: str) -> tuple[str, int]:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
         raise AddressError(f"{address!r}: {host} has no address ({error})") from error
-    return str(found[0][4][0]), port
+    hosts = [str(each[4][0]) for each in found]
+    alike = [each for each in hosts if local is not None and is_reached(each, local)]
+    return (alike or hosts)[0], port
+
+
+def is_reached(host: str, local: str) -> bool:
+    """Whether an engine at `local` can send to `host`: only to addresses of its own family."""
+    return _version(host) == _version(local)
+
+
+def is_as_asked(host: str, local: str) -> bool:
+    """Whether who wants to listen at `host` gets that from an engine at `local`.
+
+    A loopback or unspecified address stands for "wherever the engine is".
+    """
+    asked = ip_address(host)
+    return asked.is_loopback or asked.is_unspecified or asked == ip_address(local)
+
+
+def _version(host: str) -> int:
+    address = ip_address(host)
+    return 4 if isinstance(address, IPv6Address) and address.ipv4_mapped else address.version

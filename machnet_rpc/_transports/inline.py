@@ -15,7 +15,7 @@ from transport_engine.channel import Channel
 from transport_engine.config import EngineConfig
 from transport_engine.endpoint import Endpoint
 from transport_engine.engine import Engine
-from transport_engine.errors import ConfigError
+from transport_engine.errors import ConfigError, NoEngineError
 from transport_engine.inline import open_inline
 
 POLL_NS: Final = 200_000  # between polls of a netif that cannot wake a sleeper
@@ -110,10 +110,15 @@ def udp_towards(host: str, *, is_local: bool) -> EngineConfig:
 def source_towards(host: str) -> str:
     """The local address from which the kernel would send to `host`; sends nothing.
 
-    Errors: OSError where there is no route.
+    Errors: NoEngineError where there is no route.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect((host, _ANY_PORT))
-        source: str = probe.getsockname()[0]
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((host, _ANY_PORT))
+            source: str = probe.getsockname()[0]
+    except OSError as error:
+        raise NoEngineError(
+            f"no way leads from this machine to {host}: {error.strerror} (`ip route get {host}`)"
+        ) from error
     return source
