@@ -160,12 +160,13 @@ class Desk:
             raise ReportsGoneError(
                 f"reports before {first} are gone; ask for those after {first - 1}"
             )
-        start = after + 1 - first
+        start = min(after + 1 - first, len(session.reports))
         page = islice(session.reports, start, start + min(max(limit, 0), PAGE_MAX))
         return Reports(list(page), session.newest)
 
     def snapshot(self, depth: int) -> Snapshot:
         """The best `depth` levels of both sides."""
+        depth = min(depth, self.limits.orders_max)
         return Snapshot(self.commands, *(levels(self._book, side, depth) for side in Side))
 
     def audit(self) -> None:
@@ -192,6 +193,8 @@ class Desk:
         return session
 
     def _answered(self, session: _Session, command: Command) -> Answer:
+        if command.id < 1:
+            raise DeskError(f"command {command.id} was never executed: they are numbered from 1")
         if command.id > session.next_id:
             raise IdAheadError(f"command {command.id} is early: {session.next_id} comes next")
         first = session.answers.get(command.id)

@@ -66,8 +66,9 @@ def test_commands_execute_in_their_order_only() -> None:
     with pytest.raises(IdAheadError, match="command 2 is early: 1 comes next"):
         desk.execute(NewOrder("s", 2, SELL, 100, 5))
     for number in (0, -1):
-        with pytest.raises(IdForgottenError):
+        with pytest.raises(DeskError, match="was never executed") as refusal:
             desk.execute(NewOrder("s", number, SELL, 100, 5))
+        assert type(refusal.value) is DeskError  # forgotten ones were executed
     assert desk.snapshot(1) == Snapshot(0, [], [])
 
 
@@ -116,6 +117,14 @@ def test_what_is_remembered_is_bounded() -> None:
         desk.execute(NewOrder("u", 1, BUY, 1, 1))
     assert desk.state("u") == SessionState(1, 0)
     assert desk.reports("u", 0, 10).newest == 0
+
+
+def test_numbers_beyond_a_machine_word() -> None:
+    desk = Desk()
+    desk.execute(NewOrder("s", 1, BUY, 10, 1))
+    assert desk.reports("s", 2**64, 1).reports == []
+    assert len(desk.reports("s", 0, 2**64).reports) == 1
+    assert desk.snapshot(2**64).bids == [PriceLevel(10, [1])]
 
 
 def test_session_names_have_a_length() -> None:
