@@ -207,7 +207,7 @@ async def connect_control(path: str | Path | None) -> ControlClient:
             client.close()
             raise ForbiddenError(
                 f"{place} is served by {client.server}, who is neither you nor root; if you trust "
-                "them, say so by naming the socket"
+                "them, name the socket by via= or --engine, for which MRPC_SOCKET is not enough"
             )
         return client
     raise NoEngineError(f"no sidecar answers ({'; '.join(reasons)}); `mrpc engine` starts one")
