@@ -112,10 +112,12 @@ class Player:
     async def _answer(self, command: Command) -> Answer:
         """Send until there is an answer: its number makes that safe, whatever became of it."""
         attempts = 0
+        last = ""
         while attempts < ATTEMPTS_MAX:
             try:
                 return await self.meter.call(self._send(command))
             except (RpcError, IdAheadError) as error:
+                last = str(error)
                 self.meter.note_error(error)
                 self.sent_again += 1
                 before = self._under_way.get(command.id - 1)
@@ -124,7 +126,7 @@ class Player:
                     continue
             await asyncio.sleep(ATTEMPT_PAUSE * 2**attempts)
             attempts += 1
-        raise NotAnsweredError(f"no answer to {command} after {ATTEMPTS_MAX} attempts")
+        raise NotAnsweredError(f"no answer to {command} after {ATTEMPTS_MAX} attempts: {last}")
 
     def _send(self, command: Command) -> Awaitable[Answer]:
         if isinstance(command, NewOrder):
