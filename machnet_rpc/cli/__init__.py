@@ -29,7 +29,7 @@ from machnet_rpc.cli import (
     stat,
     top,
 )
-from machnet_rpc.cli.arguments import UsageError
+from machnet_rpc.cli.arguments import ShowVersion, UsageError
 from machnet_rpc.errors import AddressError, ContractError, RpcError
 from transport_engine.errors import ConfigError, TransportError
 
@@ -91,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--version", action=ShowVersion, nargs=0, help="print the version and the drivers, and end"
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:

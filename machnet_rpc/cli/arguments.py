@@ -4,10 +4,12 @@ import argparse
 import base64
 import json
 from collections.abc import Callable, Coroutine
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol, TypeAlias, cast
 
 from machnet_rpc.client import Client, connect
 from machnet_rpc.errors import InvalidArgument
+from transport_engine.doctor import Machine
 
 Run: TypeAlias = Callable[[argparse.Namespace], int | Coroutine[Any, Any, int]]
 
@@ -22,6 +24,18 @@ class Commands(Protocol):
 
 class UsageError(Exception):
     """The command line asks for what makes no sense; the sentence says what would."""
+
+
+class ShowVersion(argparse.Action):
+    """Prints the version and the drivers of this build, and looks for neither before."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        try:
+            release = version("machnet-rpc")
+        except PackageNotFoundError:  # the packages were copied, not installed
+            release = "of unknown version"
+        print(f"machnet-rpc {release} ({', '.join(sorted(Machine.here().drivers))})")
+        parser.exit()
 
 
 def add_command(commands: Commands, name: str, run: Run, summary: str) -> argparse.ArgumentParser:

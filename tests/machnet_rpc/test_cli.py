@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,14 @@ def test_help_names_every_command(capsys: Capture) -> None:
     out = capsys.readouterr().out
     for command in ("serve", "call", "ls", "ping", "engine", "doctor"):
         assert re.search(rf"^    {command} ", out, re.MULTILINE)
+
+
+def test_version(capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        mrpc.main(["--version"])
+    assert ended.value.code == 0
+    said = rf"machnet-rpc {re.escape(version('machnet-rpc'))} \((dpdk, )?loopback, udp\)\n"
+    assert re.fullmatch(said, capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(
