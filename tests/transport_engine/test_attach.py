@@ -62,7 +62,7 @@ async def test_socket_of_another_user_is_not_trusted(
     monkeypatch.setattr(Peer, "of", lambda _: Peer(pid=7, uid=54321, gid=1))
     with (
         Rendezvous(tmp_path / "engine.sock"),
-        pytest.raises(ForbiddenError, match="process 7 of user 54321, .* by via= or --engine"),
+        pytest.raises(ForbiddenError, match=r"process 7 of user 54321, .* by via= or --engine"),
     ):
         await attach()
 

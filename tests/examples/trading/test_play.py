@@ -95,7 +95,7 @@ def test_wrong_answers_and_books_are_found() -> None:
 
 
 def test_a_dead_gateway_is_given_up() -> None:
-    with pytest.raises(NotAnsweredError, match="no answer to NewOrder.* 6 attempts: .+"):
+    with pytest.raises(NotAnsweredError, match=r"no answer to NewOrder.* 6 attempts: .+"):
         asyncio.run(play(Dead(), flow(3), session="s", window=2))
 
 
