@@ -40,7 +40,7 @@ def accesses(path: Path) -> Iterator[int]:
     Errors: TraceError, OSError, zstandard.ZstdError.
     """
     with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw) as stream:
-        for number, line in enumerate(io.TextIOWrapper(stream, encoding="ascii"), 1):
+        for number, line in enumerate(io.TextIOWrapper(stream, "ascii", "replace"), 1):
             try:
                 first, pages = parse(line)
             except ValueError as error:

@@ -128,7 +128,7 @@ def read_workload(path: Path) -> Workload:
     Errors: WorkloadError, OSError.
     """
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(path.read_text(encoding="utf-8", errors="replace"))
     except WorkloadError as error:
         raise WorkloadError(f"{path}: {error}") from None
 

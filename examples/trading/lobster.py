@@ -177,7 +177,7 @@ def read(path: Path) -> Iterator[Message]:
 
     Errors: FormatError, OSError.
     """
-    with path.open(encoding="ascii") as lines:
+    with path.open(encoding="ascii", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 yield parse(line)

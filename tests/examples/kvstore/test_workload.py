@@ -95,6 +95,7 @@ def test_defaults_are_those_of_ycsb() -> None:
         ("scanproportion=0.95", "scanproportion=0.95: inserts and scans are not played"),
         ("insertproportion = 0.05", "inserts and scans"),
         ("requestdistribution=latest", "requestdistribution=latest: one of"),
+        ("recordcount=ü", "recordcount=.: not a number"),
         ("recordcount=many", "recordcount=many: not a number"),
         ("recordcount=0", "recordcount=0: at least 1"),
         ("recordcount=nan", "at least 1"),
@@ -104,7 +105,7 @@ def test_defaults_are_those_of_ycsb() -> None:
 )
 def test_bad_files_get_a_sentence(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "workload"
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="latin-1")
     with pytest.raises(WorkloadError, match=says) as raised:
         read_workload(path)
     assert str(path) in str(raised.value)

@@ -43,11 +43,12 @@ def test_parse_keeps_every_digit_of_the_time() -> None:
         ("1.0,1,2,3,450,1", "450 is not a whole number of ticks"),
         ("1.0,1,2,3,400,0", "0"),
         ("", "6 columns"),
+        ("1.0,1,ü,3,400,1", "invalid literal"),
     ],
 )
 def test_bad_lines_are_named(tmp_path: Path, line: str, says: str) -> None:
     path = tmp_path / "messages.csv"
-    path.write_text(f"1.5,1,7,10,400,1\n{line}\n", encoding="ascii")
+    path.write_text(f"1.5,1,7,10,400,1\n{line}\n", encoding="latin-1")
     with pytest.raises(FormatError, match=rf"messages\.csv, line 2: .*{says}"):
         list(read(path))
 
