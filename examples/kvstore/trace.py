@@ -8,7 +8,6 @@ Source: N. Megiddo and D. Modha, "ARC: A Self-Tuning, Low Overhead Replacement C
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import zstandard
@@ -18,10 +17,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGES_MAX = 1 << 20  # of one line
+READ_BYTES = 1 << 16
 
 
 class TraceError(ValueError):
-    """A line that is not an access; says which line."""
+    """A line that is not an access, and which; or a file that ends early."""
 
 
 def page_key(page: int) -> bytes:
@@ -39,13 +39,12 @@ def accesses(path: Path) -> Iterator[int]:
 
     Errors: TraceError, OSError, zstandard.ZstdError.
     """
-    with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw) as stream:
-        for number, line in enumerate(io.TextIOWrapper(stream, "ascii", "replace"), 1):
-            try:
-                first, pages = parse(line)
-            except ValueError as error:
-                raise TraceError(f"{path}, line {number}: {error}") from error
-            yield from range(first, first + pages)
+    for number, line in enumerate(_lines(path), 1):
+        try:
+            first, pages = parse(line)
+        except ValueError as error:
+            raise TraceError(f"{path}, line {number}: {error}") from error
+        yield from range(first, first + pages)
 
 
 def parse(line: str) -> tuple[int, int]:
@@ -60,3 +59,17 @@ def parse(line: str) -> tuple[int, int]:
     if not (0 <= first < 1 << 63 and 0 < pages <= PAGES_MAX):
         raise ValueError(f"pages {first} + {pages} are out of range")
     return first, pages
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The decompressed lines; a file that ends early is an error, as zstd's reader has it not."""
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    rest = b""
+    with path.open("rb") as raw:
+        while not frame.eof and (part := raw.read(READ_BYTES)):
+            *lines, rest = (rest + frame.decompress(part)).split(b"\n")
+            yield from (line.decode("ascii", "replace") for line in lines)
+    if not frame.eof:
+        raise TraceError(f"{path} ends early: what is compressed in it is not complete")
+    if rest:
+        yield rest.decode("ascii", "replace")

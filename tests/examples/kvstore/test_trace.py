@@ -33,6 +33,14 @@ def test_bad_lines_are_named(tmp_path: Path, line: str) -> None:
         list(accesses(path))
 
 
+@pytest.mark.parametrize("kept", [0, 5, 40])
+def test_a_file_that_ends_early(tmp_path: Path, kept: int) -> None:
+    path = compressed(tmp_path / "t.lis.zst", "".join(f"{i} 1 0 {i}\n" for i in range(1000)))
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(TraceError, match="ends early"):
+        list(accesses(path))
+
+
 def test_a_file_that_is_not_compressed(tmp_path: Path) -> None:
     path = tmp_path / "t.lis.zst"
     path.write_bytes(b"1 1 0 0\n")
