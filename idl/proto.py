@@ -30,12 +30,16 @@ _IMPORTS: Final = {
     "Duration": "duration",
     "Struct": "struct",
     "Value": "struct",
+    "ListValue": "struct",
     "NullValue": "struct",
     "Empty": "empty",
 }
 _KEYS: Final = ("bool", "int", "str")
 _KNOWN: Final = "google.protobuf."
-_ANYTHING: Final = Shape("dict", (Shape("str"), Shape("any")))
+_STRUCTURES: Final = {
+    Shape("dict", (Shape("str"), Shape("any"))): "Struct",
+    Shape("list", (Shape("any"),)): "ListValue",
+}
 _ZEROS: Final = frozenset({"0", "0.0", "false", '""'})  # what proto3 means by a field left out
 _INT32_MAX: Final = (1 << 31) - 1
 
@@ -153,9 +157,9 @@ class _File:
         if shape.kind in ("list", "set"):
             label, kind = "repeated ", self._single(shape.of[0], context + "Item")
             if is_optional:
-                label, kind = "", self._wrapper(shape, context)
-        elif shape == _ANYTHING:
-            kind = self._known("Struct")
+                label, kind = "", self._single(shape, context)
+        elif shape in _STRUCTURES:
+            kind = self._single(shape, context)
         elif shape.kind == "dict" and not is_optional:
             kind = self._map(shape, context)
         else:
@@ -178,6 +182,8 @@ class _File:
 
     def _single(self, shape: Shape, context: str) -> str:
         """The name of a type that is neither repeated nor a map."""
+        if shape in _STRUCTURES:
+            return self._known(_STRUCTURES[shape])
         match shape.kind:
             case "ref":
                 return self._reference(shape)
@@ -242,7 +248,14 @@ def _enum(name: str, definition: Definition, where: str) -> list[str]:
     if 0 not in numbers:
         pairs.insert(0, (f"{_snake(name).upper()}_UNSPECIFIED", 0))
     pairs.sort(key=lambda pair: pair[1] != 0)
-    return [f"enum {name} {{", *(f"  {label} = {number};" for label, number in pairs), "}"]
+    labels = [label for label, _ in pairs]
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise ProtoError(
+            f"{where}: two values of {definition.name} are called {twice[0]} in proto3"
+        )
+    has_aliases = len({str(number) for _, number in pairs}) < len(pairs)
+    option = ["  option allow_alias = true;"] if has_aliases else []
+    return [f"enum {name} {{", *option, *(f"  {label} = {number};" for label, number in pairs), "}"]
 
 
 def _integer(limits: dict[str, Json]) -> str:

@@ -5,16 +5,16 @@ written. Messages become dataclasses, well-known types what Python has for them.
 that is taken over: calls travel as msgpack, as those of any other contract.
 """
 
-import importlib
 import keyword
+import math
 import re
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from idl.proto import ProtoError
+from idl.proto_files import ProtoFiles, comments_of
 
 WIDTH: Final = 88  # of ruff's default; whatever is split has a comma that keeps it so
 INT32: Final = "Annotated[int, Field(ge=-(2**31), lt=2**31)]"
@@ -31,8 +31,8 @@ _SCALARS: Final = {
     13: ("UInt32", "0"), 7: ("UInt32", "0"),
     8: ("bool", "False"), 9: ("str", '""'), 12: ("bytes", 'b""'),
 }  # fmt: skip
-_GROUP, _MESSAGE, _ENUM = 10, 11, 14
-_REPEATED: Final = 3
+_MESSAGES, _ENUM = (10, 11), 14
+_REQUIRED, _REPEATED = 2, 3
 _WELL_KNOWN: Final = {
     "Timestamp": "datetime",
     "Duration": "timedelta",
@@ -41,6 +41,7 @@ _WELL_KNOWN: Final = {
     "Struct": "dict[str, Any]",
     "Value": "Any",
     "ListValue": "list[Any]",
+    "Any": "dict[str, Any]",
     "DoubleValue": "float | None",
     "FloatValue": "float | None",
     "Int64Value": "Int64 | None",
@@ -76,6 +77,7 @@ class _Named:
     """A message or an enumeration of the descriptor, with what it is called in Python."""
 
     python: str
+    full: str
     descriptor: Any
     comment: str
 
@@ -85,44 +87,22 @@ def import_proto(files: Sequence[Path], include: Sequence[Path] = ()) -> str:
 
     Errors: ProtoError, also if protobuf's compiler is not there.
     """
-    return _Module(_compiled(files, include), [file.name for file in files]).text()
-
-
-def _compiled(files: Sequence[Path], include: Sequence[Path]) -> Any:
-    try:
-        protoc: Any = importlib.import_module("grpc_tools.protoc")
-        descriptor: Any = importlib.import_module("google.protobuf.descriptor_pb2")
-    except ImportError as error:
-        raise ProtoError(
-            "protobuf's compiler is not installed: pip install 'machnet-rpc[proto]'"
-        ) from error
-    known = Path(str(protoc.__file__)).parent / "_proto"
-    folders = [*include, *dict.fromkeys(file.parent for file in files), known]
-    with tempfile.TemporaryDirectory() as scratch:
-        target = Path(scratch) / "set"
-        argv = ["protoc", "--include_imports", "--include_source_info"]
-        argv += [f"--descriptor_set_out={target}", *(f"-I{folder}" for folder in folders)]
-        if protoc.main([*argv, *map(str, files)]) != 0:  # it has printed why
-            raise ProtoError(f"{', '.join(map(str, files))} cannot be compiled")
-        compiled = descriptor.FileDescriptorSet()
-        compiled.ParseFromString(target.read_bytes())
-    return compiled
+    known = frozenset(f"{_KNOWN_PREFIX}{name}" for name in _WELL_KNOWN)
+    return _Module(ProtoFiles(files, include, known), [file.name for file in files]).text()
 
 
 class _Module:
     """The module as it is written; names are those of the descriptor, ".package.Outer.Inner"."""
 
-    def __init__(self, compiled: Any, sources: Sequence[str]) -> None:
-        self._files = [file for file in compiled.file if not _is_known(file.name)]
+    def __init__(self, compiled: ProtoFiles, sources: Sequence[str]) -> None:
+        self._compiled = compiled
         self._sources = sources
         self._named: dict[str, _Named] = {}
         self._used: set[str] = set()
         self._names = set(_ORIGINS) | set(ALIASES) | _BUILTINS
-        for file in self._files:
-            if file.syntax != "proto3":
-                raise ProtoError(f'{file.name} is no proto3: write `syntax = "proto3";` in it')
+        for file in compiled.files:
             prefix = f".{file.package}" if file.package else ""
-            comments = _comments(file)
+            comments = comments_of(file)
             for number, message in enumerate(file.message_type):
                 self._collect(message, prefix, "", (4, number), comments)
             for number, enum in enumerate(file.enum_type):
@@ -131,11 +111,15 @@ class _Module:
     def text(self) -> str:
         in_order = sorted(self._named.values(), key=lambda each: not _is_enum(each))
         blocks = [self._class(each) for each in in_order if not _is_map(each)]
-        for file in self._files:
-            for number, service in enumerate(file.service):
-                blocks.append(self._service(file, number, service))
-        if not any(file.service for file in self._files):
-            raise ProtoError(f"{', '.join(self._sources)} declares no service")
+        services = [
+            self._service(file, number, service)
+            for file in self._compiled.named
+            for number, service in enumerate(file.service)
+            if service.method  # without one it is no contract
+        ]
+        if not services:
+            raise ProtoError(f"{', '.join(self._sources)} declares no service with a method")
+        blocks += services
         head = [f'"""Contracts of {", ".join(self._sources)}, by `mrpc schema import`."""', ""]
         head += ["from __future__ import annotations", ""]
         aliases = [
@@ -160,11 +144,11 @@ class _Module:
             self._add(enum, f"{full}.{enum.name}", outer + message.name + enum.name, comment)
 
     def _add(self, descriptor: Any, full: str, name: str, comment: str) -> None:
-        free = _python(name)
-        while free in self._names:
-            free += "_"
+        if full not in self._compiled.wanted:
+            return
+        free = _unused(_python(name), self._names)
         self._names.add(free)
-        self._named[full] = _Named(free, descriptor, comment)
+        self._named[full] = _Named(free, full, descriptor, comment)
 
     def _class(self, named: _Named) -> list[str]:
         descriptor = named.descriptor
@@ -176,14 +160,16 @@ class _Module:
         lines = ["@dataclass(kw_only=True, slots=True)", f"class {named.python}:"]
         choices = _choices(descriptor)
         lines += _doc("\n".join(filter(None, [named.comment, *choices])), named.python)
-        fields = [line for each in descriptor.field for line in self._field(each)]
+        taken = set(self._names)  # these would hide types from the hints of their own class
+        fields = [line for each in descriptor.field for line in self._field(named, each, taken)]
         return [*lines, "", *fields] if fields else lines
 
-    def _field(self, field: Any) -> list[str]:
-        name = _python(field.name)
-        if name in self._names:  # it would hide a type from the hints of its own class
-            name += "_"
-        annotation, default = self._typed(field)
+    def _field(self, owner: _Named, field: Any, taken: set[str]) -> list[str]:
+        name = _unused(_python(field.name), taken)
+        taken.add(name)
+        annotation, default = self._typed(owner, field)
+        if default is None:
+            return [f"    {name}: {annotation}"]
         line = f"    {name}: {annotation} = {default}"
         if len(line) <= WIDTH:
             return [line]
@@ -192,8 +178,8 @@ class _Module:
             return [f"    {name}: {annotation} = field(", f"        {argument},", "    )"]
         return [line]
 
-    def _typed(self, field: Any) -> tuple[str, str]:
-        """Annotation and default of a field."""
+    def _typed(self, owner: _Named, field: Any) -> tuple[str, str | None]:
+        """Annotation and default of a field; one that is required has none."""
         if field.label == _REPEATED:
             named = self._named.get(field.type_name)
             if named is not None and _is_map(named):
@@ -204,52 +190,58 @@ class _Module:
             self._used.add("field")
             return annotation, f"field(default_factory={annotation.partition('[')[0]})"
         annotation, default = self._single(field)
-        if field.HasField("oneof_index") or default == "None":
+        meant = self._compiled.field(owner.full, field.name)
+        if getattr(meant, "is_required", field.label == _REQUIRED):
+            return annotation, None
+        if meant.has_default_value:
+            return annotation, self._default(field, meant.default_value)
+        if meant.has_presence:
             if not annotation.endswith("None") and annotation != "Any":
                 annotation = f"{annotation} | None"
             return annotation, "None"
         return annotation, default
 
+    def _default(self, field: Any, value: Any) -> str:
+        if field.type != _ENUM:
+            return _literal(value)
+        enum = self._named[field.type_name]
+        (member, *_) = [each for each in enum.descriptor.value if each.number == value]
+        return f"{enum.python}.{_member(member.name)}"
+
     def _single(self, field: Any) -> tuple[str, str]:
-        if field.type == _GROUP:
-            raise ProtoError(f"{field.name} is a group, which proto3 has not")
-        if field.type not in (_MESSAGE, _ENUM):
+        if field.type not in (*_MESSAGES, _ENUM):
             annotation, default = _SCALARS[field.type]
             self._used.add(annotation)
             return annotation, default
         empty = f"{_KNOWN_PREFIX}Empty"  # a field that is set, unlike a result that is none
         known = f"{_KNOWN_PREFIX}Struct" if field.type_name == empty else field.type_name
         annotation = self._reference(known)
-        if field.type == _MESSAGE:
+        if field.type in _MESSAGES:
             return annotation, "None"
         values = self._named[field.type_name].descriptor.value
         return annotation, f"{annotation}.{_member(values[0].name)}"
 
     def _reference(self, full: str) -> str:
-        if not full.startswith(_KNOWN_PREFIX):
+        if full in self._named:
             return self._named[full].python
-        annotation = _WELL_KNOWN.get(full.removeprefix(_KNOWN_PREFIX))
-        if annotation is None:
-            raise ProtoError(f"{full.lstrip('.')} has no counterpart in a contract")
+        annotation = _WELL_KNOWN[full.removeprefix(_KNOWN_PREFIX)]
         self._used.update(re.findall(r"\w+", annotation))
         return annotation
 
     def _service(self, file: Any, number: int, service: Any) -> list[str]:
-        comments = _comments(file)
+        comments = comments_of(file)
         self._used |= {"rpc", "service"}
         full = f"{file.package}.{service.name}" if file.package else service.name
-        name = _python(service.name)
-        while name in self._names:
-            name += "_"
+        name = _unused(_python(service.name), self._names)
         self._names.add(name)
         lines = [f'@service("{full}")', f"class {name}:"]
         lines += _doc(comments.get((6, number), ""), full)
-        taken: set[str] = set()
+        types = {t for each in service.method for t in (each.input_type, each.output_type)}
+        taken = {"rpc"}  # it would hide the decorator, and these the types
+        taken.update(*(re.findall(r"\w+", self._reference(each)) for each in types))
         for index, method in enumerate(service.method):
             comment = comments.get((6, number, 2, index), "")
-            free = _python(_snake(method.name))
-            while free in taken:  # Get and get are two
-                free += "_"
+            free = _unused(_python(_snake(method.name)), taken)  # Get and get are two
             taken.add(free)
             lines += ["", *self._method(method, free, comment)]
         return lines
@@ -296,10 +288,6 @@ def _import_order(name: str) -> tuple[bool, str]:
     return name[0].islower(), name
 
 
-def _is_known(file: str) -> bool:
-    return file.startswith("google/protobuf/")
-
-
 def _is_enum(named: _Named) -> bool:
     return hasattr(named.descriptor, "value")
 
@@ -322,15 +310,6 @@ def _choices(message: Any) -> Iterable[str]:
             yield f"At most one of {', '.join(names)} is set ({one_of.name})."
 
 
-def _comments(file: Any) -> dict[tuple[int, ...], str]:
-    """What stands before each declaration, by its path in the descriptor."""
-    return {
-        tuple(location.path): location.leading_comments
-        for location in file.source_code_info.location
-        if location.leading_comments
-    }
-
-
 def _doc(comment: str, name: str) -> list[str]:
     """A docstring of one line or more, indented once."""
     text = comment.replace("\\", "\\\\").replace('"""', "'''")
@@ -343,12 +322,27 @@ def _doc(comment: str, name: str) -> list[str]:
 
 
 def _python(name: str) -> str:
+    name = name.lstrip("_") or name if name.startswith("__") else name  # it would be mangled
     return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _literal(value: Any) -> str:
+    """As ruff would have it, whose quotes are double."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
+    text = repr(value)
+    return text.replace("'", '"') if text.endswith("'") and '"' not in text else text
 
 
 def _member(name: str) -> str:
     """The name of an enumeration's member, which does not travel."""
-    is_taken = name.startswith("_") or name in ("mro", "name", "value")
+    is_taken = name.startswith("_") or name in ("mro", "name", "value") or hasattr(int, name)
     return f"{name.lstrip('_')}_" if is_taken else _python(name)
 
 
