@@ -30,6 +30,7 @@ from machnet_rpc.cli import (
     top,
 )
 from machnet_rpc.cli.arguments import ShowVersion, UsageError
+from machnet_rpc.cli.standard import mend
 from machnet_rpc.errors import AddressError, ContractError, RpcError
 from transport_engine.errors import ConfigError, TransportError
 
@@ -66,6 +67,7 @@ exit status: 0 done, 1 the call failed, 2 wrong usage, 3 no engine, 130 interrup
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
+    mend()
     arguments = _parser().parse_args(argv)
     try:
         ran: int | Coroutine[Any, Any, int] = arguments.run(arguments)

@@ -117,6 +117,11 @@ def seconds(text: str) -> float:
     return value
 
 
+def rate(text: str) -> float:
+    """So many a second, for argparse, which names the function in its sentence."""
+    return seconds(text)
+
+
 def shown(value: object, *, compact: bool = False) -> str:
     """A value as JSON; bytes as text if they are, else as {"base64": ...}."""
     return json.dumps(

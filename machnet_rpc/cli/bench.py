@@ -19,6 +19,7 @@ from machnet_rpc.cli.arguments import (
     add_command,
     add_target,
     client_of,
+    rate,
     seconds,
 )
 from machnet_rpc.cli.call import described_of, payload_of, request_of
@@ -55,7 +56,7 @@ def add(commands: Commands) -> None:
     add_target(parser)
     parser.add_argument("method", metavar="SERVICE/METHOD")
     parser.add_argument("request", metavar="JSON", nargs="?", help="the argument, or - for stdin")
-    parser.add_argument("--rate", type=seconds, metavar="N", help="calls a second (open loop)")
+    parser.add_argument("--rate", type=rate, metavar="N", help="calls a second (open loop)")
     parser.add_argument(
         "--in-flight",
         type=int,

@@ -1,0 +1,59 @@
+"""Commands whose standard streams are closed, or have another encoding than UTF-8."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONTRACT = """
+from machnet_rpc import rpc, service
+
+@service("kv")
+class Kv:
+    \"\"\"Größe in µm, Preis in €.\"\"\"
+
+    @rpc
+    async def get(self, key: str) -> str:
+        raise NotImplementedError
+"""
+MRPC = f"{sys.executable} -m machnet_rpc.cli"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_not_taken_for_a_socket(closed: str) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{MRPC} call 127.0.0.1:1 kv/get {closed}"],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1, done.stderr
+    if "2>&-" not in closed:
+        assert "nobody listens on that port" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [(None, "Größe in µm, Preis in €"), ("latin-1", "Größe in µm, Preis in \\u20ac")],
+)
+def test_what_a_locale_has_no_letter_for_is_printed(
+    encoding: str | None, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "kv_contract.py").write_text(CONTRACT, encoding="utf-8")
+    ascii_locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    environment = {**os.environ, **ascii_locale, "PYTHONPATH": str(tmp_path)}
+    if encoding is not None:
+        environment["PYTHONIOENCODING"] = encoding
+    done = subprocess.run(
+        [*MRPC.split(), "schema", "export", "--to", "markdown", "kv_contract:Kv"],
+        check=False,
+        env=environment,
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout.decode(encoding or "utf-8")
