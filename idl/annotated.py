@@ -14,7 +14,7 @@ from idl.shapes import Json, Shape, canonical
 
 _LIMITS: Final = (
     "gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern", "max_digits",
-    "decimal_places", "strict", "allow_inf_nan",
+    "decimal_places", "strict", "allow_inf_nan", "discriminator",
 )  # fmt: skip
 
 
@@ -34,7 +34,9 @@ def limited(shape: Shape, metadata: Sequence[Any]) -> Shape:
     for item in _flattened(metadata):
         for name in _LIMITS:
             value = getattr(item, name, None)
-            if value is not None and not callable(value):
+            if value is None or callable(value):
+                continue
+            if name != "discriminator" or isinstance(value, str):
                 found[name] = value if isinstance(value, int | float | str) else jsonable(value)
     if not found:
         return shape
@@ -70,5 +72,6 @@ def _flattened(metadata: Iterable[Any]) -> Iterable[Any]:
             yield from _flattened(item)
         elif isinstance(item, FieldInfo):
             yield from _flattened(item.metadata)
+            yield item  # it has the discriminator itself
         elif not isinstance(item, str | bytes):
             yield item

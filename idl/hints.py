@@ -205,7 +205,7 @@ class Describer:
         return Definition("record", "", _declared(members, aliases), refuses_unknown=refuses)
 
     def _of_field(self, field: FieldInfo) -> Shape:
-        return limited(self.shape(field.annotation), field.metadata)
+        return limited(self.shape(field.annotation), [field])
 
     def _member(self, name: str, shape: Shape, field: Any) -> Member:
         """Of a field of pydantic, of a dataclass or of a Struct, which agree on two attributes."""

@@ -6,7 +6,7 @@ those of the codecs, which tests hold them to; docs/evolution.md says them in wo
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from idl.shapes import SCALARS, Definition, Definitions, Json, Member, Shape
@@ -71,6 +71,7 @@ class Reading:
             return self._chosen(reader, values, path)
         problems = self._limits(reader, writer, path)
         if reader.kind == "ref" and writer.kind == "ref":
+            problems += self._tag(reader, writer, path)
             return problems + self._definitions(reader, writer, path)
         return problems + self._kinds(reader, writer, path)
 
@@ -106,6 +107,17 @@ class Reading:
             Problem(each.severity, _joined(path, each.path), each.sentence)
             for each in self._compared[names]
         ]
+
+    def _tag(self, reader: Shape, writer: Shape, path: str) -> list[Problem]:
+        """The field by which pydantic tells alternatives apart, which must be there."""
+        tag = dict(reader.limits).get("discriminator")
+        members = {each.name: each for each in self._writer[writer].members}
+        if tag not in {each.name for each in self._reader[reader].members}:
+            return []  # there is none, or it travels under another name
+        if tag in members and not members[tag].may_be_absent:
+            return []
+        sentence = f"{self._reads} tells alternatives apart by it, and {self._writes} lacks it"
+        return [self._breaks(_joined(path, str(tag)), sentence)]
 
     def _map(self, reader: Definition, writer: Definition, path: str) -> Iterator[Problem]:
         known = {member.name: member for member in reader.members}
@@ -186,12 +198,7 @@ class Reading:
             taken = [_exact(value) for value in known]
             refused = [value for value in values if _exact(value) not in taken]
         else:
-            refused = [
-                value
-                for value in values
-                if self.value(reader, Shape(_scalar_of(value)), path)
-                and _scalar_of(value) != reader.kind
-            ]
+            refused = [value for value in values if not self._takes(reader, value, path)]
         if not refused:
             return []
         listed = ", ".join(repr(value) for value in refused)
@@ -202,6 +209,14 @@ class Reading:
                 f"take {'them' if len(refused) > 1 else 'it'}",
             )
         ]
+
+    def _takes(self, reader: Shape, value: Json, path: str) -> bool:
+        unlimited = replace(reader, limits=_strictness(reader))
+        if _scalar_of(value) != reader.kind and self.value(
+            unlimited, Shape(_scalar_of(value)), path
+        ):
+            return False
+        return all(_keeps_to(name, limit, value) for name, limit in reader.limits)
 
     def _kinds(self, reader: Shape, writer: Shape, path: str) -> list[Problem]:
         match reader.kind, writer.kind:
@@ -221,9 +236,12 @@ class Reading:
                 keys = self.value(reader.of[0], writer.of[0], f"{path} (keys)")
                 return keys + self.value(reader.of[1], writer.of[1], f"{path}[]")
             case "dict", "ref" if self._writer[writer].layout == "map":
-                return [
+                members = self._writer[writer].members
+                names = Shape("literal", values=tuple(member.name for member in members))
+                keys = self.value(reader.of[0], names, f"{path} (keys)")
+                return keys + [
                     each
-                    for member in self._writer[writer].members
+                    for member in members
                     for each in self.value(reader.of[1], member.shape, _joined(path, member.name))
                 ]
             case _:
@@ -232,6 +250,8 @@ class Reading:
     def _scalars(self, reader: Shape, writer: Shape, path: str) -> list[Problem]:
         if (reader.kind, reader.name) == (writer.kind, writer.name) and not reader.of:
             return []
+        if _strictness(reader):
+            return [self._takes_not(reader, writer, path)]
         whole = _STRICT_WHOLE if self._strict else _WHOLE
         lossy = _STRICT_LOSSY if self._strict else _LOSSY
         if writer.kind in whole.get(reader.kind, set[str]()):
@@ -256,7 +276,8 @@ class Reading:
         refused = [
             f"{name}={limit!r}"
             for name, limit in reader.limits
-            if name != "strict" and not _is_within(name, limit, sent.get(name))
+            if name not in ("strict", "discriminator")
+            and not _is_within(name, limit, sent.get(name))
         ]
         if not refused:
             return []
@@ -291,6 +312,32 @@ def _is_within(name: str, limit: Json, sent: Json) -> bool:
     if not (isinstance(sent, int | float) and isinstance(limit, int | float)):
         return False
     return (name in _LOWER and sent >= limit) or (name in _UPPER and sent <= limit)
+
+
+def _keeps_to(name: str, limit: Json, value: Json) -> bool:
+    """Whether one value passes a limit; of a pattern that is not known here."""
+    if name in ("strict", "discriminator", "allow_inf_nan"):
+        return True
+    size = len(value) if isinstance(value, str) else value
+    if not (isinstance(size, int | float) and isinstance(limit, int | float)):
+        return False
+    match name:
+        case "ge" | "min_length":
+            return size >= limit
+        case "le" | "max_length":
+            return size <= limit
+        case "gt":
+            return size > limit
+        case "lt":
+            return size < limit
+        case "multiple_of":
+            return size % limit == 0
+        case _:
+            return False
+
+
+def _strictness(shape: Shape) -> tuple[tuple[str, Json], ...]:
+    return tuple(each for each in shape.limits if each == ("strict", True))
 
 
 def _joined(path: str, name: str) -> str:

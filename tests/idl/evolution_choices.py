@@ -1,0 +1,45 @@
+"""Pairs about values that are picked out: by a tag, a limit, strictness or the keys of a dict."""
+
+from tests.idl.evolution import Pair
+from tests.idl.evolution_signatures import BREAKS, IGNORED, WHOLE
+from tests.idl.evolution_types import CLASS, asks
+
+X = CLASS["dataclass"].format("x: int")
+ALTERNATIVES = """
+class A(BaseModel):
+    k: Literal['a'] = 'a'
+    x: int = 0
+class B(BaseModel):
+    k: Literal['b'] = 'b'
+    x: int = 0
+"""
+TAGGED = "Annotated[A | B, Field(discriminator='k')]"
+FIELD = f"{ALTERNATIVES}\nclass R(BaseModel):\n    of: A | B = Field(discriminator='k')"
+NONE_YET = "class A(BaseModel):\n    x: int = 0\nclass R(BaseModel):\n    of: A"
+INT = "Annotated[int, Field({})]"
+
+CHOICES: list[Pair] = [
+    Pair("class to alternatives by a discriminator", asks("R", "R(1)", types=X),
+         asks(TAGGED, "A(x=1)", types=ALTERNATIVES), BREAKS, IGNORED),
+    Pair("field to alternatives by a discriminator", asks("R", "R(of=A(x=1))", types=NONE_YET),
+         asks("R", "R(of=B(x=1))", types=FIELD), BREAKS, IGNORED),
+    Pair("class with the tag to alternatives", asks("A", "A(x=1)", types=ALTERNATIVES),
+         asks(TAGGED, "B(x=1)", types=ALTERNATIVES), WHOLE, BREAKS),
+    Pair("class to dict by numbers", asks("R", "R(1)", types=X),
+         asks("dict[int, int]", "{1: 1}"), BREAKS, BREAKS),
+    Pair("class to dict by some names", asks("R", "R(1)", types=X),
+         asks("dict[Literal['x', 'y'], int]", "{'y': 1}"), WHOLE, BREAKS),
+    Pair("literal to int within limits that it keeps", asks("Literal[2, 4]", "2", "4"),
+         asks(INT.format("gt=1, le=6, multiple_of=2"), "6"), WHOLE, BREAKS),
+    Pair("literal to int within limits", asks("Literal[2, 4]", "4"),
+         asks(INT.format("lt=4"), "3"), BREAKS, BREAKS),
+    Pair("literal to multiples", asks("Literal[2, 3]", "3"),
+         asks(INT.format("multiple_of=2"), "4"), BREAKS, BREAKS),
+    Pair("literal to short str", asks("Literal['a', 'abc']", "'abc'"),
+         asks("Annotated[str, Field(max_length=2)]", "'ab'"), BREAKS, BREAKS),
+    Pair("bool to strict int", asks("bool", "True"), asks(INT.format("strict=True"), "5"), BREAKS,
+         BREAKS),
+    Pair("literal bool to strict int", asks("Literal[True]", "True"),
+         asks(INT.format("strict=True"), "5"), BREAKS, BREAKS),
+    Pair("int to strict int", asks("int", "5"), asks(INT.format("strict=True"), "5"), WHOLE, WHOLE),
+]  # fmt: skip
