@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Final
 
 from idl.annotated import jsonable
 from idl.hints import Describer
@@ -30,7 +30,8 @@ from idl.shapes import (
 )
 
 FORMAT: Final = 1
-_KINDS: Final[dict[object, MethodKind]] = {
+_TIMEOUT_MAX: Final = 1e12  # seconds
+_KINDS: Final[dict[str, MethodKind]] = {
     "unary": "unary",
     "server_stream": "server_stream",
     "client_stream": "client_stream",
@@ -242,16 +243,15 @@ def _parameter(parameter: Parameter, shape: Shape) -> Member:
 
 def _method_from(name: str, value: object, where: str) -> MethodDescription:
     entry = object_from(value, where)
-    kind, requests, timeout = (
-        _KINDS.get(entry.get("kind")),
-        entry.get("requests"),
-        entry.get("timeout"),
-    )
+    said = text_from(entry.get("kind"), f"{where}: kind")
+    kind, requests, timeout = _KINDS.get(said), entry.get("requests"), entry.get("timeout")
     idempotent, lane = entry.get("idempotent"), entry.get("lane")
     if kind is None:
-        raise MalformedSchema(f"{where}: {entry.get('kind')!r} is no kind of method")
+        raise MalformedSchema(f"{where}: {said!r} is no kind of method")
     if not (isinstance(timeout, int | float) and isinstance(lane, int)):
         raise MalformedSchema(f"{where}: timeout and lane must be numbers")
+    if not 0 <= timeout < _TIMEOUT_MAX:
+        raise MalformedSchema(f"{where}: {timeout} is no timeout")
     return MethodDescription(
         name,
         kind,
@@ -261,5 +261,8 @@ def _method_from(name: str, value: object, where: str) -> MethodDescription:
         float(timeout),
         idempotent if isinstance(idempotent, str) else idempotent is True,
         lane,
-        tuple(cast(list[str], list_from(entry.get("errors", []), where))),
+        tuple(
+            text_from(each, f"{where}: errors")
+            for each in list_from(entry.get("errors", []), where)
+        ),
     )

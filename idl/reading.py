@@ -331,7 +331,8 @@ def _keeps_to(name: str, limit: Json, value: Json) -> bool:
         case "lt":
             return size < limit
         case "multiple_of":
-            return size % limit == 0
+            are_whole = isinstance(size, int) and isinstance(limit, int)
+            return are_whole and limit != 0 and size % limit == 0
         case _:
             return False
 

@@ -23,8 +23,8 @@ SCALARS: Final = frozenset(
     }
 )  # fmt: skip
 CONTAINERS: Final = {"list": 1, "set": 1, "dict": 2, "tuple": None, "union": None}
-_CODECS: Final[dict[object, Codec]] = {"raw": "raw", "nothing": "nothing", "struct": "struct"}
-_KINDS: Final[dict[object, DefinitionKind]] = {"record": "record", "enum": "enum", "error": "error"}
+_CODECS: Final[dict[str, Codec]] = {"raw": "raw", "nothing": "nothing", "struct": "struct"}
+_KINDS: Final[dict[str, DefinitionKind]] = {"record": "record", "enum": "enum", "error": "error"}
 
 
 class MalformedSchema(ValueError):
@@ -155,13 +155,15 @@ def shape_from(value: object, where: str) -> Shape:
         raise MalformedSchema(f"{where}: {kind!r} is no kind of type")
     if CONTAINERS.get(kind, 0) not in (None, len(of)):
         raise MalformedSchema(f"{where}: a {kind} has not {len(of)} types in it")
+    if kind == "union" and not of:
+        raise MalformedSchema(f"{where}: a union of nothing")
     return Shape(
         kind,
         of,
         text_from(entry.get("name", ""), f"{where}: name"),
         tuple(cast(list[Json], list_from(entry.get("values", []), where))),
         tuple(sorted(cast(dict[str, Json], object_from(entry.get("limits", {}), where)).items())),
-        _CODECS.get(entry.get("codec"), ""),
+        _CODECS.get(text_from(entry.get("codec", ""), f"{where}: codec"), ""),
     )
 
 
@@ -181,9 +183,10 @@ def member_from(value: object, where: str) -> Member:
 def definition_from(name: str, value: object, where: str) -> Definition:
     """The inverse of `Definition.to_json`. Errors: MalformedSchema."""
     entry = object_from(value, where)
-    kind = _KINDS.get(entry.get("kind"))
+    said = text_from(entry.get("kind"), f"{where}: kind")
+    kind = _KINDS.get(said)
     if kind is None:
-        raise MalformedSchema(f"{where}: {entry.get('kind')!r} is no kind of definition")
+        raise MalformedSchema(f"{where}: {said!r} is no kind of definition")
     values = cast(dict[str, Json], object_from(entry.get("values", {}), where))
     return Definition(
         kind,

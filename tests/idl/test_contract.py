@@ -175,6 +175,17 @@ def test_a_lock_file_that_is_none_gets_a_sentence() -> None:
         (whole | {"services": [entry | {"methods": {"f": method | {"kind": "x"}}}]}, "'x' is no"),
         (whole | {"services": [entry | {"methods": {"f": method | {"result": "x"}}}]}, "no kind"),
         (whole | {"services": [entry | {"methods": {"f": {"kind": "unary"}}}]}, "must be numbers"),
+        *(
+            (whole | {"services": [entry | {"methods": {"f": method | changed}}]}, words)
+            for changed, words in (
+                ({"kind": {}}, "kind must be a string"),
+                ({"timeout": 10**400}, "is no timeout"),
+                ({"errors": [5]}, "errors must be a string"),
+                ({"result": {"kind": "bytes", "codec": []}}, "codec must be a string"),
+                ({"result": {"kind": "union"}}, "a union of nothing"),
+            )
+        ),
+        (whole | {"services": [entry | {"definitions": {"A": {"kind": []}}}]}, "must be a string"),
     ):
         text = broken if isinstance(broken, str) else json.dumps(broken)
         with pytest.raises(MalformedSchema, match=words):
