@@ -3,6 +3,7 @@
 import argparse
 import base64
 import json
+import math
 from collections.abc import Callable, Coroutine
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol, TypeAlias, cast
@@ -130,7 +131,12 @@ def shown(value: object, *, compact: bool = False) -> str:
 
 
 def jsonable(value: Any) -> Any:
-    """A value as JSON has it; bytes as text if they are, else as {"base64": ...}."""
+    """A value as JSON has it; bytes as text if they are, else as {"base64": ...}.
+
+    What is no number in JSON is its name: "NaN", "Infinity", as other formats have it.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, bytes):
         try:
             return value.decode()

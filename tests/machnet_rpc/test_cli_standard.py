@@ -1,11 +1,14 @@
-"""Commands whose standard streams are closed, or have another encoding than UTF-8."""
+"""Commands whose standard streams are closed or of another encoding, and output that JSON takes."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from machnet_rpc.cli.arguments import shown
 
 CONTRACT = """
 from machnet_rpc import rpc, service
@@ -57,3 +60,14 @@ def test_what_a_locale_has_no_letter_for_is_printed(
     )
     assert done.returncode == 0, done.stderr
     assert said in done.stdout.decode(encoding or "utf-8")
+
+
+def test_numbers_that_are_none_are_still_json() -> None:
+    def refused(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    text = shown({"a": [float("nan"), float("inf"), -float("inf")], "b": 1.5})
+    assert json.loads(text, parse_constant=refused) == {
+        "a": ["NaN", "Infinity", "-Infinity"],
+        "b": 1.5,
+    }
