@@ -6,12 +6,17 @@ leaves all looking to `wait`. Does not know who may call when.
 
 import asyncio
 import time
+from asyncio import events
 from typing import Any, Final, NamedTuple, Protocol
 
 from machnet_rpc import _clock
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from transport_engine.errors import TransportError
+
+# In its module's __all__, for whoever runs a loop, as `wait` does for a turn.
+_running_loop: Final = events._get_running_loop  # noqa: SLF001
+_set_running_loop: Final = events._set_running_loop  # noqa: SLF001
 
 IDLE_NS: Final = 10_000_000  # after which whoever sends looks at descriptors first
 
@@ -46,6 +51,7 @@ class Exchanger:
         self._port = port
         self._connection = connection
         self._exchanged_ns = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def exchange(self, payload: bytes | memoryview, how: Exchange) -> bytes | OutgoingCall | None:
         """Makes a call: gives the result, or the call if that did not come at once.
@@ -55,6 +61,7 @@ class Exchanger:
         now_ns = _clock.monotonic_ns()
         was_idle = now_ns - self._exchanged_ns > IDLE_NS
         self._exchanged_ns = now_ns
+        self._loop = how.loop
         if was_idle or self._port.outbox or self._port.is_closed:
             return None
         deadline_ns = now_ns + how.timeout_ns
@@ -65,7 +72,9 @@ class Exchanger:
     def wait(self, call: OutgoingCall, spin_ns: int) -> bytes | OutgoingCall:
         """Takes turns for a while, until the answer is there: the result, or the call."""
         late_ns = min(_clock.monotonic_ns() + spin_ns, call.deadline_ns)
+        around = _running_loop()
         try:
+            _set_running_loop(self._loop)  # what comes besides the answer may want it
             while not call.done() and _clock.monotonic_ns() < late_ns:
                 self._port.turn()
                 time.sleep(0)  # the other end may be a thread of this process
@@ -74,5 +83,7 @@ class Exchanger:
         except BaseException:
             self._connection.cancel(call)
             raise
+        finally:
+            _set_running_loop(around)
         result: object = call.result() if call.done() else None
         return result if type(result) is bytes else call

@@ -9,6 +9,7 @@ from machnet_rpc import Client, MemoryNetwork, Server, connect, rpc, service, sy
 from machnet_rpc._aio.leaving import SILENCE_SECONDS
 from machnet_rpc._transports.ladder import Via
 from machnet_rpc._transports.memory import MemoryLink
+from tests.machnet_rpc.server_thread import serving
 from tests.machnet_rpc.waiting import until
 from transport_engine.config import EngineConfig
 from transport_engine.errors import PortInUseError
@@ -184,6 +185,30 @@ def test_servers_roll_under_a_blocking_client(via: Via) -> None:
             number += 1
         thread.join(10.0)
     assert ended.is_set()
+
+
+class Slow(Desk):
+    @rpc
+    async def slow(self, number: int) -> int:
+        await asyncio.sleep(0.3)
+        return number
+
+
+def test_a_server_leaves_while_a_blocking_call_spins(via: Via) -> None:
+    """What it says reaches the client outside of the event loop."""
+    with (
+        serving(Slow([]), "127.0.0.1:0", via) as there,
+        sync.connect(there.address, via=via, spin=5.0) as client,
+    ):
+        assert client.call(Rolled.note, 1) == 1
+        leaving = asyncio.run_coroutine_threadsafe(_left(there.server), there.loop)
+        assert client.call(Rolled.slow, 2) == 2
+        leaving.result(10.0)
+
+
+async def _left(server: Server) -> None:
+    await asyncio.sleep(0.1)
+    await server.close(5.0)
 
 
 async def test_a_server_without_its_engine_closes_all_the_same(network: MemoryNetwork) -> None:
