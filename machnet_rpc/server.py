@@ -36,6 +36,10 @@ from machnet_rpc.statistics import Observed, Statistics
 from transport_engine.errors import TransportError
 
 GRACE_SECONDS: Final = 10.0
+LISTENS_ELSEWHERE: Final = (
+    "this server listens in another event loop, where it has to be closed, too; from another "
+    "thread: asyncio.run_coroutine_threadsafe(server.close(), loop)"
+)
 
 log: Final = logging.getLogger("machnet_rpc")
 
@@ -84,6 +88,7 @@ class Server:
         self._port = 0
         self._reattaching: asyncio.Task[None] | None = None
         self._is_leaving = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # in which it listens
         self._keyed = keyed_handlers(self._limits, replies)
 
     def __repr__(self) -> str:
@@ -118,7 +123,7 @@ class Server:
         """
         if self._pump is not None:
             raise RuntimeError(f"{self!r} listens already")
-        running_loop()
+        self._loop = running_loop()
         self._is_leaving = False
         self.health.resume()
         self._reach = Reach(via, require, spin)
@@ -137,7 +142,11 @@ class Server:
 
         Who calls is told, and goes to whoever listens at this address next; what was sent before
         that is answered. Health is NOT_SERVING from now on. Being cancelled ends the grace.
+
+        Errors: RuntimeError in another event loop than that in which it listens.
         """
+        if self._pump is not None and self._loop is not running_loop():
+            raise RuntimeError(LISTENS_ELSEWHERE)
         self._is_leaving = True
         self.health.drain()
         if self._reattaching is not None:

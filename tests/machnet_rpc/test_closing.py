@@ -147,3 +147,11 @@ async def test_a_client_is_opened_once_and_never_after_its_end(via: Via) -> None
         with suppress(RuntimeError):
             await opening
         assert late._keeper.pump is None or late._keeper.pump.is_dead
+
+
+async def test_a_server_is_closed_in_its_own_loop(via: Via) -> None:
+    async with serve(LedgerBook(), "127.0.0.1:0", via=via) as server:
+        with pytest.raises(RuntimeError, match="run_coroutine_threadsafe"):
+            await asyncio.to_thread(asyncio.run, server.close())
+        async with connect(server.address, via=via) as client:
+            assert await client.call(Ledger.echo, b"it listens still") == b"it listens still"
