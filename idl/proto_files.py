@@ -25,7 +25,7 @@ class ProtoFiles:
     ) -> None:
         compiled = _compiled(files, include)
         self.files: list[Any] = list(compiled.file)
-        self.named = [file for file in self.files if _is_one_of(file.name, files)]
+        self.named: list[Any] = [file for file in self.files if _is_one_of(file.name, files)]
         self._pool = _pool(self.files)
         self._well_known = well_known
         self._types = {full: each for file in self.files for full, each in types_of(file)}

@@ -4,14 +4,9 @@ An application attaches to a sidecar's engine (`attach`) or opens one in its own
 (`open_inline`), and gets a channel: records in, records out. Knows nothing of calls.
 """
 
-from importlib import import_module
+from transport_engine import unloadable
 
-from transport_engine.unloadable import explained
-
-try:
-    import_module("transport_engine._native")
-except ImportError as error:
-    raise explained(error) from None  # which says all that it said
+unloadable.load()
 
 from transport_engine.attach import Attachment, SidecarAttachment, attach, read_flows, read_stats
 from transport_engine.channel import Channel

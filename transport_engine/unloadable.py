@@ -3,6 +3,7 @@
 Knows nothing of what is in it.
 """
 
+from importlib import import_module
 from typing import Final
 
 # By the beginning of their names, what brings libraries of a wheel to another Debian 12.
@@ -11,13 +12,21 @@ PACKAGES: Final = {
     "libseccomp": "libseccomp2",
     "librte_": "librte-ethdev23",
 }
+MODULE: Final = "transport_engine._native"
 MISSING: Final = "cannot open shared object file"
 
 
-def explained(error: ImportError) -> ImportError:
-    """The error to raise in place of this one; itself where there is nothing to add."""
+def load() -> None:
+    """Loads it. Errors: ImportError that says what to do."""
+    try:
+        import_module(MODULE)
+    except ImportError as error:
+        raise _explained(error) from None  # which says all that it said
+
+
+def _explained(error: ImportError) -> ImportError:
     said = str(error)
-    if error.name == "transport_engine._native" and isinstance(error, ModuleNotFoundError):
+    if error.name == MODULE and isinstance(error, ModuleNotFoundError):
         return ImportError(
             f"{said}: this is a checkout that is not built. Run `make build`, or, where "
             "machnet-rpc is installed, start Python in another folder"

@@ -95,7 +95,7 @@ static inline void check_reassembly(const struct reassembly *in, struct store *s
         index = message->next;
     }
     uint32_t partial = 0;
-    for (uint32_t i = 0; i < MESSAGE_WINDOW; i++) {
+    for (uint32_t i = 0; i < MESSAGE_WINDOW && in->partial_count > 0; i++) {
         const struct incoming *message = reassembly_partial(in, store, i);
         if (message != NULL) {
             must(!window_is_done(&in->whole, message->id));

@@ -22,7 +22,7 @@ NATIVE = [
     "test_leases.py",
     "test_statistics.py",
     "test_sync.py::test_calls_of_every_form",
-    "test_sync.py::test_ctrl_c_ends_a_call_at_once",
+    "test_sync_interrupts.py::test_ctrl_c_ends_a_call_at_once",
 ]
 PYTHON = [
     "test_calls.py",

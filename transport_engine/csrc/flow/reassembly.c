@@ -63,9 +63,6 @@ void reassembly_fini(struct reassembly *reassembly, struct store *store) {
 struct incoming *reassembly_partial(const struct reassembly *reassembly, const struct store *store,
                                     uint32_t place) {
     _Static_assert(MESSAGE_WINDOW * sizeof(uint32_t) <= BLOCK_BYTES, "the map fills one block");
-    if (reassembly->partial_count == 0) {
-        return NULL;
-    }
     uint32_t index = partials(reassembly, store)[place]; /* or whatever was in the block before */
     if (!pool_was_taken(&store->incoming, index)) {
         return NULL;

@@ -64,7 +64,7 @@ void reassembly_fini(struct reassembly *reassembly, struct store *store);
 enum reassembly_verdict reassembly_receive(struct reassembly *reassembly, struct store *store,
                                            const struct message_frame *frame);
 
-/* The partial message that is noted at a place of the map, or NULL. */
+/* The partial message that is noted at a place of the map, or NULL. Only where there are any. */
 struct incoming *reassembly_partial(const struct reassembly *reassembly, const struct store *store,
                                     uint32_t place);
 
