@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.ahead import Ahead, ahead
 from tests.c_builds import ENGINE, ROOT
 from tests.e2e.guests import sanitized_environment, sanitized_package
 
@@ -36,7 +38,11 @@ PYTHON = [
 ONE_OF_EACH = "not sidecar and not uvloop"  # the rest differs in what this is not about
 
 
-def again(environment: dict[str, str], files: list[str]) -> subprocess.CompletedProcess[str]:
+Again = subprocess.CompletedProcess[str]
+Runs = Ahead[Callable[[], Again], Again]
+
+
+def again(environment: dict[str, str], files: list[str]) -> Again:
     """Runs tests of this folder in a process of its own."""
     paths = [f"tests/machnet_rpc/{name}" for name in files]
     argv = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-x"]
@@ -52,9 +58,7 @@ def again(environment: dict[str, str], files: list[str]) -> subprocess.Completed
     )
 
 
-def test_under_sanitizers() -> None:
-    if ENGINE.lacks() is not None:
-        pytest.skip(str(ENGINE.lacks()))
+def under_sanitizers() -> Again:
     folder = sanitized_package()
     environment = sanitized_environment() | {"PYTHONPATH": str(folder)}
     where = subprocess.run(
@@ -65,12 +69,34 @@ def test_under_sanitizers() -> None:
         text=True,
     )
     assert where.stdout.startswith(str(folder))
-    done = again(environment, NATIVE)
+    return again(environment, NATIVE)
+
+
+def in_python() -> Again:
+    return again(os.environ | {"MRPC_CROSSING": "python"}, PYTHON)
+
+
+@pytest.fixture(scope="module")
+def runs(request: pytest.FixtureRequest) -> Iterator[Runs]:
+    """Both at once, where both are asked for."""
+    builds = {test_under_sanitizers: under_sanitizers, test_in_python: in_python}
+    functions = [getattr(item, "function", None) for item in request.session.items]
+    wanted = [build for test, build in builds.items() if test in functions]
+    if ENGINE.lacks() is not None and under_sanitizers in wanted:
+        wanted.remove(under_sanitizers)
+    with ahead(lambda build: build(), wanted) as done:
+        yield done
+
+
+def test_under_sanitizers(runs: Runs) -> None:
+    if ENGINE.lacks() is not None:
+        pytest.skip(str(ENGINE.lacks()))
+    done = runs[under_sanitizers]
     assert done.returncode == 0, done.stdout
     assert "runtime error:" not in done.stdout
 
 
-def test_in_python() -> None:
-    done = again(os.environ | {"MRPC_CROSSING": "python"}, PYTHON)
+def test_in_python(runs: Runs) -> None:
+    done = runs[in_python]
     assert done.returncode == 0, done.stdout
     assert "passed" in done.stdout
