@@ -96,7 +96,7 @@ def judge(bar: Bar, results: Mapping[str, Rounds], missing: Mapping[str, str]) -
 def ratios(results: Mapping[str, Rounds], ours: Ref, theirs: Ref) -> list[float]:
     """Of each run beside that of the nearest round which met the machine in the same state.
 
-    Where no two did, or nothing is known of it: beside that of the same round.
+    Where fewer than two have one, or nothing is known of it: beside that of the same round.
     """
     mine, others = (_runs(results, ref) for ref in (ours, theirs))
     pairs = [
@@ -105,7 +105,8 @@ def ratios(results: Mapping[str, Rounds], ours: Ref, theirs: Ref) -> list[float]
         if (alike := [(each, other) for each, other, met in others if is_alike(lines_ns + met)])
     ]
     of_round = {number: other for number, other, _ in others}
-    pairs = pairs or [(value, of_round[number]) for number, value, _ in mine if number in of_round]
+    if len(pairs) < 2:
+        pairs = [(value, of_round[number]) for number, value, _ in mine if number in of_round]
     return [value / other for value, other in pairs]
 
 
