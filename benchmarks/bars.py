@@ -1,4 +1,4 @@
-"""Bars: a figure of ours beside a number, or beside another's figure of the same round.
+"""Bars: a figure of ours beside a number, or beside another's of a run that met the same machine.
 
 Does not know how figures come about, nor what the rows of the table are.
 """

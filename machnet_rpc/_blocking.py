@@ -9,12 +9,11 @@ import asyncio
 import os
 import sys
 import threading
-from asyncio import events
 from collections.abc import Callable, Coroutine
 from time import monotonic_ns
 from typing import Any, Final, TypeVar
 
-from machnet_rpc._aio.belonging import FORKED, watch_forks
+from machnet_rpc._aio.belonging import FORKED, loop_if_any, set_running_loop, watch_forks
 from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._native import crossing
@@ -27,9 +26,7 @@ T = TypeVar("T")
 WATCH_SECONDS: Final = 0.02  # between looks after an engine in this process, while nobody calls
 CLOSE_SECONDS: Final = 5.0  # for calls of other threads to end
 
-_running_loop: Final = events._get_running_loop  # noqa: SLF001 (in its module's __all__, for loops)
 _current: Final = CURRENT.get
-_set_running_loop: Final = events._set_running_loop  # noqa: SLF001
 
 
 INTERRUPTED: Final = (
@@ -52,7 +49,7 @@ class ClientBusy(TimeoutError):
 def check_thread() -> None:
     """Errors: RuntimeError in the thread of a loop, unless that is a notebook's, which may wait."""
     shell = sys.modules.get("IPython")
-    if _running_loop() is not None and (shell is None or shell.get_ipython() is None):
+    if loop_if_any() is not None and (shell is None or shell.get_ipython() is None):
         raise RuntimeError(
             "a blocking call would stop the event loop that runs in this thread: use "
             "machnet_rpc.connect here, and `await`"
@@ -85,7 +82,7 @@ class Blocking:
         self._keeper = keeper
         self._lock = threading.RLock()
         self._is_busy = False  # somebody is inside the lock
-        self._line: Any = crossing and crossing.Line(_running_loop, CURRENT)
+        self._line: Any = crossing and crossing.Line(loop_if_any, CURRENT)
         self._is_used = False  # since the watcher looked last
         self._pid = os.getpid()
         self._closing = threading.Event()
@@ -138,7 +135,7 @@ class Blocking:
 
         Or the call, if it ended in another way; None where the asyncio client must make it.
         """
-        if _running_loop() is not None:
+        if loop_if_any() is not None:
             self._check_loop()
         if _current() is not None or not self._lock.acquire(False):
             return None  # the deadline of the handler in whose thread this is may be earlier
@@ -200,7 +197,7 @@ class Blocking:
         """
         if self._closing.is_set() or self._pid != os.getpid():
             return
-        if _running_loop() is None and self._lock.acquire(blocking=False):
+        if loop_if_any() is None and self._lock.acquire(blocking=False):
             try:
                 if not (self._is_busy or self._closing.is_set()):
                     self._begin()
@@ -253,7 +250,7 @@ class Blocking:
             self._line.open(connection.exchanger)
 
     def _check_loop(self) -> None:
-        if _running_loop() is self.loop:
+        if loop_if_any() is self.loop:
             raise RuntimeError(INTERRUPTED)
         check_thread()
 
@@ -278,10 +275,10 @@ class Blocking:
         return answer
 
     def _run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
-        loop, around = self.loop, _running_loop()
+        loop, around = self.loop, loop_if_any()
         coroutine, task = function(*args), None
         try:
-            _set_running_loop(None)  # a notebook's loop, which waits for this call like anybody
+            set_running_loop(None)  # a notebook's loop, which waits for this call like anybody
             task = _Task(coroutine, loop=loop)
             return loop.run_until_complete(task)
         except BaseException as error:
@@ -293,7 +290,7 @@ class Blocking:
                 loop.run_until_complete(asyncio.wait([task]))
             raise
         finally:
-            _set_running_loop(around)
+            set_running_loop(around)
 
     def _recover(self, error: BaseException) -> None:
         """Has the pump go on if it was Ctrl-C, which comes between any two steps."""

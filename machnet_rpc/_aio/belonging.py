@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 import weakref
+from asyncio import events
 from typing import Final, Protocol
 
 FORKED: Final = "this client was connected before the process forked: connect again in the child"
@@ -15,6 +16,11 @@ NO_LOOP: Final = (
     "no event loop of asyncio runs here: use it within asyncio.run(...), and under trio "
     "machnet_rpc.sync in a thread"
 )
+
+
+# In the __all__ of asyncio's module, for whoever drives a loop, or does its work for a turn.
+loop_if_any: Final = events._get_running_loop  # noqa: SLF001
+set_running_loop: Final = events._set_running_loop  # noqa: SLF001
 
 
 class Inherited(Protocol):

@@ -6,17 +6,13 @@ leaves all looking to `wait`. Does not know who may call when.
 
 import asyncio
 import time
-from asyncio import events
 from typing import Any, Final, NamedTuple, Protocol
 
 from machnet_rpc import _clock
+from machnet_rpc._aio.belonging import loop_if_any, set_running_loop
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from transport_engine.errors import TransportError
-
-# In its module's __all__, for whoever runs a loop, as `wait` does for a turn.
-_running_loop: Final = events._get_running_loop  # noqa: SLF001
-_set_running_loop: Final = events._set_running_loop  # noqa: SLF001
 
 IDLE_NS: Final = 10_000_000  # after which whoever sends looks at descriptors first
 
@@ -72,9 +68,9 @@ class Exchanger:
     def wait(self, call: OutgoingCall, spin_ns: int) -> bytes | OutgoingCall:
         """Takes turns for a while, until the answer is there: the result, or the call."""
         late_ns = min(_clock.monotonic_ns() + spin_ns, call.deadline_ns)
-        around = _running_loop()
+        around = loop_if_any()
         try:
-            _set_running_loop(self._loop)  # what comes besides the answer may want it
+            set_running_loop(self._loop)  # what comes besides the answer may want it
             while not call.done() and _clock.monotonic_ns() < late_ns:
                 self._port.turn()
                 time.sleep(0)  # the other end may be a thread of this process
@@ -84,6 +80,6 @@ class Exchanger:
             self._connection.cancel(call)
             raise
         finally:
-            _set_running_loop(around)
+            set_running_loop(around)
         result: object = call.result() if call.done() else None
         return result if type(result) is bytes else call

@@ -26,6 +26,13 @@ async def known(
         yield client, server
 
 
+class Slow(Desk):
+    @rpc
+    async def double(self, number: int) -> int:
+        await asyncio.sleep(60)
+        return number
+
+
 async def test_what_hangs_after_the_call_ends_at_the_deadline(via: Via) -> None:
     async def hanging(call: CallInfo, request: Request, following: Next) -> Any:
         assert await following(request) == 2
@@ -39,12 +46,6 @@ async def test_what_hangs_after_the_call_ends_at_the_deadline(via: Via) -> None:
 
 
 async def test_a_call_that_ends_late_says_itself_how_far_it_came(via: Via) -> None:
-    class Slow(Desk):
-        @rpc
-        async def double(self, number: int) -> int:
-            await asyncio.sleep(60)
-            return number
-
     async def pausing(call: CallInfo, request: Request, following: Next) -> Any:
         await asyncio.sleep(0.001)
         return await following(request)
@@ -58,12 +59,6 @@ async def test_a_call_that_ends_late_says_itself_how_far_it_came(via: Via) -> No
 
 
 async def test_less_time_may_be_given(via: Via) -> None:
-    class Slow(Desk):
-        @rpc
-        async def double(self, number: int) -> int:
-            await asyncio.sleep(60)
-            return number
-
     async def hasty(call: CallInfo, request: Request, following: Next) -> Any:
         call.deadline_ns -= 4_950_000_000
         return await following(request)
