@@ -4,21 +4,58 @@ A call waits within its deadline for a flow and for room to send. Does not know 
 methods are called by stubs, of attempts, and of what else calls may be.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from idl import CodecError
 from machnet_rpc import _clock
+from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._aio.flows import FlowKeeper, NoFlow
 from machnet_rpc._calling import Target
+from machnet_rpc._native import crossing
 from machnet_rpc._options import CallOptions
 from machnet_rpc._outcomes import FAILURES, failure_of, too_large, undecoded, unreached, unsent
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Failed, Refused
+from machnet_rpc._protocol.records import USUAL_PRIORITY
 from machnet_rpc.context import CURRENT
 from machnet_rpc.errors import DeadlineExceeded, InvalidArgument
 from machnet_rpc.service import MethodBinding
 from transport_engine.errors import TransportError
+
+
+class Senders(dict[Any, Any]):
+    """By method, what begins its usual calls in C (machnet_rpc/csrc/sender.c).
+
+    None where messages do not cross in C, and before there is an event loop.
+    """
+
+    def __init__(
+        self, keeper: FlowKeeper, bindings: Mapping[Any, MethodBinding], options: CallOptions
+    ) -> None:
+        super().__init__()
+        self._keeper = keeper
+        self._bindings = bindings
+        self._options = options
+
+    def __missing__(self, method: Any) -> Any:
+        loop = self._keeper.loop
+        if crossing is None or loop is None or _clock.is_virtual():
+            return None
+        of_method = self._bindings[method].options
+        timeout = of_method.timeout if self._options.timeout is None else self._options.timeout
+        priority = self._options.priority
+        how = Exchange(
+            self._bindings[method].method_id,
+            int(timeout * 1e9),
+            of_method.lane,
+            USUAL_PRIORITY if priority is None else priority,
+            loop,
+            0,
+        )
+        sender = self[method] = crossing.Sender(how, CURRENT)
+        return sender
 
 
 class Sending:

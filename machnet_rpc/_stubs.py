@@ -43,31 +43,10 @@ class Stub:
 
     def __init__(self, client: Caller) -> None:
         self.__rpc_client__ = client
+        self.__rpc_call__ = client.invoke
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.__rpc_client__.address}>"
-
-    def __rpc_call__(
-        self,
-        method: Method[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
-    ) -> Any:
-        return self.__rpc_client__.invoke(method, args, kwargs, options)
-
-
-class OtherStub(Stub):
-    """What calls the methods that are keyed, or not unary."""
-
-    def __rpc_call__(
-        self,
-        method: Method[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
-    ) -> Any:
-        return self.__rpc_client__.begin(method, args, kwargs, options)
 
 
 class OtherMethod:
@@ -79,7 +58,7 @@ class OtherMethod:
     def __get__(self, stub: Stub | None, owner: type) -> object:
         if stub is None:
             return self._method
-        return BoundMethod(self._method, OtherStub(stub.__rpc_client__))
+        return BoundMethod(self._method, stub.__rpc_client__.begin)
 
 
 class Bindings:

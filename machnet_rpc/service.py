@@ -16,6 +16,7 @@ from typing import (
     ParamSpec,
     Protocol,
     Self,
+    TypeAlias,
     TypeVar,
     cast,
     get_args,
@@ -44,16 +45,14 @@ C = TypeVar("C")
 KINDS: Final[tuple[MethodKind, ...]] = get_args(MethodKind)
 
 
+Begin: TypeAlias = Callable[["Method[..., Any]", tuple[Any, ...], dict[str, Any], CallOptions], Any]
+"""Begins a call of a method: gives something to await, or a Stream."""
+
+
 class StubLike(Protocol):
     """An instance of a contract that calls instead of doing."""
 
-    def __rpc_call__(
-        self,
-        method: "Method[..., Any]",
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: "CallOptions",
-    ) -> Any: ...
+    __rpc_call__: Begin
 
 
 class BoundMethod(Generic[P, R_co]):
@@ -62,20 +61,20 @@ class BoundMethod(Generic[P, R_co]):
     R is what a call gives: something to await, or a Stream.
     """
 
-    __slots__ = ("_method", "_options", "_stub")
+    __slots__ = ("_begin", "_method", "_options")
 
     def __init__(
-        self, method: "Method[P, R_co]", stub: StubLike, options: CallOptions = AS_DECLARED
+        self, method: "Method[P, R_co]", begin: Begin, options: CallOptions = AS_DECLARED
     ) -> None:
         self._method = method
-        self._stub = stub
+        self._begin = begin
         self._options = options
 
     def __repr__(self) -> str:
-        return f"<{self._method.full_name} of {self._stub!r}>"
+        return f"<{self._method.full_name} of {getattr(self._begin, '__self__', self._begin)!r}>"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        given: R_co = self._stub.__rpc_call__(self._method, args, kwargs, self._options)
+        given: R_co = self._begin(self._method, args, kwargs, self._options)
         return given
 
     def using(
@@ -98,7 +97,7 @@ class BoundMethod(Generic[P, R_co]):
         if key is not None and self._method.options.idempotent != "keyed":
             raise ContractError(f'{self._method.full_name} is not idempotent="keyed": no key')
         options = self._options.using(timeout, wait, key, metadata, reply_metadata, priority)
-        return BoundMethod(self._method, self._stub, options)
+        return BoundMethod(self._method, self._begin, options)
 
 
 class Method(Generic[P, R_co]):
@@ -140,7 +139,9 @@ class Method(Generic[P, R_co]):
         if instance is None:
             return self
         if hasattr(instance, "__rpc_call__"):
-            return BoundMethod(self, cast(StubLike, instance))
+            bound = BoundMethod(self, cast(StubLike, instance).__rpc_call__)
+            vars(instance)[self.name] = bound  # found there from now on, without coming by here
+            return bound
         return self.function.__get__(instance, owner)
 
     def of(self, contract: type) -> "Method[P, R_co]":
