@@ -19,6 +19,7 @@ from machnet_rpc import _clock
 from machnet_rpc._aio.directs import Directs
 from machnet_rpc._aio.openings import Openings
 from machnet_rpc._aio.port import Port, port_of, spin
+from machnet_rpc._aio.ready_queue import ready_queue, turn_ns
 from machnet_rpc._aio.rest import take_answers, take_rest
 from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
@@ -31,8 +32,6 @@ from machnet_rpc._transports.ladder import SPIN
 from transport_engine._native import lib
 from transport_engine.errors import ChannelCorruptError, TransportError
 
-TURN_NS: Final = 50_000  # that one turn may take, where it can see whether the loop has other work
-TURN_BLIND_NS: Final = 10_000  # and where it cannot
 CLOSE_SECONDS_MAX: Final = 2.0  # for the last replies to leave and the flows to end
 ENGINE_STOPPED: Final[int] = lib.TE_R_ENGINE_STOPPED
 PEER_CLOSED: Final[int] = lib.TE_R_PEER_CLOSED
@@ -73,10 +72,10 @@ class Pump:
         self._awake: list[Port] = []
         self._is_scheduled = False
         self._is_closed = False
-        # Callbacks that wait for this thread; uvloop keeps its own to itself.
-        self._loop_ready: Sized = getattr(self._loop, "_ready", ())
+        ready = ready_queue(self._loop)
+        self._loop_ready: Sized = () if ready is None else ready
+        self._turn_ns = turn_ns(self._loop, ready)
         self._spin_ns = 0 if _clock.is_virtual() else int(spin * 1e9)
-        self._turn_ns = TURN_NS if hasattr(self._loop, "_ready") else TURN_BLIND_NS
         self._context = copy_context()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
