@@ -109,6 +109,7 @@ async def tasks_of(
     finally:
         for rest in under_way:
             rest.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
     return results
 
 

@@ -57,6 +57,8 @@ class Server:
         replies: ReplyStore | None = None,
         middleware: Sequence[Middleware] = (),
     ) -> None:
+        self.contracts: list[Contract] = []
+        self._link: Link | None = None
         if not implementations:
             raise ContractError("a server needs an implementation of at least one service")
         given: Any = limits
@@ -67,7 +69,6 @@ class Server:
         self._routes: dict[int, Route] = {}
         self._others: dict[int, Route] = {}  # of methods that are keyed, or not unary
         self._services: dict[int, str] = {}
-        self.contracts: list[Contract] = []
         self.health: Health = Health()
         for each in implementations:
             self._add(each.implementation if isinstance(each, Service) else each)
@@ -81,7 +82,6 @@ class Server:
         reflection.description = describe(self.contracts)
         reflection.contracts = self.contracts
         self.statistics.routes = (*self._routes.values(), *self._others.values())
-        self._link: Link | None = None
         self._pump: Pump | None = None
         self._dispatcher: Dispatcher | None = None
         self._reach = Reach()
@@ -92,7 +92,7 @@ class Server:
         self._keyed = keyed_handlers(self._limits, replies)
 
     def __repr__(self) -> str:
-        names = ", ".join(contract.name for contract in self.contracts)
+        names = ", ".join(contract.name for contract in self.contracts) or "nothing"
         return f"<Server of {names} at {self.address or 'no address yet'}>"
 
     @property

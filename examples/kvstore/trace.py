@@ -62,14 +62,24 @@ def parse(line: str) -> tuple[int, int]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """The decompressed lines; a file that ends early is an error, as zstd's reader has it not."""
-    frame = zstandard.ZstdDecompressor().decompressobj()
+    """The decompressed lines."""
     rest = b""
-    with path.open("rb") as raw:
-        while not frame.eof and (part := raw.read(READ_BYTES)):
-            *lines, rest = (rest + frame.decompress(part)).split(b"\n")
-            yield from (line.decode("ascii", "replace") for line in lines)
-    if not frame.eof:
-        raise TraceError(f"{path} ends early: what is compressed in it is not complete")
+    for part in _decompressed(path):
+        *lines, rest = (rest + part).split(b"\n")
+        yield from (line.decode("ascii", "replace") for line in lines)
     if rest:
         yield rest.decode("ascii", "replace")
+
+
+def _decompressed(path: Path) -> Iterator[bytes]:
+    """All frames of the file; one that ends early is an error, as zstd's reader has it not."""
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    with path.open("rb") as raw:
+        part = raw.read(READ_BYTES)
+        while part:
+            if frame.eof:
+                frame = zstandard.ZstdDecompressor().decompressobj()
+            yield frame.decompress(part)
+            part = frame.unused_data or raw.read(READ_BYTES)
+    if not frame.eof:
+        raise TraceError(f"{path} ends early: what is compressed in it is not complete")

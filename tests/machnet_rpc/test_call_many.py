@@ -1,11 +1,13 @@
 """Many calls of one method at once: in order, bounded, and each of them with its own end."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
 
 from machnet_rpc import Client, DeadlineExceeded, InvalidArgument, NotFound, Server
+from machnet_rpc._many import tasks_of
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
 from tests.machnet_rpc.waiting import until
 
@@ -45,6 +47,29 @@ async def test_the_first_error_ends_it(client: Client, server: Server, book: Led
     connection = client._keeper.connection
     assert connection is not None
     assert connection.outgoing == 0
+
+
+async def test_nothing_goes_on_behind_the_first_error() -> None:
+    ends: list[str] = []
+
+    async def fails() -> None:
+        raise NotFound("first")
+
+    async def lingers() -> None:
+        try:
+            await asyncio.sleep(9)
+        finally:
+            await asyncio.sleep(0.001)
+            ends.append("ended")
+            raise NotFound("second")  # asyncio would log one that nobody has seen
+
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+    with pytest.raises(NotFound, match="first"):
+        await tasks_of(iter([fails, lingers, lingers]), 3, return_exceptions=False)
+    assert ends == ["ended"] * 2
+    gc.collect()
+    assert complaints == []
 
 
 async def test_errors_in_their_places(client: Client) -> None:

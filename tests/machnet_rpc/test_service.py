@@ -76,8 +76,10 @@ def test_the_same_service_twice() -> None:
 
 
 def test_nothing_to_serve() -> None:
-    with pytest.raises(ContractError, match="at least one"):
+    with pytest.raises(ContractError, match="at least one") as caught:
         Server()
+    shown = repr(caught.traceback[-1].frame.f_locals["self"])  # as a debugger has it
+    assert shown == "<Server of nothing at no address yet>"
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,18 @@ def test_a_file_that_ends_early(tmp_path: Path, kept: int) -> None:
         list(accesses(path))
 
 
+@pytest.mark.parametrize("first_bytes", [3, 8, 4000])
+def test_frames_follow_each_other(tmp_path: Path, first_bytes: int) -> None:
+    text = "".join(f"{i} 1 0 {i}\n" for i in range(1000))
+    parts = text[:first_bytes], text[first_bytes:], ""
+    path = tmp_path / "t.lis.zst"
+    path.write_bytes(b"".join(zstandard.compress(part.encode()) for part in parts))
+    assert list(accesses(path)) == list(range(1000))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(TraceError, match="ends early"):
+        list(accesses(path))
+
+
 def test_a_file_that_is_not_compressed(tmp_path: Path) -> None:
     path = tmp_path / "t.lis.zst"
     path.write_bytes(b"1 1 0 0\n")
