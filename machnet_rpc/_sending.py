@@ -25,8 +25,8 @@ from machnet_rpc.service import MethodBinding
 from transport_engine.errors import TransportError
 
 
-class Senders(dict[Any, Any]):
-    """By method, what begins its usual calls in C (machnet_rpc/csrc/sender.c).
+class Requesters(dict[Any, Any]):
+    """By method, what begins its usual calls in C (machnet_rpc/csrc/requester.c).
 
     None where messages do not cross in C, and before there is an event loop.
     """
@@ -54,8 +54,8 @@ class Senders(dict[Any, Any]):
             loop,
             0,
         )
-        sender = self[method] = crossing.Sender(how, CURRENT)
-        return sender
+        requester = self[method] = crossing.Requester(how, CURRENT)
+        return requester
 
 
 class Sending:

@@ -25,7 +25,7 @@ from machnet_rpc._passing_calls import Passage, Passing
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._retries import RETRIES, Retries, RetryPolicy, may_pass
-from machnet_rpc._sending import Senders
+from machnet_rpc._sending import Requesters
 from machnet_rpc._stubs import Bindings
 from machnet_rpc._transports.base import Transport
 from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via
@@ -62,7 +62,7 @@ class Client(NamedCalls):
         self._last_words = LastWords()
         self._passages: dict[object, Passage] = {}  # by method
         self._bindings = {} if options.carries or middleware else self._known.unary
-        self._senders = Senders(keeper, self._bindings, options)
+        self._requesters = Requesters(keeper, self._bindings, options)
 
     def __repr__(self) -> str:
         return f"<Client of {self._keeper.address} by {self._keeper.connection!r}>"
@@ -146,8 +146,8 @@ class Client(NamedCalls):
         else:
             payload = self._encoded(binding, args, kwargs)
         try:
-            sender = self._senders[method] if options is self._options else None
-            call = None if sender is None else sender.begin(self._keeper.connection, payload)
+            requester = self._requesters[method] if options is self._options else None
+            call = None if requester is None else requester.begin(self._keeper.connection, payload)
             if call is None:
                 call = self._begun(binding, payload, options)
         except RuntimeError:

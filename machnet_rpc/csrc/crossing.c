@@ -214,7 +214,7 @@ PyMODINIT_FUNC PyInit__crossing(void) {
         || received_register(module) != 0
         || tally_register(module) != 0 || task_register(module) != 0
         || desk_register(module) != 0 || line_register(module) != 0
-        || sender_register(module) != 0
+        || requester_register(module) != 0
         || PyModule_AddObjectRef(module, "Crossing", (PyObject *)crossing_type) != 0) {
         Py_DECREF(module);
         return NULL;

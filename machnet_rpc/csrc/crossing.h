@@ -5,10 +5,10 @@
  * some into what received.c lends; spin.c waits for them. flow.c makes calls and takes those of the
  * peer (incoming.c), for which desk.c starts handlers (task.c), which tally.c counts. exchange.c
  * makes a call and looks for its answer, which line.c has threads without an event loop do;
- * sender.c begins the calls of tasks. The Python classes of the same names define what each means
- * (machnet_rpc/_protocol and _aio); these are the same, and faster. Knows the public interface of
- * the engine, by the addresses that Python took from it. Thread: all with the GIL held, except for
- * the look at rings while it spins.
+ * requester.c begins the calls of tasks. The Python classes of the same names define what each
+ * means (machnet_rpc/_protocol and _aio); these are the same, and faster. Knows the public
+ * interface of the engine, by the addresses that Python took from it. Thread: all with the GIL
+ * held, except for the look at rings while it spins.
  */
 #ifndef CROSSING_H
 #define CROSSING_H
@@ -273,7 +273,7 @@ PyObject *exchange_bytes(struct flow *flow, PyObject *payload, const struct how 
 /* Ends a call whose wait an exception cut short, as its awaiter would; the exception stays. */
 void exchange_give_up(struct call *call);
 int line_register(PyObject *module);
-int sender_register(PyObject *module);
+int requester_register(PyObject *module);
 
 /* NULL: an exception. */
 struct incoming *incoming_make(uint64_t call_id, uint64_t method_id, int64_t deadline_ns,

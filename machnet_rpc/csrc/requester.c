@@ -1,4 +1,4 @@
-/* Sender: begins the usual calls of one method: bytes, on a flow that has room.
+/* Requester: begins the usual calls of one method: bytes, on a flow that has room.
  *
  * The same as Sending._begun in machnet_rpc/_sending.py, which is for whatever is not usual.
  */
@@ -6,14 +6,14 @@
 
 #include "crossing.h"
 
-struct sender {
+struct requester {
     PyObject ob_base; /* PyObject_HEAD */
     struct how how;
     PyObject *fields; /* of which `how` was read, and whose references it borrows */
     PyObject *current; /* CURRENT */
 };
 
-static PyTypeObject *sender_type;
+static PyTypeObject *requester_type;
 static PyObject *name_deadline;
 static PyObject *name_exchanger;
 static PyObject *name_usable;
@@ -39,7 +39,7 @@ static struct flow *flow_for(PyObject *connection, Py_ssize_t size_bytes) {
 }
 
 /* Of the handler that makes the call; INT64_MAX: of none. -1: an exception. */
-static int64_t deadline_around(const struct sender *self) {
+static int64_t deadline_around(const struct requester *self) {
     PyObject *current = NULL;
     if (PyContextVar_Get(self->current, Py_None, &current) != 0) {
         return -1;
@@ -55,8 +55,8 @@ static int64_t deadline_around(const struct sender *self) {
 }
 
 /* begin(connection, payload) -> OutgoingCall; None: something is not usual, and nothing was sent */
-static PyObject *sender_begin(PyObject *object, PyObject *const *args, Py_ssize_t count) {
-    const struct sender *self = (const struct sender *)object;
+static PyObject *requester_begin(PyObject *object, PyObject *const *args, Py_ssize_t count) {
+    const struct requester *self = (const struct requester *)object;
     if (count != 2) {
         PyErr_SetString(PyExc_TypeError, "begin(connection, payload)");
         return NULL;
@@ -90,16 +90,16 @@ static PyObject *sender_begin(PyObject *object, PyObject *const *args, Py_ssize_
     return call;
 }
 
-/* Sender((method_id, timeout_ns, lane, priority, loop, spin_ns), CURRENT) */
-static PyObject *sender_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+/* Requester((method_id, timeout_ns, lane, priority, loop, spin_ns), CURRENT) */
+static PyObject *requester_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     PyObject *fields;
     PyObject *current;
     struct how how;
     if ((kwargs != NULL && PyDict_Size(kwargs) != 0)
-        || !PyArg_ParseTuple(args, "OO:Sender", &fields, &current) || !how_read(fields, &how)) {
+        || !PyArg_ParseTuple(args, "OO:Requester", &fields, &current) || !how_read(fields, &how)) {
         return NULL;
     }
-    struct sender *self = (struct sender *)PyType_GenericAlloc(type, 0);
+    struct requester *self = (struct requester *)PyType_GenericAlloc(type, 0);
     if (self != NULL) {
         self->how = how;
         self->fields = Py_NewRef(fields);
@@ -108,16 +108,16 @@ static PyObject *sender_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     return (PyObject *)self;
 }
 
-static int sender_traverse(PyObject *object, visitproc visit, void *arg) {
-    struct sender *self = (struct sender *)object;
+static int requester_traverse(PyObject *object, visitproc visit, void *arg) {
+    struct requester *self = (struct requester *)object;
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->fields);
     Py_VISIT(self->current);
     return 0;
 }
 
-static void sender_dealloc(PyObject *object) {
-    struct sender *self = (struct sender *)object;
+static void requester_dealloc(PyObject *object) {
+    struct requester *self = (struct requester *)object;
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     Py_CLEAR(self->fields);
@@ -127,34 +127,34 @@ static void sender_dealloc(PyObject *object) {
     Py_DECREF(type);
 }
 
-static PyMethodDef sender_methods[] = {
-    {"begin", (PyCFunction)(void (*)(void))sender_begin, METH_FASTCALL, NULL},
+static PyMethodDef requester_methods[] = {
+    {"begin", (PyCFunction)(void (*)(void))requester_begin, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 
-static PyType_Slot sender_slots[] = {
-    {Py_tp_new, (void *)sender_new},
-    {Py_tp_dealloc, (void *)sender_dealloc},
-    {Py_tp_traverse, (void *)sender_traverse},
-    {Py_tp_methods, sender_methods},
+static PyType_Slot requester_slots[] = {
+    {Py_tp_new, (void *)requester_new},
+    {Py_tp_dealloc, (void *)requester_dealloc},
+    {Py_tp_traverse, (void *)requester_traverse},
+    {Py_tp_methods, requester_methods},
     {0, NULL},
 };
 
-static PyType_Spec sender_spec = {
-    .name = "machnet_rpc._crossing.Sender",
-    .basicsize = sizeof(struct sender),
+static PyType_Spec requester_spec = {
+    .name = "machnet_rpc._crossing.Requester",
+    .basicsize = sizeof(struct requester),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .slots = sender_slots,
+    .slots = requester_slots,
 };
 
-int sender_register(PyObject *module) {
+int requester_register(PyObject *module) {
     name_deadline = PyUnicode_InternFromString("deadline_ns");
     name_exchanger = PyUnicode_InternFromString("exchanger");
     name_usable = PyUnicode_InternFromString("is_usable");
     if (name_deadline == NULL || name_exchanger == NULL || name_usable == NULL) {
         return -1;
     }
-    sender_type = (PyTypeObject *)PyType_FromSpec(&sender_spec);
-    return sender_type == NULL ? -1
-                               : PyModule_AddObjectRef(module, "Sender", (PyObject *)sender_type);
+    requester_type = (PyTypeObject *)PyType_FromSpec(&requester_spec);
+    return requester_type == NULL ? -1
+                               : PyModule_AddObjectRef(module, "Requester", (PyObject *)requester_type);
 }

@@ -24,20 +24,20 @@ MESSAGE_BYTES_MAX = 2048
 
 
 class Sending:
-    """A Sender, and a connection for its calls."""
+    """A Requester, and a connection for its calls."""
 
     def __init__(self, rig: Rig) -> None:
         self.around: ContextVar[Any] = ContextVar("around", default=None)
         self.wheel = crossing.Deadlines()
         how = (METHOD_ID, TIMEOUT_NS, LANE, PRIORITY, asyncio.get_running_loop(), 0)
-        self.sender = crossing.Sender(how, self.around)
+        self.requester = crossing.Requester(how, self.around)
         self.connection = SimpleNamespace(is_usable=True)
         flow = crossing.Flow(rig.crossing, FLOW, self.connection, rig.calls, self.wheel)
         flow.message_bytes_max = MESSAGE_BYTES_MAX
         self.connection.exchanger = flow
 
     def begin(self, payload: Any = b"payload") -> Any:
-        return self.sender.begin(self.connection, payload)
+        return self.requester.begin(self.connection, payload)
 
 
 @pytest.fixture
@@ -108,16 +108,16 @@ async def test_only_bytes_are_usual(rig: Rig, sending: Sending) -> None:
 async def test_mistakes_are_said_and_change_nothing(rig: Rig, sending: Sending) -> None:
     for wrong in ((), (sending.connection,), (sending.connection, b"", 3)):
         with pytest.raises(TypeError, match="begin"):
-            sending.sender.begin(*wrong)
+            sending.requester.begin(*wrong)
     with pytest.raises(AttributeError, match="is_usable"):
-        sending.sender.begin(object(), b"")
+        sending.requester.begin(object(), b"")
     sending.around.set(object())
     with pytest.raises(AttributeError, match="deadline_ns"):
         sending.begin()
     assert (rig.taken(), rig.calls) == ([], {})
     for arguments in ((), ((1, 2, 3), None), ((1, 2, 256, 4, None, "x"), None)):
         with pytest.raises((TypeError, OverflowError)):
-            crossing.Sender(*arguments)
+            crossing.Requester(*arguments)
 
 
 def test_nothing_leaks() -> None:
@@ -126,8 +126,10 @@ def test_nothing_leaks() -> None:
 
     loop = Loop()
     gone = weakref.ref(loop)
-    sender = crossing.Sender((METHOD_ID, 1, LANE, PRIORITY, loop, 0), ContextVar[Any]("around"))
-    loop.sender = sender  # type: ignore[attr-defined]
-    del loop, sender
+    requester = crossing.Requester(
+        (METHOD_ID, 1, LANE, PRIORITY, loop, 0), ContextVar[Any]("around")
+    )
+    loop.requester = requester  # type: ignore[attr-defined]
+    del loop, requester
     gc.collect()
     assert gone() is None
