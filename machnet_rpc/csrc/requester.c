@@ -9,7 +9,7 @@
 struct requester {
     PyObject ob_base; /* PyObject_HEAD */
     struct how how;
-    PyObject *fields; /* of which `how` was read, and whose references it borrows */
+    PyObject *fields;  /* of which `how` was read, and whose references it borrows */
     PyObject *current; /* CURRENT */
 };
 
@@ -155,6 +155,7 @@ int requester_register(PyObject *module) {
         return -1;
     }
     requester_type = (PyTypeObject *)PyType_FromSpec(&requester_spec);
-    return requester_type == NULL ? -1
-                               : PyModule_AddObjectRef(module, "Requester", (PyObject *)requester_type);
+    return requester_type == NULL
+               ? -1
+               : PyModule_AddObjectRef(module, "Requester", (PyObject *)requester_type);
 }
