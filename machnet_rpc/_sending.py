@@ -48,7 +48,7 @@ class Requesters(dict[Any, Any]):
         priority = self._options.priority
         how = Exchange(
             self._bindings[method].method_id,
-            int(timeout * 1e9),
+            max(int(timeout * 1e9), 0),  # less is no time, too
             of_method.lane,
             USUAL_PRIORITY if priority is None else priority,
             loop,

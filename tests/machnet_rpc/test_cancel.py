@@ -135,10 +135,16 @@ async def test_closing_the_client_ends_calls_that_wait_for_a_flow(
     assert caught.value.executed == "no"
 
 
+@pytest.mark.parametrize("timeout", [0, -1, -0.5, 1e-12])
 async def test_no_time_left_is_said_before_anything_is_sent(
-    client: Client, book: LedgerBook
+    client: Client, book: LedgerBook, timeout: float
 ) -> None:
-    with pytest.raises(DeadlineExceeded) as caught:
-        await client.stub(Ledger).nothing.using(timeout=0)()
-    assert caught.value.executed == "no"
+    late = client.using(timeout=timeout)
+    assert await client.call(Ledger.echo, b"connected") == b"connected"
+    for call in (client.stub(Ledger).nothing.using(timeout=timeout), late.stub(Ledger).nothing):
+        with pytest.raises(DeadlineExceeded) as caught:
+            await call()
+        assert caught.value.executed == "no"
+    with pytest.raises(DeadlineExceeded):
+        await late.call(Ledger.echo, b"late")
     assert book.journal == []
