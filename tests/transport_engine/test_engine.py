@@ -1,5 +1,6 @@
 """Engines in Python: opened, polled or run in a thread, commanded, closed."""
 
+import select
 import threading
 import time
 
@@ -94,6 +95,32 @@ def test_running_engine_sleeps_and_is_woken() -> None:
         index, channel = engine.attach()
         assert channel.arm(READABLE) == 0
         engine.detach(index)
+        channel.close()
+
+
+def is_readable(engine: Engine) -> bool:
+    waiting = select.poll()
+    waiting.register(engine.fileno(), select.POLLIN)
+    return waiting.poll(0) != []
+
+
+def test_nothing_rings_for_a_command_that_was_carried_out() -> None:
+    with Engine(LOOPBACK) as engine:
+        index, channel = engine.attach()
+        assert engine.listen(index, 7000) == 7000  # polled, and never asleep
+        assert not is_readable(engine)
+        channel.close()
+
+
+def test_nobody_rings_for_an_engine_that_is_awake() -> None:
+    with Engine(LOOPBACK) as engine:
+        index, channel = engine.attach()
+        engine.listen(index, 7000)
+        assert engine.arm() > 0
+        engine.poll()  # woken by something else
+        channel.send(packed(b"one"))
+        channel.ring()
+        assert not is_readable(engine)
         channel.close()
 
 

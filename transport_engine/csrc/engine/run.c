@@ -202,15 +202,23 @@ static int execute_commands(struct te_engine *engine) {
     struct te_command command;
     struct te_completion completion;
     int count = 0;
-    while (count < COMMANDS_MAX && spsc_has_room(engine->completions) &&
-           spsc_pop(engine->commands, &command)) {
+    bool is_empty = false;
+    while (count < COMMANDS_MAX && spsc_has_room(engine->completions)) {
+        if ((is_empty = !spsc_pop(engine->commands, &command))) {
+            break;
+        }
+        if (count++ == 0) {
+            clear_fd(engine->command_fd); /* who comes after this look signals anew */
+        }
         command_execute(&engine->engine, &command, &completion);
         watch_tenant(engine, &completion);
         spsc_push(engine->completions, &completion);
-        count++;
     }
     if (count > 0) {
         signal_fd(engine->completion_fd);
+    }
+    if (count > 0 && !is_empty) { /* for those that are left */
+        signal_fd(engine->command_fd);
     }
     return count;
 }
@@ -261,6 +269,11 @@ static void report_quarantines(struct te_engine *engine) {
 /* Empties what rang while the engine slept. */
 static void answer_bells(struct te_engine *engine) {
     struct epoll_event events[EVENTS_MAX];
+    for (uint32_t i = 0; i < engine->engine.tenant_count; i++) {
+        if (tenant_exists(&engine->engine, i)) {
+            channel_disarm(engine->engine.tenants[i].channel); /* else it rings in vain, later */
+        }
+    }
     int count = epoll_wait(engine->epoll_fd, events, EVENTS_MAX, 0);
     team_awake(&engine->engine);
     for (int i = 0; i < count; i++) {

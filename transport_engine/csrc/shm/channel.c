@@ -198,6 +198,10 @@ int channel_arm(struct channel *channel) {
     return end_arm(&channel->end, wakes) != 0;
 }
 
+void channel_disarm(struct channel *channel) {
+    doorbell_disarm(&channel->end.doorbell);
+}
+
 int channel_awake(struct channel *channel) {
     return doorbell_awake(&channel->end.doorbell);
 }

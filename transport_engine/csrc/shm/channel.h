@@ -56,6 +56,8 @@ void channel_flush(struct channel *channel);
  * 0: the application will ring once there is a new record, or room if a reservation failed.
  * A record peeked and not popped counts as known: an engine that cannot take it now may sleep. */
 int channel_arm(struct channel *channel);
+/* Nobody rings any more; the caller looks at the rings after that. */
+void channel_disarm(struct channel *channel);
 /* Empties the doorbell. TE_E_CLOSED: the application is gone. */
 int channel_awake(struct channel *channel);
 
