@@ -1,13 +1,37 @@
-"""How long one callback may hold up an event loop, and the callbacks that would wait for it."""
+"""What else an event loop has to do, as one of its callbacks sees it, and how long that may take.
+
+A callback that has more work than it should do at once has two ways: it schedules itself again,
+which costs an iteration of the loop, or it looks whether anybody would wait if it went on.
+"""
 
 import asyncio
+import ctypes
 import gc
 from collections import deque
-from typing import Final
+from collections.abc import Sized
+from typing import Any, Final
+
+import uvloop.loop
 
 TURN_NS: Final = 25_000  # where it can be seen whether the loop has other work
-TURN_SLOW_NS: Final = 50_000  # ... in asyncio's own loop, of which an iteration takes 10 us, not 3
 TURN_BLIND_NS: Final = 10_000  # and where it cannot
+
+
+class LoopWork:
+    """The work that waits for one event loop. Thread: the loop's.
+
+    ready: the callbacks that wait, in the loop's own queue; empty where it is hidden.
+    fileno: a descriptor that is readable when another one waits for the loop; -1: unknown. Newly
+        added ones and timers do not show.
+    turn_ns: how long a callback may take that looks at `ready` between its steps, and when that is
+        over, at `fileno`, to go on.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        ready = ready_queue(loop)
+        self.ready: Sized = () if ready is None else ready
+        self.turn_ns = TURN_BLIND_NS if ready is None else TURN_NS
+        self.fileno = -1 if ready is None else _fileno(loop)
 
 
 def ready_queue(loop: asyncio.AbstractEventLoop) -> deque[asyncio.Handle] | None:
@@ -26,11 +50,27 @@ def ready_queue(loop: asyncio.AbstractEventLoop) -> deque[asyncio.Handle] | None
     return None
 
 
-def turn_ns(loop: asyncio.AbstractEventLoop, ready: deque[asyncio.Handle] | None) -> int:
-    """How long a callback may take that looks at this queue between its steps."""
-    if ready is None:
-        return TURN_BLIND_NS
-    return TURN_SLOW_NS if isinstance(loop, asyncio.BaseEventLoop) else TURN_NS
+def _fileno(loop: asyncio.AbstractEventLoop) -> int:
+    """The set of descriptors in which the loop waits, which is one itself; -1: unknown."""
+    selector: Any = getattr(loop, "_selector", None)
+    try:
+        is_uv = isinstance(loop, uvloop.loop.Loop)
+        fileno: int = _uv_backend_fd(loop) if is_uv else selector.fileno()
+    except (AttributeError, OSError, ValueError):
+        return -1
+    return fileno
+
+
+def _uv_backend_fd(loop: asyncio.AbstractEventLoop) -> int:
+    """Where libuv waits. Errors: AttributeError, OSError: this uvloop does not say."""
+    capsule = uvloop.loop.libuv_get_loop_t_ptr(loop)  # type: ignore[attr-defined]
+    address = ctypes.pythonapi.PyCapsule_GetPointer
+    address.restype = ctypes.c_void_p
+    address.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    backend_fd = ctypes.PyDLL(uvloop.loop.__file__).uv_backend_fd
+    backend_fd.argtypes = [ctypes.c_void_p]
+    fileno: int = backend_fd(address(capsule, None))
+    return fileno
 
 
 def _nothing() -> None:

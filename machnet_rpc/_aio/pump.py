@@ -2,14 +2,14 @@
 
 A turn receives a burst from every port that is awake, sends what was queued, and ends what is
 overdue. While there is traffic, or may soon be, it does so again, for a bounded time, which ends
-early if the loop has other work; the next turn follows by `call_soon` while a port is awake. A
-port without traffic falls asleep after some time: then its descriptors wake it, and it costs the
-turns of others nothing. Knows nothing of services and codecs.
+early if the loop has other work, and later if it has none; the next turn follows by `call_soon`
+while a port is awake. A port without traffic falls asleep after some time: then its descriptors
+wake it, and it costs the turns of others nothing. Knows nothing of services and codecs.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from contextvars import copy_context
 from functools import partial
@@ -17,9 +17,10 @@ from typing import Final, Protocol
 
 from machnet_rpc import _clock
 from machnet_rpc._aio.directs import Directs
+from machnet_rpc._aio.loop_work import LoopWork
 from machnet_rpc._aio.openings import Openings
 from machnet_rpc._aio.port import Port, port_of, spin
-from machnet_rpc._aio.ready_queue import ready_queue, turn_ns
+from machnet_rpc._aio.readers import Readers
 from machnet_rpc._aio.rest import take_answers, take_rest
 from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
@@ -70,11 +71,11 @@ class Pump:
         self._ports: list[Port] = []
         self._directs = Directs(self, self._rouse)
         self._awake: list[Port] = []
+        self._readers = Readers(self._loop, self._on_readable)
         self._is_scheduled = False
         self._is_closed = False
-        ready = ready_queue(self._loop)
-        self._loop_ready: Sized = () if ready is None else ready
-        self._turn_ns = turn_ns(self._loop, ready)
+        self._work = LoopWork(self._loop)
+        self._loop_ready = self._work.ready
         self._spin_ns = 0 if _clock.is_virtual() else int(spin * 1e9)
         self._context = copy_context()
         self._timer: asyncio.TimerHandle | None = None
@@ -107,8 +108,7 @@ class Pump:
         """
         port = port_of(wire, self, on_lost)
         self._ports.append(port)
-        for fileno in wire.filenos():
-            self._loop.add_reader(fileno, self._on_readable, port)
+        self._readers.add(port)
         self._rouse(port)
         return port
 
@@ -124,8 +124,7 @@ class Pump:
 
     def _quiet(self, port: Port) -> None:
         """Nothing wakes the port any more."""
-        for fileno in port.wire.filenos():
-            self._loop.remove_reader(fileno)
+        self._readers.remove(port)
         if port.is_awake:
             port.set_awake(False)
             self._awake.remove(port)
@@ -254,7 +253,7 @@ class Pump:
         if self._is_closed:
             return
         now_ns = _clock.monotonic_ns()
-        ends_ns = now_ns + self._turn_ns
+        ends_ns = now_ns + self._work.turn_ns
         try:
             while now_ns < ends_ns and self._moved(now_ns, ends_ns):
                 now_ns = _clock.monotonic_ns()
@@ -276,14 +275,14 @@ class Pump:
         expired = self.deadlines.expire(now_ns)
         if expired:
             self._expire(expired)
-        awake = self._awake
-        spin_ns = 0 if self._loop_ready else min(self._spin_ns, ends_ns - now_ns)
+        awake, ready, waits_fd = self._awake, self._loop_ready, self._work.fileno
+        spin_ns = 0 if ready else min(self._spin_ns, ends_ns - now_ns)
         is_busy = False
         for port in awake if len(awake) == 1 else tuple(awake):
             if port.is_closed:
                 continue  # by what happened in this turn
             try:
-                if port.turn(spin_ns, self._loop_ready) if len(awake) == 1 else port.turn():
+                if port.turn(spin_ns, ready, waits_fd) if len(awake) == 1 else port.turn():
                     port.busy_ns = now_ns
                     is_busy = True
                 elif now_ns - port.busy_ns >= self._spin_ns:
@@ -294,7 +293,7 @@ class Pump:
                 log.exception("%r cannot go on", port)  # our own bug: it ends this port alone
                 self._lose(port, TransportError(f"{type(error).__name__}: {error}"))
         if is_busy:
-            return not self._loop_ready
+            return not ready
         return len(awake) > 1 and spin_ns > 0 and self._spin(spin_ns)
 
     def _spin(self, spin_ns: int) -> bool:
@@ -313,6 +312,7 @@ class Pump:
 
     def _lay_down(self, port: Port) -> None:
         """Lets the port sleep, until its descriptors or the timer wake it."""
+        self._readers.resume(port)
         sleep_ns = port.arm()
         if sleep_ns == 0:
             return
@@ -337,6 +337,9 @@ class Pump:
         self._look(self.port)  # only an engine in this process sleeps by the clock
 
     def _on_readable(self, port: Port) -> None:
+        if port.polls and port.is_awake and self._spin_ns:
+            self._readers.pause(port)
+            return
         try:
             port.wire.awake()
         except TransportError as error:

@@ -5,12 +5,14 @@
  * one object, filled in place. The channel has checked what the other side wrote (docs/channel.md
  * §3); here is no second look at its memory.
  */
+#include <poll.h>
 #include <string.h>
 
 #include "crossing.h"
 
 enum {
     BURST_MAX = 64,
+    STAY_NS = 75000, /* by which a turn may be longer; so long the loop's timers may be late */
     SIGNALS_NS = 1000000 /* between looks for signals, while a call is waited for */
 };
 
@@ -316,30 +318,48 @@ static bool is_interrupted(const struct crossing *self, PyObject *ready) {
            || PyObject_Size(ready) != 0;
 }
 
+/* Whether the thread can stay here once its time is over, since nobody waits for it. */
+static bool may_stay(const struct crossing *self, PyObject *ready, int waits_fd) {
+    struct pollfd waits = {.fd = waits_fd, .events = POLLIN};
+    return waits_fd >= 0 && !is_interrupted(self, ready) && poll(&waits, 1, 0) == 0;
+}
+
 PyObject *crossing_receive(PyObject *object, PyObject *const *args, Py_ssize_t count) {
     struct crossing *self = (struct crossing *)object;
-    if (count < 1 || count > 2) {
-        PyErr_SetString(PyExc_TypeError, "receive(spin_ns, ready=None)");
+    if (count < 1 || count > 3) {
+        PyErr_SetString(PyExc_TypeError, "receive(spin_ns, ready=None, waits_fd=-1)");
         return NULL;
     }
-    long long patience_ns = PyLong_AsLongLong(args[0]);
-    if (patience_ns == -1 && PyErr_Occurred()) {
+    const long long slice_ns = PyLong_AsLongLong(args[0]);
+    const long waits_fd = count == 3 ? PyLong_AsLong(args[2]) : -1;
+    if (PyErr_Occurred()) {
         return NULL;
     }
-    PyObject *ready = count == 2 && args[1] != Py_None ? args[1] : NULL;
-    const int64_t ends_ns = patience_ns > 0 ? clock_ns() + patience_ns : 0;
+    PyObject *ready = count >= 2 && args[1] != Py_None ? args[1] : NULL;
+    int64_t patience_ns = slice_ns, ends_ns = slice_ns > 0 ? clock_ns() + slice_ns : 0;
+    const int64_t last_ns = ends_ns + (slice_ns > 0 ? STAY_NS : 0);
     PyObject *others = NULL;
-    bool has_moved = false;
-    while (self->left != NULL
-           || (self->channel != NULL && crossings_spin(&self, 1, patience_ns))) {
-        has_moved = true;
-        if (!receive_burst(self, &others)) {
-            return NULL;
+    bool has_moved = false, has_traffic = false; /* in all, in this slice */
+    for (;;) {
+        if (self->left != NULL
+            || (self->channel != NULL && crossings_spin(&self, 1, patience_ns))) {
+            has_moved = has_traffic = true;
+            if (!receive_burst(self, &others)) {
+                return NULL;
+            }
+            if (others != NULL || is_interrupted(self, ready)) {
+                break;
+            }
+            if ((patience_ns = ends_ns - clock_ns()) > 0) {
+                continue;
+            }
         }
-        patience_ns = others == NULL && !is_interrupted(self, ready) ? ends_ns - clock_ns() : 0;
-        if (patience_ns <= 0) {
+        if (!has_traffic || ends_ns >= last_ns || !may_stay(self, ready, (int)waits_fd)) {
             break;
         }
+        has_traffic = false;
+        patience_ns = slice_ns;
+        ends_ns = clock_ns() + slice_ns;
     }
     if (PyErr_Occurred()) {
         Py_XDECREF(others);

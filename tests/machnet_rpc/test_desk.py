@@ -1,8 +1,11 @@
 """What a desk in C takes from the ring is served as Python would: in order, within limits, once."""
 
 import asyncio
+import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -287,6 +290,27 @@ async def test_a_turn_goes_on_until_the_loop_has_work(rigs: list[Served]) -> Non
     assert rig.service.seen == [b"one", b"two"]
     assert await in_turn(rig, 1, ready) == []
     assert rig.service.seen == [b"one", b"two", b"three"]
+
+
+async def test_a_turn_is_longer_while_no_descriptor_waits(rigs: list[Served]) -> None:
+    rig = served(rigs)
+    ours, peer = socket.socketpair()
+
+    def late(payload: bytes) -> None:
+        time.sleep(0.002)  # longer than the slice
+        rig.request(len(rig.service.seen), payload)
+
+    rig.service.doings = {b"one": partial(late, b"two"), b"three": partial(late, b"four")}
+    with ours, peer:
+        rig.request(0, b"one")
+        assert await in_turn(rig, 1_000_000, [], ours.fileno()) == []
+        assert rig.service.seen == [b"one", b"two"]
+        peer.send(b"!")
+        rig.request(2, b"three")
+        assert await in_turn(rig, 1_000_000, [], ours.fileno()) == []
+        assert rig.service.seen == [b"one", b"two", b"three"]
+        assert await in_turn(rig, 1_000_000, [], ours.fileno()) == []
+        assert rig.service.seen == [b"one", b"two", b"three", b"four"]
 
 
 def test_what_cannot_be_made() -> None:

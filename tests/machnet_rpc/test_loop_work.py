@@ -1,6 +1,9 @@
-"""The queue of callbacks that an event loop has, and how long one may hold up the others."""
+"""What waits for an event loop, as one of its callbacks can see it."""
 
 import asyncio
+import select
+import selectors
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -9,13 +12,8 @@ from unittest.mock import Mock
 import pytest
 import uvloop
 
-from machnet_rpc._aio.ready_queue import (
-    TURN_BLIND_NS,
-    TURN_NS,
-    TURN_SLOW_NS,
-    ready_queue,
-    turn_ns,
-)
+from machnet_rpc._aio.loop_work import TURN_BLIND_NS, TURN_NS, LoopWork, ready_queue
+from tests.machnet_rpc.waiting import until
 
 LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
 
@@ -54,12 +52,63 @@ def test_a_loop_that_hides_it() -> None:
     added.cancel.assert_called_once()
 
 
-def test_turns() -> None:
-    slow, fast = (new_loop() for new_loop in LOOPS)
+@pytest.mark.parametrize("new_loop", LOOPS)
+def test_descriptors_that_wait_for_the_loop_show(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    loop = new_loop()
+    ours, peer = socket.socketpair()
+    ours.setblocking(False)
+    seen: list[bytes] = []
+
+    async def look() -> None:
+        work = LoopWork(loop)
+        waiting = select.poll()
+        waiting.register(work.fileno, select.POLLIN)
+        loop.add_reader(ours, lambda: seen.append(ours.recv(9)))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert waiting.poll(0) == []
+        peer.send(b"one")
+        assert waiting.poll(0) != []
+        await until(lambda: seen == [b"one"])
+        assert waiting.poll(0) == []
+        loop.remove_reader(ours)
+        other = threading.Thread(target=loop.call_soon_threadsafe, args=(seen.append, b"two"))
+        other.start()
+        other.join()
+        assert waiting.poll(0) != []
+        await until(lambda: seen == [b"one", b"two"])
+
     try:
-        assert turn_ns(slow, ready_queue(slow)) == TURN_SLOW_NS
-        assert turn_ns(fast, ready_queue(fast)) == TURN_NS
-        assert turn_ns(fast, None) == TURN_BLIND_NS
+        loop.run_until_complete(look())
     finally:
-        slow.close()
-        fast.close()
+        loop.close()
+        ours.close()
+        peer.close()
+
+
+@pytest.mark.parametrize("new_loop", LOOPS)
+def test_turns(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    loop = new_loop()
+    try:
+        work = LoopWork(loop)
+        assert work.turn_ns == TURN_NS
+        assert work.fileno >= 0
+    finally:
+        loop.close()
+
+
+def test_a_loop_that_hides_everything() -> None:
+    hiding = Mock(spec=["call_soon"], call_soon=Mock(return_value=Mock()))
+    work = LoopWork(hiding)
+    assert (len(work.ready), work.fileno, work.turn_ns) == (0, -1, TURN_BLIND_NS)
+
+
+def test_a_loop_whose_selector_is_no_descriptor() -> None:
+    with selectors.SelectSelector() as selector:
+        loop = asyncio.SelectorEventLoop(selector)
+        try:
+            assert LoopWork(loop).fileno == -1
+        finally:
+            loop.close()

@@ -276,7 +276,7 @@ async def test_it_spins_only_while_the_loop_has_nothing_else(
 ) -> None:
     spins: list[int] = []
 
-    def turn(port: Port, spin_ns: int = 0, ready: object = None) -> int:
+    def turn(port: Port, spin_ns: int = 0, ready: object = None, waits_fd: int = -1) -> int:
         spins.append(spin_ns)
         return 0
 
