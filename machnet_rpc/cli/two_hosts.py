@@ -26,7 +26,6 @@ STOP_SECONDS: Final = 10.0
 HUGE_MIB: Final = 512  # for both
 PLAIN_MIB: Final = 192  # each, where there are no hugepages
 ADDRESSES: Final = ("10.99.0.2", "10.99.0.1")  # the server's first
-UDP_ADDRESSES: Final = ("127.0.0.2", "127.0.0.1")
 VETH: Final = ("msggen-server", "msggen-client")
 # A namespace without a name goes with its last process, and this one ends when its input does.
 HOLD: Final = (
@@ -146,7 +145,7 @@ def two_hosts(netif: str, queues: int = 0) -> Generator[tuple[Host, Host, Wire]]
         if wire.huge_mib:
             stack.enter_context(hugepages(wire.huge_mib))
         netns = stack.enter_context(_namespace(folder)) if wire.is_namespaced else ()
-        addresses = UDP_ADDRESSES if wire.is_udp else ADDRESSES
+        addresses = loopback_addresses(os.getpid()) if wire.is_udp else ADDRESSES
         allowed = sorted(os.sched_getaffinity(0))
         places, cores = processors(allowed), tuple(allowed[:queues])
         server, client = (
@@ -159,6 +158,12 @@ def two_hosts(netif: str, queues: int = 0) -> Generator[tuple[Host, Host, Wire]]
             text += f'[control]\nsocket = "{host.socket}"\n'
             host.config.write_text(text, encoding="utf-8")
         yield server, client, wire
+
+
+def loopback_addresses(pid: int) -> tuple[str, str]:
+    """Two that no other process takes: others may measure at the same time."""
+    low = f"{pid >> 8 & 255}.{pid & 255}"
+    return f"127.{64 + (pid >> 16 & 63)}.{low}", f"127.{128 + (pid >> 16 & 63)}.{low}"
 
 
 def processors(allowed: list[int]) -> tuple[tuple[int, int], tuple[int, int]]:

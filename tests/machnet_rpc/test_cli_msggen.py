@@ -2,13 +2,14 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from machnet_rpc.cli import main
-from machnet_rpc.cli.two_hosts import processors
+from machnet_rpc.cli.two_hosts import mrpc, processors
 
 Capture = pytest.CaptureFixture[str]
 CORES = sorted(os.sched_getaffinity(0))
@@ -32,6 +33,15 @@ def test_two_engines_and_two_applications_are_four_processes(capsys: Capture) ->
     assert main(argv) == 0
     found = json.loads(capsys.readouterr().out)
     assert [row["rpcs"] > 0 for row in found["rows"]] == [True, True]
+
+
+def test_two_may_measure_at_the_same_time() -> None:
+    command = [*mrpc("msggen"), "--netif", "udp", "--windows", "1", "--seconds", "0.2", "--json"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for each in both:
+        said, _ = each.communicate(timeout=60.0)
+        assert each.returncode == 0
+        assert json.loads(said)["rows"][0]["rpcs_per_second"] > 0
 
 
 def test_two_inline_engines_are_two_processes(capsys: Capture) -> None:
