@@ -73,6 +73,8 @@ class Describer:
         if scalar is not None:
             return Shape(scalar)
         origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+        if _is_empty_tuple(annotation):
+            return Shape("tuple")
         if isinstance(annotation, typing.TypeVar):
             stands_for = (types_of or {}).get(annotation, annotation.__bound__ or Any)
             return self.shape(stands_for)
@@ -130,7 +132,7 @@ class Describer:
         if origin in _DICTS:
             return Shape("dict", tuple(inner) or (ANY, ANY))
         if origin is tuple:
-            if ... in arguments or (not arguments and origin is not tuple[()]):
+            if ... in arguments or not arguments:
                 return Shape("list", tuple(inner[:1]) or (ANY,))
             return Shape("tuple", tuple(inner))
         return None
@@ -147,6 +149,8 @@ class Describer:
             raise SchemaError(f"{annotation!r} has no schema")
         arguments = tuple((types_of or {}).get(each, each) for each in arguments)
         key: object = (cls, arguments) if arguments else cls
+        if issubclass(cls, enum.Flag):
+            return _flags(cls)
         if key not in self._names:
             reader = self._reader_of(cls)
             if reader is None:
@@ -201,8 +205,14 @@ class Describer:
             self._member(aliases[name], self._of_field(fields[name]), fields[name])
             for name in sorted(aliases)
         ]
-        refuses = config.get("extra") == "forbid"
-        return Definition("record", "", _declared(members, aliases), refuses_unknown=refuses)
+        extra = config.get("extra")
+        return Definition(
+            "record",
+            "",
+            _declared(members, aliases),
+            refuses_unknown=extra == "forbid",
+            sends_unknown=extra == "allow",
+        )
 
     def _of_field(self, field: FieldInfo) -> Shape:
         return limited(self.shape(field.annotation), [field])
@@ -214,6 +224,7 @@ class Describer:
     def _dataclass(self, cls: type, types_of: dict[Any, Any]) -> Definition:
         config: Any = getattr(cls, "__pydantic_config__", {})
         members = self._dataclass_members(cls, types_of)
+        members += self._computed_members(cls, types_of)
         refuses = config.get("extra") == "forbid"
         return Definition("record", "", tuple(members), refuses_unknown=refuses)
 
@@ -225,6 +236,21 @@ class Describer:
             for name in sorted(fields)
         ]
         return list(_declared(members, {name: name for name in fields}))
+
+    def _computed_members(self, cls: Any, types_of: dict[Any, Any]) -> list[Member]:
+        """Those that a dataclass sets itself: they are sent, and nobody needs them."""
+        hints = _hints(cls)
+        return [
+            Member(
+                each.name,
+                self.shape(hints[each.name], types_of),
+                required=False,
+                default="computed",
+                is_only_sent=True,
+            )
+            for each in dataclasses.fields(cls)
+            if not each.init
+        ]
 
     def _struct(self, cls: type, types_of: dict[Any, Any]) -> Definition:
         structs: Any = importlib.import_module("msgspec").structs
@@ -294,6 +320,21 @@ def _alias_of(cls: type, name: str, field: FieldInfo) -> str:
     if read != written and not (is_by_name and written == name):
         raise SchemaError(f"{cls.__name__}.{name} is written as {written!r} but read as {read!r}")
     return written
+
+
+def _is_empty_tuple(annotation: Any) -> bool:
+    """Whether it is tuple[()]. A bare Tuple has no arguments, not even none."""
+    return typing.get_origin(annotation) is tuple and getattr(annotation, "__args__", None) == ()
+
+
+def _flags(cls: type[enum.Flag]) -> Shape:
+    """Travel as the sum of their bits. Those of an IntFlag may be any, also such without a name."""
+    if getattr(cls, "_boundary_", enum.KEEP) is enum.KEEP:
+        return Shape("int")
+    every = 0
+    for flag in cls.__members__.values():
+        every |= flag.value
+    return Shape("int", limits=(("ge", 0), ("le", every)))
 
 
 def _is_required(field: Any) -> bool:

@@ -100,6 +100,8 @@ def _record(members: tuple[Member, ...], *, is_closed: bool) -> dict[str, Json]:
 
 
 def _tuple(shapes: list[Shape]) -> dict[str, Json]:
+    if not shapes:
+        return {"type": "array", "maxItems": 0}
     items: list[Json] = [_schema(each) for each in shapes]
     return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items)}
 

@@ -5,7 +5,7 @@ A problem is "breaking" if some value that the writer may send is refused, or ar
 those of the codecs, which tests hold them to; docs/evolution.md says them in words.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
@@ -120,7 +120,7 @@ class Reading:
         return [self._breaks(_joined(path, str(tag)), sentence)]
 
     def _map(self, reader: Definition, writer: Definition, path: str) -> Iterator[Problem]:
-        known = {member.name: member for member in reader.members}
+        known = {member.name: member for member in reader.members if not member.is_only_sent}
         sent = {member.name: member for member in writer.members}
         for name, member in known.items():
             writers = sent.get(name)
@@ -133,11 +133,22 @@ class Reading:
                     problem = self._defaults(member, writers, path)
             if problem is not None:
                 yield problem
+        if writer.sends_unknown:
+            yield from self._unknown(reader, known.keys() - sent.keys(), path)
         for name in sent.keys() - known.keys():
             if reader.refuses_unknown:
                 yield self._breaks(_joined(path, name), f"{self._reads} refuses unknown fields")
             else:
                 yield self.ignored(path, name)
+
+    def _unknown(self, reader: Definition, names: Iterable[str], path: str) -> Iterator[Problem]:
+        """What becomes of fields that the writer sends without having declared them."""
+        if reader.refuses_unknown:
+            sentence = f"{self._writes} may send any fields, and {self._reads} refuses unknown ones"
+            yield self._breaks(path, sentence)
+        for name in sorted(names):
+            sentence = f"{self._writes} may send any value in it: it has not declared this field"
+            yield Problem("risky", _joined(path, name), sentence)
 
     def _array(self, reader: Definition, writer: Definition, path: str) -> Iterator[Problem]:
         if [each.name for each in reader.members] != [each.name for each in writer.members]:

@@ -73,6 +73,7 @@ class Member:
     required: bool = True  # who reads it refuses its absence
     default: str = ""
     may_be_absent: bool = False  # who writes it may leave it out
+    is_only_sent: bool = False  # who reads it makes one of its own
 
     def to_json(self) -> dict[str, Json]:
         entry: dict[str, Json] = {"name": self.name, "type": self.shape.to_json()}
@@ -80,6 +81,8 @@ class Member:
             entry["default"] = self.default
         if self.may_be_absent:
             entry["may_be_absent"] = True
+        if self.is_only_sent:
+            entry["is_only_sent"] = True
         return entry
 
 
@@ -97,6 +100,7 @@ class Definition:
     values: tuple[tuple[str, Json], ...] = ()
     layout: Layout = "map"
     refuses_unknown: bool = False
+    sends_unknown: bool = False  # fields that are not among its members
     code: str = ""  # of an error
 
     def to_json(self) -> dict[str, Json]:
@@ -112,6 +116,8 @@ class Definition:
             entry["layout"] = "array"
         if self.refuses_unknown:
             entry["refuses_unknown"] = True
+        if self.sends_unknown:
+            entry["sends_unknown"] = True
         if self.code:
             entry["code"] = self.code
         return entry
@@ -177,6 +183,7 @@ def member_from(value: object, where: str) -> Member:
         "default" not in entry,
         text_from(entry.get("default", ""), f"{where}.{name}: default"),
         entry.get("may_be_absent") is True,
+        entry.get("is_only_sent") is True,
     )
 
 
@@ -195,6 +202,7 @@ def definition_from(name: str, value: object, where: str) -> Definition:
         tuple(values.items()),
         "array" if entry.get("layout") == "array" else "map",
         entry.get("refuses_unknown") is True,
+        entry.get("sends_unknown") is True,
         text_from(entry.get("code", ""), f"{where}: code"),
     )
 

@@ -25,9 +25,9 @@ WORST: tuple[Outcome, ...] = ("whole", "loses", "changed", "fails")
 PRELUDE = """
 import datetime as dt
 from collections.abc import *
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, Flag, IntEnum, IntFlag
 from typing import *
 from uuid import UUID
 import msgspec

@@ -9,8 +9,9 @@ from tests.idl.evolution_choices import CHOICES
 from tests.idl.evolution_signatures import SIGNATURES
 from tests.idl.evolution_streams import STREAMS, StreamPair, stream_outcome
 from tests.idl.evolution_types import TYPES
+from tests.idl.evolution_unusual import UNUSUAL
 
-PAIRS = SIGNATURES + TYPES + CHOICES
+PAIRS = SIGNATURES + TYPES + CHOICES + UNUSUAL
 ORDER: list[Verdict] = ["compatible", "risky", "breaking"]
 # What may happen where the checker says so; "risky" is told apart by the pair itself.
 HAPPENS: dict[Verdict, set[Outcome]] = {

@@ -1,0 +1,35 @@
+"""Pairs about types that send more than what they declare, or less."""
+
+from tests.idl.evolution import Pair
+from tests.idl.evolution_signatures import BREAKS, WHOLE
+from tests.idl.evolution_types import CLASS, asks
+
+FLAGS = "class F({}):\n    A = 1\n    B = 2\n    {}"
+COMPUTED = CLASS["dataclass"].format("a: int\n    b: int = field(init=False, default=5)")
+OPEN = "class R(BaseModel):\n    model_config = ConfigDict(extra='allow')\n    a: int"
+OLD = asks("R", "R(a=1)", types=COMPUTED)
+EXTRA = asks("R", "R(a=1, x=2)", types=OPEN)
+CLOSED = asks("R", "R(a=1)", types=CLASS["closed"].format("a: int"))
+
+UNUSUAL: list[Pair] = [
+    Pair("flags to enum", asks("F", "F.A | F.B", types=FLAGS.format("IntFlag", "")),
+         asks("F", "F.A", types=FLAGS.format("IntEnum", "")), BREAKS, WHOLE),
+    Pair("flags to literal", asks("F", "F.A | F.B", types=FLAGS.format("IntFlag", "")),
+         asks("Literal[1, 2]", "1"), BREAKS, WHOLE),
+    Pair("flags to int", asks("F", "F.A | F.B", types=FLAGS.format("IntFlag", "")),
+         asks("int", "77"), WHOLE, WHOLE),
+    Pair("flag added", asks("F", "F.A | F.B", "F(0)", types=FLAGS.format("Flag", "")),
+         asks("F", "F.A | F.C", types=FLAGS.format("Flag", "C = 4")), WHOLE, BREAKS),
+    Pair("computed field to none that is refused", OLD, CLOSED, BREAKS, WHOLE),
+    Pair("computed field to one of another type", OLD,
+         asks("R", "R(1, 'x')", types=CLASS["dataclass"].format("a: int\n    b: str = ''")),
+         BREAKS, ("risky", "changed")),
+    Pair("computed field to one that is needed", OLD,
+         asks("R", "R(1, 5)", types=CLASS["dataclass"].format("a: int\n    b: int")),
+         WHOLE, ("risky", "whole")),
+    Pair("open to closed", EXTRA, CLOSED, BREAKS, WHOLE),
+    Pair("open to a field that it may hold", EXTRA,
+         asks("R", "R(1)", types=CLASS["dataclass"].format("a: int\n    x: str = ''")),
+         ("risky", "fails"), ("risky", "whole")),
+    Pair("empty tuple to tuple", asks("tuple[()]", "()"), asks("tuple", "(1,)"), WHOLE, BREAKS),
+]  # fmt: skip
