@@ -16,6 +16,7 @@ from typing import Any, Final
 from transport_engine import messages
 from transport_engine.commanded import Commanded
 from transport_engine.errors import ConfigError, NoRoomError, QuotaError, TransportError
+from transport_engine.hangups import Hangups
 from transport_engine.messages import BadMessageError
 from transport_engine.onlookers import seen_by
 from transport_engine.pairs import RING_BYTES_PER_TOKEN, Pairs
@@ -44,6 +45,7 @@ class ControlServer:
         self.listeners: dict[int, Session] = {}
         self.pairs: Pairs = Pairs(engine, policy)
         self.turns: Turns = Turns()
+        self.hangups: Hangups = Hangups()
         self._users = Users(policy.messages_per_second_max, log)
         self._is_serving = False
         with contextlib.suppress(OSError):  # an older kernel, which drops them on arrival
@@ -57,6 +59,7 @@ class ControlServer:
         self._is_serving = True
         loop = asyncio.get_running_loop()
         loop.add_reader(self._listening.fileno(), self._on_connections)
+        self.hangups.start()
         self.engine.on_quarantined = self._on_quarantined
         loop.add_reader(self.engine.attend_fileno(), self.engine.attend)
 
@@ -75,6 +78,7 @@ class ControlServer:
             asyncio.get_running_loop().remove_reader(self.engine.attend_fileno())
         for session in tuple(self._sessions):
             session.close()
+        self.hangups.close()
 
     def forget(self, session: Session) -> None:
         """Takes a session that closes off the books."""

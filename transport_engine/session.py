@@ -52,9 +52,11 @@ class Session:
         self._heard = time.monotonic()
         self._resume: asyncio.TimerHandle | None = None
         self._is_closed = False
+        self._is_leaving = False
         self._is_in_turn = False
         self._patience = self._loop.call_later(UNATTACHED_SECONDS_MAX, self._on_silence)
         self._loop.add_reader(connection.fileno(), self._on_readable)
+        server.hangups.watch(connection.fileno(), self._on_end)
         if self._process is not None:  # its socket may outlive it in other hands
             self._loop.add_reader(self._process, self.close)
 
@@ -66,13 +68,11 @@ class Session:
         if self._is_closed:
             return
         self._is_closed = True
-        if self._resume is not None:
-            self._resume.cancel()
+        self._leave_unread()
         self._patience.cancel()
         if self._process is not None:
             self._loop.remove_reader(self._process)
             os.close(self._process)
-        self._loop.remove_reader(self._connection.fileno())
         self._connection.close()
         self._server.forget(self)
         self.detach()
@@ -120,7 +120,7 @@ class Session:
     def _serve(self) -> None:
         """Reads and answers one request."""
         self._is_in_turn = False
-        if self._is_closed or self._resume is not None:
+        if self._is_closed or self._is_leaving or self._resume is not None:
             return
         now = time.monotonic()
         wait_seconds = self.user.asking.take(now)
@@ -148,9 +148,17 @@ class Session:
         if self.channel is None or self._has_left(self.channel):
             self.close()
             return
-        self._loop.remove_reader(self._connection.fileno())
+        self._is_leaving = True
+        self._leave_unread()
         self._patience.cancel()
         self._patience = self._loop.call_later(LEAVING_SECONDS_MAX, self.close)
+
+    def _leave_unread(self) -> None:
+        """Hears nothing more of its socket."""
+        if self._resume is not None:
+            self._resume.cancel()
+        self._loop.remove_reader(self._connection.fileno())
+        self._server.hangups.unwatch(self._connection.fileno())
 
     def _has_left(self, channel: int) -> bool:
         try:

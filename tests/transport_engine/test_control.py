@@ -191,6 +191,25 @@ async def test_connections_of_one_user_are_bounded(tmp_path: Path) -> None:
     sidecar.close()
 
 
+async def test_who_leaves_unread_makes_room_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user who asked too often is left unread; what it closes meanwhile counts no more."""
+    monkeypatch.setattr(Bucket, "take", lambda bucket, now: 3600.0)
+    sidecar = Sidecar(tmp_path / "e.sock", replace(POLICY, connections_per_uid_max=2))
+    request = messages.pack_request(messages.Attach(id=1, ring_bytes=RING_BYTES))
+    for _ in range(4):
+        leaving = [sidecar.raw(), sidecar.raw()]
+        for connection in leaving:
+            connection.send(request)
+        await until(lambda: len(sidecar.server._sessions) == 2)
+        for connection in leaving:
+            connection.close()
+        await until(lambda: not sidecar.server._sessions)
+    assert sidecar.engine.stats()["channels_open"] == 0
+    sidecar.close()
+
+
 async def test_ports_of_one_application_are_bounded(sidecar: Sidecar) -> None:
     application = await sidecar.application()
     for _ in range(PORTS_PER_APPLICATION_MAX):
