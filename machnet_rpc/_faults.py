@@ -13,10 +13,12 @@ from typing import Any, Final
 
 from idl import CodecError, ValueCodec, pack, unpack
 from idl.packing import said
-from machnet_rpc._protocol.calls import REMOTE_RING, REPLY_SEEN, Executed
+from machnet_rpc._protocol.calls import REMOTE_RING, REPLY_SEEN, Executed, IncomingCall
+from machnet_rpc._protocol.connection import Connection
 from machnet_rpc.errors import Code, DeadlineExceeded, RpcError, error_of
 
 MESSAGE_CHARACTERS_MAX: Final = 4096
+FITTED_CHARACTERS_MAX: Final = 128  # of a message, which then fits where least is taken, 1 KiB
 
 log: Final = logging.getLogger("machnet_rpc")
 
@@ -29,7 +31,7 @@ def encode(error: RpcError) -> bytes:
     fields: dict[str, object] = {
         "message": error.message[:MESSAGE_CHARACTERS_MAX],
         "executed": error.executed,
-        "next_step": error.next_step,
+        "next_step": error.next_step[:MESSAGE_CHARACTERS_MAX],
     }
     return pack(fields | {"passing": True} if error.is_passing else fields)
 
@@ -59,6 +61,26 @@ def encode_raised(
         answer = RpcError(f"the handler raised {kind}, which cannot be sent: {said(untold)}")
         answer.executed = "yes"
         return Code.UNKNOWN, encode(answer)
+
+
+def answer(call: IncomingCall, status: int, payload: bytes, flags: int = 0) -> None:
+    """Answers a call with an error, of which the caller gets what it can take."""
+    connection: Connection = call.connection
+    connection.reply_error(call, status, fitted(payload, connection.message_bytes_max), flags)
+
+
+def fitted(payload: bytes, bytes_max: int) -> bytes:
+    """The same error in a message that can be sent: the beginning of its words, if it is longer."""
+    if len(payload) <= bytes_max:
+        return payload
+    fields = _fields(payload)
+    words = str(fields.get("message", ""))[:FITTED_CHARACTERS_MAX]
+    why = f"of an error of {len(payload)} bytes; at most {bytes_max} can be sent"
+    least = {
+        "message": f"{words} ({why})",
+        "executed": fields.get("executed"),
+    }
+    return pack(least | {"passing": True} if fields.get("passing") is True else least)
 
 
 def encode_declared(error: Exception) -> tuple[int, bytes]:

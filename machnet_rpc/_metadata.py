@@ -94,7 +94,7 @@ def take_off(
         call.metadata = Carried(received)
     except MalformedMetadata as error:
         refusal = InvalidArgument(str(error), executed="no")
-        call.connection.reply_error(call, refusal.code, _faults.encode(refusal))
+        _faults.answer(call, refusal.code, _faults.encode(refusal))
     else:
         on_request(call, payload)
 
@@ -123,7 +123,7 @@ def reply(call: IncomingCall, payload: bytes | memoryview) -> None:
     connection: Connection = call.connection
     status, message, flags = _answer(call, 0, payload)
     if status:
-        connection.reply_error(call, status, message, flags)
+        _faults.answer(call, status, bytes(message), flags)
     else:
         connection.reply(call, message, flags)
 
@@ -131,7 +131,9 @@ def reply(call: IncomingCall, payload: bytes | memoryview) -> None:
 def reply_error(call: IncomingCall, status: int, payload: bytes) -> None:
     """Answers with an error, and the metadata that the handler gave."""
     connection: Connection = call.connection
-    connection.reply_error(call, *_answer(call, status, payload))
+    payload = _faults.fitted(payload, connection.message_bytes_max)
+    status, message, flags = _answer(call, status, payload)
+    _faults.answer(call, status, bytes(message), flags)
 
 
 def reply_stream(stream: IncomingStream, payload: bytes | memoryview) -> None:
@@ -140,7 +142,7 @@ def reply_stream(stream: IncomingStream, payload: bytes | memoryview) -> None:
     connection: Connection = call.connection
     status, message, flags = _answer(call, 0, payload)
     if status:
-        connection.reply_error(call, status, message, flags)
+        _faults.answer(call, status, bytes(message), flags)
     else:
         connection.reply_stream(stream, message, flags)
 

@@ -248,8 +248,8 @@ class Dispatcher:
         connection.done(call)
         end(call, OK if error is None else Code.UNKNOWN, _clock.monotonic_ns())
         if error is not None and not isinstance(error, asyncio.CancelledError):
-            name = call.binding.full_name
-            log.error("%s raised %r, and nobody waits for it", name, error, exc_info=error)
+            name, kind = call.binding.full_name, type(error).__name__
+            log.error("%s raised %s, and nobody waits for it", name, kind, exc_info=error)
 
     def _answer_stream(self, task: HandlerTask) -> None:
         call, error = task.call, task.error
@@ -369,14 +369,12 @@ class Dispatcher:
         """Answers for a handler that has not; a task cancelled before its start never would."""
         if not call.answered:
             end(call, error.code, _clock.monotonic_ns())
-            connection: Connection = call.connection
-            connection.reply_error(call, error.code, _faults.encode(error))
+            _faults.answer(call, error.code, _faults.encode(error))
 
     def _refuse(self, call: IncomingCall, error: RpcError) -> None:
         error.executed = "no"
         end(call, error.code, _clock.monotonic_ns())
-        connection: Connection = call.connection
-        connection.reply_error(call, error.code, _faults.encode(error))
+        _faults.answer(call, error.code, _faults.encode(error))
 
 
 def _is_quick(route: Route) -> bool:

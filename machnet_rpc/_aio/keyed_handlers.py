@@ -323,14 +323,14 @@ def _stop_unwanted(entry: Entry, cause: str) -> None:
 
 def _answer(call: IncomingCall, reply: Reply) -> None:
     connection: Connection = call.connection
-    if len(reply.payload) > connection.message_bytes_max:
+    if reply.status == 0 and len(reply.payload) > connection.message_bytes_max:
         _tell(call, ResourceExhausted("the reply is too large for this caller", executed="yes"))
         return
     end(call, reply.status, _clock.monotonic_ns())
     if reply.status == 0:
         connection.reply(call, reply.payload)
     else:
-        connection.reply_error(call, reply.status, reply.payload)
+        _faults.answer(call, reply.status, reply.payload)
 
 
 def _refuse(call: IncomingCall, error: RpcError) -> None:
@@ -339,6 +339,5 @@ def _refuse(call: IncomingCall, error: RpcError) -> None:
 
 
 def _tell(call: IncomingCall, error: RpcError) -> None:
-    connection: Connection = call.connection
     end(call, error.code, _clock.monotonic_ns())
-    connection.reply_error(call, error.code, _faults.encode(error))
+    _faults.answer(call, error.code, _faults.encode(error))

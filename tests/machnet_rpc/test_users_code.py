@@ -3,15 +3,30 @@
 Handlers raise what cannot be printed or sent; validators and serializers raise what they must not.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, field_serializer, field_validator
 
-from machnet_rpc import Client, Code, Internal, InvalidArgument, NotFound, RpcError, rpc, service
+from machnet_rpc import (
+    Client,
+    Code,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    RpcError,
+    connect,
+    rpc,
+    serve,
+    service,
+)
 from machnet_rpc.testing import test_client
+from transport_engine import EngineConfig
+from transport_engine import Limits as EngineLimits
 
+LONG = 17_000_000  # more than any rung takes
 TABLE: dict[str, str] = {"known": "known"}
 
 
@@ -35,6 +50,10 @@ class Unheard(BaseException):
     pass
 
 
+class Wordy(Exception):
+    pass
+
+
 class In(BaseModel):
     key: str
 
@@ -52,7 +71,7 @@ class Out(BaseModel):
         return TABLE[key]
 
 
-@service("users", errors=[DeclaredUnprintable])
+@service("users", errors=[DeclaredUnprintable, Wordy])
 class Users:
     @rpc
     async def fail(self, how: str) -> int:
@@ -64,6 +83,10 @@ class Users:
 
     @rpc(idempotent="keyed")
     async def fail_once(self, how: str) -> int:
+        raise NotImplementedError
+
+    @rpc(oneway=True)
+    async def fail_unheard(self, how: str) -> None:
         raise NotImplementedError
 
     @rpc
@@ -95,6 +118,9 @@ ERRORS: dict[str, BaseException] = {
     "surrogate": ValueError("a \ud800"),
     "number": NotFound(5),  # type: ignore[arg-type]
     "code": RpcError("a", code=77),  # type: ignore[arg-type]
+    "wordy": Wordy("a" * LONG),
+    "long": ValueError("\u20ac" * 5_000),
+    "step": NotFound("a" * LONG, next_step="b" * LONG),
 }
 
 
@@ -110,6 +136,10 @@ class Careless(Users):
 
     @rpc(idempotent="keyed")
     async def fail_once(self, how: str) -> int:
+        raise ERRORS[how]
+
+    @rpc
+    async def fail_unheard(self, how: str) -> None:
         raise ERRORS[how]
 
     @rpc
@@ -147,13 +177,37 @@ WORDS = {
     "surrogate": (Code.UNKNOWN, r"a \ud800"),
     "number": (Code.NOT_FOUND, "5"),
     "code": (Code.UNKNOWN, "77 is not a valid Code"),
+    "wordy": (Code.UNKNOWN, "aaa"),
+    "long": (Code.UNKNOWN, "raised ValueError: \u20ac"),
+    "step": (Code.NOT_FOUND, "aaa"),
 }
 
 
+VIA: dict[str, EngineConfig | None] = {
+    "memory": None,
+    "inline": EngineConfig(),
+    "short": EngineConfig(limits=EngineLimits(message_bytes_max=1024)),
+}
+
+
+@asynccontextmanager
+async def client_by(via: EngineConfig | None) -> AsyncGenerator[Client]:
+    if via is None:
+        async with test_client(Careless(), timeout=5) as client:
+            yield client
+    else:
+        async with (
+            serve(Careless(), "127.0.0.1:0", via=via) as server,
+            connect(server.address, via=via, timeout=5) as client,
+        ):
+            yield client
+
+
+@pytest.mark.parametrize("way", VIA)
 @pytest.mark.parametrize("how", ERRORS)
-async def test_whatever_a_handler_raises_ends_its_call_alone(how: str) -> None:
+async def test_whatever_a_handler_raises_ends_its_call_alone(how: str, way: str) -> None:
     code, words = WORDS[how]
-    async with test_client(Careless(), timeout=5) as client:
+    async with client_by(VIA[way]) as client:
         await is_up(client)
         connection = client._keeper.connection
 
@@ -168,6 +222,7 @@ async def test_whatever_a_handler_raises_ends_its_call_alone(how: str) -> None:
                 error: Any = caught.value
                 assert (error.code, error.executed) == (code, "yes")
                 assert words in error.message
+        await stub.fail_unheard(how)
         assert await is_up(client)
         assert client._keeper.connection is connection
 
