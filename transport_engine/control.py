@@ -26,6 +26,7 @@ from transport_engine.users import Turns, User, Users
 
 ACCEPTS_MAX: Final = 4  # in one turn of the loop
 PORTS_PER_APPLICATION_MAX: Final = 64
+REST_SECONDS: Final = 0.05  # before an application is accepted for which there was no descriptor
 SO_PASSRIGHTS: Final = 83  # asm-generic/socket.h, since Linux 6.16
 
 log: logging.Logger = logging.getLogger("transport_engine.control")
@@ -48,6 +49,7 @@ class ControlServer:
         self.hangups: Hangups = Hangups()
         self._users = Users(policy.messages_per_second_max, log)
         self._is_serving = False
+        self._is_resting = False  # since none could be accepted
         with contextlib.suppress(OSError):  # an older kernel, which drops them on arrival
             listening.setsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS, 0)
 
@@ -99,12 +101,28 @@ class ControlServer:
         for _ in range(ACCEPTS_MAX):
             try:
                 connection, _ = self._listening.accept()
-            except OSError as error:  # none waits, it is gone again, or we are out of descriptors
-                if not isinstance(error, BlockingIOError | ConnectionAbortedError):
-                    log.warning("no application can be accepted: %s", error)
+            except (BlockingIOError, ConnectionAbortedError):  # none waits, or it is gone again
                 return
+            except OSError as error:
+                self._rest(error)
+                return
+            self._is_resting = False
             connection.setblocking(False)
             self._admit(connection)
+
+    def _rest(self, error: OSError) -> None:
+        """Out of descriptors: whoever waits goes on waiting, and would wake us all the time."""
+        if not self._is_resting:
+            log.warning("no application can be accepted; raise `ulimit -n`: %s", error)
+        self._is_resting = True
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._listening.fileno())
+        loop.call_later(REST_SECONDS, self._accept_again)
+
+    def _accept_again(self) -> None:
+        if self._is_serving:
+            loop = asyncio.get_running_loop()
+            loop.add_reader(self._listening.fileno(), self._on_connections)
 
     def _admit(self, connection: socket.socket) -> None:
         peer = Peer.of(connection)

@@ -1,10 +1,12 @@
 """A sidecar within the test's process: engine, control plane and socket, and who talks to it."""
 
 import asyncio
+import contextlib
 import os
+import resource
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,19 @@ class Sidecar:
 
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+@contextlib.contextmanager
+def no_more_descriptors() -> Generator[None]:
+    """This process gets none while the block runs."""
+    lowest = os.dup(0)
+    os.close(lowest)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def until(claim: Callable[[], bool]) -> None:

@@ -17,6 +17,7 @@ from tests.transport_engine.sidecars import (
     RING_BYTES,
     Sidecar,
     heard,
+    no_more_descriptors,
     records,
     until,
 )
@@ -28,6 +29,7 @@ from transport_engine import (
     PortInUseError,
     SidecarAttachment,
     attach,
+    control,
     messages,
     read_stats,
     session,
@@ -208,6 +210,23 @@ async def test_who_leaves_unread_makes_room_at_once(
         await until(lambda: not sidecar.server._sessions)
     assert sidecar.engine.stats()["channels_open"] == 0
     sidecar.close()
+
+
+async def test_without_descriptors_applications_wait_and_nothing_spins(
+    sidecar: Sidecar, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection = sidecar.raw()
+    connection.send(messages.pack_request(messages.Stats(id=1)))
+    turns = 0
+    with no_more_descriptors():
+        deadline = time.monotonic() + 3 * control.REST_SECONDS
+        while time.monotonic() < deadline:
+            turns += 1
+            await asyncio.sleep(0)
+    said = [record for record in caplog.records if "can be accepted" in record.message]
+    assert turns > len(said) == 1
+    assert (await heard(connection))["id"] == 1
+    connection.close()
 
 
 async def test_ports_of_one_application_are_bounded(sidecar: Sidecar) -> None:
