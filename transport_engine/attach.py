@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from pathlib import Path
@@ -18,6 +19,7 @@ from transport_engine.errors import (
     ForbiddenError,
     NoEngineError,
     NoPairError,
+    NoRoomError,
 )
 from transport_engine.flows import FlowReport, unpacked
 from transport_engine.pair_end import PairEnd, PairEnds
@@ -142,7 +144,10 @@ async def attach(
         about, descriptors = await client.ask(request)
         if len(descriptors) != DESCRIPTORS:
             close_all(descriptors)
-            raise EngineGoneError("the engine's answer lacks the channel's descriptors")
+            raise EngineGoneError(
+                "the engine's answer lacks the channel's descriptors: is `ulimit -n` of this "
+                "process reached?"
+            )
         return SidecarAttachment(client, Channel(*descriptors), about)
     except BaseException:
         client.close()
@@ -191,7 +196,7 @@ async def read_flows(path: str | Path | None = None) -> list[FlowReport]:
 async def connect_control(path: str | Path | None) -> ControlClient:
     """Connects to a sidecar's socket.
 
-    Errors: NoEngineError, which says what was tried; ForbiddenError.
+    Errors: NoEngineError, which says what was tried; ForbiddenError; NoRoomError.
     """
     is_searched = path is None
     places = [Path(path)] if path is not None else [default_socket_path(), system_socket_path()]
@@ -200,6 +205,9 @@ async def connect_control(path: str | Path | None) -> ControlClient:
         try:
             connection = await _connected(place)
         except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                what = "no descriptor for a connection to a sidecar"
+                raise NoRoomError(f"{what}: {error.strerror}; raise `ulimit -n`") from error
             reasons[f"{place}: {error.strerror or error}"] = None
             continue
         client = ControlClient(connection, place)

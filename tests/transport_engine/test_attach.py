@@ -9,7 +9,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from transport_engine import EngineGoneError, ForbiddenError, NoEngineError, attach, messages
+from tests.transport_engine.sidecars import no_more_descriptors
+from transport_engine import (
+    EngineGoneError,
+    ForbiddenError,
+    NoEngineError,
+    NoRoomError,
+    attach,
+    messages,
+)
 from transport_engine.attach import connect_control
 from transport_engine.policy import Peer
 from transport_engine.rendezvous import Rendezvous
@@ -23,6 +31,11 @@ async def test_nobody_there_is_a_sentence(tmp_path: Path) -> None:
     dead.close()
     with pytest.raises(NoEngineError, match="Connection refused"):
         await attach(tmp_path / "dead.sock")
+
+
+async def test_without_descriptors_it_is_not_the_engine_that_lacks(tmp_path: Path) -> None:
+    with no_more_descriptors(), pytest.raises(NoRoomError, match=r"no descriptor.*ulimit -n"):
+        await attach(tmp_path / "absent.sock")
 
 
 async def test_engine_that_talks_nonsense(tmp_path: Path) -> None:
@@ -49,7 +62,7 @@ async def test_answer_without_descriptors(tmp_path: Path) -> None:
     attaching = asyncio.ensure_future(attach(tmp_path / "odd.sock"))
     connection, _ = await asyncio.get_running_loop().sock_accept(listening)
     connection.send(messages.pack({"id": 1, "result": {"local": "127.0.0.1:1", "driver": "udp"}}))
-    with pytest.raises(EngineGoneError, match="lacks the channel's descriptors"):
+    with pytest.raises(EngineGoneError, match=r"lacks the channel's descriptors.*ulimit"):
         await attaching
     connection.close()
     listening.close()
