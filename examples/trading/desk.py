@@ -122,9 +122,10 @@ class Desk:
 
         Errors: IdReusedError, IdForgottenError, IdAheadError, TooManySessionsError.
         """
-        session = self._session(command.session)
+        session = self._sessions.get(command.session) or self._new_session(command.session)
         if command.id != session.next_id:
             return self._answered(session, command)
+        self._sessions[command.session] = session
         self.commands += 1
         order_id = self.commands  # unique for ever: one command makes at most one order
         if isinstance(command, NewOrder):
@@ -182,15 +183,13 @@ class Desk:
         held = sum(len(session.order_ids) for session in self._sessions.values())
         assert held == len(self._owners), "sessions hold orders that do not rest"
 
-    def _session(self, name: str) -> _Session:
-        session = self._sessions.get(name)
-        if session is None:
-            if len(self._sessions) >= self.limits.sessions_max:
-                raise TooManySessionsError(f"at most {self.limits.sessions_max} sessions")
-            if not 0 < len(name) <= SESSION_NAME_MAX:
-                raise DeskError(f"session names have 1 to {SESSION_NAME_MAX} characters")
-            session = self._sessions[name] = _Session(self.limits.reports_max)
-        return session
+    def _new_session(self, name: str) -> _Session:
+        """It takes its place in the table with its first command that is executed."""
+        if len(self._sessions) >= self.limits.sessions_max:
+            raise TooManySessionsError(f"at most {self.limits.sessions_max} sessions")
+        if not 0 < len(name) <= SESSION_NAME_MAX:
+            raise DeskError(f"session names have 1 to {SESSION_NAME_MAX} characters")
+        return _Session(self.limits.reports_max)
 
     def _answered(self, session: _Session, command: Command) -> Answer:
         if command.id < 1:

@@ -119,6 +119,15 @@ def test_what_is_remembered_is_bounded() -> None:
     assert desk.reports("u", 0, 10).newest == 0
 
 
+def test_a_command_that_is_refused_takes_no_place_in_the_table() -> None:
+    desk = Desk(DeskLimits(sessions_max=1))
+    for number in (0, 2, 7):
+        with pytest.raises(DeskError):
+            desk.execute(NewOrder(f"early {number}", number, BUY, 1, 1))
+    assert desk.execute(NewOrder("in order", 1, BUY, 1, 1)).id == 1
+    desk.audit()
+
+
 def test_numbers_beyond_a_machine_word() -> None:
     desk = Desk()
     desk.execute(NewOrder("s", 1, BUY, 10, 1))
