@@ -227,7 +227,7 @@ class Desk:
         """Tell everybody concerned; returns what concerns `order`."""
         own: list[Report] = []
         for event in events:
-            own.append(_own_report(session, order, event))
+            own.append(_own_report(session, order, event, self._open_size(order_id)))
             if isinstance(event, Traded):
                 maker, maker_order = self._owners[event.maker_id]
                 price, size, left = event.price_ticks, event.size, event.maker_left
@@ -237,6 +237,9 @@ class Desk:
         if order_id in self._owners and order_id not in self._book:
             self._forget(order_id)
         return own
+
+    def _open_size(self, order_id: int) -> int:
+        return self._book.order(order_id).size if order_id in self._book else 0
 
     def _forget(self, order_id: int) -> None:
         session, order = self._owners.pop(order_id)
@@ -254,7 +257,8 @@ def levels(book: Book, side: Side, depth: int) -> list[PriceLevel]:
     ]
 
 
-def _own_report(session: _Session, order: int, event: Event) -> Report:
+def _own_report(session: _Session, order: int, event: Event, open_size: int) -> Report:
+    """`open_size` is what a refused change leaves of the order."""
     match event:
         case Accepted():
             return session.report(order, What.ACCEPTED, event.price_ticks, event.size, event.size)
@@ -268,4 +272,6 @@ def _own_report(session: _Session, order: int, event: Event) -> Report:
         case Replaced():
             return session.report(order, What.REPLACED, event.price_ticks, event.size, event.size)
         case Rejected():
-            return session.report(order, What.REJECTED, None, 0, 0, reason=event.reason.value)
+            return session.report(
+                order, What.REJECTED, None, 0, open_size, reason=event.reason.value
+            )

@@ -60,7 +60,8 @@ class What(StrEnum):
 class Report:
     """One fact about one order of a session; `sequence` counts the session's reports from 1.
 
-    `size` is what was accepted, filled, canceled; `left` is what is still open.
+    `size` is what was accepted, filled, canceled; `left` is what is still open, also after a cancel
+    or a replace that was rejected.
     """
 
     sequence: int

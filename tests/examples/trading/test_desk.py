@@ -90,6 +90,17 @@ def test_cancel_and_replace_act_on_orders_of_their_session_only() -> None:
     desk.audit()
 
 
+def test_a_refused_change_leaves_the_order_open_and_says_so() -> None:
+    desk = Desk()
+    desk.execute(NewOrder("s", 1, SELL, 100, 5))
+    refused = [CancelOrder("s", 2, 1, size=6), ReplaceOrder("s", 3, 1, 0, 5)]
+    for command in refused:
+        report = desk.execute(command).reports[0]
+        assert (report.what, report.reason, report.left) == (What.REJECTED, "invalid", 5)
+    assert desk.execute(NewOrder("s", 4, SELL, 0, 5)).reports[0].left == 0
+    assert desk.snapshot(1).asks == [PriceLevel(100, [5])]
+
+
 def test_market_and_immediate_orders_leave_nothing() -> None:
     desk = Desk()
     assert desk.execute(NewOrder("s", 1, BUY, None, 5)).reports[-1] == (
@@ -142,7 +153,7 @@ def test_session_names_have_a_length() -> None:
             Desk().execute(NewOrder(name, 1, BUY, 1, 1))
 
 
-prices, sizes, orders = st.integers(0, 6), st.integers(0, 5), st.integers(1, 30)
+prices, sizes, orders = st.integers(0, 6), st.integers(0, 5), st.integers(1, 8)
 sessions = st.sampled_from(["a", "b"])
 commands = st.one_of(
     st.builds(
@@ -174,3 +185,17 @@ def test_resending_changes_nothing(stream: list[tuple[Command, bool]]) -> None:
         assert plain.reports(session, 0, 1000) == resent.reports(session, 0, 1000)
         filled = [r for r in plain.reports(session, 0, 1000).reports if r.what is What.FILLED]
         assert all(report.size > 0 for report in filled)
+
+
+@given(st.lists(commands, min_size=10, max_size=40))
+def test_reports_tell_what_is_open(stream: list[Command]) -> None:
+    desk = Desk()
+    for command in stream:
+        desk.execute(replace(command, id=desk.next_id(command.session)))
+    left: dict[tuple[str, int], int] = {}
+    for session in ("a", "b"):
+        for report in desk.reports(session, 0, 1000).reports:
+            left[session, report.order] = report.left
+    book = desk.snapshot(100)
+    resting = [size for level in book.bids + book.asks for size in level.sizes]
+    assert sorted(size for size in left.values() if size) == sorted(resting)
