@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SESSION_NAME_MAX = 64
-PAGE_MAX = 1000
+PAGE_MAX = 1000  # reports in an answer, and in a page of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,8 @@ class Desk:
             session.order_ids[order] = order_id
         else:
             order, (order_id, events) = command.order, self._amend(session, command)
-        answer = Answer(command.id, self._reports(session, order, order_id, events))
+        own = self._reports(session, order, order_id, events)
+        answer = Answer(command.id, own[:PAGE_MAX], more=max(len(own) - PAGE_MAX, 0))
         session.next_id += 1
         session.answers[command.id] = (command, answer)
         if len(session.answers) > self.limits.answers_max:

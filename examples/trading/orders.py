@@ -75,10 +75,14 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command did to its own order; the same however often the command is sent."""
+    """What a command did to its own order; the same however often the command is sent.
+
+    `more`: how many reports of it are not in here; `reports` has them, after the last one's sequence.
+    """
 
     id: int
     reports: list[Report]
+    more: int = 0
 
 
 @dataclass(frozen=True, slots=True)

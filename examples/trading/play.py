@@ -44,7 +44,7 @@ class Played:
     load: LoadResult
     answers: int  # that were compared
     wrong: int
-    fills: int
+    fills: int  # that answers tell of; not those left to `reports`
     sent_again: int
     levels: int  # of the final book, on both sides
     book_is_equal: bool

@@ -139,6 +139,20 @@ def test_a_command_that_is_refused_takes_no_place_in_the_table() -> None:
     desk.audit()
 
 
+def test_a_long_answer_goes_on_in_the_reports() -> None:
+    desk = Desk()
+    for number in range(1, 1501):
+        desk.execute(NewOrder("maker", number, SELL, 100, 1))
+    order = NewOrder("taker", 1, BUY, None, 1501)
+    answer = desk.execute(order)
+    assert desk.execute(order) == answer
+    assert len(answer.reports) == 1000
+    assert answer.more == 502
+    others = desk.reports("taker", answer.reports[-1].sequence, 1000).reports
+    assert [report.sequence for report in answer.reports + others] == list(range(1, 1503))
+    assert (others[-1].what, others[-1].size) == (What.CANCELED, 1)
+
+
 def test_numbers_beyond_a_machine_word() -> None:
     desk = Desk()
     desk.execute(NewOrder("s", 1, BUY, 10, 1))
