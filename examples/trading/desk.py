@@ -157,6 +157,7 @@ class Desk:
         session = self._sessions.get(name)
         if session is None:
             return Reports([], 0)
+        after = max(after, 0)
         first = session.newest - len(session.reports) + 1
         if after + 1 < first:
             raise ReportsGoneError(

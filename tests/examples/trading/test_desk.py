@@ -157,6 +157,7 @@ def test_numbers_beyond_a_machine_word() -> None:
     desk = Desk()
     desk.execute(NewOrder("s", 1, BUY, 10, 1))
     assert desk.reports("s", 2**64, 1).reports == []
+    assert desk.reports("s", -(2**63), 1) == desk.reports("s", 0, 1)
     assert len(desk.reports("s", 0, 2**64).reports) == 1
     assert desk.snapshot(2**64).bids == [PriceLevel(10, [1])]
 
