@@ -19,6 +19,7 @@ from examples.command import (
 from examples.data import LOBSTER_HOUR, DataMissingError, named_or_found
 from examples.load import progress_bar
 from examples.trading.contract import PORT, Gateway
+from examples.trading.desk import DeskError
 from examples.trading.gateway import OrderGateway
 from examples.trading.lobster import FormatError, Message, read
 from examples.trading.play import NotAnsweredError, Played, SessionInUseError, play
@@ -26,7 +27,7 @@ from examples.trading.synthetic import messages
 from machnet_rpc import connect
 
 HOUR_MESSAGES = 91_997
-EXPECTED = (DataMissingError, FormatError, NotAnsweredError, SessionInUseError)
+EXPECTED = (DataMissingError, DeskError, FormatError, NotAnsweredError, SessionInUseError)
 
 
 def parser() -> argparse.ArgumentParser:

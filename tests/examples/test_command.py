@@ -92,3 +92,18 @@ def test_a_service_and_its_load(module: str, port: int, load: list[str]) -> None
         finally:
             server.send_signal(signal.SIGTERM)
         assert server.wait(timeout=30) == 0
+
+
+def test_a_command_that_the_desk_refuses_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serving = [sys.executable, "-m", "examples.trading", "serve", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(serving, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            address = json.loads(server.stdout.readline())["address"]
+            play = ["play", "--synthetic", "--server", address, "--session", ""]
+            status, errors = run(trading.main, monkeypatch, capsys, *play)
+        finally:
+            server.terminate()
+    assert (status, "session names have 1 to 64 characters" in errors) == (1, True)
