@@ -27,6 +27,7 @@ PROPORTIONS = (
     "scanproportion",
 )
 DISTRIBUTIONS = ("uniform", "zipfian")
+RECORD_BYTES_MAX = 1 << 24  # more than a store takes, and no burden to make
 
 
 class Kind(StrEnum):
@@ -152,6 +153,13 @@ def parse(text: str) -> Workload:
         raise WorkloadError(f"requestdistribution={distribution}: one of {DISTRIBUTIONS} expected")
     if sum(shares.values()) <= 0:
         raise WorkloadError("all proportions are 0")
+    fields = int(_number(properties, "fieldcount", 10, least=1))
+    field_bytes = int(_number(properties, "fieldlength", 100, least=1))
+    if fields * field_bytes > RECORD_BYTES_MAX:
+        raise WorkloadError(
+            f"a record is {fields} fields of {field_bytes} bytes; "
+            f"at most {RECORD_BYTES_MAX} bytes expected"
+        )
     return Workload(
         read=shares["readproportion"],
         update=shares["updateproportion"],
@@ -159,8 +167,8 @@ def parse(text: str) -> Workload:
         distribution=distribution,
         records=int(_number(properties, "recordcount", 1000, least=1)),
         operations=int(_number(properties, "operationcount", 1000)),
-        fields=int(_number(properties, "fieldcount", 10, least=1)),
-        field_bytes=int(_number(properties, "fieldlength", 100, least=1)),
+        fields=fields,
+        field_bytes=field_bytes,
     )
 
 

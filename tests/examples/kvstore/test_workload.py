@@ -101,6 +101,7 @@ def test_defaults_are_those_of_ycsb() -> None:
         ("recordcount=nan", "at least 1"),
         ("operationcount=-1", "at least 0"),
         ("readproportion=0\nupdateproportion=0", "all proportions are 0"),
+        ("fieldcount=1000\nfieldlength=1000000", "at most 16777216 bytes expected"),
     ],
 )
 def test_bad_files_get_a_sentence(tmp_path: Path, text: str, says: str) -> None:
