@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 ERROR_KINDS_MAX = 32
 PROGRESS_STEP = 64
+SILENCE_SECONDS = 30.0  # a load that gets no answer for so long gives up
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Meter:
         self._clock = clock
         self._latencies_ns = array("Q")
         self._errors: Counter[str] = Counter()
-        self._begun_ns = clock()
+        self._begun_ns = self._answered_ns = clock()
         self._begun_cpu = time.process_time()
 
     def __len__(self) -> int:
@@ -84,9 +85,9 @@ class Meter:
         except self.counted:
             raise
         except Exception:
-            self._latencies_ns.append(self._clock() - begun)
+            self._note_answer(begun)
             raise
-        self._latencies_ns.append(self._clock() - begun)
+        self._note_answer(begun)
         return result
 
     def note_error(self, error: Exception) -> None:
@@ -95,6 +96,10 @@ class Meter:
         if name not in self._errors and len(self._errors) >= ERROR_KINDS_MAX:
             name = "others"
         self._errors[name] += 1
+
+    def silence(self) -> float:
+        """Seconds since the last answer, or since the meter was made."""
+        return (self._clock() - self._answered_ns) / 1e9
 
     def result(self) -> LoadResult:
         """Everything since the meter was made."""
@@ -114,6 +119,10 @@ class Meter:
             errors=dict(self._errors),
         )
 
+    def _note_answer(self, begun_ns: int) -> None:
+        self._answered_ns = self._clock()
+        self._latencies_ns.append(self._answered_ns - begun_ns)
+
     def __repr__(self) -> str:
         return f"<Meter {len(self)} calls, {self._errors.total()} errors>"
 
@@ -128,7 +137,8 @@ async def run_load(
 ) -> LoadResult:
     """Perform all `jobs`, `window` of them at a time.
 
-    Errors: those that the meter counts end their job only; any other ends the load.
+    Errors: those that the meter counts end their job only, unless nothing was answered for
+    SILENCE_SECONDS; any other ends the load.
     """
 
     async def work() -> None:
@@ -138,6 +148,8 @@ async def run_load(
                 await perform(job)
             except meter.counted as error:
                 meter.note_error(error)
+                if meter.silence() >= SILENCE_SECONDS:
+                    raise
             unreported += 1
             if progress is not None and unreported == PROGRESS_STEP:
                 progress(unreported)

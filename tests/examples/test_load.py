@@ -7,7 +7,7 @@ from array import array
 
 import pytest
 
-from examples.load import Meter, percentile, run_load
+from examples.load import SILENCE_SECONDS, Meter, percentile, run_load
 
 
 def test_percentiles_are_exact() -> None:
@@ -74,3 +74,23 @@ def test_counted_errors_end_a_job_and_others_the_load() -> None:
     assert asyncio.run(load(50)) == {"TimeoutError": 5}
     with pytest.raises(ZeroDivisionError):
         asyncio.run(load(100))
+
+
+def test_a_load_that_nobody_answers_gives_up() -> None:
+    now = asked = 0
+    dead_from = 100
+
+    async def answer() -> None:
+        nonlocal now, asked
+        asked += 1
+        now += 10_000_000_000
+        if asked % 2 or asked > dead_from:
+            raise TimeoutError
+
+    async def perform(_: int) -> None:
+        await meter.call(answer())
+
+    meter = Meter(counted=(TimeoutError,), clock=lambda: now)
+    with pytest.raises(TimeoutError):
+        asyncio.run(run_load(iter(range(1000)), perform, window=1, meter=meter))
+    assert asked == dead_from + SILENCE_SECONDS / 10
