@@ -77,7 +77,7 @@ class Report:
 class Answer:
     """What a command did to its own order; the same however often the command is sent.
 
-    `more`: how many reports of it are not in here; `reports` has them, after the last one's sequence.
+    `more`: how many reports of it are not in here; `reports` has them, after the last sequence.
     """
 
     id: int
