@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from machnet_rpc import _clock
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc.errors import RpcError
 
@@ -17,11 +18,12 @@ T = TypeVar("T")
 class Steps(NamedTuple):
     """What is done for an item: its call is begun, at once or later, and its answer is a result.
 
-    Where that is a failure, `outcome` goes on with what came with the call when it was begun.
+    `begin` is told how many nanoseconds of its time are over. Where the answer is a failure,
+    `outcome` goes on with what came with the call when it was begun.
     """
 
     begin_now: Callable[[Any], tuple[OutgoingCall, Any] | None]
-    begin: Callable[[Any], Coroutine[Any, Any, tuple[OutgoingCall, Any]]]
+    begin: Callable[[Any, int], Coroutine[Any, Any, tuple[OutgoingCall, Any]]]
     result_of: Callable[[Any], Any]
     outcome: Callable[[OutgoingCall, Any], Coroutine[Any, Any, Any]]
 
@@ -33,6 +35,8 @@ class Many(Generic[T]):
         self._steps = steps
         self._return_exceptions = return_exceptions
         self._under_way: deque[tuple[OutgoingCall, Any] | Exception] = deque()
+        self._waits_since_ns = 0  # for a flow, or for room
+        self._waits_left = 0  # how many more wait since then, after one that did so in vain
 
     async def run(self, items: Iterable[T], in_flight_max: int) -> list[Any]:
         """The results, or what stands for them. Errors: the first, if they are not returned."""
@@ -44,7 +48,7 @@ class Many(Generic[T]):
                 if len(under_way) >= in_flight_max:
                     results.append(await self._first())
                 try:
-                    under_way.append(begin_now(item) or await self._steps.begin(item))
+                    under_way.append(begin_now(item) or await self._begun(item, in_flight_max))
                 except RpcError as error:
                     if not self._return_exceptions:
                         raise
@@ -56,6 +60,14 @@ class Many(Generic[T]):
                 if not isinstance(rest, Exception):
                     rest[0].connection.cancel(rest[0])
         return results
+
+    async def _begun(self, item: T, in_flight_max: int) -> tuple[OutgoingCall, Any]:
+        """Its call, once that can begin; those that wait in vain have waited beside each other."""
+        now_ns, before = _clock.monotonic_ns(), self._under_way
+        if self._waits_left == 0 or not (before and isinstance(before[-1], Exception)):
+            self._waits_since_ns, self._waits_left = now_ns, in_flight_max
+        self._waits_left -= 1
+        return await self._steps.begin(item, now_ns - self._waits_since_ns)
 
     async def _first(self) -> Any:
         """The end of the oldest call."""

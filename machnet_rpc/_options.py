@@ -11,6 +11,7 @@ from transport_engine._native import lib
 
 TIMEOUT: Final = 10.0  # seconds, where neither the method nor the caller says otherwise
 SECONDS_MAX: Final = 1e9  # of a timeout: thirty years, whose nanoseconds fit into 64 bits
+MOMENT_SECONDS: Final = 1e-6  # in which a call that has waited is told for what
 LANES: Final[int] = lib.TE_LANES
 KEY_CHARACTERS_MAX: Final = 256
 KEY_SHOWN_MAX: Final = 40
@@ -83,6 +84,13 @@ class CallOptions:
         return CallOptions(
             timeout, self.wait, self.key, self.metadata, self.reply_metadata, self.priority
         )
+
+    def after(self, waited_ns: int, timeout: float) -> "CallOptions":
+        """The same with what is left of the time, or else of `timeout`: a moment at least."""
+        if waited_ns == 0:
+            return self
+        seconds = timeout if self.timeout is None else self.timeout
+        return self.within(min(seconds, max(seconds - waited_ns / 1e9, MOMENT_SECONDS)))
 
     def over(self, then: "CallOptions") -> "CallOptions":
         """These options, and where they leave something open the others; metadata of both."""

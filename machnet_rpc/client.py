@@ -198,7 +198,8 @@ class Client(NamedCalls):
         """Calls a method of one argument for each item; gives the results in the items' order.
 
         The first exception ends it, cancels what is under way and is raised; with
-        `return_exceptions` it stands in its item's place instead. Each call has its own deadline.
+        `return_exceptions` it stands in its item's place instead. Each call has its own deadline;
+        where nobody takes calls, as many as may be in flight wait together.
         Errors: as `call`.
         """
         binding = self._known.of(method)
@@ -325,9 +326,10 @@ class Client(NamedCalls):
             call = begun(binding, encoded(binding, (item,), {}), options)
             return None if call is None else (call, item)
 
-        async def begin(item: object) -> tuple[OutgoingCall, object]:
+        async def begin(item: object, waited_ns: int) -> tuple[OutgoingCall, object]:
             payload = bytes(encoded(binding, (item,), {}))
-            return await self._begun_later(binding, payload, options), item
+            left = options.after(waited_ns, binding.options.timeout)
+            return await self._begun_later(binding, payload, left), item
 
         async def outcome(call: OutgoingCall, item: object) -> Any:
             return await self.outcome(call, binding, encoded(binding, (item,), {}), options)
@@ -338,9 +340,10 @@ class Client(NamedCalls):
         # Each call has a key of its own; which reply's metadata it is, nobody could tell.
         options = replace(self._options, key=None, reply_metadata=None)
 
-        async def begin(item: object) -> tuple[OutgoingCall, CarryingCall]:
+        async def begin(item: object, waited_ns: int) -> tuple[OutgoingCall, CarryingCall]:
             payload = self._encoded(binding, (item,), {})
-            keyed = CarryingCall(self._ways(), binding, payload, options, self._result)
+            left = options.after(waited_ns, binding.options.timeout)
+            keyed = CarryingCall(self._ways(), binding, payload, left, self._result)
             return await keyed.start(), keyed
 
         async def outcome(call: OutgoingCall, keyed: CarryingCall) -> Any:

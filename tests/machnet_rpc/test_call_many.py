@@ -6,10 +6,29 @@ from typing import Any
 
 import pytest
 
-from machnet_rpc import Client, DeadlineExceeded, InvalidArgument, NotFound, Server
+from machnet_rpc import (
+    Client,
+    DeadlineExceeded,
+    InvalidArgument,
+    MemoryNetwork,
+    NotFound,
+    Server,
+    Unavailable,
+    connect,
+    rpc,
+    service,
+)
 from machnet_rpc._many import tasks_of
+from machnet_rpc.testing import VirtualClock
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
 from tests.machnet_rpc.waiting import until
+
+
+@service("till")
+class Till:
+    @rpc(idempotent="keyed")
+    async def sell(self, item: bytes) -> int:
+        raise NotImplementedError
 
 
 async def test_results_come_in_the_items_order(client: Client) -> None:
@@ -79,6 +98,26 @@ async def test_errors_in_their_places(client: Client) -> None:
     assert isinstance(ends[1], NotFound)
     late = await client.using(timeout=0).call_many(Ledger.echo, [b""], return_exceptions=True)
     assert isinstance(late[0], DeadlineExceeded)
+
+
+@pytest.mark.parametrize("method", [Ledger.echo, Till.sell], ids=["usual", "keyed"])
+def test_without_a_server_items_wait_together(method: Any) -> None:
+    """As many at once as may be in flight, and not one after the other."""
+
+    async def main() -> None:
+        async with (
+            VirtualClock() as clock,
+            connect("127.0.0.1:7000", via=MemoryNetwork(), timeout=2.0) as client,
+        ):
+            began = clock.elapsed
+            ends: list[Any] = await client.call_many(
+                method, [b""] * 100, return_exceptions=True, in_flight_max=40
+            )
+            assert clock.elapsed - began == pytest.approx(3 * 2.0, rel=0.01)
+        assert {type(end) for end in ends} == {Unavailable}
+        assert all("until the call's time was over" in end.message for end in ends)
+
+    asyncio.run(main())
 
 
 async def test_cancelling_it_cancels_all(client: Client, server: Server, book: LedgerBook) -> None:
