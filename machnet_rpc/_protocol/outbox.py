@@ -106,7 +106,8 @@ class Outbox:
     Shape: `drain` where messages cross in C; else `burst`, and `took` for what the ring took of it.
     Being over `bytes_max` is not an error: whoever may wait should, until `full` is false.
     Whoever sets `gone` on the ticket of a message that may wait here sets `has_withdrawn`, too.
-    Owner: `on_filled` tells whoever drains it that there is something, for the first message only.
+    Owner: `on_filled` tells whoever drains it of each message: it may sleep until there is room,
+    and this one's time may be over before.
     """
 
     __slots__ = (
@@ -136,8 +137,7 @@ class Outbox:
 
         One more is the offset from which on it has not left.
         """
-        if not self._messages:
-            self._on_filled()
+        self._on_filled()
         offset = fields[_FIELDS] if len(fields) > _FIELDS else 0
         message = _Message(ticket, _lasting(payload), fields[:_FIELDS], offset)
         self._messages.append(message)

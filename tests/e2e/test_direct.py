@@ -7,8 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 import machnet_rpc
-from machnet_rpc import RpcError
+from machnet_rpc import DeadlineExceeded, RpcError
 from tests.e2e.direct_kills import descriptors
 from tests.e2e.echo import Echo
 from tests.e2e.processes import Fleet, stand_still
@@ -19,6 +21,7 @@ KILLS_SECONDS_MAX = 120.0
 STOPPED_CALLS = 200
 BALLAST = bytes(100_000)
 CALL_SECONDS = 0.3
+HANG_SECONDS = 10.0
 CLIENTS = 10
 
 
@@ -47,6 +50,9 @@ async def test_stopped_server_holds_up_its_callers_and_goes_on_afterwards(tmp_pa
             calls = [echo.using(timeout=CALL_SECONDS)(BALLAST) for _ in range(STOPPED_CALLS)]
             outcomes = await asyncio.gather(*calls, return_exceptions=True)
             took = time.monotonic() - began
+            for _ in range(3):  # of the others none is under way any more
+                with pytest.raises(DeadlineExceeded):
+                    await asyncio.wait_for(echo.using(timeout=CALL_SECONDS)(BALLAST), HANG_SECONDS)
             os.kill(server, signal.SIGCONT)
             fates = [each.executed for each in outcomes if isinstance(each, RpcError)]
             assert len(fates) == STOPPED_CALLS
