@@ -36,6 +36,7 @@ from machnet_rpc.statistics import Observed, Statistics
 from transport_engine.errors import TransportError
 
 GRACE_SECONDS: Final = 10.0
+UNLISTEN_SECONDS_MAX: Final = 1.0  # that an engine may take, which may have been stopped
 LISTENS_ELSEWHERE: Final = (
     "this server listens in another event loop, where it has to be closed, too; from another "
     "thread: asyncio.run_coroutine_threadsafe(server.close(), loop)"
@@ -158,8 +159,9 @@ class Server:
         ends = asyncio.get_running_loop().time() + grace
         try:
             if not pump.is_dead:  # else the engine is gone, and its ports with it
-                with contextlib.suppress(TransportError):
-                    await link.unlisten(self._port)
+                with contextlib.suppress(TransportError, TimeoutError):
+                    async with asyncio.timeout(UNLISTEN_SECONDS_MAX):
+                        await link.unlisten(self._port)
             for connection in pump.connections:
                 connection.go_away()
             await left(pump, dispatcher, ends)

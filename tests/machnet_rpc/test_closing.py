@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 
 from machnet_rpc import Cancelled, Server, Service, connect, serve
+from machnet_rpc import server as server_module
 from machnet_rpc._aio.dispatch import CANCELLED_SECONDS_MAX
 from machnet_rpc._aio.pump import CLOSE_SECONDS_MAX
 from machnet_rpc._transports.ladder import Via
@@ -76,6 +77,21 @@ async def test_a_close_that_is_cancelled_closes_all_the_same(via: Via) -> None:
         pump = client._keeper.pump
         assert pump is not None
         assert pump.is_dead
+
+
+async def test_an_engine_that_was_stopped_does_not_hold_up_the_close(
+    via: Via, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unanswered(port: int) -> None:
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(server_module, "UNLISTEN_SECONDS_MAX", 0.01)
+    server = Server(LedgerBook())
+    await server.listen("127.0.0.1:0", via=via)
+    monkeypatch.setattr(server._link, "unlisten", unanswered)
+    async with asyncio.timeout(5 * CLOSE_SECONDS_MAX):
+        await server.close(0.0)
+    assert server._pump is None
 
 
 async def test_a_server_whose_close_is_cancelled_ends_its_calls_at_once(via: Via) -> None:
