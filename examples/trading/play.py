@@ -79,17 +79,19 @@ class Player:
         self.desk = Desk()
         self.answers = self.wrong = self.fills = self.sent_again = 0
         self._gateway = gateway
-        self._under_way: dict[int, asyncio.Event] = {}  # by number; set when it is answered
+        self._under_way: dict[int, None] = {}  # numbers, the earliest first
+        self._early: dict[int, asyncio.Event] = {}  # by number: refused, and waiting for its turn
 
     async def perform(self, command: Command) -> None:
         """Send one command; must be called in the order of the commands."""
         expected = self.desk.execute(command)
-        answered = self._under_way[command.id] = asyncio.Event()
-        try:
-            answer = await self._answer(command)
-        finally:
-            del self._under_way[command.id]
-            answered.set()
+        self._under_way[command.id] = None
+        answer = await self._answer(command)
+        was_earliest = self._is_earliest(command)
+        del self._under_way[command.id]
+        if was_earliest and self._early:
+            self._call_early()
+            await asyncio.sleep(0)  # they go before the next command
         self.answers += 1
         self.wrong += answer != expected
         self.fills += sum(report.what is What.FILLED for report in answer.reports)
@@ -120,13 +122,24 @@ class Player:
                 last = str(error)
                 self.meter.note_error(error)
                 self.sent_again += 1
-                before = self._under_way.get(command.id - 1)
-                if isinstance(error, IdAheadError) and before is not None:
-                    await before.wait()  # it was lost; this one has its turn when it is answered
+                if isinstance(error, IdAheadError) and not self._is_earliest(command):
+                    turn = self._early[command.id] = asyncio.Event()
+                    await turn.wait()  # until the earliest, which was lost, is answered
                     continue
             await asyncio.sleep(ATTEMPT_PAUSE * 2**attempts)
             attempts += 1
         raise NotAnsweredError(f"no answer to {command} after {ATTEMPTS_MAX} attempts: {last}")
+
+    def _call_early(self) -> None:
+        """Let those go, in their order, before which nothing is missing any more."""
+        for number in self._under_way:
+            turn = self._early.pop(number, None)
+            if turn is None:
+                break
+            turn.set()
+
+    def _is_earliest(self, command: Command) -> bool:
+        return next(iter(self._under_way)) == command.id
 
     def _send(self, command: Command) -> Awaitable[Answer]:
         if isinstance(command, NewOrder):

@@ -68,6 +68,26 @@ class Dead(OrderGateway):
         raise Unavailable("gone")
 
 
+class LosesOne(OrderGateway):
+    """Takes commands in their order, many under way, and loses one."""
+
+    lost = 50
+    asked = 0
+
+    @rpc
+    async def place(self, order: NewOrder) -> Answer:
+        await asyncio.sleep(0)
+        self.asked += 1
+        if self.asked == self.lost:
+            raise Unavailable("lost on the way")
+        return self.desk.execute(order)
+
+    @rpc
+    async def cancel(self, order: CancelOrder) -> Answer:
+        await asyncio.sleep(0)
+        return self.desk.execute(order)
+
+
 def test_answers_and_book_agree() -> None:
     gateway = OrderGateway()
     played = asyncio.run(play(gateway, flow(500), session="s", window=16))
@@ -85,6 +105,13 @@ def test_what_is_lost_is_sent_again_and_executes_once() -> None:
     assert played.sent_again > 20
     assert gateway.desk.commands == played.answers
     gateway.desk.audit()
+
+
+def test_after_a_loss_the_commands_are_in_step_again() -> None:
+    window = 16
+    played = asyncio.run(play(LosesOne(), flow(500), session="s", window=window))
+    assert played.is_right
+    assert played.load.errors == {"Unavailable": 1, "IdAheadError": window - 1}
 
 
 def test_wrong_answers_and_books_are_found() -> None:
