@@ -93,7 +93,7 @@ def test_cancel_and_replace_act_on_orders_of_their_session_only() -> None:
 def test_a_refused_change_leaves_the_order_open_and_says_so() -> None:
     desk = Desk()
     desk.execute(NewOrder("s", 1, SELL, 100, 5))
-    refused = [CancelOrder("s", 2, 1, size=6), ReplaceOrder("s", 3, 1, 0, 5)]
+    refused: list[Command] = [CancelOrder("s", 2, 1, size=6), ReplaceOrder("s", 3, 1, 0, 5)]
     for command in refused:
         report = desk.execute(command).reports[0]
         assert (report.what, report.reason, report.left) == (What.REJECTED, "invalid", 5)
