@@ -3,6 +3,10 @@
 A service is a class with type hints; calls are `await client.stub(Contract).method(...)`.
 """
 
+import mrpc_script
+
+mrpc_script.end_at_interrupt_if_sought()  # before the imports, which take most of a start
+
 from machnet_rpc._aio.limits import Limits
 from machnet_rpc._replies import ReplyStore
 from machnet_rpc._retries import RetryPolicy

@@ -6,6 +6,7 @@ address or a contract is wrong; 3 there is no engine, or it failed; 130 interrup
 
 import argparse
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Coroutine, Sequence
@@ -73,7 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         ran: int | Coroutine[Any, Any, int] = arguments.run(arguments)
         if isinstance(ran, int):
             return ran
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with (
+            contextlib.closing(ran),
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
             return runner.run(ran)
     except KeyboardInterrupt:
         return 130

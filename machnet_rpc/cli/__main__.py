@@ -2,7 +2,7 @@
 
 import sys
 
-from machnet_rpc.cli import main
+from mrpc_script import main
 
 if __name__ == "__main__":
     sys.exit(main())
