@@ -31,7 +31,7 @@ from machnet_rpc.cli import (
     top,
 )
 from machnet_rpc.cli.arguments import ShowVersion, UsageError
-from machnet_rpc.cli.standard import mend
+from machnet_rpc.cli.standard import discard_output, mend
 from machnet_rpc.errors import AddressError, ContractError, RpcError
 from transport_engine.errors import ConfigError, TransportError
 
@@ -68,7 +68,25 @@ exit status: 0 done, 1 the call failed, 2 wrong usage, 3 no engine, 130 interrup
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
-    mend()
+    try:
+        mend()
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()  # while it can still be said that it failed
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        discard_output()
+        return 1
+    except OSError as error:
+        discard_output()
+        print(f"mrpc: cannot print: {error.strerror}", file=sys.stderr)
+        return 3
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    """Errors: OSError where nothing more can be printed."""
     arguments = _parser().parse_args(argv)
     try:
         ran: int | Coroutine[Any, Any, int] = arguments.run(arguments)
@@ -79,10 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             return runner.run(ran)
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:
-        return 1
+        raise
     except RpcError as error:
         return _failed(arguments, 1, str(error), error.as_dict())
     except (UsageError, AddressError, ContractError, ConfigError) as error:

@@ -6,6 +6,7 @@ import sys
 from typing import Final
 
 _NAMES: Final = ("stdin", "stdout", "stderr")
+_STDOUT: Final = 1
 
 
 def mend() -> None:
@@ -25,3 +26,13 @@ def mend() -> None:
                 stream.reconfigure(encoding="utf-8")
             if name == "stdout":
                 stream.reconfigure(errors="backslashreplace")
+
+
+def discard_output() -> None:
+    """Has all that is still to be printed go nowhere, since where it should go takes no more.
+
+    Else Python tries it again at the end of the process, and says that it failed.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, _STDOUT)
+    os.close(nowhere)

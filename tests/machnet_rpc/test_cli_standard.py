@@ -62,6 +62,31 @@ def test_what_a_locale_has_no_letter_for_is_printed(
     assert said in done.stdout.decode(encoding or "utf-8")
 
 
+@pytest.mark.parametrize("arguments", ["--version", "--help", "schema --help", "doctor --json"])
+def test_a_reader_that_has_gone_is_no_news(arguments: str) -> None:
+    argv = [*MRPC.split(), *arguments.split()]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        argv, check=False, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60
+    )
+    os.close(writing)
+    assert (done.returncode in {0, 1}, done.stderr) == (True, "")  # argparse takes it for success
+
+
+@pytest.mark.parametrize("arguments", ["--version", "doctor", "doctor --json"])
+def test_a_full_disk_is_said_without_a_traceback(arguments: str) -> None:
+    argv = [*MRPC.split(), *arguments.split()]
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            argv, check=False, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert done.returncode == 3
+    for line in done.stderr.splitlines():
+        assert line.startswith("mrpc: ")
+        assert line.endswith("No space left on device")
+
+
 def test_numbers_that_are_none_are_still_json() -> None:
     def refused(name: str) -> None:
         raise AssertionError(f"{name} is no JSON")
