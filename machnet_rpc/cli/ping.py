@@ -13,6 +13,7 @@ from machnet_rpc.errors import RpcError
 from machnet_rpc.reflection import ReflectionContract
 
 SIZE_MAX = 16 << 20
+INTERVAL_MAX: Final = 1e6
 
 
 EPILOG: Final = """\
@@ -47,7 +48,8 @@ def add(commands: Commands) -> None:
 
 async def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
-    if arguments.count < 1 or arguments.interval < 0 or not 0 <= arguments.size <= SIZE_MAX:
+    is_sensible = arguments.count >= 1 and 0 <= arguments.interval < INTERVAL_MAX
+    if not is_sensible or not 0 <= arguments.size <= SIZE_MAX:
         raise UsageError(f"--count from 1, --interval from 0, --size from 0 to {SIZE_MAX}")
     async with client_of(arguments) as client:
         ping = client.stub(ReflectionContract).ping
@@ -68,13 +70,11 @@ async def run(arguments: argparse.Namespace) -> int:
     lost = arguments.count - len(samples)
     if failure is not None:
         print(f"mrpc: {lost} of {arguments.count} failed, the last: {failure}", file=sys.stderr)
-    if not samples:
-        return 1
     latencies = Latencies(sorted(samples))
     if arguments.json:
         facts = {"count": len(samples), "lost": lost, "transport": transport}
-        print(json.dumps(facts | latencies.summary()))
-    else:
+        print(json.dumps(facts | (latencies.summary() if samples else {})))
+    elif samples:
         print(f"{len(samples)} pings of {arguments.size} bytes to {client.address} by {transport}")
         print("\n".join(bars(latencies)))
         print("  ".join(f"{name} {value:g} µs" for name, value in latencies.summary().items()))

@@ -14,6 +14,7 @@ from machnet_rpc import (
     InvalidArgument,
     MemoryNetwork,
     Next,
+    NotFound,
     RpcError,
     Server,
     Unauthenticated,
@@ -163,8 +164,30 @@ async def test_ping(network: MemoryNetwork, capsys: Capture) -> None:
     facts = json.loads(capsys.readouterr().out)
     assert (facts["count"], facts["lost"]) == (5, 0)
     assert facts["min"] <= facts["p50"] <= facts["p99.9"] <= facts["max"]
-    with pytest.raises(UsageError, match="--count from 1"):
-        await run(network, "ping", ADDRESS, "--count", "0")
+    for option, value in (("--count", "0"), ("--interval", "nan"), ("--interval", "inf")):
+        with pytest.raises(UsageError, match="--count from 1, --interval from 0"):
+            await run(network, "ping", ADDRESS, option, value)
+
+
+async def test_pings_of_which_none_comes_back_are_json_too(
+    network: MemoryNetwork, capsys: Capture
+) -> None:
+    pings = 0
+
+    async def only_the_first(call: CallInfo, request: dict[str, Any], following: Next) -> Any:
+        nonlocal pings
+        pings += 1
+        if pings > 1:
+            raise NotFound("no more")
+        return await following(request)
+
+    address = "127.0.0.1:7001"
+    async with serve(ShopServer(), address, via=network, middleware=[only_the_first]):
+        argv = ["ping", address, "--count", "3", "--interval", "0", "--json"]
+        assert await run(network, *argv) == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"count": 0, "lost": 3, "transport": "memory"}
+    assert "3 of 3 failed, the last: " in said.err
 
 
 BUILT_IN = ["ledger", "mrpc.fates", "mrpc.health", "mrpc.reflection", "mrpc.statistics"]
