@@ -22,7 +22,7 @@ from machnet_rpc.cli.arguments import (
     rate,
     seconds,
 )
-from machnet_rpc.cli.call import described_of, payload_of, request_of
+from machnet_rpc.cli.call import check_taken, described_of, payload_of, request_of
 from machnet_rpc.cli.load import IN_FLIGHT_MAX, WATCH_SECONDS, Call, Load, Measured, Plan
 from machnet_rpc.client import Client
 from machnet_rpc.errors import RpcError
@@ -155,7 +155,9 @@ async def _call_of(client: Client, arguments: argparse.Namespace) -> Call:
     if kind not in KINDS:
         raise UsageError(f"{name} takes a stream ({kind}), which bench does not make")
     is_raw = described is not None and described.raw_argument
-    payload = payload_of(request_of(arguments.request), is_raw=is_raw)
+    request = request_of(arguments.request)
+    check_taken(name, described, request)
+    payload = payload_of(request, is_raw=is_raw)
     if kind == "unary":
         return lambda: client.call(name, payload)
 

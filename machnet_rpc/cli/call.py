@@ -70,6 +70,7 @@ async def run(arguments: argparse.Namespace) -> int:
         if described is not None and described.requests is not None and arguments.request == "-":
             raise UsageError("standard input holds the stream, so the argument cannot be there")
         request = request_of(arguments.request)
+        check_taken(arguments.method, described, request)
         if arguments.key is not None and described is not None and not described.keyed:
             raise UsageError(f"{arguments.method} is not keyed, so --key means nothing to it")
         if described is not None and described.kind != "unary":
@@ -137,6 +138,14 @@ def request_of(argument: str | None) -> Any:
     if argument is None:
         return ...
     return _parsed(sys.stdin.read() if argument == "-" else argument)
+
+
+def check_taken(name: str, described: DescribedMethod | None, request: Any) -> None:
+    """Errors: UsageError for a value that a method without arguments would not look at."""
+    if described is None or described.arguments or request in (..., {}, []):
+        return
+    rest = "" if described.requests is None else ", only the stream on standard input"
+    raise UsageError(f"{name} takes no argument{rest}")
 
 
 def _parsed(text: str, what: str = "the argument") -> Any:
