@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -110,7 +111,12 @@ def run_export(arguments: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     if len(written) > 1 and arguments.to == "proto":
         raise UsageError(f"{arguments.target} has several services: a .proto file is for one")
-    print("\n".join(written), end="")
+    if not arguments.json:
+        print("\n".join(written), end="")
+    elif arguments.to == "jsonschema":
+        print(written[0] if len(written) == 1 else f"[{','.join(written)}]")
+    else:
+        print(json.dumps("\n".join(written)))
     return 0
 
 
@@ -123,13 +129,15 @@ def run_import(arguments: argparse.Namespace) -> int:
         text = import_proto(arguments.files, arguments.include)
     except ProtoError as error:
         raise UsageError(str(error)) from error
-    if arguments.output is None:
-        print(text, end="")
-    else:
+    if arguments.output is not None:
         try:
             arguments.output.write_text(text, encoding="utf-8")
         except OSError as error:
             raise UsageError(f"{arguments.output} cannot be written: {error.strerror}") from error
+    if arguments.json:
+        print(json.dumps(text if arguments.output is None else str(arguments.output)))
+    elif arguments.output is None:
+        print(text, end="")
     return 0
 
 

@@ -158,6 +158,14 @@ def test_export(capsys: Capture, language: str, words: str) -> None:
     assert words in capsys.readouterr().out
 
 
+def test_export_as_json_is_one_value(capsys: Capture) -> None:
+    write("size: int = 0")
+    for language, kind in (("proto", str), ("markdown", str), ("jsonschema", dict)):
+        argv = ["schema", "export", "--to", language, "shop:Market", "--json"]
+        assert mrpc.main(argv) == 0
+        assert isinstance(json.loads(capsys.readouterr().out), kind)
+
+
 def test_import(capsys: Capture) -> None:
     pytest.importorskip("grpc_tools")
     write("size: int = 0")
@@ -166,4 +174,9 @@ def test_import(capsys: Capture) -> None:
     assert mrpc.main(["schema", "import", "shop.proto", "-o", "greeter.py"]) == 0
     assert json.loads(dump(capsys, "greeter:Shop"))["services"][0]["methods"]["price"]
     assert mrpc.main(["schema", "import", "shop.proto"]) == 0
-    assert capsys.readouterr().out == Path("greeter.py").read_text(encoding="utf-8")
+    text = Path("greeter.py").read_text(encoding="utf-8")
+    assert capsys.readouterr().out == text
+    assert mrpc.main(["schema", "import", "shop.proto", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == text
+    assert mrpc.main(["schema", "import", "shop.proto", "-o", "greeter.py", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == "greeter.py"
