@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from machnet_rpc.cli.arguments import Commands
+from machnet_rpc.cli.arguments import Commands, add_command
 from transport_engine import scenario, simulator
 from transport_engine.errors import ConfigError
 
@@ -26,20 +26,14 @@ def add(commands: Commands) -> None:
     summary = "run a network scenario in virtual time"
     parser = commands.add_parser("sim", help=summary, description=f"{summary.capitalize()}.")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    running = actions.add_parser(
-        "run",
-        help="run a scenario; print its answer as JSON",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    running = add_command(actions, "run", run, "run a scenario; print its answer as JSON")
+    running.epilog = EPILOG
     running.add_argument("scenario", metavar="SCENARIO.json", help="the scenario; - for stdin")
     running.add_argument("--seed", type=_seed, help="in place of the scenario's own")
     running.add_argument(
         "--trace", metavar="FILE", type=Path, help="write a line of JSON for each packet"
     )
-    running.set_defaults(run=run, json=False)
-    showing = actions.add_parser("schema", help="print the JSON Schema of scenarios")
-    showing.set_defaults(run=show_schema, json=False)
+    add_command(actions, "schema", show_schema, "print the JSON Schema of scenarios")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -270,6 +270,7 @@ def test_version(capsys: Capture) -> None:
         (["ls", "nowhere"], 2, "'nowhere' is not an address"),
         (["serve", "nothing"], 2, "write module:name"),
         (["serve", "json:loads", "--json"], 2, "cannot be called"),
+        (["sim", "run", "no.json", "--json"], 2, "mrpc: no.json: No such file or directory\n"),
     ],
 )
 def test_errors_go_to_stderr_with_a_status(
