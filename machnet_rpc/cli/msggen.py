@@ -22,7 +22,7 @@ from transport_engine.channel import Channel
 from transport_engine.config import EngineConfig, load
 from transport_engine.endpoint import Endpoint
 from transport_engine.engine import Engine
-from transport_engine.errors import EngineGoneError
+from transport_engine.errors import EngineGoneError, NoEngineError
 from transport_engine.inline import InlineAttachment, open_inline
 from transport_engine.msggen import (
     BYTES_MAX,
@@ -98,7 +98,11 @@ async def run(arguments: argparse.Namespace) -> int:
         return await _client(arguments, windows)
     if arguments.netif in {None, "loopback"}:
         return await _loopback(arguments, windows)
-    return await _two_hosts(arguments)
+    try:
+        return await _two_hosts(arguments)
+    except NoEngineError:
+        await asyncio.sleep(0)  # where Ctrl-C ended what should have started, it is heard here
+        raise
 
 
 def _windows(arguments: argparse.Namespace) -> list[int]:

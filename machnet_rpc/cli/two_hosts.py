@@ -221,7 +221,8 @@ def _said(what: str, process: "subprocess.Popen[bytes]", log: Path) -> dict[str,
             return said
         raise NoEngineError(f"{what} did not start: {said['error']['message']}")
     words = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    reason = words[-1] if words else f"it said nothing in {START_SECONDS:g} s"
+    silence = "it ended without a word" if ready else f"it said nothing in {START_SECONDS:g} s"
+    reason = words[-1] if words else silence
     raise NoEngineError(f"{what} did not start: {reason}")
 
 

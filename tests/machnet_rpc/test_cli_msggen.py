@@ -2,14 +2,16 @@
 
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from machnet_rpc.cli import main
-from machnet_rpc.cli.two_hosts import mrpc, processors
+from machnet_rpc.cli import main, msggen
+from machnet_rpc.cli.two_hosts import child, mrpc, processors
+from transport_engine.errors import NoEngineError
 
 Capture = pytest.CaptureFixture[str]
 CORES = sorted(os.sched_getaffinity(0))
@@ -42,6 +44,28 @@ def test_two_may_measure_at_the_same_time() -> None:
         said, _ = each.communicate(timeout=60.0)
         assert each.returncode == 0
         assert json.loads(said)["rows"][0]["rpcs_per_second"] > 0
+
+
+def test_ctrl_c_that_its_processes_hear_first(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal tells all of them; what had not started yet is no failure then."""
+
+    async def interrupted(_: object) -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        raise NoEngineError("the server did not start")
+
+    monkeypatch.setattr(msggen, "_two_hosts", interrupted)
+    assert main(["msggen", "--netif", "udp"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_child_that_ends_without_a_word(tmp_path: Path) -> None:
+    with (
+        pytest.raises(NoEngineError, match="the server did not start: it ended without a word"),
+        child("the server", ["true"], tmp_path / "log"),
+    ):
+        pass
 
 
 def test_two_inline_engines_are_two_processes(capsys: Capture) -> None:
