@@ -112,15 +112,22 @@ def entry(text: str) -> tuple[str, str]:
 
 def seconds(text: str) -> float:
     """A positive number of seconds, for argparse."""
-    value = float(text)
-    if not 0 < value < 1e9:
-        raise ValueError(text)
-    return value
+    return _positive(text, "seconds")
 
 
 def rate(text: str) -> float:
-    """So many a second, for argparse, which names the function in its sentence."""
-    return seconds(text)
+    """So many a second, for argparse."""
+    return _positive(text, "calls a second")
+
+
+def _positive(text: str, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of {what} above 0")
+    return value
 
 
 def shown(value: object, *, compact: bool = False) -> str:

@@ -63,5 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def cores(text: str) -> tuple[int, ...]:
     """Processors, separated by commas, for argparse."""
-    numbers = tuple(int(word) for word in text.split(","))
-    return SidecarEngineConfig(cores=numbers).cores
+    try:
+        numbers = tuple(int(word) for word in text.split(","))
+        return SidecarEngineConfig(cores=numbers).cores
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} are not processors, each once, with commas between, as in 2,3"
+        ) from None

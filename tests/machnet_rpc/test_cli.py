@@ -283,6 +283,24 @@ def test_errors_go_to_stderr_with_a_status(
     assert bool(said.out) == ("--json" in argv)
 
 
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["ping", ADDRESS, "--timeout", "0"], "'0' is not a number of seconds above 0"),
+        (["ping", ADDRESS, "--timeout", "5s"], "'5s' is not a number of seconds above 0"),
+        (["bench", ADDRESS, "a/b", "--rate", "nan"], "'nan' is not a number of calls a second"),
+        (["engine", "--cores", "0,0"], "'0,0' are not processors, each once"),
+        (["engine", "--cores", "all"], "'all' are not processors, each once"),
+    ],
+)
+def test_a_value_that_is_none_says_what_would_be(
+    argv: list[str], words: str, capsys: Capture
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        mrpc.main(argv)
+    assert words in capsys.readouterr().err
+
+
 def test_doctor(capsys: Capture) -> None:
     status = mrpc.main(["doctor", "--json"])
     findings = json.loads(capsys.readouterr().out)
