@@ -21,8 +21,7 @@ def named(target: str) -> Any:
     """The object that "module:name" names. Errors: UsageError."""
     module_name, colon, name = target.partition(":")
     if module_name.endswith(".py") or "/" in module_name:
-        written = ".".join(Path(module_name.removesuffix(".py")).parts)
-        raise UsageError(f"{module_name} is a file: name the module, {written}:{name or 'NAME'}")
+        raise UsageError(f"{module_name} is a file: name {_module_of(module_name, name)}")
     if not (colon and module_name and name):
         raise UsageError(f"{target!r} names nothing: write module:name, as in shop:Shop")
     found = _imported(module_name)
@@ -63,6 +62,14 @@ def said(error: BaseException) -> str:
     where = Path(own[-1].filename)
     shown = where.relative_to(here) if where.is_relative_to(here) else where
     return f"{text} ({shown}, line {own[-1].lineno})"
+
+
+def _module_of(file: str, name: str) -> str:
+    """The module that a file is, in words; one elsewhere is one of its own folder."""
+    path = Path(file.removesuffix(".py"))
+    if path.is_absolute() or ".." in path.parts:
+        return f"the module, {path.name}:{name or 'NAME'}, in the folder {path.parent}"
+    return f"the module, {'.'.join(path.parts)}:{name or 'NAME'}"
 
 
 def _imported(module_name: str) -> Any:

@@ -57,6 +57,8 @@ MISTAKES = [
     (SERVICE, "MODULE.py:Shop", "MODULE.py is a file: name the module, MODULE:Shop"),
     (SERVICE, "./MODULE.py", "name the module, MODULE:NAME"),
     (SERVICE, "folder/MODULE.py:Shop", "name the module, folder.MODULE:Shop"),
+    (SERVICE, "/no/MODULE.py:Shop", "name the module, MODULE:Shop, in the folder /no"),
+    (SERVICE, "../MODULE.py:Shop", "name the module, MODULE:Shop, in the folder .."),
     (SERVICE, "MODULE", "write module:name"),
     (SERVICE, "MODULE:", "write module:name"),
     (SERVICE, "no_MODULE:Shop", "there is no module no_MODULE in "),
