@@ -62,8 +62,11 @@ class ControlClient:
         except asyncio.CancelledError:
             close_all(_descriptors_in(answer))  # it came, and nobody will take it
             raise
-        except OSError as error:  # also TimeoutError
-            raise EngineGoneError(f"the engine at {self._path} does not answer: {error}") from error
+        except OSError as error:  # also TimeoutError, without a word
+            reason = str(error) or f"it said nothing in {ANSWER_SECONDS_MAX:g} s"
+            raise EngineGoneError(
+                f"the engine at {self._path} does not answer: {reason}"
+            ) from error
         finally:
             del self._waiting[request.id]
 

@@ -30,6 +30,7 @@ from transport_engine import (
     SidecarAttachment,
     attach,
     control,
+    control_client,
     messages,
     read_stats,
     session,
@@ -38,6 +39,18 @@ from transport_engine._native import lib
 from transport_engine.bucket import Bucket
 from transport_engine.control import PORTS_PER_APPLICATION_MAX
 from transport_engine.policy import Peer
+
+
+async def test_an_engine_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_client, "ANSWER_SECONDS_MAX", 0.01)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    with theirs:
+        client = control_client.ControlClient(ours, Path("engine.sock"))
+        said = "the engine at engine.sock does not answer: it said nothing in 0.01 s$"
+        with pytest.raises(EngineGoneError, match=said):
+            await client.ask(messages.Stats(id=client.next_id()))
+        client.close()
 
 
 async def test_two_applications_talk(sidecar: Sidecar) -> None:
