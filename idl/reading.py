@@ -259,7 +259,8 @@ class Reading:
                 return self._scalars(reader, writer, path)
 
     def _scalars(self, reader: Shape, writer: Shape, path: str) -> list[Problem]:
-        if (reader.kind, reader.name) == (writer.kind, writer.name) and not reader.of:
+        are_alike = (reader.kind, reader.name) == (writer.kind, writer.name)
+        if are_alike and not reader.of and not writer.of:  # one of both may be tuple[()]
             return []
         if _strictness(reader):
             return [self._takes_not(reader, writer, path)]

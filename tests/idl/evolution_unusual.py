@@ -32,4 +32,6 @@ UNUSUAL: list[Pair] = [
          asks("R", "R(1)", types=CLASS["dataclass"].format("a: int\n    x: str = ''")),
          ("risky", "fails"), ("risky", "whole")),
     Pair("empty tuple to tuple", asks("tuple[()]", "()"), asks("tuple", "(1,)"), WHOLE, BREAKS),
+    Pair("empty tuple to a pair", asks("tuple[()]", "()"), asks("tuple[int, int]", "(1, 2)"),
+         BREAKS, BREAKS),
 ]  # fmt: skip
