@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
+from idl.limits import exceeded, keeps_to
 from idl.shapes import SCALARS, Definition, Definitions, Json, Member, Shape
 
 Severity: TypeAlias = Literal["compatible", "risky", "breaking"]
@@ -24,8 +25,7 @@ _LOSSY: Final = {
 }
 _STRICT_WHOLE: Final = {"decimal": {"int"}}
 _STRICT_LOSSY: Final = {"float": {"int"}, "str": _TEXTS, "decimal": {"float"}}
-_LOWER: Final = {"ge", "gt", "min_length"}
-_UPPER: Final = {"le", "lt", "max_length", "max_digits", "decimal_places"}
+_DIGITS_MAX: Final = 2**53  # of an integer that a float holds whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Reading:
 
     def value(self, reader: Shape, writer: Shape, path: str) -> list[Problem]:
         """The problems of a value of one type."""
-        if reader.kind == "any":
+        if reader.kind == "any" and not reader.limits:
             return []
         if writer.kind == "union":
             found = [each for one in writer.of for each in self.value(reader, one, path)]
@@ -70,6 +70,8 @@ class Reading:
         if (values := self._values(writer, self._writer)) is not None:
             return self._chosen(reader, values, path)
         problems = self._limits(reader, writer, path)
+        if reader.kind == "any":
+            return problems
         if reader.kind == "ref" and writer.kind == "ref":
             problems += self._tag(reader, writer, path)
             return problems + self._definitions(reader, writer, path)
@@ -205,13 +207,20 @@ class Reading:
     def _chosen(self, reader: Shape, values: tuple[Json, ...], path: str) -> list[Problem]:
         """One of a few values is written."""
         known = self._values(reader, self._reader)
+        refused: list[Json] = []
+        found: list[Problem] = []
         if known is not None:
             taken = [_exact(value) for value in known]
             refused = [value for value in values if _exact(value) not in taken]
         else:
-            refused = [value for value in values if not self._takes(reader, value, path)]
+            for value in values:
+                problems = self._converted(reader, value, path)
+                keeps = all(keeps_to(name, limit, value) for name, limit in reader.limits)
+                if not keeps or worst(problems) == SEVERITIES.index("breaking"):
+                    refused.append(value)
+                found += problems
         if not refused:
-            return []
+            return found
         listed = ", ".join(repr(value) for value in refused)
         return [
             self._breaks(
@@ -221,13 +230,12 @@ class Reading:
             )
         ]
 
-    def _takes(self, reader: Shape, value: Json, path: str) -> bool:
+    def _converted(self, reader: Shape, value: Json, path: str) -> list[Problem]:
+        """What becomes of one value in another type, whatever its limits."""
+        if reader.kind == "float" and type(value) is int and abs(value) <= _DIGITS_MAX:
+            return []
         unlimited = replace(reader, limits=_strictness(reader))
-        if _scalar_of(value) != reader.kind and self.value(
-            unlimited, Shape(_scalar_of(value)), path
-        ):
-            return False
-        return all(_keeps_to(name, limit, value) for name, limit in reader.limits)
+        return self.value(unlimited, Shape(_scalar_of(value)), path)
 
     def _kinds(self, reader: Shape, writer: Shape, path: str) -> list[Problem]:
         match reader.kind, writer.kind:
@@ -284,13 +292,7 @@ class Reading:
 
     def _limits(self, reader: Shape, writer: Shape, path: str) -> list[Problem]:
         """Limits that the reader has, and the writer has not or has wider."""
-        sent = dict(writer.limits)
-        refused = [
-            f"{name}={limit!r}"
-            for name, limit in reader.limits
-            if name not in ("strict", "discriminator")
-            and not _is_within(name, limit, sent.get(name))
-        ]
+        refused = [f"{name}={limit!r}" for name, limit in exceeded(reader, writer)]
         if not refused:
             return []
         asks = f"{self._reads} asks for {', '.join(refused)}"
@@ -315,38 +317,6 @@ class Reading:
 def worst(problems: list[Problem]) -> int:
     """The index of the gravest severity; that of "compatible" if there is none."""
     return max((SEVERITIES.index(each.severity) for each in problems), default=0)
-
-
-def _is_within(name: str, limit: Json, sent: Json) -> bool:
-    """Whether all that the writer's limit lets through passes the reader's."""
-    if sent == limit:
-        return True
-    if not (isinstance(sent, int | float) and isinstance(limit, int | float)):
-        return False
-    return (name in _LOWER and sent >= limit) or (name in _UPPER and sent <= limit)
-
-
-def _keeps_to(name: str, limit: Json, value: Json) -> bool:
-    """Whether one value passes a limit; of a pattern that is not known here."""
-    if name in ("strict", "discriminator", "allow_inf_nan"):
-        return True
-    size = len(value) if isinstance(value, str) else value
-    if not (isinstance(size, int | float) and isinstance(limit, int | float)):
-        return False
-    match name:
-        case "ge" | "min_length":
-            return size >= limit
-        case "le" | "max_length":
-            return size <= limit
-        case "gt":
-            return size > limit
-        case "lt":
-            return size < limit
-        case "multiple_of":
-            are_whole = isinstance(size, int) and isinstance(limit, int)
-            return are_whole and limit != 0 and size % limit == 0
-        case _:
-            return False
 
 
 def _strictness(shape: Shape) -> tuple[tuple[str, Json], ...]:

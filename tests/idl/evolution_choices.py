@@ -16,6 +16,7 @@ class B(BaseModel):
 TAGGED = "Annotated[A | B, Field(discriminator='k')]"
 FIELD = f"{ALTERNATIVES}\nclass R(BaseModel):\n    of: A | B = Field(discriminator='k')"
 NONE_YET = "class A(BaseModel):\n    x: int = 0\nclass R(BaseModel):\n    of: A"
+FLOAT = "Annotated[float, Field({})]"
 INT = "Annotated[int, Field({})]"
 
 CHOICES: list[Pair] = [
@@ -37,6 +38,21 @@ CHOICES: list[Pair] = [
          asks(INT.format("multiple_of=2"), "4"), BREAKS, BREAKS),
     Pair("literal to short str", asks("Literal['a', 'abc']", "'abc'"),
          asks("Annotated[str, Field(max_length=2)]", "'ab'"), BREAKS, BREAKS),
+    Pair("literal to float", asks("Literal[2, 4]", "2", "4"), asks("float", "1.5"), WHOLE, BREAKS),
+    Pair("literal to a float that does not hold it", asks("Literal[2, 9007199254740993]",
+         "9007199254740993"), asks("float", "1.5"), ("risky", "changed"), BREAKS),
+    Pair("integers above a number to integers from the next", asks(INT.format("gt=0, lt=9"), "1"),
+         asks(INT.format("ge=1, le=8"), "8"), WHOLE, WHOLE),
+    Pair("numbers above another to numbers from it", asks(FLOAT.format("gt=0"), "0.5"),
+         asks(FLOAT.format("ge=0"), "0.0"), WHOLE, BREAKS),
+    Pair("multiples to multiples of a part", asks(INT.format("multiple_of=10"), "20"),
+         asks(INT.format("multiple_of=5"), "5"), WHOLE, BREAKS),
+    Pair("int to a finite float", asks("int", "5"), asks(FLOAT.format("allow_inf_nan=False"),
+         "1.5"), ("risky", "whole"), BREAKS),
+    Pair("float to one that says what is so", asks("float", "float('inf')"),
+         asks(FLOAT.format("allow_inf_nan=True"), "float('inf')"), WHOLE, WHOLE),
+    Pair("any to any within limits", asks("Any", "5"),
+         asks("Annotated[Any, Field(ge=6)]", "6"), BREAKS, WHOLE),
     Pair("bool to strict int", asks("bool", "True"), asks(INT.format("strict=True"), "5"), BREAKS,
          BREAKS),
     Pair("literal bool to strict int", asks("Literal[True]", "True"),
