@@ -56,6 +56,19 @@ def literal(arguments: tuple[Any, ...]) -> Shape:
     return Shape("literal", values=tuple(by_text[text] for text in sorted(by_text)))
 
 
+def flags(cls: type[enum.Flag]) -> Shape:
+    """Travel as the sum of their bits. Those of an IntFlag may be any, also such without a name."""
+    if getattr(cls, "_boundary_", enum.KEEP) is enum.KEEP:
+        return Shape("int")
+    every = 0
+    for flag in cls.__members__.values():
+        every |= flag.value
+    limits: list[tuple[str, Json]] = [("ge", 0), ("le", every)]
+    if every & (every + 1):  # a bit is left out
+        limits.insert(0, ("bits", every))
+    return Shape("int", limits=tuple(limits))
+
+
 def jsonable(value: object) -> Json:
     """The value as JSON; as its `repr` where JSON has nothing like it."""
     if isinstance(value, float) and value - value != 0:  # not finite

@@ -22,7 +22,7 @@ import pydantic_core
 import typing_extensions
 from pydantic.fields import FieldInfo
 
-from idl.annotated import jsonable, limited, literal, union
+from idl.annotated import flags, jsonable, limited, literal, union
 from idl.schema import SchemaError, spelled
 from idl.shapes import Codec, Definition, Member, Shape, canonical
 from idl.structs import holds_struct
@@ -150,7 +150,7 @@ class Describer:
         arguments = tuple((types_of or {}).get(each, each) for each in arguments)
         key: object = (cls, arguments) if arguments else cls
         if issubclass(cls, enum.Flag):
-            return _flags(cls)
+            return flags(cls)
         if key not in self._names:
             reader = self._reader_of(cls)
             if reader is None:
@@ -325,16 +325,6 @@ def _alias_of(cls: type, name: str, field: FieldInfo) -> str:
 def _is_empty_tuple(annotation: Any) -> bool:
     """Whether it is tuple[()]. A bare Tuple has no arguments, not even none."""
     return typing.get_origin(annotation) is tuple and getattr(annotation, "__args__", None) == ()
-
-
-def _flags(cls: type[enum.Flag]) -> Shape:
-    """Travel as the sum of their bits. Those of an IntFlag may be any, also such without a name."""
-    if getattr(cls, "_boundary_", enum.KEEP) is enum.KEEP:
-        return Shape("int")
-    every = 0
-    for flag in cls.__members__.values():
-        every |= flag.value
-    return Shape("int", limits=(("ge", 0), ("le", every)))
 
 
 def _is_required(field: Any) -> bool:

@@ -1,7 +1,7 @@
 """Whether what keeps to one type's limits passes another's, too.
 
-Knows names of limits as pydantic and msgspec have them, and no type; what it cannot compare, such
-as two patterns, is told apart as different.
+Knows names of limits as pydantic and msgspec have them, and "bits" for the sum of all flags; knows
+no type. What it cannot compare, such as two patterns, is told apart as different.
 """
 
 from collections.abc import Iterator
@@ -44,6 +44,8 @@ def keeps_to(name: str, limit: Json, value: Json) -> bool:
             return size < limit
         case "multiple_of":
             return _is_multiple(size, limit)
+        case "bits":
+            return _are_among(size, limit)
         case _:
             return False
 
@@ -60,6 +62,8 @@ def _is_within(name: str, limit: Json, writer: Shape) -> bool:
         asked = _bound(name, limit, are_whole=are_whole)
         kept = [_bound(each, sent.get(each), are_whole=are_whole) for each in _BOUNDS[name]]
         return asked is not None and any(each is not None and each >= asked for each in kept)
+    if name == "bits":
+        return _are_among(sent.get(name), limit)
     return name == "multiple_of" and _is_multiple(sent.get(name), limit)
 
 
@@ -77,3 +81,7 @@ def _is_multiple(value: Json, limit: Json) -> bool:
     if not (isinstance(value, int) and isinstance(limit, int)):
         return False
     return limit != 0 and value % limit == 0
+
+
+def _are_among(bits: Json, limit: Json) -> bool:
+    return isinstance(bits, int) and isinstance(limit, int) and bits & ~limit == 0

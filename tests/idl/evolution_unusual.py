@@ -5,6 +5,7 @@ from tests.idl.evolution_signatures import BREAKS, WHOLE
 from tests.idl.evolution_types import CLASS, asks
 
 FLAGS = "class F({}):\n    A = 1\n    B = 2\n    {}"
+GAPPED = "class F(Flag):\n    A = 1\n    C = 4"
 COMPUTED = CLASS["dataclass"].format("a: int\n    b: int = field(init=False, default=5)")
 OPEN = "class R(BaseModel):\n    model_config = ConfigDict(extra='allow')\n    a: int"
 OLD = asks("R", "R(a=1)", types=COMPUTED)
@@ -20,6 +21,12 @@ UNUSUAL: list[Pair] = [
          asks("int", "77"), WHOLE, WHOLE),
     Pair("flag added", asks("F", "F.A | F.B", "F(0)", types=FLAGS.format("Flag", "")),
          asks("F", "F.A | F.C", types=FLAGS.format("Flag", "C = 4")), WHOLE, BREAKS),
+    Pair("flag replaced by one above", asks("F", "F.A | F.B", types=FLAGS.format("Flag", "")),
+         asks("F", "F.A | F.C", types=GAPPED), BREAKS, BREAKS),
+    Pair("flags without some to int", asks("F", "F.A | F.C", types=GAPPED),
+         asks("Annotated[int, Field(ge=0, le=5)]", "5", "2"), WHOLE, BREAKS),
+    Pair("literal to flags without some", asks("Literal[0, 4, 5]", "5"),
+         asks("F", "F.A", types=GAPPED), WHOLE, BREAKS),
     Pair("computed field to none that is refused", OLD, CLOSED, BREAKS, WHOLE),
     Pair("computed field to one of another type", OLD,
          asks("R", "R(1, 'x')", types=CLASS["dataclass"].format("a: int\n    b: str = ''")),
