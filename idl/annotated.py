@@ -14,7 +14,8 @@ from idl.shapes import Json, Shape, canonical
 
 _LIMITS: Final = (
     "gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern", "max_digits",
-    "decimal_places", "strict", "allow_inf_nan", "discriminator",
+    "decimal_places", "strict", "allow_inf_nan", "discriminator", "strip_whitespace", "to_lower",
+    "to_upper",
 )  # fmt: skip
 
 

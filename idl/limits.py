@@ -4,12 +4,17 @@ Knows names of limits as pydantic and msgspec have them, and "bits" for the sum 
 no type. What it cannot compare, such as two patterns, is told apart as different.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from idl.shapes import Json, Shape
 
 _NO_LIMITS: Final = frozenset({"strict", "discriminator"})  # they say how values are read
+_ALTERING: Final[dict[str, Callable[[str], str]]] = {
+    "strip_whitespace": str.strip,
+    "to_lower": str.lower,
+    "to_upper": str.upper,
+}
 _LOWER: Final = frozenset({"ge", "gt", "min_length"})
 _BOUNDS: Final = {  # a limit -> those that may hold its values within it
     "ge": ("ge", "gt"), "gt": ("ge", "gt"), "le": ("le", "lt"), "lt": ("le", "lt"),
@@ -22,14 +27,26 @@ _FINITE: Final = frozenset({"bool", "int", "decimal"})
 def exceeded(reader: Shape, writer: Shape) -> Iterator[tuple[str, Json]]:
     """The limits of the reader that values may exceed which keep to those of the writer."""
     for name, limit in reader.limits:
-        if name not in _NO_LIMITS and not _is_within(name, limit, writer):
+        is_limit = name not in _NO_LIMITS and name not in _ALTERING
+        if is_limit and not _is_within(name, limit, writer):
             yield name, limit
+
+
+def altered(reader: Shape, writer: Shape) -> list[str]:
+    """What the reader does to text, and the writer's own reader does not."""
+    return [
+        name
+        for name, limit in reader.limits
+        if name in _ALTERING and limit is True and dict(writer.limits).get(name) is not True
+    ]
 
 
 def keeps_to(name: str, limit: Json, value: Json) -> bool:
     """Whether one value passes a limit; of a pattern that is not known here."""
     if name in _NO_LIMITS or name == "allow_inf_nan":
         return True
+    if name in _ALTERING:
+        return not isinstance(value, str) or limit is not True or _ALTERING[name](value) == value
     size = len(value) if isinstance(value, str) else value
     if not (isinstance(size, int | float) and isinstance(limit, int | float)):
         return False

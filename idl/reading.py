@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
-from idl.limits import exceeded, keeps_to
+from idl.limits import altered, exceeded, keeps_to
 from idl.shapes import SCALARS, Definition, Definitions, Json, Member, Shape
 
 Severity: TypeAlias = Literal["compatible", "risky", "breaking"]
@@ -25,6 +25,8 @@ _LOSSY: Final = {
 }
 _STRICT_WHOLE: Final = {"decimal": {"int"}}
 _STRICT_LOSSY: Final = {"float": {"int"}, "str": _TEXTS, "decimal": {"float"}}
+_EXACT_WHOLE: Final = {"decimal": {"int"}}  # of pydantic where it is strict
+_EXACT_LOSSY: Final = {"float": {"int"}, "str": _TEXTS, "bytes": _TEXTS | {"str"}}
 _DIGITS_MAX: Final = 2**53  # of an integer that a float holds whole
 
 
@@ -215,7 +217,7 @@ class Reading:
         else:
             for value in values:
                 problems = self._converted(reader, value, path)
-                keeps = all(keeps_to(name, limit, value) for name, limit in reader.limits)
+                keeps = all(keeps_to(*limit, value) for limit in reader.limits)
                 if not keeps or worst(problems) == SEVERITIES.index("breaking"):
                     refused.append(value)
                 found += problems
@@ -270,10 +272,12 @@ class Reading:
         are_alike = (reader.kind, reader.name) == (writer.kind, writer.name)
         if are_alike and not reader.of and not writer.of:  # one of both may be tuple[()]
             return []
-        if _strictness(reader):
-            return [self._takes_not(reader, writer, path)]
-        whole = _STRICT_WHOLE if self._strict else _WHOLE
-        lossy = _STRICT_LOSSY if self._strict else _LOSSY
+        if self._strict:
+            whole, lossy = _STRICT_WHOLE, _STRICT_LOSSY
+        elif _strictness(reader):
+            whole, lossy = _EXACT_WHOLE, _EXACT_LOSSY
+        else:
+            whole, lossy = _WHOLE, _LOSSY
         if writer.kind in whole.get(reader.kind, set[str]()):
             return []
         if self._from_struct and writer.kind == "datetime" and reader.kind != "datetime":
@@ -292,11 +296,14 @@ class Reading:
 
     def _limits(self, reader: Shape, writer: Shape, path: str) -> list[Problem]:
         """Limits that the reader has, and the writer has not or has wider."""
-        refused = [f"{name}={limit!r}" for name, limit in exceeded(reader, writer)]
-        if not refused:
-            return []
-        asks = f"{self._reads} asks for {', '.join(refused)}"
-        return [self._breaks(path, f"{asks}, and {self._writes} does not keep to it")]
+        found: list[Problem] = []
+        if refused := ", ".join(f"{name}={limit!r}" for name, limit in exceeded(reader, writer)):
+            asks = f"{self._reads} asks for {refused}"
+            found.append(self._breaks(path, f"{asks}, and {self._writes} does not keep to it"))
+        if changed := ", ".join(altered(reader, writer)):
+            sentence = f"{self._reads} alters text ({changed}), and {self._writes} does not"
+            found.append(Problem("risky", path, sentence))
+        return found
 
     def _values(self, shape: Shape, definitions: Definitions) -> tuple[Json, ...] | None:
         if shape.kind == "literal":

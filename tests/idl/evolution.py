@@ -29,10 +29,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, Flag, IntEnum, IntFlag
 from typing import *
+from typing_extensions import TypedDict
 from uuid import UUID
 import msgspec
+import pydantic
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from machnet_rpc import NotFound, rpc, service
 """
 
