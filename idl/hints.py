@@ -4,6 +4,7 @@ What no shape can say (validators, serializers of one's own) is left out: two co
 only there have the same schema.
 """
 
+import contextlib
 import dataclasses
 import datetime as dt
 import decimal
@@ -14,7 +15,7 @@ import types
 import typing
 import uuid
 from collections import abc, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeAlias, cast
 
 import pydantic
@@ -23,6 +24,7 @@ import typing_extensions
 from pydantic.fields import FieldInfo
 
 from idl.annotated import flags, jsonable, limited, literal, union
+from idl.configs import DEFAULTS, Settings, settings_of
 from idl.schema import SchemaError, spelled
 from idl.shapes import Codec, Definition, Member, Shape, canonical
 from idl.structs import holds_struct
@@ -55,6 +57,7 @@ class Describer:
         self._names: dict[object, str] = {}
         self._walked: list[type] = []  # the classes whose fields are being read, outermost first
         self._aliases: list[object] = []
+        self._settings = DEFAULTS  # of the class whose fields are being read
 
     def outermost(self, annotation: Any, where: str) -> Shape:
         """The shape of an argument or result, with the codec that writes it.
@@ -71,7 +74,7 @@ class Describer:
         """The shape of any type; `types_of` says what its type variables stand for."""
         scalar = _SCALARS.get(annotation) if _is_hashable(annotation) else None
         if scalar is not None:
-            return Shape(scalar)
+            return self._settings.limited(Shape(scalar))
         origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
         if _is_empty_tuple(annotation):
             return Shape("tuple")
@@ -148,16 +151,20 @@ class Describer:
         if not isinstance(cls, type):
             raise SchemaError(f"{annotation!r} has no schema")
         arguments = tuple((types_of or {}).get(each, each) for each in arguments)
-        key: object = (cls, arguments) if arguments else cls
         if issubclass(cls, enum.Flag):
             return flags(cls)
+        settings = DEFAULTS if issubclass(cls, enum.Enum) else settings_of(cls, self._settings)
+        is_of_its_own = settings in (DEFAULTS, settings_of(cls, DEFAULTS))
+        parts = (*arguments, *(() if is_of_its_own else (settings,)))
+        key: object = (cls, parts) if parts else cls
         if key not in self._names:
             reader = self._reader_of(cls)
             if reader is None:
                 return Shape("other", name=cls.__name__)
             if issubclass(cls, pydantic.RootModel):
                 return self._of_field(cls.model_fields["root"])
-            self._define(key, cls, arguments, reader)
+            with self._within(cls, settings):
+                self._define(key, cls, arguments, reader)
         return Shape("ref", name=self._names[key])
 
     def _define(
@@ -170,11 +177,17 @@ class Describer:
         while free in self._names.values():  # another class of the same name
             free, number = f"{name} {number}", number + 1
         self._names[key] = free
-        self._walked.append(cls)
         parameters = getattr(cls, "__parameters__", ())
         definition = reader(cls, dict(zip(parameters, arguments, strict=False)))
         self.definitions[free] = dataclasses.replace(definition, name=free)
+
+    @contextlib.contextmanager
+    def _within(self, cls: type, settings: Settings) -> Iterator[None]:
+        outer, self._settings = self._settings, settings
+        self._walked.append(cls)
+        yield
         self._walked.pop()
+        self._settings = outer
 
     def _reader_of(self, cls: type) -> "_Reader | None":
         if issubclass(cls, enum.Enum):
@@ -197,7 +210,6 @@ class Describer:
     def _model(self, cls: type, _: dict[Any, Any]) -> Definition:
         _complete(cls)
         fields: dict[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
-        config: Any = getattr(cls, "model_config", getattr(cls, "__pydantic_config__", {}))
         aliases = {
             name: _alias_of(cls, name, field) for name, field in fields.items() if not field.exclude
         }
@@ -205,13 +217,16 @@ class Describer:
             self._member(aliases[name], self._of_field(fields[name]), fields[name])
             for name in sorted(aliases)
         ]
-        extra = config.get("extra")
+        return self._record(_declared(members, aliases), issubclass(cls, pydantic.BaseModel))
+
+    def _record(self, members: tuple[Member, ...], keeps_unknown: bool = False) -> Definition:
+        extra = self._settings.extra
         return Definition(
             "record",
             "",
-            _declared(members, aliases),
+            members,
             refuses_unknown=extra == "forbid",
-            sends_unknown=extra == "allow",
+            sends_unknown=keeps_unknown and extra == "allow",
         )
 
     def _of_field(self, field: FieldInfo) -> Shape:
@@ -222,11 +237,8 @@ class Describer:
         return Member(name, shape, _is_required(field), _default_of(field))
 
     def _dataclass(self, cls: type, types_of: dict[Any, Any]) -> Definition:
-        config: Any = getattr(cls, "__pydantic_config__", {})
         members = self._dataclass_members(cls, types_of)
-        members += self._computed_members(cls, types_of)
-        refuses = config.get("extra") == "forbid"
-        return Definition("record", "", tuple(members), refuses_unknown=refuses)
+        return self._record((*members, *self._computed_members(cls, types_of)))
 
     def _dataclass_members(self, cls: Any, types_of: dict[Any, Any]) -> list[Member]:
         hints = _hints(cls)
@@ -287,7 +299,6 @@ class Describer:
 
     def _typed_dict(self, cls: Any, types_of: dict[Any, Any]) -> Definition:
         hints = _hints(cls)
-        config: Any = getattr(cls, "__pydantic_config__", {})
         required: frozenset[str] = cls.__required_keys__
         members = [
             Member(
@@ -299,9 +310,8 @@ class Describer:
             )
             for name, hint in sorted(hints.items())
         ]
-        refuses = config.get("extra") == "forbid"
         names = {name: name for name in hints}
-        return Definition("record", "", _declared(members, names), refuses_unknown=refuses)
+        return self._record(_declared(members, names), keeps_unknown=True)
 
 
 def _codec_of(annotation: Any) -> Codec:
