@@ -7,6 +7,7 @@ Knows no class: `describe` takes methods as `idl.schema` read them.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -181,6 +182,9 @@ def load_lock(text: str) -> tuple[list[ServiceDescription], str]:
                 "changed by hand: dump it again"
             )
         services.append(service)
+    for name, count in Counter(service.name for service in services).items():
+        if count > 1:
+            raise MalformedSchema(f"it has {count} services called {name}")
     return services, text_from(whole.get("target", ""), "target")
 
 

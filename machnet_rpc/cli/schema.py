@@ -155,9 +155,16 @@ def schemas_of(target: str) -> list[ServiceDescription]:
         ]
         if not classes:
             raise UsageError(f"{target} declares no service: decorate one with @service(name)")
-        return [schema_of(each) for each in classes]
-    kinds = [_class_of(each, target) for each in _several(found, target)]
-    return [schema_of(kind) for kind in kinds]
+    else:
+        classes = [_class_of(each, target) for each in _several(found, target)]
+    schemas: dict[str, ServiceDescription] = {}
+    for each in classes:
+        schema = schema_of(each)
+        if schemas.setdefault(schema.name, schema) != schema:
+            raise UsageError(
+                f"{target} has different services called {schema.name}: name one of them"
+            )
+    return list(schemas.values())
 
 
 def _several(found: Any, target: str) -> list[Any]:

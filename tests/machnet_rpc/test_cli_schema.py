@@ -144,6 +144,25 @@ def test_wrong_usage_gets_a_sentence(capsys: Capture, argv: list[str], words: st
     assert words in capsys.readouterr().err
 
 
+def test_a_name_stands_for_one_service(capsys: Capture) -> None:
+    """Of two, one would be compared, and changes of the other be passed over."""
+    write("size: int = 0")
+    with Path("shop.py").open("a", encoding="utf-8") as module:
+        module.write('@service("shop", version=2)\nclass Later(Shop):\n    pass\n')
+        module.write("both = [Shop, Later]\nalike = [Shop, Market]\n")
+    for command in ("dump", "export --to markdown"):
+        assert mrpc.main(["schema", *command.split(), "shop:both"]) == 2
+        captured = capsys.readouterr()
+        assert "shop:both has different services called shop: name one of them" in captured.err
+        assert not captured.out
+    lock = json.loads(dump(capsys, "shop:alike"))
+    assert len(lock["services"]) == 1
+    lock["services"] *= 2
+    Path("api.lock").write_text(json.dumps(lock), encoding="utf-8")
+    assert mrpc.main(["schema", "check", "api.lock"]) == 2
+    assert "api.lock is no lock file: it has 2 services called shop" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("language", "words"),
     [
