@@ -27,6 +27,16 @@ _STRICT_WHOLE: Final = {"decimal": {"int"}}
 _STRICT_LOSSY: Final = {"float": {"int"}, "str": _TEXTS, "decimal": {"float"}}
 _EXACT_WHOLE: Final = {"decimal": {"int"}}  # of pydantic where it is strict
 _EXACT_LOSSY: Final = {"float": {"int"}, "str": _TEXTS, "bytes": _TEXTS | {"str"}}
+# writer -> alternatives that take it besides its own; of an integer where that is not there
+_MISTAKEN: Final = {
+    "uuid": frozenset({"str", "bytes"}),
+    "timedelta": frozenset({"str", "bytes"}),
+    "time": frozenset({"str", "bytes", "timedelta"}),
+    "date": frozenset({"str", "bytes", "datetime"}),
+    "datetime": frozenset({"str", "bytes", "date"}),
+    "decimal": frozenset({"str", "bytes", "int", "float", "bool", "date", "datetime"}),
+    "int": frozenset({"float", "bool", "time", "timedelta", "date", "datetime"}),
+}
 _DIGITS_MAX: Final = 2**53  # of an integer that a float holds whole
 
 
@@ -65,10 +75,19 @@ class Reading:
         if reader.kind == "any" and not reader.limits:
             return []
         if writer.kind == "union":
-            found = [each for one in writer.of for each in self.value(reader, one, path)]
+            found = [
+                each for one in writer.of for each in self._value(reader, one, path, writer.of)
+            ]
             return list(dict.fromkeys(found))
+        return self._value(reader, writer, path)
+
+    def _value(
+        self, reader: Shape, writer: Shape, path: str, siblings: tuple[Shape, ...] = ()
+    ) -> list[Problem]:
+        """Of no union, but maybe of an alternative; `siblings` are all that the writer has."""
         if reader.kind == "union":
-            return self._alternatives(reader, writer, path)
+            problems = self._alternatives(reader, writer, path)
+            return problems or self._mistaken(reader, writer, path, siblings)
         if (values := self._values(writer, self._writer)) is not None:
             return self._chosen(reader, values, path)
         problems = self._limits(reader, writer, path)
@@ -205,6 +224,20 @@ class Reading:
             if shape.kind == writer.kind and shape.name == writer.name
         ]
         return alike[0] if alike else [self._takes_not(reader, writer, path)]
+
+    def _mistaken(
+        self, reader: Shape, writer: Shape, path: str, siblings: tuple[Shape, ...]
+    ) -> list[Problem]:
+        """Other alternatives that may take it, where pydantic tries one after the other."""
+        kinds = {each.kind for each in reader.of if each.kind == "str" or not _strictness(each)}
+        if self._strict or (writer.kind == "int" and "int" in kinds):
+            return []
+        others = kinds & _MISTAKEN.get(writer.kind, frozenset())
+        sentence = f"{self._writes} sends {writer}, which {self._reads} may take for "
+        return [
+            Problem("risky", path, sentence + each)
+            for each in sorted(others - {each.kind for each in siblings})
+        ]
 
     def _chosen(self, reader: Shape, values: tuple[Json, ...], path: str) -> list[Problem]:
         """One of a few values is written."""
