@@ -158,7 +158,10 @@ class Reading:
                 yield problem
         if writer.sends_unknown:
             yield from self._unknown(reader, known.keys() - sent.keys(), path)
+        computed = {each.name for each in reader.members if each.is_only_sent}
         for name in sent.keys() - known.keys():
+            if name in computed and sent[name].is_only_sent:
+                continue  # both make their own
             if reader.refuses_unknown:
                 yield self._breaks(_joined(path, name), f"{self._reads} refuses unknown fields")
             else:

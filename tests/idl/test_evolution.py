@@ -41,6 +41,12 @@ async def test_verdicts_are_what_happens(pair: Pair) -> None:
     assert happened in HAPPENS[pair.new_clients[0]]
 
 
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
+def test_nothing_is_found_where_nothing_changed(pair: Pair) -> None:
+    for version in (pair.old, pair.new):
+        assert compare(version.schema, version.schema) == []
+
+
 @pytest.mark.parametrize("pair", STREAMS, ids=lambda pair: pair.name)
 async def test_verdicts_about_streams_are_what_happens(pair: StreamPair) -> None:
     found = compare(pair.old.schema, pair.new.schema)
