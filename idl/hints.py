@@ -15,7 +15,7 @@ import types
 import typing
 import uuid
 from collections import abc, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, Final, TypeAlias, cast
 
 import pydantic
@@ -182,7 +182,7 @@ class Describer:
         self.definitions[free] = dataclasses.replace(definition, name=free)
 
     @contextlib.contextmanager
-    def _within(self, cls: type, settings: Settings) -> Iterator[None]:
+    def _within(self, cls: type, settings: Settings) -> Generator[None]:
         outer, self._settings = self._settings, settings
         self._walked.append(cls)
         yield

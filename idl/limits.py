@@ -101,4 +101,4 @@ def _is_multiple(value: Json, limit: Json) -> bool:
 
 
 def _are_among(bits: Json, limit: Json) -> bool:
-    return isinstance(bits, int) and isinstance(limit, int) and bits & ~limit == 0
+    return isinstance(bits, int) and isinstance(limit, int) and bits | limit == limit
