@@ -1,8 +1,10 @@
-"""What the type variables of a generic class stand for in a class that derives from it."""
+"""What type variables stand for: of a generic class in one that derives from it, and left open."""
 
 import typing
 from collections.abc import Mapping
 from typing import Any
+
+import typing_extensions
 
 
 def types_of(cls: type, owner: type) -> dict[Any, Any]:
@@ -19,6 +21,16 @@ def substituted(annotation: Any, types: Mapping[Any, Any]) -> Any:
     if not any(each in types for each in parameters) or isinstance(parameters, property):
         return annotation
     return annotation[tuple(types.get(each, each) for each in parameters)]
+
+
+def left_open(variable: typing.TypeVar) -> Any:
+    """What a type variable stands for where nobody says it, to pydantic as to msgspec."""
+    default = getattr(variable, "__default__", typing_extensions.NoDefault)
+    if default is not typing_extensions.NoDefault:
+        return default
+    if variable.__constraints__:
+        return typing.Union[variable.__constraints__]  # noqa: UP007 (of a tuple)
+    return variable.__bound__ or Any
 
 
 def _found(cls: type, owner: type, types: dict[Any, Any]) -> dict[Any, Any] | None:

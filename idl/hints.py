@@ -25,6 +25,7 @@ from pydantic.fields import FieldInfo
 
 from idl.annotated import flags, jsonable, limited, literal, union
 from idl.configs import DEFAULTS, Settings, settings_of
+from idl.generics import left_open
 from idl.schema import SchemaError, spelled
 from idl.shapes import Codec, Definition, Member, Shape, canonical
 from idl.structs import holds_struct
@@ -79,8 +80,7 @@ class Describer:
         if _is_empty_tuple(annotation):
             return Shape("tuple")
         if isinstance(annotation, typing.TypeVar):
-            stands_for = (types_of or {}).get(annotation, annotation.__bound__ or Any)
-            return self.shape(stands_for)
+            return self.shape((types_of or {}).get(annotation, left_open(annotation)))
         if origin is typing.Annotated:
             return limited(self.shape(arguments[0], types_of), arguments[1:])
         if origin in _WRAPPERS:

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, Flag, IntEnum, IntFlag
 from typing import *
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict, TypeVar
 from uuid import UUID
 import msgspec
 import pydantic

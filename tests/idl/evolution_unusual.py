@@ -8,6 +8,7 @@ FLAGS = "class F({}):\n    A = 1\n    B = 2\n    {}"
 GAPPED = "class F(Flag):\n    A = 1\n    C = 4"
 COMPUTED = CLASS["dataclass"].format("a: int\n    b: int = field(init=False, default=5)")
 OPEN = "class R(BaseModel):\n    model_config = ConfigDict(extra='allow')\n    a: int"
+BOX = "U = TypeVar('U', {})\n@dataclass\nclass Box(Generic[U]):\n    x: U"
 OLD = asks("R", "R(a=1)", types=COMPUTED)
 EXTRA = asks("R", "R(a=1, x=2)", types=OPEN)
 CLOSED = asks("R", "R(a=1)", types=CLASS["closed"].format("a: int"))
@@ -38,6 +39,15 @@ UNUSUAL: list[Pair] = [
     Pair("open to a field that it may hold", EXTRA,
          asks("R", "R(1)", types=CLASS["dataclass"].format("a: int\n    x: str = ''")),
          ("risky", "fails"), ("risky", "whole")),
+    Pair("default of a type variable that is left open",
+         asks("Box", "Box(1)", types=BOX.format("default=int")),
+         asks("Box", "Box('x')", types=BOX.format("default=str")), BREAKS, BREAKS),
+    Pair("open type variable of a few types to one of them",
+         asks("Box", "Box('x')", types=BOX.format("int, str")),
+         asks("Box", "Box(1)", types=BOX.format("bound=int")), BREAKS, WHOLE),
+    Pair("open type variable of one type to some others",
+         asks("Box", "Box([1])", types=BOX.format("bound=list[int]")),
+         asks("Box", "Box(1)", types=BOX.format("int, str")), BREAKS, BREAKS),
     Pair("empty tuple to tuple", asks("tuple[()]", "()"), asks("tuple", "(1,)"), WHOLE, BREAKS),
     Pair("empty tuple to a pair", asks("tuple[()]", "()"), asks("tuple[int, int]", "(1, 2)"),
          BREAKS, BREAKS),
