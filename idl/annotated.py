@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 import json
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, cast
 
@@ -10,7 +11,7 @@ import annotated_types
 import pydantic_core
 from pydantic.fields import FieldInfo
 
-from idl.shapes import Json, Shape, canonical
+from idl.shapes import BYTES, Json, Shape, canonical
 
 _LIMITS: Final = (
     "gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern", "max_digits",
@@ -53,7 +54,7 @@ def limited(shape: Shape, metadata: Sequence[Any]) -> Shape:
 def literal(arguments: tuple[Any, ...]) -> Shape:
     """One of a few values, in whatever order; of an enumeration's member its value."""
     values = [each.value if isinstance(each, enum.Enum) else each for each in arguments]
-    by_text = {json.dumps(jsonable(value)): jsonable(value) for value in values}
+    by_text = {json.dumps(chosen(value)): chosen(value) for value in values}
     return Shape("literal", values=tuple(by_text[text] for text in sorted(by_text)))
 
 
@@ -68,6 +69,11 @@ def flags(cls: type[enum.Flag]) -> Shape:
     if every & (every + 1):  # a bit is left out
         limits.insert(0, ("bits", every))
     return Shape("int", limits=tuple(limits))
+
+
+def chosen(value: object) -> Json:
+    """One of a few values as JSON; bytes are no text there."""
+    return jsonable(value) if not isinstance(value, bytes) else {BYTES: b64encode(value).decode()}
 
 
 def jsonable(value: object) -> Json:

@@ -23,7 +23,7 @@ import pydantic_core
 import typing_extensions
 from pydantic.fields import FieldInfo
 
-from idl.annotated import flags, jsonable, limited, literal, union
+from idl.annotated import chosen, flags, jsonable, limited, literal, union
 from idl.configs import DEFAULTS, Settings, settings_of
 from idl.generics import left_open
 from idl.schema import SchemaError, spelled
@@ -204,7 +204,7 @@ class Describer:
 
     def _enum(self, cls: type, _: dict[Any, Any]) -> Definition:
         members = cast(type[enum.Enum], cls).__members__.items()
-        values = tuple((name, jsonable(member.value)) for name, member in members)
+        values = tuple((name, chosen(member.value)) for name, member in members)
         return Definition("enum", cls.__name__, values=values)
 
     def _model(self, cls: type, _: dict[Any, Any]) -> Definition:

@@ -4,12 +4,13 @@ It describes values as `mrpc call` takes and prints them: what JSON has no type 
 bytes are text of their own encoding. Source: docs/evolution.md#export.
 """
 
+from base64 import b64decode
 from typing import Any, Final
 
 from idl.contract import MethodDescription, ServiceDescription
 from idl.hints import Describer
 from idl.schema import SchemaError
-from idl.shapes import Definition, Definitions, Json, Member, Shape
+from idl.shapes import BYTES, Definition, Definitions, Json, Member, Shape
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _SCALARS: Final[dict[str, dict[str, Json]]] = {
@@ -77,7 +78,10 @@ def _parts(method: MethodDescription) -> dict[str, Json]:
 
 def _definition(definition: Definition) -> Json:
     if definition.kind == "enum":
-        return {"title": definition.name, "enum": [value for _, value in definition.values]}
+        return {
+            "title": definition.name,
+            "enum": [_printed(value) for _, value in definition.values],
+        }
     title: dict[str, Json] = {"title": definition.name}
     if definition.layout == "map":
         return title | _record(definition.members, is_closed=definition.refuses_unknown)
@@ -112,7 +116,7 @@ def _schema(shape: Shape) -> dict[str, Json]:
             name = shape.name.replace("~", "~0").replace("/", "~1").replace("%", "%25")
             schema: dict[str, Json] = {"$ref": f"#/$defs/{name}"}
         case "literal":
-            schema = {"enum": list(shape.values)}
+            schema = {"enum": [_printed(value) for value in shape.values]}
         case "union":
             schema = {"anyOf": [_schema(each) for each in shape.of]}
         case "list":
@@ -128,6 +132,16 @@ def _schema(shape: Shape) -> dict[str, Json]:
         case scalar:
             schema = dict(_SCALARS[scalar])
     return schema | _limits(shape)
+
+
+def _printed(value: Json) -> Json:
+    """Bytes are text if they can be."""
+    if not isinstance(value, dict) or BYTES not in value:
+        return value
+    try:
+        return b64decode(str(value[BYTES])).decode()
+    except ValueError:
+        return value
 
 
 def _limits(shape: Shape) -> dict[str, Json]:

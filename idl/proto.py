@@ -221,8 +221,10 @@ class _File:
         return f"map<{kind}, {self._single(value, context + 'Value')}>"
 
     def _literal(self, shape: Shape) -> str:
-        kinds = {type(value).__name__ for value in shape.values}
-        if len(kinds) == 1 and kinds <= {"str", "int", "bool"}:
+        kinds = {
+            "bytes" if isinstance(value, dict) else type(value).__name__ for value in shape.values
+        }
+        if len(kinds) == 1 and kinds <= {"str", "int", "bool", "bytes"}:
             return _SCALARS[kinds.pop()]
         raise ProtoError(f"{self._where}: {shape} mixes types, which proto3 cannot")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from idl.limits import altered, exceeded, keeps_to
-from idl.shapes import SCALARS, Definition, Definitions, Json, Member, Shape
+from idl.shapes import BYTES, SCALARS, Definition, Definitions, Json, Member, Shape
 
 Severity: TypeAlias = Literal["compatible", "risky", "breaking"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("compatible", "risky", "breaking")
@@ -375,5 +375,7 @@ def _exact(value: Json) -> tuple[str, str]:
 
 
 def _scalar_of(value: Json) -> str:
+    if isinstance(value, dict) and BYTES in value:
+        return "bytes"
     name = type(value).__name__
     return "none" if value is None else name if name in SCALARS else "any"

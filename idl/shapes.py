@@ -22,6 +22,7 @@ SCALARS: Final = frozenset(
         "time", "timedelta", "uuid",
     }
 )  # fmt: skip
+BYTES: Final = "base64"  # the key of bytes among values that are picked out
 CONTAINERS: Final = {"list": 1, "set": 1, "dict": 2, "tuple": None, "union": None}
 _CODECS: Final[dict[str, Codec]] = {"raw": "raw", "nothing": "nothing", "struct": "struct"}
 _KINDS: Final[dict[str, DefinitionKind]] = {"record": "record", "enum": "enum", "error": "error"}

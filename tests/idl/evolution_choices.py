@@ -16,6 +16,7 @@ class B(BaseModel):
 TAGGED = "Annotated[A | B, Field(discriminator='k')]"
 FIELD = f"{ALTERNATIVES}\nclass R(BaseModel):\n    of: A | B = Field(discriminator='k')"
 NONE_YET = "class A(BaseModel):\n    x: int = 0\nclass R(BaseModel):\n    of: A"
+BINARY = "class E(Enum):\n    A = b'a'\n    {}"
 FLOAT = "Annotated[float, Field({})]"
 INT = "Annotated[int, Field({})]"
 
@@ -50,6 +51,12 @@ CHOICES: list[Pair] = [
          asks("float | Decimal", "1.5"), ("risky", "changed"), BREAKS),
     Pair("int to that or others", asks("int", "2 ** 60 + 1"),
          asks("float | Decimal | int", "1.5"), WHOLE, BREAKS),
+    Pair("bytes to the same as text", asks("Literal[b'a']", "b'a'"), asks("Literal['a']", "'a'"),
+         BREAKS, BREAKS),
+    Pair("enum of bytes to one of more", asks("E", "E.A", types=BINARY.format("")),
+         asks("E", "E.B", types=BINARY.format("B = b'\\xff'")), WHOLE, BREAKS),
+    Pair("enum of bytes to bytes", asks("E", "E.A", types=BINARY.format("")),
+         asks("bytes", "b'b'"), WHOLE, BREAKS),
     Pair("literal to float", asks("Literal[2, 4]", "2", "4"), asks("float", "1.5"), WHOLE, BREAKS),
     Pair("literal to a float that does not hold it", asks("Literal[2, 9007199254740993]",
          "9007199254740993"), asks("float", "1.5"), ("risky", "changed"), BREAKS),

@@ -1,6 +1,6 @@
 """The JSON Schemas are of the dialect that they name, and are true of what travels."""
 
-from typing import Any
+from typing import Any, Literal
 
 import jsonschema
 import pytest
@@ -93,3 +93,8 @@ def test_markdown() -> None:
         "An RpcError with the code NOT_FOUND.",
     ):
         assert line in page.splitlines(), line
+
+
+def test_bytes_that_are_picked_out_are_as_they_are_printed() -> None:
+    kind = Literal[b"a", b"\xff", 1]
+    assert json_schema(kind)["enum"] == [1, *map(plain, (b"\xff", b"a"))]
