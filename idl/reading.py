@@ -328,7 +328,19 @@ class Reading:
         if reader.kind == "set" and writer.kind == "list":
             sentence = f"{self._reads} takes a list for a set: order and repetitions are lost"
             problems.append(Problem("risky", path, sentence))
+        is_open = reader.kind == "set" and reader.of[0].kind == "any"
+        if is_open and self._may_be_unhashable(writer.of[0], is_in_list=writer.kind == "list"):
+            sentence = f"{self._writes} sends {writer}, and what is in a set cannot be an array"
+            problems.append(self._breaks(path, f"{sentence} or a map for {self._reads}"))
         return problems
+
+    def _may_be_unhashable(self, item: Shape, *, is_in_list: bool) -> bool:
+        """Whether what it travels as may be an array or a map."""
+        if item.kind == "union":
+            return any(self._may_be_unhashable(each, is_in_list=is_in_list) for each in item.of)
+        if item.kind == "ref":
+            return self._writer[item].kind != "enum"
+        return item.kind in ("list", "set", "tuple", "dict", "any" if is_in_list else "")
 
     def _limits(self, reader: Shape, writer: Shape, path: str) -> list[Problem]:
         """Limits that the reader has, and the writer has not or has wider."""
