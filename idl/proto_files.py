@@ -106,7 +106,8 @@ def _compiled(files: Sequence[Path], include: Sequence[Path]) -> Any:
         target = Path(scratch) / "set"
         argv = ["protoc", "--include_imports", "--include_source_info"]
         argv += [f"--descriptor_set_out={target}", *(f"-I{folder}" for folder in folders)]
-        if protoc.main([*argv, *map(str, files)]) != 0:  # it has printed why
+        argv += [f"./{file}" if str(file).startswith("-") else str(file) for file in files]
+        if protoc.main(argv) != 0:  # it has printed why
             raise ProtoError(f"{', '.join(map(str, files))} cannot be compiled")
         compiled = descriptor.FileDescriptorSet()
         compiled.ParseFromString(target.read_bytes())

@@ -199,3 +199,12 @@ def test_import(capsys: Capture) -> None:
     assert json.loads(capsys.readouterr().out) == text
     assert mrpc.main(["schema", "import", "shop.proto", "-o", "greeter.py", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == "greeter.py"
+
+
+def test_a_file_is_imported_whatever_its_name(capsys: Capture) -> None:
+    """To the compiler, what begins with a dash is an option."""
+    pytest.importorskip("grpc_tools")
+    text = 'syntax = "proto3"; message A {} service Shop { rpc F(A) returns (A); }'
+    Path("--o.proto").write_text(text, encoding="utf-8")
+    assert mrpc.main(["schema", "import", "./--o.proto"]) == 0
+    assert "class Shop:" in capsys.readouterr().out
