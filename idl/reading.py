@@ -233,14 +233,14 @@ class Reading:
     ) -> list[Problem]:
         """Other alternatives that may take it, where pydantic tries one after the other."""
         kinds = {each.kind for each in reader.of if each.kind == "str" or not _strictness(each)}
-        if self._strict or (writer.kind == "int" and "int" in kinds):
+        is_there = any(each.kind == "int" for each in reader.of)
+        if self._strict or (writer.kind == "int" and is_there):
             return []
         others = kinds & _MISTAKEN.get(writer.kind, frozenset())
+        if writer.kind != "int":  # which is never taken for another by its own contract
+            others -= {each.kind for each in siblings}
         sentence = f"{self._writes} sends {writer}, which {self._reads} may take for "
-        return [
-            Problem("risky", path, sentence + each)
-            for each in sorted(others - {each.kind for each in siblings})
-        ]
+        return [Problem("risky", path, sentence + each) for each in sorted(others)]
 
     def _chosen(self, reader: Shape, values: tuple[Json, ...], path: str) -> list[Problem]:
         """One of a few values is written."""

@@ -49,6 +49,8 @@ CHOICES: list[Pair] = [
          asks("int | Decimal", "Decimal('.5')"), ("risky", "changed"), ("compatible", "whole")),
     Pair("int to types that are not quite so", asks("int", "2 ** 60 + 1"),
          asks("float | Decimal", "1.5"), ("risky", "changed"), BREAKS),
+    Pair("int among types that are not quite so", asks("int | float | Decimal", "2 ** 60 + 1"),
+         asks("float | Decimal", "1.5"), ("risky", "changed"), ("risky", "whole")),
     Pair("int to that or others", asks("int", "2 ** 60 + 1"),
          asks("float | Decimal | int", "1.5"), WHOLE, BREAKS),
     Pair("bytes to the same as text", asks("Literal[b'a']", "b'a'"), asks("Literal['a']", "'a'"),
