@@ -59,9 +59,12 @@ def literal(arguments: tuple[Any, ...]) -> Shape:
 
 
 def flags(cls: type[enum.Flag]) -> Shape:
-    """Travel as the sum of their bits. Those of an IntFlag may be any, also such without a name."""
+    """Travel as the sum of their bits. Those of an IntFlag may be any, also such without a name.
+
+    It is read from integers of 64 bits, and takes what is below zero for other bits.
+    """
     if getattr(cls, "_boundary_", enum.KEEP) is enum.KEEP:
-        return Shape("int")
+        return Shape("int", limits=(("ge", 0), ("le", 2**63 - 1)))
     every = 0
     for flag in cls.__members__.values():
         every |= flag.value
