@@ -30,7 +30,7 @@ from machnet_rpc.cli import (
     stat,
     top,
 )
-from machnet_rpc.cli.arguments import ShowVersion, UsageError
+from machnet_rpc.cli.arguments import Parser, ShowVersion, UsageError
 from machnet_rpc.cli.standard import discard_output, mend
 from machnet_rpc.errors import AddressError, ContractError, RpcError
 from transport_engine.errors import ConfigError, TransportError
@@ -107,8 +107,8 @@ def _run(argv: Sequence[str] | None) -> int:
         return _failed(arguments, 3, str(error), {"message": str(error)})
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="mrpc",
         description=DESCRIPTION,
         epilog=EPILOG,

@@ -4,9 +4,10 @@ import argparse
 import base64
 import json
 import math
+import sys
 from collections.abc import Callable, Coroutine
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, NoReturn, Protocol, TypeAlias, cast
 
 from machnet_rpc.client import Client, connect
 from machnet_rpc.errors import InvalidArgument
@@ -25,6 +26,22 @@ class Commands(Protocol):
 
 class UsageError(Exception):
     """The command line asks for what makes no sense; the sentence says what would."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong as JSON, too, where --json is among the words."""
+
+    is_json: bool = False
+
+    def parse_known_args(self, *words: Any, **options: Any) -> Any:
+        given = words[0] if words else options.get("args")
+        self.is_json = "--json" in (sys.argv[1:] if given is None else given)
+        return super().parse_known_args(*words, **options)
+
+    def error(self, message: str) -> NoReturn:
+        if self.is_json:
+            print(json.dumps({"error": {"message": message}}))
+        super().error(message)
 
 
 class ShowVersion(argparse.Action):

@@ -301,6 +301,27 @@ def test_a_value_that_is_none_says_what_would_be(
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["ping", ADDRESS, "--timeout", "0", "--json"], "argument --timeout: '0' is not"),
+        (["call", "--json", ADDRESS], "arguments are required: SERVICE/METHOD"),
+        (["ls", ADDRESS, "--json", "--nothing"], "unrecognized arguments: --nothing"),
+        (["schema", "check", "--json"], "arguments are required: LOCK"),
+        (["schema", "check"], None),
+    ],
+)
+def test_wrong_usage_is_json_too(argv: list[str], words: str | None, capsys: Capture) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        mrpc.main(argv)
+    said = capsys.readouterr()
+    assert "usage: mrpc" in said.err
+    if words is None:
+        assert said.out == ""
+    else:
+        assert words in json.loads(said.out)["error"]["message"]
+
+
 def test_doctor(capsys: Capture) -> None:
     status = mrpc.main(["doctor", "--json"])
     findings = json.loads(capsys.readouterr().out)
