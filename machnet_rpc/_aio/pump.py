@@ -283,7 +283,7 @@ class Pump:
                 continue  # by what happened in this turn
             try:
                 if port.turn(spin_ns, ready, waits_fd) if len(awake) == 1 else port.turn():
-                    port.busy_ns = now_ns
+                    port.busy_ns = _clock.monotonic_ns()  # a turn may last longer than `spin`
                     is_busy = True
                 elif now_ns - port.busy_ns >= self._spin_ns:
                     self._lay_down(port)

@@ -291,6 +291,26 @@ async def test_it_spins_only_while_the_loop_has_nothing_else(
     await rig.close()
 
 
+async def test_it_spins_from_the_end_of_a_long_turn_on(
+    network: MemoryNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends_ns: list[int] = []
+
+    def turn(port: Port, spin_ns: int = 0, ready: object = None, waits_fd: int = -1) -> int:
+        if ends_ns:
+            return 0
+        time.sleep(0.002)
+        ends_ns.append(time.monotonic_ns())
+        return 1
+
+    rig = Rig(network, spin=3600.0)
+    monkeypatch.setattr(Port, "turn", turn)
+    rig.pump._turn()
+    assert rig.pump.port.busy_ns >= ends_ns[0]
+    monkeypatch.undo()
+    await rig.close()
+
+
 async def test_without_spin_it_sleeps_at_once(network: MemoryNetwork) -> None:
     rig = Rig(network, spin=0)
     await asyncio.sleep(0)
