@@ -185,9 +185,11 @@ class Describer:
     def _within(self, cls: type, settings: Settings) -> Generator[None]:
         outer, self._settings = self._settings, settings
         self._walked.append(cls)
-        yield
-        self._walked.pop()
-        self._settings = outer
+        try:
+            yield
+        finally:
+            self._walked.pop()
+            self._settings = outer
 
     def _reader_of(self, cls: type) -> "_Reader | None":
         if issubclass(cls, enum.Enum):
