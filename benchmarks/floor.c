@@ -1,14 +1,12 @@
-/* Floors: a pair of bare rings in shared memory, and a line's way there and back between two
- * processors, as a thin CPython extension.
+/* Floors: a pair of bare rings in shared memory, as a thin CPython extension; and what two
+ * processors do for each other at least (floor_between.c).
  *
  * What a call between two processes costs at least when it goes through Python: no flow control, no
  * errors, no sleep, no deadline. Callers never have more messages under way than a ring has slots.
- * The line is what two processors pass to each other at least, and so says how near they are.
  *
  *   open(descriptor, slots, slot_bytes, is_server) -> ring
  *   send(ring, number, body)
  *   receive(ring, looks) -> [(number, body), ...]   looks so many times for a first one
- *   line_ns(cpu, other_cpu) -> float                OSError: there is none to be had there
  *
  * Source: D. Vyukov, bounded MPMC queue (a sequence number in each slot), cut down to one producer
  * and one consumer.
@@ -16,18 +14,14 @@
 #define _GNU_SOURCE
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
-#include <errno.h>
-#include <pthread.h>
-#include <sched.h>
-#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
-enum { BURST = 256, LINE_BYTES = 64, APART_BYTES = 2 * LINE_BYTES }; /* lines come by pairs */
-enum { TRIPS = 500, TRIES = 16, WAIT_NS_MAX = 1000000000 };
+#include "floor_between.h"
+
+enum { BURST = 256, LINE_BYTES = 64 };
 static const char NAME[] = "ring";
 
 struct slot {
@@ -160,111 +154,13 @@ static PyObject *floor_receive(PyObject *module, PyObject *const *args, Py_ssize
     return messages;
 }
 
-struct line {
-    alignas(APART_BYTES) _Atomic uint64_t there;
-    alignas(APART_BYTES) _Atomic uint64_t back;
-    alignas(APART_BYTES) int cpu;
-    int error;
-};
-
-static int64_t clock_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static int run_on(int cpu) {
-    cpu_set_t cpus;
-    CPU_ZERO(&cpus);
-    CPU_SET(cpu, &cpus);
-    return pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus);
-}
-
-/* False: it did not come in time, or says that nothing more will. */
-static int await(_Atomic uint64_t *word, uint64_t value) {
-    int64_t late_ns = INT64_MAX;
-    for (uint32_t looks = 1;; looks++) {
-        uint64_t seen = atomic_load_explicit(word, memory_order_acquire);
-        if (seen == value || seen == UINT64_MAX) {
-            return seen == value;
-        }
-        if (looks % 4096 == 0) {
-            const int64_t now_ns = clock_ns();
-            if (now_ns > late_ns) {
-                return 0;
-            }
-            late_ns = late_ns == INT64_MAX ? now_ns + WAIT_NS_MAX : late_ns;
-        }
-    }
-}
-
-static void *send_back(void *argument) {
-    struct line *line = argument;
-    line->error = run_on(line->cpu);
-    if (line->error != 0) {
-        atomic_store(&line->back, UINT64_MAX);
-        return NULL;
-    }
-    for (uint64_t trip = 1; await(&line->there, trip); trip++) {
-        atomic_store_explicit(&line->back, trip, memory_order_release);
-    }
-    return NULL;
-}
-
-/* The shortest of several tries; 0: the other thread did not answer. */
-static double shortest_ns(struct line *line) {
-    double shortest = 0;
-    uint64_t trip = 0;
-    for (int i = 0; i < TRIES; i++) {
-        const int64_t begin_ns = clock_ns();
-        for (int j = 0; j < TRIPS; j++) {
-            atomic_store_explicit(&line->there, ++trip, memory_order_release);
-            if (!await(&line->back, trip)) {
-                return 0;
-            }
-        }
-        const double took_ns = (double)(clock_ns() - begin_ns) / TRIPS;
-        shortest = shortest == 0 || took_ns < shortest ? took_ns : shortest;
-    }
-    return shortest;
-}
-
-static PyObject *floor_line_ns(PyObject *module, PyObject *args) {
-    (void)module;
-    struct line line = {0};
-    cpu_set_t before;
-    pthread_t thread;
-    double shortest = 0;
-    int cpu;
-    if (!PyArg_ParseTuple(args, "ii", &cpu, &line.cpu)) {
-        return NULL;
-    }
-    if (cpu < 0 || cpu >= CPU_SETSIZE || line.cpu < 0 || line.cpu >= CPU_SETSIZE) {
-        return PyErr_Format(PyExc_ValueError, "there are no such processors");
-    }
-    int error = pthread_getaffinity_np(pthread_self(), sizeof before, &before);
-    error = error != 0 ? error : run_on(cpu);
-    if (error == 0 && (error = pthread_create(&thread, NULL, send_back, &line)) == 0) {
-        Py_BEGIN_ALLOW_THREADS
-        shortest = shortest_ns(&line);
-        atomic_store(&line.there, UINT64_MAX);
-        pthread_join(thread, NULL);
-        Py_END_ALLOW_THREADS
-        error = line.error != 0 ? line.error : shortest == 0 ? ETIMEDOUT : 0;
-    }
-    (void)pthread_setaffinity_np(pthread_self(), sizeof before, &before);
-    if (error != 0) {
-        errno = error;
-        return PyErr_SetFromErrno(PyExc_OSError);
-    }
-    return PyFloat_FromDouble(shortest);
-}
-
 static PyMethodDef methods[] = {
     {"open", floor_open, METH_VARARGS, NULL},
     {"send", (PyCFunction)(void (*)(void))floor_send, METH_FASTCALL, NULL},
     {"receive", (PyCFunction)(void (*)(void))floor_receive, METH_FASTCALL, NULL},
-    {"line_ns", floor_line_ns, METH_VARARGS, NULL},
+    {"line_ns", between_line_ns, METH_VARARGS, NULL},
+    {"copies_gb_per_s", between_copies_gb_per_s, METH_VARARGS, NULL},
+    {"wake_ns", between_wake_ns, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,7 +1,7 @@
 """Floors: bare rings in shared memory through a C extension, and a copy of memory.
 
-What Python and memory allow, before there is any safety, error or sleep. The extension (floor.c)
-is built on first use.
+What Python and memory allow, before there is any safety, error or sleep. The extension (floor.c,
+floor_between.c) is built on first use.
 """
 
 import asyncio
@@ -22,8 +22,10 @@ from typing import Any
 
 from benchmarks.contender import BlockingContender, Call, Contender, Pipeline, Place
 
-SOURCE = Path(__file__).with_name("floor.c")
-BUILT = SOURCE.parent.parent / "build/bench"
+HERE = Path(__file__).parent
+SOURCES = (HERE / "floor.c", HERE / "floor_between.c")
+HEADER = HERE / "floor_between.h"
+BUILT = HERE.parent / "build/bench"
 LOOKS = 64  # at a ring, in one call
 LOOKS_PER_EPOLL = 64
 BUILD_TIMEOUT_S = 120.0
@@ -31,12 +33,13 @@ BUILD_TIMEOUT_S = 120.0
 
 @cache
 def extension() -> Any:
-    """The C extension, as new as its source. Errors: OSError with what the compiler said."""
+    """The C extension, as new as its sources. Errors: OSError with what the compiler said."""
     BUILT.mkdir(parents=True, exist_ok=True)
     library = BUILT / f"bench_floor{sysconfig.get_config_var('EXT_SUFFIX')}"
     with (BUILT / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not library.exists() or library.stat().st_mtime < SOURCE.stat().st_mtime:
+        newest_s = max(each.stat().st_mtime for each in (*SOURCES, HEADER))
+        if not library.exists() or library.stat().st_mtime < newest_s:
             _compile(library)
     spec = importlib.util.spec_from_file_location("bench_floor", library)
     assert spec is not None
@@ -50,7 +53,7 @@ def _compile(library: Path) -> None:
     compiler = shlex.split(os.environ.get("CC", "gcc"))
     flags = ["-std=c11", "-O3", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
     include = sysconfig.get_path("include")
-    argv = [*compiler, *flags, f"-I{include}", "-o", str(library), str(SOURCE)]
+    argv = [*compiler, *flags, f"-I{include}", "-o", str(library), *map(str, SOURCES)]
     done = subprocess.run(
         argv, check=False, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S
     )

@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from benchmarks import hosts
 from benchmarks.contenders import CONTENDERS
 from benchmarks.distribution import worst_step
+from benchmarks.floors import extension
 from benchmarks.load import Load
+from benchmarks.nearness import line_ns
 from benchmarks.runs import ROOT, RunFailedError, Said, Setting, run
 from benchmarks.tasks import Task
 
@@ -77,6 +79,27 @@ class Lossy(Measure):
         on_raw_packets = self.contender.endswith("af_packet")
         with hosts.lossy_hosts(self.lost, engines_have_addresses=on_raw_packets) as setting:
             return run(self.contender, scaled(self.task, scale), setting)
+
+
+@dataclass(frozen=True, slots=True)
+class TwoCpus(Measure):
+    """What two processors do for each other at least, in C and without any of ours."""
+
+    size_bytes: int  # of messages that are copied
+    idle_s: float  # before one wakes the other
+
+    def missing(self) -> str | None:
+        return None if line_ns() is not None else "no second CPU, or no compiler"
+
+    def run(self, loopback: Setting, scale: float) -> Said:
+        cpus = sorted(os.sched_getaffinity(0))
+        floors = extension()
+        return Said(
+            {
+                "gb_per_s": floors.copies_gb_per_s(cpus[0], cpus[-1], self.size_bytes),
+                "wake_us": floors.wake_ns(cpus[0], cpus[-1], self.idle_s) / 1000,
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)

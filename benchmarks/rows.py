@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benchmarks.bars import Bar, Ref
 from benchmarks.load import Load
-from benchmarks.measures import Echo, Lossy, Measure, MsgGen
+from benchmarks.measures import Echo, Lossy, Measure, MsgGen, TwoCpus
 from benchmarks.tasks import Task
 
 LARGE_BYTES = 8 << 20
@@ -17,6 +17,7 @@ IDLE_S = 10.0
 
 UVLOOP, UNIX, GRPC = "uvloop protocol, TCP", "uvloop protocol, UNIX", "grpc.aio"
 RING, DIRECT, ICE = "ring, spinning", "direct", "iceoryx2"
+CPUS, VIRTIO = "two CPUs, in C", "engines, virtio, inline"
 SWEPT = (DIRECT, UVLOOP, GRPC)  # what the plots over window and size show
 WIRED = ("inline+udp", "inline+af_packet", UVLOOP, GRPC)
 
@@ -84,6 +85,7 @@ def _measures() -> Iterable[Measure]:
         yield Echo(name, name, Task(_loads(1)))
     yield Echo("idle", DIRECT, Task(_loads(1), idle_s=IDLE_S))
     yield Echo("idle, sockets", UNIX, Task(_loads(1), idle_s=IDLE_S))
+    yield TwoCpus(CPUS, LARGE_BYTES, IDLE_S)
     yield Echo("openings", DIRECT, Task(openings=True))
     for name in WIRED:
         for lost in LOST:
@@ -94,7 +96,7 @@ def _measures() -> Iterable[Measure]:
     yield MsgGen("engine, loopback", "loopback")
     for netif in ("memif", "af_packet", "virtio"):
         yield MsgGen(f"engines, {netif}", netif)
-    yield MsgGen("engines, virtio, inline", "virtio", ("--inline",))
+    yield MsgGen(VIRTIO, "virtio", ("--inline",))
     yield MsgGen("engines, virtio, 1 queue, 1 CPU", "virtio", ("--queues", "1"))
     yield MsgGen("engines, virtio, 2 queues, 2 CPUs", "virtio", ("--queues", "2"))
 
@@ -117,6 +119,12 @@ def _loss(contender: str) -> Iterable[Bar]:
                 at(lossy_name(name, LOST[-1]), 32, figure) for name in (contender, rival)
             )
             yield Bar(f"{contender}, 1 % lost, {percentile}", ours, 0.2, theirs)
+
+
+def _lossless() -> Iterable[Bar]:
+    for name in ("inline+udp", UVLOOP):
+        p99_us = at(lossy_name(name, LOST[0]), 32, "p99_us")
+        yield Bar(f"{name}, nothing lost, p99", p99_us, None)
 
 
 def _engines(name: str, p50_us: float, rate: float, rate_32: float) -> Iterable[Bar]:
@@ -190,6 +198,12 @@ ROWS = (
         "two inline engines",
         (
             Bar("inline+virtio, p50", at("inline+virtio", 1, "p50_us"), 1.5, _P50),
+            Bar(
+                "inline+virtio, p50",
+                at("inline+virtio", 1, "p50_us"),
+                None,
+                at(VIRTIO, 1, "p50_us"),
+            ),
             Bar("inline+udp, p50", at("inline+udp", 1, "p50_us"), 1.1, at(UVLOOP, 1, "p50_us")),
         ),
         ("memory", "uvloop streams", "pyzmq asyncio"),
@@ -197,7 +211,7 @@ ROWS = (
     Row(
         "loss",
         "1 % of packets lost, 32 in flight on one connection",
-        (*_loss("inline+udp"), *_loss("inline+af_packet")),
+        (*_loss("inline+udp"), *_loss("inline+af_packet"), *_lossless()),
         tuple(lossy_name(name, lost) for name in WIRED for lost in LOST),
     ),
     Row("engine", "C to C, one engine", tuple(_engines("engine, loopback", 2.5, 0, 1e6))),
@@ -207,7 +221,7 @@ ROWS = (
         "virtio",
         "two engines, virtio pair; inline: no other process",
         (
-            *_engines("engines, virtio, inline", 6, 0, 1e6),
+            *_engines(VIRTIO, 6, 0, 1e6),
             *_engines("engines, virtio", 6, 0, 1e6),
         ),
     ),
@@ -245,6 +259,12 @@ ROWS = (
                 is_least=True,
                 way=DIRECT,
             ),
+            Bar(
+                "direct, 8 MiB one way; beside: into a ring, out of it",
+                at("direct, one way", 2, "gb_per_s", LARGE_BYTES),
+                None,
+                Ref(CPUS, "gb_per_s"),
+            ),
         ),
     ),
     Row(
@@ -271,6 +291,7 @@ ROWS = (
             Bar("of a core, engine and applications", Ref("idle", "idle_percent"), 1.0),
             Bar("first call, over the hot p50", Ref("idle", "first_call_over_hot_us"), 150.0),
             Bar("first call, uvloop over UNIX", Ref("idle, sockets", "first_call_us"), None),
+            Bar("first byte to a thread that sleeps, in C", Ref(CPUS, "wake_us"), None),
         ),
     ),
     Row(

@@ -1,13 +1,16 @@
 """Real runs with a few calls each: processes start, figures come, nothing stays. No timing bars."""
 
 import asyncio
+import os
 import shutil
 
 import pytest
 
 from benchmarks.contenders import CONTENDERS
+from benchmarks.floors import extension
 from benchmarks.load import Load, check, closed, opened
-from benchmarks.runs import SHARED_MEMORY, RunFailedError, run
+from benchmarks.measures import TwoCpus
+from benchmarks.runs import SHARED_MEMORY, RunFailedError, Setting, run
 from benchmarks.tasks import Task
 
 TINY = Task((Load(1, seconds=0.02, warmup_s=0.01), Load(4, 64, seconds=0.02, warmup_s=0.01)))
@@ -24,6 +27,22 @@ def test_contender_gives_the_figures_of_every_load(name: str) -> None:
         assert said.figures[load.key + "p50_us"] <= said.figures[load.key + "p999_us"]
     assert said.travelled == (name if name == "inline+udp" else "")
     assert set(SHARED_MEMORY.glob("mrpc-bench-*")) == before
+
+
+def test_what_two_cpus_can_do_is_measured_where_there_are_two() -> None:
+    measure = TwoCpus("two", size_bytes=1 << 20, idle_s=0.01)
+    why = measure.missing()
+    if why is not None:
+        pytest.skip(why)
+    affinity = os.sched_getaffinity(0)
+    said = measure.run(Setting(), 1.0)
+    assert said.figures["gb_per_s"] > 0
+    assert said.figures["wake_us"] > 0
+    assert os.sched_getaffinity(0) == affinity
+    with pytest.raises(ValueError, match="no multiple of 32768"):
+        extension().copies_gb_per_s(0, 1, 1000)
+    with pytest.raises(ValueError, match="no such processors"):
+        extension().wake_ns(0, -1, 0.0)
 
 
 def test_run_that_fails_says_what_the_process_said() -> None:
