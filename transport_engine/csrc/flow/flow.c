@@ -101,7 +101,7 @@ void flow_close(struct flow *flow, struct store *store, uint8_t reason, bool dra
     }
     flow->state = FLOW_CLOSING;
     flow->reason = reason;
-    flow->close_deadline_ns = now_ns + flow->config->dead_ns;
+    flow->close_deadline_ns = min_u64(flow->close_deadline_ns, now_ns + flow->config->dead_ns);
     if (!drain) {
         send_queue_fini(&flow->out, store);
     }

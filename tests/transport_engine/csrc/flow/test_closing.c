@@ -163,6 +163,22 @@ static void too_long_a_message_is_a_violation(void **state) {
     expect_violation();
 }
 
+/* Who answers no CLOSE, and breaks the protocol again and again, does not keep the flow. */
+static void violations_do_not_put_the_end_off(void **state) {
+    (void)state;
+    flow_close(server, &pair->store, TE_R_CLOSED, true, pair->now_ns);
+    uint64_t end_ns = pair->now_ns + pair->config.dead_ns;
+    while (server->state == FLOW_CLOSING && pair->now_ns < end_ns) {
+        uint8_t out[PACKET_BYTES_MAX];
+        receive((const uint8_t *)"\x01\x06", 2);
+        while (flow_transmit(server, &pair->store, pair->now_ns, out) > 0) {
+        }
+        pair->now_ns += pair->config.dead_ns / 4;
+        flow_timeout(server, &pair->store, pair->now_ns);
+    }
+    assert_int_equal(server->state, FLOW_CLOSED);
+}
+
 /* A probe says something even if there is nothing to repeat; padding alone asks for no answer. */
 static void a_probe_without_content_is_a_ping(void **state) {
     (void)state;
@@ -229,6 +245,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_refused_packet_is_not_acknowledged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(far_numbers_are_ignored, set_up, tear_down),
         cmocka_unit_test_setup_teardown(too_long_a_message_is_a_violation, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(violations_do_not_put_the_end_off, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
