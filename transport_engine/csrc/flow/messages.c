@@ -112,10 +112,17 @@ void send_queue_fini(struct send_queue *queue, struct store *store) {
     queue->newest_tag = 0; /* of what was given up nothing is said */
 }
 
+/* As many messages of the lane wait as its sequence tells apart. */
+static bool is_full(const struct send_queue *queue, uint8_t lane) {
+    uint16_t waiting = (uint16_t)(queue->lane_next[lane] - queue->lane_started[lane]);
+    return lane != 0 && waiting == UINT16_MAX;
+}
+
 uint32_t send_queue_begin(struct send_queue *queue, struct store *store, uint32_t total_bytes,
                           uint8_t lane, uint8_t priority) {
     te_check(total_bytes > 0 && lane < LANES && priority < PRIORITIES);
-    bool has_room = pool_room(&store->blocks) >= send_queue_blocks(total_bytes);
+    bool has_room = pool_room(&store->blocks) >= send_queue_blocks(total_bytes) &&
+                    !is_full(queue, lane);
     uint32_t index = has_room ? pool_take(&store->outgoing) : NO_ITEM;
     if (index == NO_ITEM) {
         return NO_ITEM;

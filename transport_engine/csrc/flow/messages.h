@@ -70,7 +70,7 @@ static inline uint32_t send_queue_blocks(uint32_t total_bytes) {
 }
 
 /* Opens a message of `total_bytes` >= 1, and reserves memory for all of it. Returns its index, or
- * NO_ITEM: no memory now. */
+ * NO_ITEM: no memory now, or too many of its lane wait to start. */
 uint32_t send_queue_begin(struct send_queue *queue, struct store *store, uint32_t total_bytes,
                           uint8_t lane, uint8_t priority);
 /* Appends the next bytes. */

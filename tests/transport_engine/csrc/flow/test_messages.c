@@ -11,9 +11,8 @@ static struct send_queue out;
 static uint8_t bytes[128 * SEGMENT];
 
 static void open_queue(uint32_t blocks) {
-    memory = aligned_alloc(BLOCK_BYTES, store_bytes(blocks));
+    memory = calloc(1, store_bytes(blocks));
     assert_non_null(memory);
-    memset(memory, 0, store_bytes(blocks));
     store_init(&store, memory, blocks);
     send_queue_init(&out, SEGMENT);
     out.units_limit = 1 << 20;
@@ -313,6 +312,27 @@ static void a_tag_that_is_far_behind_is_not_known(void **state) {
     assert_int_equal(send_queue_unacked_tag(&out, &store), 0);
 }
 
+/* Its sequence has 16 bits: one more message that waits would be taken for the first of them, and
+ * an urgent one would go in its place. */
+static void a_lane_holds_what_its_sequence_tells_apart(void **state) {
+    (void)state;
+    open_queue(UINT16_MAX + 100);
+    for (int i = 0; i < UINT16_MAX; i++) {
+        assert_int_not_equal(send_queue_begin(&out, &store, 1, 3, 7), NO_ITEM);
+    }
+    assert_int_equal(send_queue_begin(&out, &store, 1, 3, 0), NO_ITEM);
+    post(1, 0, 0); /* others go on */
+    post(1, 4, 0);
+    send_queue_append(&out, &store, out.oldest, bytes, 1);
+    for (int i = 0; i < 3; i++) {
+        send_next();
+    }
+    post(1, 3, 0);
+    assert_int_equal(send_queue_begin(&out, &store, 1, 3, 0), NO_ITEM);
+    assert_nothing_goes();
+    tear_down(state);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(urgent_and_short_messages_go_first, set_up, tear_down),
@@ -332,6 +352,7 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(of_what_was_given_up_no_tag_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_tag_that_is_far_behind_is_not_known, set_up, tear_down),
+        cmocka_unit_test(a_lane_holds_what_its_sequence_tells_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
