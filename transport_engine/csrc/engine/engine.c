@@ -504,8 +504,7 @@ static bool take_memory(struct engine *engine, const struct te_engine_config *co
     engine->memory_bytes = store_size + table_size + flows_size + timers_size;
     engine->memory = mmap(NULL, engine->memory_bytes, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    engine->tenants = calloc(config->channels_max, sizeof *engine->tenants);
-    if (engine->memory == MAP_FAILED || engine->tenants == NULL) {
+    if (engine->memory == MAP_FAILED) {
         engine->memory = NULL;
         return false;
     }
@@ -517,7 +516,8 @@ static bool take_memory(struct engine *engine, const struct te_engine_config *co
     engine->flows = (struct engine_flow *)(void *)at;
     at += flows_size;
     timers_init(&engine->timers, (struct timer *)(void *)at, table_slots, now_ns);
-    return true;
+    engine->tenants = calloc(config->channels_max, sizeof *engine->tenants);
+    return engine->tenants != NULL;
 }
 
 int engine_init(struct engine *engine, const struct te_engine_config *config,
@@ -533,7 +533,9 @@ int engine_init(struct engine *engine, const struct te_engine_config *config,
     };
     engine->is_clock_given = config->clock_ns != NULL;
     init_flow_config(engine, config);
-    if (!take_memory(engine, config, now_ns) || output_init(&engine->output, netif) != TE_OK ||
+    const bool has_memory = take_memory(engine, config, now_ns);
+    shares_init(engine); /* also for engine_fini */
+    if (!has_memory || output_init(&engine->output, netif) != TE_OK ||
         team_join(engine, config) != TE_OK) {
         snprintf(why, TE_WHY_BYTES, "no memory for a pool of %llu bytes and %u flows: lower "
                  "pool_bytes or flows_max", (unsigned long long)config->pool_bytes,
@@ -541,7 +543,6 @@ int engine_init(struct engine *engine, const struct te_engine_config *config,
         engine_fini(engine, now_ns);
         return TE_E_NO_MEMORY;
     }
-    shares_init(engine);
     return TE_OK;
 }
 
