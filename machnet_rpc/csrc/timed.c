@@ -194,7 +194,8 @@ static PyObject *deadlines_next_ns(PyObject *object, PyObject *unused) {
     if (self->items == 0) {
         Py_RETURN_NONE;
     }
-    return PyLong_FromLongLong(self->earliest_tick * TICK_NS);
+    const bool is_last = self->earliest_tick > INT64_MAX / TICK_NS; /* it ends beyond 64 bits */
+    return PyLong_FromLongLong(is_last ? INT64_MAX : self->earliest_tick * TICK_NS);
 }
 
 static PyMethodDef deadlines_methods[] = {

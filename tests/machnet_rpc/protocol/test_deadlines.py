@@ -29,6 +29,16 @@ def test_one_fires_not_early_and_at_most_a_tick_late() -> None:
     assert len(wheel) == 0
 
 
+def test_the_last_deadlines_that_there_are_do_not_come_at_once() -> None:
+    wheel: Deadlines[Item] = Deadlines()
+    for deadline_ns in ((1 << 63) - 1, (1 << 63) - 2):  # a peer may say so of its request
+        wheel.add(Item(deadline_ns))
+        wake_ns = wheel.next_ns()
+        assert wake_ns is not None
+        assert wake_ns >= deadline_ns
+        assert wheel.expire(10**18) == []
+
+
 def test_an_overdue_item_fires_at_once_even_after_a_long_sleep() -> None:
     wheel: Deadlines[Item] = Deadlines()
     now_ns = 10 * SLOTS * TICK_NS
