@@ -202,6 +202,8 @@ static int udp_listen(struct netif *netif, uint16_t port) {
 static void close_socket(struct udp *udp, struct udp_socket *found) {
     struct te_endpoint local = udp->netif.local;
     local.port = found->port;
+    /* Closing does not end the watch where a forked child has the socket, too. */
+    epoll_ctl(udp->netif.fd, EPOLL_CTL_DEL, found->fd, NULL);
     close(found->fd);
     found->fd = -1;
     udp->sockets_open--;
