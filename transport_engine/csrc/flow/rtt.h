@@ -13,7 +13,8 @@
 
 enum rtt_constant {
     RTT_INITIAL_NS = 10000000, /* until the handshake has measured one */
-    RTT_PACKET_NS = 12000      /* 1,500 bytes at 1 Gb/s */
+    RTT_PACKET_NS = 12000,     /* 1,500 bytes at 1 Gb/s */
+    RTT_STANDSTILL_NS = 200000000 /* a host that holds a packet for longer was not slow: it stood */
 };
 
 struct rtt {
@@ -39,13 +40,12 @@ struct rtt_sample {
     bool is_long;     /* most of a packet's largest size: on a slow link it takes its time */
 };
 
-/* Timeouts believe `promised_ns` of what a host says it held a packet, as it may be slow again; the
- * path is the rest. */
+/* Timeouts believe `promised_ns` of what a host says it held a packet, as it may be slow again,
+ * but all of a standstill: it says nothing of the next packet. The path is the rest. */
 static inline void rtt_update(struct rtt *rtt, const struct rtt_sample *sample,
                               uint64_t promised_ns) {
     uint64_t sample_ns = sample->total_ns;
     uint64_t ack_delay_ns = sample->held_ns < promised_ns ? sample->held_ns : promised_ns;
-    rtt->latest_ns = sample_ns;
     rtt->is_long = sample->is_long;
     /* Hosts that say they held it for all of its time, and more, tell nothing of the path. */
     if (sample->held_ns < sample_ns) {
@@ -58,6 +58,10 @@ static inline void rtt_update(struct rtt *rtt, const struct rtt_sample *sample,
     if (rtt->path_ns < rtt->path_min_ns[sample->is_long]) {
         rtt->path_min_ns[sample->is_long] = rtt->path_ns;
     }
+    if (sample_ns - rtt->path_ns > RTT_STANDSTILL_NS) {
+        sample_ns = rtt->path_ns + ack_delay_ns;
+    }
+    rtt->latest_ns = sample_ns;
     if (sample_ns < rtt->min_ns) {
         rtt->min_ns = sample_ns;
     }

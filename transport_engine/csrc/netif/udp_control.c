@@ -9,7 +9,7 @@
 
 #include "ip/address.h"
 
-enum udp_control_limit { WAIT_MAX_NS = 1000000000 };
+static const uint64_t wait_max_ns = 60000000000; /* more: somebody has set the clock */
 
 uint64_t udp_control_now_ns(void) {
     struct timespec time;
@@ -22,7 +22,7 @@ static uint64_t waited_ns(const struct cmsghdr *stamp, uint64_t burst_ns) {
     memcpy(&time, CMSG_DATA(stamp), sizeof time);
     uint64_t arrived_ns = (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
     uint64_t waited = burst_ns > arrived_ns ? burst_ns - arrived_ns : 0;
-    return waited < WAIT_MAX_NS ? waited : 0; /* more: somebody has set the clock */
+    return waited < wait_max_ns ? waited : 0;
 }
 
 static void read_one(const struct cmsghdr *control, uint64_t burst_ns,

@@ -31,6 +31,8 @@ struct pair {
     struct prng prng;
     uint64_t now_ns;
     uint64_t delay_ns; /* one way */
+    uint64_t stands_until_ns; /* the server's host reads nothing: what arrives waits there, ... */
+    int waiting_max;          /* ... up to so many packets */
     uint64_t jitter_ns;
     uint32_t loss_ppm, duplicate_ppm, corrupt_ppm;
     uint64_t drop_mask; /* bit i: the i-th packet from now on is lost; for exact faults */
@@ -97,6 +99,10 @@ static inline void pair_close(struct pair *pair) {
 }
 
 static inline void pair_post(struct pair *pair, int to, const uint8_t *bytes, size_t size_bytes) {
+    if (to == SERVER && pair->now_ns < pair->stands_until_ns &&
+        pair->link_count >= pair->waiting_max) {
+        return;
+    }
     assert_true(pair->link_count < LINK_MAX);
     struct in_flight *packet = malloc(sizeof *packet + size_bytes);
     pair->link[pair->link_count++] = packet;
@@ -135,6 +141,7 @@ static inline void pair_arrive(struct pair *pair, struct in_flight *packet) {
         return;
     }
     parsed.ecn = pair->is_marking ? 3 : 0;
+    parsed.waited_ns = pair->now_ns - packet->arrives_ns;
     if (packet->to == SERVER && !pair->has_server) {
         if (parsed.type == PACKET_INIT) {
             struct flow_birth birth = pair_birth(pair, 2, 1);
@@ -146,13 +153,20 @@ static inline void pair_arrive(struct pair *pair, struct in_flight *packet) {
     flow_receive(flow, &pair->store, &parsed, pair->now_ns);
 }
 
+/* When a side that may stand still can act on what is due at `due_ns`. */
+static inline uint64_t pair_awake_ns(const struct pair *pair, int side, uint64_t due_ns) {
+    return side == SERVER && due_ns < pair->stands_until_ns ? pair->stands_until_ns : due_ns;
+}
+
 static inline uint64_t pair_next_ns(const struct pair *pair) {
     uint64_t next_ns = UINT64_MAX;
     for (int i = 0; i < pair->link_count; i++) {
-        next_ns = pair->link[i]->arrives_ns < next_ns ? pair->link[i]->arrives_ns : next_ns;
+        const struct in_flight *packet = pair->link[i];
+        uint64_t read_ns = pair_awake_ns(pair, packet->to, packet->arrives_ns);
+        next_ns = read_ns < next_ns ? read_ns : next_ns;
     }
     for (int side = 0; side <= (pair->has_server ? SERVER : CLIENT); side++) {
-        uint64_t flow_ns = flow_next_ns(&pair->flows[side]);
+        uint64_t flow_ns = pair_awake_ns(pair, side, flow_next_ns(&pair->flows[side]));
         if (pair->flows[side].state != FLOW_CLOSED && flow_ns < next_ns) {
             next_ns = flow_ns;
         }
@@ -169,7 +183,7 @@ static inline bool pair_step(struct pair *pair) {
     pair->now_ns = next_ns > pair->now_ns ? next_ns : pair->now_ns;
     for (int i = 0; i < pair->link_count;) {
         struct in_flight *packet = pair->link[i];
-        if (packet->arrives_ns <= pair->now_ns) {
+        if (pair_awake_ns(pair, packet->to, packet->arrives_ns) <= pair->now_ns) {
             pair->link_count--;
             memmove(&pair->link[i], &pair->link[i + 1],
                     (size_t)(pair->link_count - i) * sizeof packet); /* keeps their order */
@@ -180,6 +194,9 @@ static inline bool pair_step(struct pair *pair) {
         }
     }
     for (int side = 0; side <= (pair->has_server ? SERVER : CLIENT); side++) {
+        if (pair_awake_ns(pair, side, pair->now_ns) > pair->now_ns) {
+            continue;
+        }
         flow_timeout(&pair->flows[side], &pair->store, pair->now_ns);
         pair_transmit(pair, side);
     }
