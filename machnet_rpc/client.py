@@ -272,11 +272,11 @@ class Client(NamedCalls):
         return failure
 
     async def open(self) -> None:
-        """Attaches to an engine and starts to open the flow; does not wait for the flow.
+        """Attaches to an engine, within the client's timeout; does not open the flow yet.
 
         Errors: AddressError, TransportError.
         """
-        await self._keeper.attach()
+        await self._keeper.attach_within(self._options.timeout)
 
     async def close(self) -> None:
         """Ends the flow; calls under way fail."""

@@ -27,7 +27,14 @@ LEAVE_SECONDS: Final = 0.001  # between looks at whether a flow that is left has
 PATIENCE_NS: Final = 1_000_000_000  # with an attempt, of calls that do not wait for a server
 YOUNG: Final = (
     "the handshake was not answered yet",
-    "Give the first call more time: it waits for the flow. Else check address and firewall (UDP).",
+    (
+        "Give the first call more time: it waits for the flow. Else check address, firewall (UDP), "
+        "and whether a sidecar here answers (`mrpc stat`)."
+    ),
+)
+SILENT: Final = (
+    "the sidecar accepts connections and has not answered",
+    "Is it stopped, or starved of CPU? `mrpc stat` asks it, too; via= names another.",
 )
 CLOSED: Final = "the client is closed: connect again for more calls"
 FLOW_TRIES_MAX: Final = 32  # on a new engine, before the next call has to ask for the flow
@@ -106,6 +113,20 @@ class FlowKeeper:
         self.pump = Pump(link, self, self._reach.spin, self.lent)
         self._backoff.succeeded()  # a new engine: its server may be there in a moment, too
         return self.pump
+
+    async def attach_within(self, seconds: float | None) -> None:
+        """Attaches, within the time that the user gave; None: an engine's own.
+
+        Errors: those of `attach`; EngineGoneError where no engine answered in time.
+        """
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                await self.attach()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise EngineGoneError(f"{SILENT[0]} in {seconds:g} s. {SILENT[1]}") from None
 
     @property
     def _is_settled(self) -> bool:
@@ -210,7 +231,10 @@ class FlowKeeper:
         if not done:
             begun_ns = self._patient_ns - PATIENCE_NS
             is_new = self._backoff.failures == 0 and until_ns - begun_ns < PATIENCE_NS
-            why = YOUNG if is_new else self._last_failure
+            if self.pump is None and is_new:
+                why = SILENT
+            else:
+                why = YOUNG if is_new else self._last_failure
             raise NoFlow(*why, is_late=until_ns == deadline_ns)
         if attempt.cancelled():
             return  # the client was closed meanwhile
