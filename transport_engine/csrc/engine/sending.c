@@ -44,6 +44,14 @@ static enum take begin(struct engine *engine, struct tenant *tenant,
     return TAKE_DONE;
 }
 
+/* Nobody waits for the answer to a request whose time is over; what has a lane keeps its place. */
+static void expire(struct engine *engine, uint32_t message, const struct te_record *record) {
+    if (record->lane == 0 && record->remaining_ns != 0 &&
+        record->remaining_ns < UINT64_MAX - engine->now_ns) {
+        send_queue_expire(&engine->store, message, engine->now_ns + record->remaining_ns);
+    }
+}
+
 static void append(struct engine *engine, struct tenant *tenant,
                         const struct te_record *record, const uint8_t *payload) {
     struct transfer *transfer = &tenant->sending;
@@ -60,6 +68,7 @@ static void append(struct engine *engine, struct tenant *tenant,
         transfer->has_header = true;
         if (record->kind == TE_REQUEST) {
             send_queue_tag(&flow->flow.out, &engine->store, transfer->message, record->call_id);
+            expire(engine, transfer->message, record);
         }
     }
     send_queue_append(&flow->flow.out, &engine->store, transfer->message, payload,

@@ -12,7 +12,7 @@ static struct outgoing *at(const struct store *store, uint32_t index) {
 void send_queue_init(struct send_queue *queue, uint32_t segment_bytes) {
     *queue = (struct send_queue){.segment_bytes = segment_bytes, .oldest = NO_ITEM,
                                  .newest = NO_ITEM};
-    for (int i = 0; i < PRIORITIES; i++) {
+    for (int i = 0; i <= LATE; i++) {
         queue->first[i] = queue->last[i] = NO_ITEM;
     }
 }
@@ -24,13 +24,17 @@ static uint32_t sendable_count(const struct send_queue *queue, const struct outg
                : message->appended_bytes / queue->segment_bytes;
 }
 
+static uint32_t list_of(const struct outgoing *message) {
+    return message->is_late ? LATE : message->priority;
+}
+
 static void enqueue(struct send_queue *queue, struct store *store, uint32_t index, bool in_front) {
     struct outgoing *message = at(store, index);
     if (message->is_queued) {
         return;
     }
-    uint32_t *first = &queue->first[message->priority];
-    uint32_t *last = &queue->last[message->priority];
+    uint32_t *first = &queue->first[list_of(message)];
+    uint32_t *last = &queue->last[list_of(message)];
     message->before = in_front ? NO_ITEM : *last;
     message->after = in_front ? *first : NO_ITEM;
     if (message->before == NO_ITEM) {
@@ -44,26 +48,27 @@ static void enqueue(struct send_queue *queue, struct store *store, uint32_t inde
         at(store, message->after)->before = index;
     }
     message->is_queued = true;
-    queue->queued |= 1u << message->priority;
+    queue->queued |= 1u << list_of(message);
 }
 
 static void dequeue(struct send_queue *queue, struct store *store, struct outgoing *message) {
+    uint32_t list = list_of(message);
     if (!message->is_queued) {
         return;
     }
     if (message->before == NO_ITEM) {
-        queue->first[message->priority] = message->after;
+        queue->first[list] = message->after;
     } else {
         at(store, message->before)->after = message->after;
     }
     if (message->after == NO_ITEM) {
-        queue->last[message->priority] = message->before;
+        queue->last[list] = message->before;
     } else {
         at(store, message->after)->before = message->before;
     }
     message->is_queued = false;
-    if (queue->first[message->priority] == NO_ITEM) {
-        queue->queued &= ~(1u << message->priority);
+    if (queue->first[list] == NO_ITEM) {
+        queue->queued &= ~(1u << list);
     }
 }
 
@@ -131,7 +136,7 @@ uint32_t send_queue_begin(struct send_queue *queue, struct store *store, uint32_
     uint32_t count = segments_of(total_bytes, queue->segment_bytes);
     struct outgoing *message = at(store, index);
     *message = (struct outgoing){.generation = generation, .segment_count = count, .lane = lane,
-                                 .priority = priority};
+                                 .priority = priority, .expires_ns = UINT64_MAX};
     segments_init(&message->sets, &store->blocks, count);
     bool is_reserved = body_init(&message->body, &store->blocks, total_bytes);
     te_check(is_reserved);
@@ -155,6 +160,11 @@ void send_queue_tag(struct send_queue *queue, struct store *store, uint32_t inde
     if (tag > queue->newest_tag) {
         at(store, index)->tag = queue->newest_tag = tag;
     }
+}
+
+void send_queue_expire(struct store *store, uint32_t index, uint64_t expires_ns) {
+    te_check(at(store, index)->lane == 0); /* the order of others is their users' */
+    at(store, index)->expires_ns = expires_ns;
 }
 
 uint64_t send_queue_unacked_tag(const struct send_queue *queue, const struct store *store) {
@@ -186,14 +196,30 @@ static uint32_t remaining_segments(const struct outgoing *message) {
     return message->segment_count - message->next_segment + message->lost_count;
 }
 
-/* The shortest remaining message among the first few of a priority that may go. */
-static uint32_t pick_message(const struct send_queue *queue, const struct store *store,
-                             int priority) {
+/* Moves a message to another list, with LATE as one side. */
+static void set_late(struct send_queue *queue, struct store *store, uint32_t index, bool is_late) {
+    struct outgoing *message = at(store, index);
+    dequeue(queue, store, message);
+    message->is_late = is_late;
+    enqueue(queue, store, index, false);
+}
+
+/* The shortest remaining message among the first few of a list that may go. Each message is late
+ * once, so that passing all that are costs no more than to send them. */
+static uint32_t pick_message(struct send_queue *queue, struct store *store, uint32_t list,
+                             uint64_t now_ns) {
     uint32_t best = NO_ITEM;
     uint32_t best_remaining = UINT32_MAX;
-    uint32_t index = queue->first[priority];
-    for (int i = 0; i < SCAN_MAX && index != NO_ITEM; i++) {
+    uint32_t index = queue->first[list];
+    for (int i = 0; i < SCAN_MAX && index != NO_ITEM;) {
         const struct outgoing *message = at(store, index);
+        uint32_t after = message->after;
+        if (message->expires_ns <= now_ns && !message->is_started && list != LATE) {
+            set_late(queue, store, index, true);
+            index = after;
+            continue;
+        }
+        i++;
         if (remaining_segments(message) < best_remaining && may_start(queue, message)) {
             best = index;
             best_remaining = remaining_segments(message);
@@ -201,7 +227,7 @@ static uint32_t pick_message(const struct send_queue *queue, const struct store 
         if (best_remaining == 1) {
             break;
         }
-        index = message->after;
+        index = after;
     }
     return best;
 }
@@ -219,9 +245,13 @@ static struct outgoing *find(struct store *store, const struct fragment *fragmen
     return message->generation == fragment->generation ? message : NULL;
 }
 
-bool send_queue_pick(struct send_queue *queue, struct store *store, struct fragment *fragment) {
-    for (uint32_t left = queue->queued; left != 0; left &= left - 1) {
-        uint32_t index = pick_message(queue, store, __builtin_ctz(left));
+bool send_queue_pick(struct send_queue *queue, struct store *store, uint64_t now_ns,
+                     struct fragment *fragment) {
+    uint32_t left = queue->queued;
+    while (left != 0) {
+        uint32_t list = (uint32_t)__builtin_ctz(left);
+        uint32_t index = pick_message(queue, store, list, now_ns);
+        left = queue->queued & ~((2u << list) - 1); /* LATE may have become one of them */
         if (index != NO_ITEM) {
             struct outgoing *message = at(store, index);
             uint32_t segment = message->lost_count > 0
@@ -274,6 +304,9 @@ bool send_queue_is_repeat(struct store *store, const struct fragment *fragment) 
 static void mark_sent(struct send_queue *queue, struct store *store,
                       const struct fragment *fragment) {
     struct outgoing *message = at(store, fragment->message);
+    if (message->is_late) {
+        set_late(queue, store, fragment->message, false); /* the peer keeps memory for it */
+    }
     if (!message->is_started) {
         message->is_started = true;
         message->id = queue->next_id++;

@@ -1,8 +1,9 @@
 /* The sending side of messages: which segment goes next, and which were acknowledged or lost.
  *
- * Knows messages and segments. Does not know packets, time or congestion.
+ * Knows messages and segments. Does not know packets or congestion; time is an argument.
  * Order: within a lane, first come; else priority, then the shortest remaining message among the
- * first few (SRPT, as in Homa: Montazeri et al., SIGCOMM 2018), then first come.
+ * first few (SRPT, as in Homa: Montazeri et al., SIGCOMM 2018), then first come. What nobody waits
+ * for any more goes after all that, unless a part of it went before.
  */
 #ifndef FLOW_MESSAGES_H
 #define FLOW_MESSAGES_H
@@ -16,13 +17,14 @@
 #include "flow/store.h"
 #include "flow/window.h"
 
-enum { PRIORITIES = TE_PRIORITIES };
+enum { PRIORITIES = TE_PRIORITIES, LATE = PRIORITIES /* after all priorities */ };
 
 struct outgoing {
     uint32_t next_free; /* the pool's */
     uint32_t generation; /* counts the lives of this slot, so that a stale fragment is seen */
     uint64_t id;         /* given when its first segment goes out */
     uint64_t tag;        /* its owner's name for it; 0: none */
+    uint64_t expires_ns; /* nobody waits for it from then on; UINT64_MAX: somebody always does */
     struct body body;
     struct segments sets; /* SET_ACKED, SET_LOST */
     uint32_t appended_bytes;
@@ -37,6 +39,7 @@ struct outgoing {
     uint8_t priority;
     bool is_started;
     bool is_queued;
+    bool is_late; /* in the list LATE, while it is queued */
 };
 
 /* A segment as it travels in one packet. */
@@ -53,8 +56,8 @@ struct send_queue {
     uint64_t units_limit; /* credit granted by the peer, cumulative */
     uint32_t segment_bytes;
     uint32_t oldest, newest; /* all messages that are not whole at the peer */
-    uint32_t queued; /* a bit for each priority that has something to send: these lists */
-    uint32_t first[PRIORITIES], last[PRIORITIES];
+    uint32_t queued; /* a bit for each of these lists that has something to send */
+    uint32_t first[PRIORITIES + 1], last[PRIORITIES + 1];
     uint32_t message_count; /* of that list */
     struct window whole; /* ids that are whole at the peer */
     uint16_t lane_next[LANES];    /* for the next message of each lane */
@@ -77,8 +80,12 @@ uint32_t send_queue_begin(struct send_queue *queue, struct store *store, uint32_
 void send_queue_append(struct send_queue *queue, struct store *store, uint32_t message,
                        const uint8_t *bytes, uint32_t size_bytes);
 
-/* Chooses what goes next. False: nothing may go now. It changes nothing. */
-bool send_queue_pick(struct send_queue *queue, struct store *store, struct fragment *fragment);
+/* Says until when somebody waits for a message of lane 0. */
+void send_queue_expire(struct store *store, uint32_t message, uint64_t expires_ns);
+
+/* Chooses what goes next. False: nothing may go now. Moves what it meets that is late to LATE. */
+bool send_queue_pick(struct send_queue *queue, struct store *store, uint64_t now_ns,
+                     struct fragment *fragment);
 /* Chooses the first segment that the peer lacks of the oldest message that it lacks. False: there
  * is none, or it cannot go yet. */
 bool send_queue_pick_oldest(const struct send_queue *queue, struct store *store,

@@ -86,10 +86,11 @@ static void add_fragment(struct flow *flow, struct store *store, struct draft *d
     draft->asks_ack = true;
 }
 
-static void add_messages(struct flow *flow, struct store *store, struct draft *draft) {
+static void add_messages(struct flow *flow, struct store *store, struct draft *draft,
+                         uint64_t now_ns) {
     struct fragment fragment;
     while (draft->record->fragment_count < FRAGMENTS_MAX &&
-           send_queue_pick(&flow->out, store, &fragment) &&
+           send_queue_pick(&flow->out, store, now_ns, &fragment) &&
            send_queue_size(&flow->out, store, &fragment) <= room(draft)) {
         add_fragment(flow, store, draft, &fragment);
     }
@@ -177,7 +178,7 @@ static void fill(struct flow *flow, struct store *store, struct draft *draft, ui
         add_oldest(flow, store, draft);
     }
     if (may_send && draft->record->fragment_count == 0) {
-        add_messages(flow, store, draft);
+        add_messages(flow, store, draft, now_ns);
         if (flow->probes_due > 0 && draft->record->fragment_count == 0) {
             repeat_newest(flow, store, draft);
         }

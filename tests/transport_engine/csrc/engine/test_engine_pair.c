@@ -5,7 +5,8 @@
 #include "engine_pair.h"
 
 enum { CALLS = 1500, STEP_NS = 1000, STEPS_MAX = 10000000, BEGIN_NS = 1000000000,
-       UNEVEN_STEPS_MAX = 6 /* for a call, which takes 3 */ };
+       UNEVEN_STEPS_MAX = 6, /* for a call, which takes 3 */
+       OVERDUE = 200, PATIENCE_NS = 1000000 };
 
 static const uint32_t windows[] = {1, 2, 8, 32, 64, 256};
 
@@ -105,6 +106,41 @@ static void uneven_polling_is_no_queue(void **state) {
     }
 }
 
+/* Sends the next call, whose caller waits for so long. */
+static void call(struct engine_pair *pair, uint64_t remaining_ns) {
+    struct te_record request = pair_record(pair, pair->client, TE_REQUEST, pair->next);
+    request.remaining_ns = remaining_ns;
+    uint64_t packed = pair_pack(pair, 0, &request, pair_content(pair, pair->next++));
+    assert_int_equal(te_channel_send(pair->client->channel, pair->out, packed), packed);
+}
+
+/* As when a peer stands still: of those, what a window took is under way, and no more. */
+static void what_nobody_waits_for_lets_others_by(void **state) {
+    (void)state;
+    struct pair_plan plan = plan_of(0, (struct te_fault){0});
+    uint64_t now_ns = plan.now_ns = BEGIN_NS;
+    struct engine_pair *pair = engine_pair_open(&plan);
+    for (int i = 0; i < CALLS && !pair->client->has_flow; i++, now_ns += STEP_NS) {
+        engine_pair_step(pair, now_ns);
+    }
+    assert_true(pair->client->has_flow);
+    for (int i = 0; i < OVERDUE; i++) {
+        call(pair, PATIENCE_NS);
+    }
+    for (int i = 0; i < OVERDUE; i++) { /* it takes all, and sends what a window takes */
+        engine_poll(&pair->client->engine, now_ns);
+    }
+    now_ns += 2 * PATIENCE_NS;
+    call(pair, 1000 * PATIENCE_NS);
+    for (int i = 0; i < CALLS && pair->server->times[OVERDUE] == 0; i++, now_ns += STEP_NS) {
+        engine_pair_step(pair, now_ns);
+    }
+    assert_string_equal(pair->wrong, "");
+    assert_int_equal(pair->server->times[OVERDUE], 1);
+    assert_true(pair->server->count < OVERDUE / 2);
+    engine_pair_close(pair, now_ns);
+}
+
 /* Up to which call the client was told that all have come; looks at no more than are new. */
 static uint32_t acked_count(const struct engine_pair *pair, uint32_t count) {
     const struct side *client = pair->client;
@@ -180,6 +216,7 @@ int main(void) {
         cmocka_unit_test(all_faults_at_any_window),
         cmocka_unit_test(the_same_seed_gives_the_same_run),
         cmocka_unit_test(uneven_polling_is_no_queue),
+        cmocka_unit_test(what_nobody_waits_for_lets_others_by),
         cmocka_unit_test(what_is_told_to_be_acknowledged_has_come),
         cmocka_unit_test(the_last_word_of_who_is_gone_is_said_once),
     };

@@ -9,6 +9,7 @@ static struct store store;
 static void *memory;
 static struct send_queue out;
 static uint8_t bytes[128 * SEGMENT];
+static uint64_t now_ns;
 
 static void open_queue(uint32_t blocks) {
     memory = calloc(1, store_bytes(blocks));
@@ -16,6 +17,7 @@ static void open_queue(uint32_t blocks) {
     store_init(&store, memory, blocks);
     send_queue_init(&out, SEGMENT);
     out.units_limit = 1 << 20;
+    now_ns = 1000;
 }
 
 static int set_up(void **state) {
@@ -48,7 +50,7 @@ static struct outgoing *at(uint32_t index) {
 static struct fragment send_next(void) {
     uint8_t frame[MESSAGE_HEADER_BYTES + SEGMENT];
     struct fragment fragment;
-    assert_true(send_queue_pick(&out, &store, &fragment));
+    assert_true(send_queue_pick(&out, &store, now_ns, &fragment));
     assert_int_equal(send_queue_write(&out, &store, &fragment, frame),
                      MESSAGE_HEADER_BYTES + (at(fragment.message)->body.total_bytes < SEGMENT
                                                  ? at(fragment.message)->body.total_bytes
@@ -62,7 +64,7 @@ static void assert_next_is(uint32_t message) {
 
 static void assert_nothing_goes(void) {
     struct fragment fragment;
-    assert_false(send_queue_pick(&out, &store, &fragment));
+    assert_false(send_queue_pick(&out, &store, now_ns, &fragment));
 }
 
 static void urgent_and_short_messages_go_first(void **state) {
@@ -82,6 +84,56 @@ static void urgent_and_short_messages_go_first(void **state) {
     assert_true(send_queue_has_work(&out));
     assert_next_is(late);
     assert_false(send_queue_has_work(&out));
+}
+
+static uint32_t post_until(uint64_t expires_ns, uint32_t size_bytes) {
+    uint32_t index = post(size_bytes, 0, 0);
+    send_queue_expire(&store, index, expires_ns);
+    return index;
+}
+
+/* However many there are, and though they came first, are urgent and are short. */
+static void what_nobody_waits_for_goes_last(void **state) {
+    (void)state;
+    uint32_t late = NO_ITEM;
+    for (int i = 0; i < 100; i++) {
+        uint32_t index = post_until(now_ns + 1, SEGMENT);
+        late = i == 0 ? index : late;
+    }
+    uint32_t long_late = post_until(now_ns + 1, 2 * SEGMENT);
+    assert_next_is(late); /* it is not late yet */
+    now_ns += 1;
+    uint32_t waited_for = post_until(now_ns + 1000, 2 * SEGMENT);
+    uint32_t last = post(SEGMENT, 0, 7);
+    assert_next_is(waited_for);
+    assert_next_is(waited_for);
+    assert_next_is(last);
+    for (int i = 1; i < 100; i++) {
+        assert_int_equal(at(send_next().message)->segment_count, 1);
+    }
+    assert_next_is(long_late);
+    assert_next_is(long_late);
+    assert_nothing_goes();
+}
+
+/* The peer keeps memory for it, and would wait. */
+static void what_was_begun_keeps_its_place(void **state) {
+    (void)state;
+    uint32_t begun = post_until(now_ns + 1, 2 * SEGMENT);
+    assert_next_is(begun);
+    now_ns += 1;
+    uint32_t other = post(SEGMENT, 0, 1);
+    assert_next_is(begun);
+    assert_next_is(other);
+    uint32_t late = post_until(now_ns, 2 * SEGMENT);
+    struct fragment lost = send_next();
+    assert_int_equal(lost.message, late); /* nothing else was there */
+    other = post(SEGMENT, 0, 1);
+    assert_next_is(late);
+    send_queue_lost(&out, &store, &lost);
+    assert_next_is(late);
+    assert_next_is(other);
+    assert_nothing_goes();
 }
 
 static void a_message_goes_as_it_is_appended(void **state) {
@@ -146,7 +198,7 @@ static void lost_segments_go_again_before_new_ones(void **state) {
     send_queue_lost(&out, &store, &sent[1]);
     assert_int_equal(at(sent[0].message)->lost_count, 2);
     struct fragment again = {0, 0, 0};
-    assert_true(send_queue_pick(&out, &store, &again));
+    assert_true(send_queue_pick(&out, &store, now_ns, &again));
     assert_true(send_queue_is_repeat(&store, &again));
     assert_int_equal(send_next().segment, 0);
     assert_int_equal(send_next().segment, 1);
@@ -336,6 +388,8 @@ static void a_lane_holds_what_its_sequence_tells_apart(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(urgent_and_short_messages_go_first, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_nobody_waits_for_goes_last, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_was_begun_keeps_its_place, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_message_goes_as_it_is_appended, set_up, tear_down),
         cmocka_unit_test_setup_teardown(credit_holds_back_new_messages_only, set_up, tear_down),
         cmocka_unit_test_setup_teardown(ids_stay_within_the_window, set_up, tear_down),
