@@ -394,7 +394,7 @@ _REASONS: Final[dict[int, str]] = {
     lib.TE_E_NO_MEMORY: "a table or a pool of the engine is full; raise its limits",
     lib.TE_E_CLOSED: "the engine is shutting down",
     lib.TE_E_IN_USE: IN_USE,
-    lib.TE_E_SYSTEM: "the operating system refused; is `ulimit -n` reached, or a port below 1024?",
+    lib.TE_E_SYSTEM: "the system refused: is `ulimit -n` or `-f` reached, or a port below 1024?",
     lib.TE_E_QUOTA: "all that this tenant's quota admits is in use",
     lib.TE_E_UNKNOWN: "there is no such channel or listener",
 }

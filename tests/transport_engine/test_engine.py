@@ -1,5 +1,6 @@
 """Engines in Python: opened, polled or run in a thread, commanded, closed."""
 
+import resource
 import select
 import threading
 import time
@@ -15,6 +16,7 @@ from transport_engine import (
     EngineConfig,
     EngineGoneError,
     Limits,
+    NoEngineError,
     NoRoomError,
     PortInUseError,
     TransportError,
@@ -51,6 +53,20 @@ def test_commands(in_thread: bool) -> None:
         assert engine.stats()["channels_open"] == 0
         with pytest.raises(EngineGoneError):
             channel.awake()
+        channel.close()
+
+
+def test_a_limit_on_the_sizes_of_files_is_one_on_channels() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Engine(LOOPBACK) as engine:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+        try:
+            with pytest.raises(NoEngineError, match=r"no channel .* `ulimit -n` or `-f`"):
+                engine.attach()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        index, channel = engine.attach()
+        engine.detach(index)
         channel.close()
 
 
