@@ -16,7 +16,8 @@ import pydantic
 import pydantic_core
 
 from idl.core_schemas import check_aliases, is_strict
-from idl.packing import CodecError, pack, said, unpack
+from idl.packing import CodecError, pack, unpack
+from idl.raised import class_name, said
 from idl.schema import MethodSchema, Parameter, SchemaError, spelled
 from idl.structs import foreign_in, holds_struct
 
@@ -78,7 +79,7 @@ class ValueCodec:
             raise _refused(error) from error
 
     def _misfit(self, value: object, error: Exception) -> str:
-        if isinstance(self._type, type) and not isinstance(value, self._type):
+        if isinstance(self._type, type) and not issubclass(type(value), self._type):
             return f"must be {spelled(self._type)}, not {_shown(value)}"
         found = _EXPECTED.search(str(error))
         return f"{_shown(value)} is no {spelled(self._type)}: " + (
@@ -132,7 +133,7 @@ class StructCodec(ValueCodec):
             encoded: bytes = self._encoder.encode(value)
         except Exception as error:
             raise CodecError(f"{_shown(value)} cannot be sent: {said(error)}") from error
-        if not isinstance(value, self._type if isinstance(self._type, type) else object):
+        if isinstance(self._type, type) and not issubclass(type(value), self._type):
             raise CodecError(f"must be {self._type.__name__}, not {_shown(value)}")
         return encoded
 
@@ -370,22 +371,22 @@ def _dumped(codec: ValueCodec, name: str, value: object) -> object:
 
 def _is_scalar(value: object, scalar: type) -> bool:
     """Whether a value that is not exactly of this type may still pass for it."""
-    if scalar is float:
-        return isinstance(value, float | int) and not isinstance(value, bool)
-    return isinstance(value, scalar) and not isinstance(value, bool)
+    kind = type(value)
+    taken = (float, int) if scalar is float else scalar
+    return issubclass(kind, taken) and not issubclass(kind, bool)
 
 
 def _refused(error: Exception) -> CodecError:
     """For what a validator of the user's raised that says no verdict."""
-    return CodecError(f"its validation raised {type(error).__name__}: {said(error)}")
+    return CodecError(f"its validation raised {class_name(error)}: {said(error)}")
 
 
 def _shown(value: object) -> str:
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001 (it is the user's, or too deep)
-        return type(value).__name__
-    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+        return class_name(value)
+    return f"{class_name(value)} {text if len(text) <= 60 else text[:57] + '...'}"
 
 
 def _sentence(error: pydantic.ValidationError) -> str:

@@ -17,6 +17,8 @@ import msgpack
 import pydantic
 import pydantic_core
 
+from idl.raised import class_name, said
+
 BIG_INT: Final = 1  # the msgpack extension for integers beyond 64 bits: big-endian, signed
 _ENUM_VALUES: Final = (str, bytes, int, float, type(None))
 _msgpack: Final[Any] = msgpack  # it comes without types
@@ -34,7 +36,7 @@ def pack(value: object) -> bytes:
     try:
         packed: bytes = _msgpack.packb(value, default=_plain)
     except Exception as error:  # also what a serializer of the user's raises
-        raise CodecError(f"{type(value).__name__} cannot be sent: {said(error)}") from error
+        raise CodecError(f"{class_name(value)} cannot be sent: {said(error)}") from error
     return packed
 
 
@@ -102,12 +104,3 @@ def _extended(code: int, data: bytes) -> int:
     if code != BIG_INT:
         raise ValueError(f"extension type {code} is unknown")
     return int.from_bytes(data, "big", signed=True)
-
-
-def said(error: BaseException) -> str:
-    """What an error says, on one line; its class if it says nothing, or raises where it should."""
-    try:
-        text = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 (it is the user's)
-        text = ""
-    return text or type(error).__name__

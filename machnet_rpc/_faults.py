@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from idl import CodecError, ValueCodec, pack, unpack
-from idl.packing import said
+from idl.raised import class_name, is_of, said, traceback_of
 from machnet_rpc._protocol.calls import REMOTE_RING, REPLY_SEEN, Executed, IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc.errors import Code, DeadlineExceeded, RpcError, error_of
@@ -29,9 +29,9 @@ _EXECUTED: Final[dict[object, Executed]] = {"no": "no", "maybe": "maybe", "yes":
 def encode(error: RpcError) -> bytes:
     """The payload for an error whose class the caller knows from its code."""
     fields: dict[str, object] = {
-        "message": error.message[:MESSAGE_CHARACTERS_MAX],
+        "message": _sendable(error.message)[:MESSAGE_CHARACTERS_MAX],
         "executed": error.executed,
-        "next_step": error.next_step[:MESSAGE_CHARACTERS_MAX],
+        "next_step": _sendable(error.next_step or "")[:MESSAGE_CHARACTERS_MAX],
     }
     return pack(fields | {"passing": True} if error.is_passing else fields)
 
@@ -43,24 +43,32 @@ def encode_raised(
 
     It is the user's, and says of itself what it likes, or nothing that can be sent.
     """
-    kind = type(error).__name__
+    kind = class_name(error)
     try:
-        if isinstance(error, Exception) and declared.get(kind) is type(error):
+        if is_of(error, Exception) and declared.get(kind) is type(error):
             return encode_declared(error)
-        if isinstance(error, RpcError):
-            words, next_step = _sendable(error.message), _sendable(error.next_step or "")
-            answer = RpcError(words, code=Code(error.code), next_step=next_step)
+        if is_of(error, RpcError):
+            answer = RpcError(error.message, code=Code(error.code), next_step=error.next_step)
         else:
-            log.error("%s raised %s", method, kind, exc_info=error)
-            answer = RpcError(f"the handler raised {kind}: {_sendable(said(error))}")
+            log_raised(f"{method} raised {kind}", error)
+            answer = RpcError(f"the handler raised {kind}: {said(error)}")
         answer.executed = "yes"
         return answer.code, encode(answer)
-    except Exception as untold:
-        log.error("%s raised %s, which cannot be sent: %s", method, kind, said(untold))
-        log.error("it was raised here", exc_info=error)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as untold:  # noqa: BLE001 (it may raise whatever it likes)
+        log_raised(f"{method} raised {kind}, which cannot be sent: {said(untold)}", error)
         answer = RpcError(f"the handler raised {kind}, which cannot be sent: {said(untold)}")
         answer.executed = "yes"
         return Code.UNKNOWN, encode(answer)
+
+
+def log_raised(words: str, error: BaseException) -> None:
+    """Logs it with its traceback, or without one that cannot be had."""
+    try:
+        log.error("%s", words, exc_info=(type(error), error, traceback_of(error)))
+    except Exception as untold:  # noqa: BLE001 (some handlers of logs raise what formatting raised)
+        log.error("%s (its traceback cannot be shown: %s)", words, said(untold))
 
 
 def answer(call: IncomingCall, status: int, payload: bytes, flags: int = 0) -> None:
@@ -89,7 +97,7 @@ def encode_declared(error: Exception) -> tuple[int, bytes]:
     Errors: CodecError if what it holds cannot be sent.
     """
     data: object
-    if isinstance(error, RpcError):
+    if is_of(error, RpcError):
         code, data = error.code, [error.message]
     else:
         code, data = Code.UNKNOWN, _data_of(error)
@@ -97,7 +105,7 @@ def encode_declared(error: Exception) -> tuple[int, bytes]:
         {
             "message": _sendable(said(error))[:MESSAGE_CHARACTERS_MAX],
             "executed": "yes",
-            "type": type(error).__name__,
+            "type": class_name(error),
             "data": data,
         }
     )

@@ -14,9 +14,10 @@ from functools import partial
 from typing import Any, Final
 
 from idl import CodecError
+from idl.raised import class_name, is_of, text_of
 from machnet_rpc import _clock, _faults
 from machnet_rpc._aio.beginnings import Beginnings, executed_by
-from machnet_rpc._aio.handler_task import HandlerTask
+from machnet_rpc._aio.handler_task import HandlerTask, ends_process
 from machnet_rpc._aio.items import Room
 from machnet_rpc._aio.keyed_handlers import Execution, KeyedHandlers, Sent, sent_by
 from machnet_rpc._aio.limits import Limits, Route
@@ -142,7 +143,7 @@ class Dispatcher:
 
     def unstarted(self, call: IncomingCall, error: Exception) -> None:
         """Answers a call whose handler could not be called."""
-        if isinstance(error, CodecError):
+        if is_of(error, CodecError):
             log.debug("%s: %s", call.binding.full_name, error, exc_info=error)
             self._refuse(call, InvalidArgument(str(error)))
         else:
@@ -247,9 +248,9 @@ class Dispatcher:
         connection: Connection = call.connection
         connection.done(call)
         end(call, OK if error is None else Code.UNKNOWN, _clock.monotonic_ns())
-        if error is not None and not isinstance(error, asyncio.CancelledError):
-            name, kind = call.binding.full_name, type(error).__name__
-            log.error("%s raised %s, and nobody waits for it", name, kind, exc_info=error)
+        if error is not None and not is_of(error, asyncio.CancelledError):
+            name, kind = call.binding.full_name, class_name(error)
+            _faults.log_raised(f"{name} raised {kind}, and nobody waits for it", error)
 
     def _answer_stream(self, task: HandlerTask) -> None:
         call, error = task.call, task.error
@@ -351,11 +352,11 @@ class Dispatcher:
         self._fail(call, binding, too_large)
 
     def _answer_error(self, call: IncomingCall, error: BaseException) -> None:
-        if isinstance(error, asyncio.CancelledError):
-            words = f"the handler was cancelled {error}".strip()
+        if is_of(error, asyncio.CancelledError):
+            words = f"the handler was cancelled {text_of(error)}".strip()
             executed: Executed = "yes" if call.task is None else executed_by(call.task)
             self._give_up(call, Cancelled(words, executed=executed))
-        elif isinstance(error, KeyboardInterrupt | SystemExit):
+        elif ends_process(error):
             self._fail(call, call.binding, Internal("the server is going down", executed="yes"))
         else:
             self._fail(call, call.binding, error)

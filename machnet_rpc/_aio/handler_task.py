@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from idl.raised import is_of
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol.calls import IncomingCall
 
@@ -85,7 +86,7 @@ class HandlerTask(TaskState):
         return self.is_done
 
     def cancelled(self) -> bool:
-        return isinstance(self.error, asyncio.CancelledError)
+        return is_of(self.error, asyncio.CancelledError)
 
     def result(self) -> Any:
         """What the coroutine returned. Errors: what it raised; InvalidStateError."""
@@ -170,7 +171,7 @@ class HandlerTask(TaskState):
 
     def _make_cancelled_error(self) -> asyncio.CancelledError:
         exception = self.error
-        if isinstance(exception, asyncio.CancelledError):
+        if is_of(exception, asyncio.CancelledError):
             return exception
         if self._cancel_message is None:
             return asyncio.CancelledError()
@@ -181,7 +182,7 @@ class HandlerTask(TaskState):
     def _step(self, error: BaseException | None = None) -> None:
         if self._must_cancel:
             self._must_cancel = False
-            if not isinstance(error, asyncio.CancelledError):
+            if not is_of(error, asyncio.CancelledError):
                 error = self._make_cancelled_error()
         try:
             if error is None:
@@ -224,7 +225,7 @@ class HandlerTask(TaskState):
         """The coroutine raised it. Errors: itself, where it is to end the process."""
         self.error = error
         self._end()
-        if isinstance(error, KeyboardInterrupt | SystemExit):
+        if ends_process(error):
             raise error
 
     def _end(self) -> None:
@@ -267,6 +268,11 @@ def _thrown(
         return True, stop.value
     finally:
         _leave_task(loop, task)
+
+
+def ends_process(error: BaseException) -> bool:
+    """Whether it goes on past the event loop, as Ctrl-C does."""
+    return is_of(error, KeyboardInterrupt) or is_of(error, SystemExit)
 
 
 if not TYPE_CHECKING and crossing is not None:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 from idl import CodecError
-from idl.packing import said
+from idl.raised import class_name, is_of, said, text_of
 from machnet_rpc import _clock, _faults
 from machnet_rpc._aio.handler_task import HandlerTask
 from machnet_rpc._aio.limits import Limits
@@ -217,7 +217,7 @@ class Execution:
         outcome = await self._executed()
         if store is not None:
             return await self._kept(store, outcome)
-        return Ended(self._reply(outcome), not isinstance(outcome, Aborted))
+        return Ended(self._reply(outcome), not is_of(outcome, Aborted))
 
     async def _executed(self) -> Reply | BaseException:
         self.has_begun = True
@@ -246,7 +246,7 @@ class Execution:
     async def _kept(self, store: ReplyStore, outcome: Reply | BaseException) -> Ended:
         """Commits the reply, where the handler has not; the store's word counts."""
         try:
-            if not isinstance(outcome, Reply):
+            if not is_of(outcome, Reply):
                 stored = await self._stored(store)  # another server was quicker, perhaps
                 if stored is not None:
                     return Ended(stored, True)
@@ -266,7 +266,7 @@ class Execution:
         return Ended(reply, True)
 
     def _reply(self, outcome: Reply | BaseException) -> Reply:
-        if isinstance(outcome, Reply):
+        if is_of(outcome, Reply):
             return outcome
         binding = self._binding
         status, payload = _faults.encode_raised(binding.full_name, binding.errors, outcome)
@@ -274,10 +274,10 @@ class Execution:
 
     def _is_final(self, error: BaseException) -> bool:
         """Whether it is an answer for good, rather than a transaction that came to nothing."""
-        if isinstance(error, Aborted):
+        if is_of(error, Aborted):
             return False
         kind = type(error)
-        return isinstance(error, RpcError) or self._binding.errors.get(kind.__name__) is kind
+        return is_of(error, RpcError) or self._binding.errors.get(class_name(error)) is kind
 
     async def _stored(self, store: ReplyStore) -> Reply | None:
         found = await store.find(self.entry.key)
@@ -309,7 +309,7 @@ def _other_arguments() -> RpcError:
 
 def _cut_short(entry: Entry, error: BaseException) -> Reply:
     failure = Cancelled(
-        f"the handler was cancelled before its end: {error}".rstrip(": "),
+        f"the handler was cancelled before its end: {text_of(error)}".rstrip(": "),
         executed="maybe",
         next_step=LOOK_FIRST,
     )

@@ -3,14 +3,16 @@
 Handlers raise what cannot be printed or sent; validators and serializers raise what they must not.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import BaseModel, field_serializer, field_validator
 
 from machnet_rpc import (
+    Cancelled,
     Client,
     Code,
     Internal,
@@ -52,6 +54,39 @@ class Unheard(BaseException):
 
 class Wordy(Exception):
     pass
+
+
+class Closed(Exception):
+    """Nothing can be asked of it."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+class ClosedNotFound(NotFound):
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+def refused(*_: object) -> Any:
+    raise RuntimeError("nothing is said")
+
+
+Classless: Any = type("Classless", (Exception,), {"__class__": property(refused)})
+Nameless: Any = type("Meta", (type,), {"__name__": property(refused)})("Nameless", (Exception,), {})
+Untold: Any = type("Untold", (), {"__class__": property(refused), "__repr__": refused})
+
+
+class Rude(Exception):
+    """Speaks in exceptions that nobody expects of text."""
+
+    def __str__(self) -> str:
+        raise GeneratorExit
+
+
+class Stopped(asyncio.CancelledError):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
 
 
 class In(BaseModel):
@@ -121,6 +156,12 @@ ERRORS: dict[str, BaseException] = {
     "wordy": Wordy("a" * LONG),
     "long": ValueError("\u20ac" * 5_000),
     "step": NotFound("a" * LONG, next_step="b" * LONG),
+    "closed": Closed("a"),
+    "closed code": ClosedNotFound("a"),
+    "classless": Classless("a"),
+    "rude": Rude("a"),
+    "nameless": Nameless("a"),
+    "group": BaseExceptionGroup("some", [Closed("a"), Classless("a"), Unheard("a"), Rude("a")]),
 }
 
 
@@ -180,6 +221,12 @@ WORDS = {
     "wordy": (Code.UNKNOWN, "aaa"),
     "long": (Code.UNKNOWN, "raised ValueError: \u20ac"),
     "step": (Code.NOT_FOUND, "aaa"),
+    "closed": (Code.UNKNOWN, "raised Closed: a"),
+    "closed code": (Code.UNKNOWN, "raised ClosedNotFound, which cannot be sent: message"),
+    "classless": (Code.UNKNOWN, "raised Classless: a"),
+    "rude": (Code.UNKNOWN, "raised Rude: Rude"),
+    "nameless": (Code.UNKNOWN, "raised Nameless: a"),
+    "group": (Code.UNKNOWN, "raised BaseExceptionGroup: some (4 sub-exceptions)"),
 }
 
 
@@ -251,3 +298,62 @@ async def test_a_validator_that_raises_something_else_refuses_the_arguments() ->
         with pytest.raises(Internal, match="result is wrong"):
             await stub.give()
         assert await is_up(client)
+
+
+CANCELLATIONS: dict[str, BaseException] = {
+    "silent": asyncio.CancelledError(),
+    "unprintable": Stopped(),
+    "surrogate": asyncio.CancelledError("a \ud800"),
+}
+
+
+@pytest.mark.parametrize("how", CANCELLATIONS)
+async def test_a_cancellation_that_a_handler_raises_ends_its_call_alone(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ERRORS, how, CANCELLATIONS[how])
+    async with test_client(Careless(), timeout=5) as client:
+        await is_up(client)
+        stub = client.stub(Users)
+        for call in (stub.fail(how), stub.fail_once(how)):
+            with pytest.raises(Cancelled, match="the handler was cancelled"):
+                await call
+        assert await is_up(client)
+
+
+class Untelling(Careless):
+    @rpc
+    async def give(self) -> Out:
+        return cast(Out, Untold())
+
+    @rpc
+    async def fail(self, how: str) -> int:
+        return cast(int, Untold())
+
+
+async def test_a_result_of_which_nothing_can_be_asked_ends_its_call_alone() -> None:
+    async with test_client(Untelling(), timeout=5) as client:
+        await is_up(client)
+        stub = client.stub(Users)
+        for call in (stub.give(), stub.fail("")):
+            with pytest.raises(Internal, match="result is"):
+                await call
+        assert await is_up(client)
+
+
+async def test_words_of_a_validator_that_no_encoding_has_refuse_the_arguments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wrong = In.model_construct(key="unknown")
+    async with test_client(Careless(), timeout=5) as client:
+        await is_up(client)
+        monkeypatch.setattr(f"{__name__}.TABLE", Surrogates())
+        with pytest.raises(InvalidArgument, match=r"raised LookupError: a \\ud800"):
+            await client.stub(Users).take(wrong)
+        monkeypatch.undo()
+        assert await is_up(client)
+
+
+class Surrogates(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        raise LookupError("a \ud800")

@@ -1,0 +1,47 @@
+"""What is asked of exceptions and values that are the user's, whatever they say of themselves.
+
+Their classes may define `__class__`, `__getattribute__`, `__str__` and even `__name__` so that
+these raise; what is here never does.
+"""
+
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+from typing_extensions import TypeIs
+
+T = TypeVar("T")
+
+_NAME: Final[Any] = type.__dict__["__name__"]
+_TRACEBACK: Final[Any] = BaseException.__dict__["__traceback__"]
+
+
+def is_of(value: object, kind: type[T]) -> TypeIs[T]:
+    """Whether it is an instance, by its own class rather than by its `__class__`."""
+    return issubclass(type(value), kind)
+
+
+def class_name(value: object) -> str:
+    """The name of its class."""
+    name: str = _NAME.__get__(type(value))
+    return name
+
+
+def traceback_of(error: BaseException) -> TracebackType | None:
+    """Where it was raised."""
+    trace: TracebackType | None = _TRACEBACK.__get__(error)
+    return trace
+
+
+def said(error: BaseException) -> str:
+    """What an error says, on one line; its class if it says nothing, or raises where it should."""
+    return text_of(error) or class_name(error)
+
+
+def text_of(error: BaseException) -> str:
+    """The same, and nothing where it says nothing."""
+    try:
+        return " ".join(str(error).split())
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001 (it is the user's)
+        return ""
