@@ -123,8 +123,8 @@ class KeyedHandlers:
         entry: Entry = task.keyed.entry
         if task.error is None:
             reply, is_kept = task.returned
-        else:  # it was cancelled, or the process ends
-            reply, is_kept = _cut_short(entry, task.error), self._store is None
+        else:
+            reply, is_kept = task.keyed.failure(task.error), self._store is None
         entry.task = None
         if is_kept:
             self._table.end(entry, reply, _clock.monotonic_ns())
@@ -264,6 +264,16 @@ class Execution:
             )
             return Ended(self._error(failure), False)
         return Ended(reply, True)
+
+    def failure(self, error: BaseException) -> Reply:
+        """The reply for what ended the task: it was cancelled, or the process ends.
+
+        `run` lets a GeneratorExit pass, too: one that it was given, it has to. One that comes here
+        is the handler's own, and an exception as any other.
+        """
+        if self.has_begun and is_of(error, GeneratorExit):
+            return self._reply(error)
+        return _cut_short(self.entry, error)
 
     def _reply(self, outcome: Reply | BaseException) -> Reply:
         if is_of(outcome, Reply):

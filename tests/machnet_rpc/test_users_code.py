@@ -162,6 +162,7 @@ ERRORS: dict[str, BaseException] = {
     "rude": Rude("a"),
     "nameless": Nameless("a"),
     "group": BaseExceptionGroup("some", [Closed("a"), Classless("a"), Unheard("a"), Rude("a")]),
+    "exit": GeneratorExit("a"),
 }
 
 
@@ -227,6 +228,7 @@ WORDS = {
     "rude": (Code.UNKNOWN, "raised Rude: Rude"),
     "nameless": (Code.UNKNOWN, "raised Nameless: a"),
     "group": (Code.UNKNOWN, "raised BaseExceptionGroup: some (4 sub-exceptions)"),
+    "exit": (Code.UNKNOWN, "raised GeneratorExit: a"),
 }
 
 
