@@ -17,7 +17,7 @@ import pydantic_core
 
 from idl.core_schemas import check_aliases, is_strict
 from idl.packing import CodecError, pack, unpack
-from idl.raised import class_name, said
+from idl.raised import class_name, is_of, said
 from idl.schema import MethodSchema, Parameter, SchemaError, spelled
 from idl.structs import foreign_in, holds_struct
 
@@ -49,6 +49,8 @@ class ValueCodec:
             if type(value) is not self._scalar and not _is_scalar(value, self._scalar):
                 raise CodecError(f"must be {self._scalar.__name__}, not {_shown(value)}")
             return value
+        if value is None:
+            self.load(None)  # pydantic would write it for any type
         try:
             return self._adapter.dump_python(
                 value, by_alias=True, round_trip=True, warnings="error"
@@ -79,12 +81,10 @@ class ValueCodec:
             raise _refused(error) from error
 
     def _misfit(self, value: object, error: Exception) -> str:
-        if isinstance(self._type, type) and not issubclass(type(value), self._type):
+        if isinstance(self._type, type) and not is_of(value, self._type):
             return f"must be {spelled(self._type)}, not {_shown(value)}"
-        found = _EXPECTED.search(str(error))
-        return f"{_shown(value)} is no {spelled(self._type)}: " + (
-            found[1] if found else said(error)
-        )
+        found = _EXPECTED.search(text := said(error))
+        return f"{_shown(value)} is no {spelled(self._type)}: {found[1] if found else text}"
 
     def encode(self, value: object) -> bytes:
         return pack(self.dump(value))
@@ -133,7 +133,7 @@ class StructCodec(ValueCodec):
             encoded: bytes = self._encoder.encode(value)
         except Exception as error:
             raise CodecError(f"{_shown(value)} cannot be sent: {said(error)}") from error
-        if isinstance(self._type, type) and not issubclass(type(value), self._type):
+        if isinstance(self._type, type) and not is_of(value, self._type):
             raise CodecError(f"must be {self._type.__name__}, not {_shown(value)}")
         return encoded
 

@@ -7,7 +7,7 @@ these raise; what is here never does.
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
-from typing_extensions import TypeIs
+from typing_extensions import TypeIs, is_typeddict
 
 T = TypeVar("T")
 
@@ -16,8 +16,11 @@ _TRACEBACK: Final[Any] = BaseException.__dict__["__traceback__"]
 
 
 def is_of(value: object, kind: type[T]) -> TypeIs[T]:
-    """Whether it is an instance, by its own class rather than by its `__class__`."""
-    return issubclass(type(value), kind)
+    """Whether it is an instance, by its own class rather than by its `__class__`.
+
+    Those of a TypedDict are dicts.
+    """
+    return issubclass(type(value), dict if is_typeddict(kind) else kind)
 
 
 def class_name(value: object) -> str:

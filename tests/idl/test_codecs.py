@@ -6,12 +6,13 @@ import math
 from decimal import Decimal
 from enum import Enum
 from ipaddress import IPv4Address
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typing_extensions import TypedDict
 
 from idl import (
     ArgumentsCodec,
@@ -219,3 +220,21 @@ def test_plain_values_survive() -> None:
         "10.0.0.1",
         "red",
     ]
+
+
+class Sized(TypedDict):
+    width: int
+
+
+class Placed(NamedTuple):
+    at: int
+
+
+@pytest.mark.parametrize("annotation", [Sized, Placed, Struct, Model, Colour, list, str])
+@pytest.mark.parametrize("value", [None, {"width": "a"}, b"", ...])
+def test_a_value_of_another_class_is_refused_in_a_sentence(annotation: Any, value: Any) -> None:
+    arguments, result = lone(annotation)
+    with pytest.raises(CodecError, match=r"must be|Input should be|is no|cannot be sent"):
+        arguments.encode((value,), {})
+    with pytest.raises(CodecError, match=r"must be|Input should be|is no|cannot be sent"):
+        result.encode(value)
