@@ -21,6 +21,7 @@ from idl import (
     proto_of,
 )
 from machnet_rpc.cli.arguments import Commands, UsageError, add_command, shown
+from machnet_rpc.cli.files import write_whole
 from machnet_rpc.cli.target import called, named
 from machnet_rpc.reflection import BUILT_IN
 from machnet_rpc.schemas import schema_of
@@ -131,7 +132,7 @@ def run_import(arguments: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     if arguments.output is not None:
         try:
-            arguments.output.write_text(text, encoding="utf-8")
+            write_whole(arguments.output, text)
         except OSError as error:
             raise UsageError(f"{arguments.output} cannot be written: {error.strerror}") from error
     if arguments.json:

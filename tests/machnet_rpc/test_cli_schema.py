@@ -1,6 +1,8 @@
 """`mrpc schema`: what it prints, and its exit status."""
 
 import json
+import os
+import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -208,3 +210,56 @@ def test_a_file_is_imported_whatever_its_name(capsys: Capture) -> None:
     Path("--o.proto").write_text(text, encoding="utf-8")
     assert mrpc.main(["schema", "import", "./--o.proto"]) == 0
     assert "class Shop:" in capsys.readouterr().out
+
+
+@pytest.fixture
+def imported(monkeypatch: pytest.MonkeyPatch) -> str:
+    """What any import makes: more than a small file takes."""
+    text = "# a line of it\n" * 1000
+    monkeypatch.setattr("machnet_rpc.cli.schema.import_proto", lambda *_: text)
+    Path("shop.proto").write_text("", encoding="utf-8")
+    return text
+
+
+@pytest.mark.usefixtures("imported")
+def test_an_import_that_fails_leaves_the_file_as_it_was(capsys: Capture) -> None:
+    write("size: int = 0")
+    Path("old.py").write_text("old = 1\n", encoding="utf-8")
+    before = sorted(Path.cwd().iterdir())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        assert mrpc.main(["schema", "import", "shop.proto", "-o", "old.py"]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "old.py cannot be written: File too large" in capsys.readouterr().err
+    assert Path("old.py").read_text(encoding="utf-8") == "old = 1\n"
+    assert sorted(Path.cwd().iterdir()) == before
+
+
+def test_an_import_replaces_what_a_link_leads_to(imported: str) -> None:
+    Path("real.py").write_text("old = 1\n", encoding="utf-8")
+    Path("real.py").chmod(0o640)
+    Path("link.py").symlink_to("real.py")
+    assert mrpc.main(["schema", "import", "shop.proto", "-o", "link.py"]) == 0
+    assert Path("link.py").is_symlink()
+    assert Path("real.py").read_text(encoding="utf-8") == imported
+    assert Path("real.py").stat().st_mode & 0o777 == 0o640
+
+
+def test_an_import_makes_a_file_as_others_are_made(imported: str) -> None:
+    Path("like.py").write_text("", encoding="utf-8")
+    assert mrpc.main(["schema", "import", "shop.proto", "-o", "new.py"]) == 0
+    assert Path("new.py").read_text(encoding="utf-8") == imported
+    assert Path("new.py").stat().st_mode == Path("like.py").stat().st_mode
+
+
+def test_an_import_goes_into_what_is_no_file(imported: str) -> None:
+    os.mkfifo("pipe")
+    reader = os.open("pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert mrpc.main(["schema", "import", "shop.proto", "-o", "pipe"]) == 0
+        assert os.read(reader, 1 << 20).decode() == imported
+    finally:
+        os.close(reader)
+    assert Path("pipe").is_fifo()
