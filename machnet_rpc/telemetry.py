@@ -13,7 +13,9 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Literal, Protocol, Self
 
+from idl.raised import class_name, is_of, said
 from machnet_rpc import _clock
+from machnet_rpc._aio.handler_task import ends_process
 from machnet_rpc._aio.items import closed
 from machnet_rpc._metadata import add_where_it_fits
 from machnet_rpc._options import Metadata
@@ -186,8 +188,10 @@ class _ObservedCall:
         """It ended with what was raised."""
         code = self._code_of(error)
         is_error = self._call.side == "client" or code in SERVER_ERRORS
-        said = str(error) if isinstance(error, RpcError) else f"{type(error).__name__}: {error}"
-        self.end(code, error=said if is_error else None)
+        words = said(error)
+        if not is_of(error, RpcError):
+            words = f"{class_name(error)}: {words}"
+        self.end(code, error=words if is_error else None)
 
     def leave(self) -> None:
         """Nobody wants the rest of its items, which is no error unless time was over."""
@@ -196,12 +200,12 @@ class _ObservedCall:
         self.end(code, error="the call's time was over" if is_error else None)
 
     def _code_of(self, error: BaseException) -> str:
-        if isinstance(error, RpcError):
-            return error.code.name
-        if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        if is_of(error, RpcError):
+            return _name_of_code(error)
+        if is_of(error, asyncio.CancelledError) or is_of(error, GeneratorExit):
             is_late = self._call.remaining == 0
             return Code.DEADLINE_EXCEEDED.name if is_late else Code.CANCELLED.name
-        return Code.UNKNOWN.name if isinstance(error, Exception) else Code.INTERNAL.name
+        return Code.INTERNAL.name if ends_process(error) else Code.UNKNOWN.name
 
 
 class _ObservedItems:
@@ -234,6 +238,14 @@ class _ObservedItems:
 
     def __del__(self) -> None:
         self._observed.leave()
+
+
+def _name_of_code(error: RpcError) -> str:
+    """The user's own may have one that is none, which travels as UNKNOWN."""
+    try:
+        return Code(error.code).name
+    except Exception:  # noqa: BLE001 (it is the user's)
+        return Code.UNKNOWN.name
 
 
 def _version() -> str:

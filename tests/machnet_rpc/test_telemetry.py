@@ -158,6 +158,41 @@ async def test_other_exceptions_are_unknown(network: Via, seen: Seen, how: str) 
             assert span.status.status_code is StatusCode.ERROR
 
 
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Unheard(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        Unprintable(),
+        Unheard("a"),
+        RpcError("a", code=77),  # type: ignore[arg-type]
+    ],
+    ids=lambda raised: type(raised).__name__,
+)
+async def test_a_span_ends_whatever_is_raised(
+    network: Via, seen: Seen, raised: BaseException
+) -> None:
+    class Odd(DeskServer):
+        @rpc
+        async def fail(self, how: str) -> int:
+            raise raised
+
+    async with pair(network, Odd(), seen) as client:
+        with pytest.raises(RpcError) as caught:
+            await client.stub(Desk).fail("")
+        assert caught.value.code is Code.UNKNOWN
+        for span in await seen.both():
+            assert attributes(span)["rpc.status_code"] == "UNKNOWN"
+            assert type(raised).__name__ in (span.status.description or "")
+
+
 async def test_a_stream_fails_with_what_comes_after_its_items(network: Via, seen: Seen) -> None:
     async with pair(network, DeskServer(), seen) as client:
         with pytest.raises(NotFound):
