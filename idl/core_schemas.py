@@ -6,6 +6,7 @@ Source: pydantic_core.core_schema, of which only fields, aliases and strictness 
 from collections.abc import Iterator
 from typing import Any, Final
 
+from idl.members import unwritten
 from idl.schema import SchemaError
 
 _FIELDS: Final = ("model-field", "typed-dict-field", "dataclass-field")
@@ -31,7 +32,12 @@ def check_aliases(core_schema: Any) -> None:
 
 
 def _check_alias(name: str, field: dict[str, Any], config: dict[str, Any], owner: str) -> None:
-    if field.get("serialization_exclude"):
+    where = f"{owner}.{name}" if owner else name
+    is_unwritten = field.get("serialization_exclude") or field.get("init_only")
+    is_needed = field.get("required") is not False and not _has_default(field)
+    if is_needed and (is_unwritten or field.get("serialization_exclude_if")):
+        raise SchemaError(unwritten(where))
+    if is_unwritten:
         return
     written = field.get("serialization_alias", name)
     alias = field.get("validation_alias", name)
@@ -44,8 +50,16 @@ def _check_alias(name: str, field: dict[str, Any], config: dict[str, Any], owner
         read.add(name)
     if written not in read:
         known = " or ".join(repr(each) for each in sorted(map(str, read))) or "a path"
-        where = f"{owner}.{name}" if owner else name
         raise SchemaError(f"{where} is written as {written!r} but read as {known}")
+
+
+def _has_default(field: Any) -> bool:
+    """Whether there is one, within whatever validators are around it."""
+    while isinstance(field, dict):
+        if field.get("type") == "default":
+            return True
+        field = field.get("schema")
+    return False
 
 
 def _parts(core_schema: Any, config: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:

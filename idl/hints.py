@@ -15,17 +15,24 @@ import types
 import typing
 import uuid
 from collections import abc, deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from typing import Any, Final, TypeAlias, cast
 
 import pydantic
-import pydantic_core
 import typing_extensions
 from pydantic.fields import FieldInfo
 
 from idl.annotated import chosen, flags, jsonable, limited, literal, union
 from idl.configs import DEFAULTS, Settings, settings_of
 from idl.generics import left_open
+from idl.members import (
+    WRAPPERS,
+    annotated_fields,
+    given_or_made,
+    init_fields,
+    member_of,
+    settled,
+)
 from idl.schema import SchemaError, spelled
 from idl.shapes import Codec, Definition, Member, Shape, canonical
 from idl.structs import holds_struct
@@ -41,10 +48,6 @@ _SCALARS: Final[dict[object, str]] = {
 _LISTS: Final = (list, deque, abc.Sequence, abc.MutableSequence, abc.Iterable, abc.Collection)
 _SETS: Final = (set, frozenset, abc.Set, abc.MutableSet)
 _DICTS: Final = (dict, abc.Mapping, abc.MutableMapping)
-_WRAPPERS: Final = (
-    typing.Required, typing.NotRequired, typing.Final, typing.ClassVar,
-    typing_extensions.ReadOnly, typing_extensions.Required, typing_extensions.NotRequired,
-)  # fmt: skip
 
 
 _Reader: TypeAlias = Callable[[type, dict[Any, Any]], Definition]
@@ -83,7 +86,7 @@ class Describer:
             return self.shape((types_of or {}).get(annotation, left_open(annotation)))
         if origin is typing.Annotated:
             return limited(self.shape(arguments[0], types_of), arguments[1:])
-        if origin in _WRAPPERS:
+        if origin in WRAPPERS:
             return self.shape(arguments[0], types_of)
         if origin is typing.Union or origin is types.UnionType:
             return union([self.shape(each, types_of) for each in arguments])
@@ -212,14 +215,14 @@ class Describer:
     def _model(self, cls: type, _: dict[Any, Any]) -> Definition:
         _complete(cls)
         fields: dict[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
-        aliases = {
-            name: _alias_of(cls, name, field) for name, field in fields.items() if not field.exclude
-        }
-        members = [
-            self._member(aliases[name], self._of_field(fields[name]), fields[name])
-            for name in sorted(aliases)
-        ]
-        return self._record(_declared(members, aliases), issubclass(cls, pydantic.BaseModel))
+        is_model = issubclass(cls, pydantic.BaseModel)
+        members: dict[str, Member] = {}
+        for name, field in sorted(fields.items()):
+            member = member_of(name, self._of_field(field), field)
+            if not is_model and (field.init is False or field.init_var):
+                member = given_or_made(cls, member, is_given=field.init_var is True)
+            members[name] = settled(cls, member, [field])
+        return self._record(tuple(members[name] for name in fields), is_model)
 
     def _record(self, members: tuple[Member, ...], keeps_unknown: bool = False) -> Definition:
         extra = self._settings.extra
@@ -234,44 +237,38 @@ class Describer:
     def _of_field(self, field: FieldInfo) -> Shape:
         return limited(self.shape(field.annotation), [field])
 
-    def _member(self, name: str, shape: Shape, field: Any) -> Member:
-        """Of a field of pydantic, of a dataclass or of a Struct, which agree on two attributes."""
-        return Member(name, shape, _is_required(field), _default_of(field))
-
     def _dataclass(self, cls: type, types_of: dict[Any, Any]) -> Definition:
         members = self._dataclass_members(cls, types_of)
         return self._record((*members, *self._computed_members(cls, types_of)))
 
     def _dataclass_members(self, cls: Any, types_of: dict[Any, Any]) -> list[Member]:
-        hints = _hints(cls)
-        fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
-        members = [
-            self._member(name, self.shape(hints[name], types_of), fields[name])
-            for name in sorted(fields)
-        ]
-        return list(_declared(members, {name: name for name in fields}))
+        hints, given = _hints(cls), init_fields(cls)
+        members: dict[str, Member] = {}
+        for name, field in sorted(given.items()):
+            is_given = isinstance(hints[name], dataclasses.InitVar)
+            hint: Any = hints[name].type if is_given else hints[name]
+            member = member_of(name, self.shape(hint, types_of), field)
+            if is_given:
+                member = given_or_made(cls, member, is_given=True)
+            members[name] = settled(cls, member, annotated_fields(hint))
+        return [members[name] for name in given]
 
     def _computed_members(self, cls: Any, types_of: dict[Any, Any]) -> list[Member]:
-        """Those that a dataclass sets itself: they are sent, and nobody needs them."""
+        """Those that a dataclass sets itself."""
         hints = _hints(cls)
-        return [
-            Member(
-                each.name,
-                self.shape(hints[each.name], types_of),
-                required=False,
-                default="computed",
-                is_only_sent=True,
-            )
+        members = [
+            Member(each.name, self.shape(hints[each.name], types_of))
             for each in dataclasses.fields(cls)
             if not each.init
         ]
+        return [given_or_made(cls, each, is_given=False) for each in members]
 
     def _struct(self, cls: type, types_of: dict[Any, Any]) -> Definition:
         structs: Any = importlib.import_module("msgspec").structs
         config: Any = getattr(cls, "__struct_config__")  # noqa: B009 (a type has no such attribute)
         members: list[Member] = []
         for field in structs.fields(cls):
-            member = self._member(field.encode_name, self.shape(field.type, types_of), field)
+            member = member_of(field.encode_name, self.shape(field.type, types_of), field)
             absent = config.omit_defaults and not member.required
             members.append(dataclasses.replace(member, may_be_absent=absent))
         if config.tag is not None:
@@ -302,18 +299,17 @@ class Describer:
     def _typed_dict(self, cls: Any, types_of: dict[Any, Any]) -> Definition:
         hints = _hints(cls)
         required: frozenset[str] = cls.__required_keys__
-        members = [
-            Member(
+        members: dict[str, Member] = {}
+        for name, hint in sorted(hints.items()):
+            member = Member(
                 name,
                 self.shape(hint, types_of),
                 name in required,
                 "" if name in required else "absent",
                 may_be_absent=name not in required,
             )
-            for name, hint in sorted(hints.items())
-        ]
-        names = {name: name for name in hints}
-        return self._record(_declared(members, names), keeps_unknown=True)
+            members[name] = settled(cls, member, annotated_fields(hint))
+        return self._record(tuple(members[name] for name in hints), keeps_unknown=True)
 
 
 def _codec_of(annotation: Any) -> Codec:
@@ -324,45 +320,9 @@ def _codec_of(annotation: Any) -> Codec:
     return "struct" if holds_struct(annotation) else ""
 
 
-def _alias_of(cls: type, name: str, field: FieldInfo) -> str:
-    read = field.validation_alias or field.alias or name
-    written = field.serialization_alias or field.alias or name
-    config: Any = getattr(cls, "model_config", {})
-    is_by_name = bool(config.get("validate_by_name") or config.get("populate_by_name"))
-    if read != written and not (is_by_name and written == name):
-        raise SchemaError(f"{cls.__name__}.{name} is written as {written!r} but read as {read!r}")
-    return written
-
-
 def _is_empty_tuple(annotation: Any) -> bool:
     """Whether it is tuple[()]. A bare Tuple has no arguments, not even none."""
     return typing.get_origin(annotation) is tuple and getattr(annotation, "__args__", None) == ()
-
-
-def _is_required(field: Any) -> bool:
-    has_factory = field.default_factory is not None and not _is_missing(field.default_factory)
-    return _is_missing(field.default) and not has_factory
-
-
-def _is_missing(value: Any) -> bool:
-    if value is dataclasses.MISSING or value is pydantic_core.PydanticUndefined:
-        return True
-    return value is ... or repr(value) == "NODEFAULT"  # of msgspec, which need not be there
-
-
-def _default_of(field: Any) -> str:
-    if _is_required(field):
-        return ""
-    factory = field.default_factory
-    if factory is None or _is_missing(factory):
-        return canonical(jsonable(field.default))
-    return canonical(jsonable(factory())) if factory in (list, dict, set, tuple) else "computed"
-
-
-def _declared(members: Iterable[Member], names: dict[str, str]) -> tuple[Member, ...]:
-    """The members as declared; they are read by name, so that types are always called alike."""
-    order = list(names.values())
-    return tuple(sorted(members, key=lambda member: order.index(member.name)))
 
 
 def _is_hashable(annotation: Any) -> bool:

@@ -134,7 +134,7 @@ class Reading:
     def _tag(self, reader: Shape, writer: Shape, path: str) -> list[Problem]:
         """The field by which pydantic tells alternatives apart, which must be there."""
         tag = dict(reader.limits).get("discriminator")
-        members = {each.name: each for each in self._writer[writer].members}
+        members = _sent(self._writer[writer])
         if tag not in {each.name for each in self._reader[reader].members}:
             return []  # there is none, or it travels under another name
         if tag in members and not members[tag].may_be_absent:
@@ -144,7 +144,7 @@ class Reading:
 
     def _map(self, reader: Definition, writer: Definition, path: str) -> Iterator[Problem]:
         known = {member.name: member for member in reader.members if not member.is_only_sent}
-        sent = {member.name: member for member in writer.members}
+        sent = _sent(writer)
         for name, member in known.items():
             writers = sent.get(name)
             if writers is None:
@@ -293,7 +293,7 @@ class Reading:
                 keys = self.value(reader.of[0], writer.of[0], f"{path} (keys)")
                 return keys + self.value(reader.of[1], writer.of[1], f"{path}[]")
             case "dict", "ref" if self._writer[writer].layout == "map":
-                members = self._writer[writer].members
+                members = _sent(self._writer[writer]).values()
                 names = Shape("literal", values=tuple(member.name for member in members))
                 keys = self.value(reader.of[0], names, f"{path} (keys)")
                 return keys + [
@@ -376,6 +376,10 @@ def worst(problems: list[Problem]) -> int:
 
 def _strictness(shape: Shape) -> tuple[tuple[str, Json], ...]:
     return tuple(each for each in shape.limits if each == ("strict", True))
+
+
+def _sent(writer: Definition) -> dict[str, Member]:
+    return {member.name: member for member in writer.members if not member.is_only_read}
 
 
 def _joined(path: str, name: str) -> str:

@@ -75,6 +75,7 @@ class Member:
     default: str = ""
     may_be_absent: bool = False  # who writes it may leave it out
     is_only_sent: bool = False  # who reads it makes one of its own
+    is_only_read: bool = False  # who writes it leaves it out
 
     def to_json(self) -> dict[str, Json]:
         entry: dict[str, Json] = {"name": self.name, "type": self.shape.to_json()}
@@ -84,6 +85,8 @@ class Member:
             entry["may_be_absent"] = True
         if self.is_only_sent:
             entry["is_only_sent"] = True
+        if self.is_only_read:
+            entry["is_only_read"] = True
         return entry
 
 
@@ -185,6 +188,7 @@ def member_from(value: object, where: str) -> Member:
         text_from(entry.get("default", ""), f"{where}.{name}: default"),
         entry.get("may_be_absent") is True,
         entry.get("is_only_sent") is True,
+        entry.get("is_only_read") is True,
     )
 
 

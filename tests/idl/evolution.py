@@ -25,7 +25,7 @@ WORST: tuple[Outcome, ...] = ("whole", "loses", "changed", "fails")
 PRELUDE = """
 import datetime as dt
 from collections.abc import *
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from decimal import Decimal
 from enum import Enum, Flag, IntEnum, IntFlag
 from typing import *

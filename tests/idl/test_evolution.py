@@ -7,12 +7,13 @@ from idl.compat import Who
 from tests.idl.evolution import Outcome, Pair, Verdict, Version, outcome
 from tests.idl.evolution_choices import CHOICES
 from tests.idl.evolution_configs import CONFIGS
+from tests.idl.evolution_members import MEMBERS
 from tests.idl.evolution_signatures import SIGNATURES
 from tests.idl.evolution_streams import STREAMS, StreamPair, stream_outcome
 from tests.idl.evolution_types import TYPES
 from tests.idl.evolution_unusual import UNUSUAL
 
-PAIRS = SIGNATURES + TYPES + CHOICES + UNUSUAL + CONFIGS
+PAIRS = SIGNATURES + TYPES + CHOICES + UNUSUAL + CONFIGS + MEMBERS
 ORDER: list[Verdict] = ["compatible", "risky", "breaking"]
 # What may happen where the checker says so; "risky" is told apart by the pair itself.
 HAPPENS: dict[Verdict, set[Outcome]] = {

@@ -2,15 +2,16 @@
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
 import pytest
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretBytes, SecretStr
+from typing_extensions import TypedDict
 
 from idl import ArgumentsCodec, CodecError, MethodSchema, Parameter, SchemaError, describe
 from idl.contract import MethodFacts
@@ -74,6 +75,29 @@ class Choice(BaseModel):
     size: int = Field(validation_alias=AliasChoices("a", "b"))
 
 
+class Hidden(BaseModel):
+    size: int = Field(exclude=True)
+
+
+class Mostly(BaseModel):
+    size: int = Field(exclude_if=bool)
+
+
+@dataclass
+class Made:
+    size: InitVar[int]
+
+
+class HiddenKey(TypedDict):
+    size: Annotated[int, Field(exclude=True)]
+
+
+class Forgetful(BaseModel):
+    """Takes what it does not write."""
+
+    size: int = Field(default=1, exclude=True)
+
+
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=dt.UTC)
 STRICT = Strict(
     number=1,
@@ -107,6 +131,7 @@ def codec_of(*annotations: Any) -> ArgumentsCodec:
         (Crate, Crate(Box(1), "a", Crate(Box(2)))),
         (ByName, ByName(size=1)),
         (Iterable[int], [1, 2]),
+        (Forgetful, Forgetful()),
     ],
     ids=str,
 )
@@ -142,6 +167,10 @@ def test_any_iterable_arrives_as_a_list() -> None:
     [
         (Written, "Written.size is written as 'out' but read as 'in'"),
         (list[Choice], "Choice.size is written as 'size' but read as 'a' or 'b'"),
+        (Hidden, "Hidden.size is needed by who reads it, and not written: give it a default"),
+        (list[Mostly], "Mostly.size is needed"),
+        (Made | None, "size is needed"),
+        (HiddenKey, "size is needed"),
         (list[memoryview], "s/m: a: .*memoryview"),
         (Mixed | None, "msgspec cannot write Secret"),
     ],
@@ -150,6 +179,13 @@ def test_what_would_not_come_back_is_refused_at_once(annotation: Any, words: str
     with pytest.raises(SchemaError, match=words) as caught:
         codec_of(annotation)
     assert "arbitrary_types_allowed" not in str(caught.value)
+
+
+@pytest.mark.parametrize("annotation", [Hidden, Mostly, Made, HiddenKey])
+def test_what_is_needed_and_not_written_has_no_schema(annotation: Any) -> None:
+    schema = MethodSchema("s/m", (Parameter("a", annotation, True),), None)
+    with pytest.raises(SchemaError, match=r"s/m: a: .*size is needed by who reads it"):
+        describe("s", 1, [(schema, MethodFacts(timeout=1.0))])
 
 
 def test_the_argument_that_cannot_be_sent_is_named() -> None:
