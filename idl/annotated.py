@@ -16,7 +16,7 @@ from idl.shapes import BYTES, Json, Shape, canonical
 _LIMITS: Final = (
     "gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern", "max_digits",
     "decimal_places", "strict", "allow_inf_nan", "discriminator", "strip_whitespace", "to_lower",
-    "to_upper",
+    "to_upper", "tz",
 )  # fmt: skip
 
 
@@ -30,15 +30,20 @@ def union(shapes: Iterable[Shape]) -> Shape:
     return alternatives[0] if len(alternatives) == 1 else Shape("union", alternatives)
 
 
-def limited(shape: Shape, metadata: Sequence[Any]) -> Shape:
-    """The shape within the limits that annotations set; what they say otherwise is left out."""
+def limited(shape: Shape, metadata: Sequence[Any], *, by_msgspec: bool = False) -> Shape:
+    """The shape within the limits that annotations set; what they say otherwise is left out.
+
+    msgspec heeds its own alone, and pydantic all others.
+    """
     found: dict[str, Json] = dict(shape.limits)
     for item in _flattened(metadata):
+        if (type(item).__module__.partition(".")[0] == "msgspec") is not by_msgspec:
+            continue
         for name in _LIMITS:
             value = getattr(item, name, None)
-            if value is None or callable(value):
-                continue
-            if name != "discriminator" or isinstance(value, str):
+            if name == "discriminator":
+                value = _discriminator(value)
+            if value is not None and not callable(value):
                 found[name] = value if isinstance(value, int | float | str) else jsonable(value)
     if not found:
         return shape
@@ -87,6 +92,12 @@ def jsonable(value: object) -> Json:
         return cast(Json, pydantic_core.to_jsonable_python(value, inf_nan_mode="strings"))
     except (pydantic_core.PydanticSerializationError, UnicodeDecodeError, RecursionError):
         return repr(value)
+
+
+def _discriminator(value: object) -> object:
+    """A field's name, or that of a function with parentheses, which is in no field's name."""
+    value = getattr(value, "discriminator", value)
+    return f"{getattr(value, '__name__', value)}()" if callable(value) else value
 
 
 def _flattened(metadata: Iterable[Any]) -> Iterable[Any]:

@@ -1,4 +1,4 @@
-"""What pydantic's configuration of a class says of its fields: their limits, and unknown ones.
+"""What is said of all fields of a class: by what they are read, their limits, and unknown ones.
 
 A dataclass, a TypedDict or a NamedTuple that has none is read by that of the class around it.
 """
@@ -20,6 +20,7 @@ _UNLIMITED: Final = frozenset({"any", "none"})
 class Settings:
     """Those of one class. `extra` is pydantic's word for what becomes of unknown fields."""
 
+    by_msgspec: bool = False  # to which no configuration of pydantic's is anything
     extra: str = "ignore"
     is_strict: bool = False
     is_finite: bool = False
@@ -38,19 +39,20 @@ class Settings:
 
 
 DEFAULTS: Final = Settings()
+OF_MSGSPEC: Final = Settings(by_msgspec=True)
 
 
 def settings_of(cls: type, outer: Settings) -> Settings:
     """Those of a class that is the type of a field in one that has the `outer` ones."""
-    if hasattr(cls, "__struct_fields__"):
-        return DEFAULTS
+    if outer.by_msgspec or hasattr(cls, "__struct_fields__"):
+        return OF_MSGSPEC
     config: Any = getattr(cls, "model_config", getattr(cls, "__pydantic_config__", None))
     if config is None:
         return outer
     texts = [(name, config.get(key)) for key, name in _TEXT_LIMITS.items()]
     return Settings(
-        config.get("extra") or "ignore",
-        config.get("strict") is True,
-        config.get("allow_inf_nan") is False,
-        tuple((name, limit) for name, limit in texts if limit),
+        extra=config.get("extra") or "ignore",
+        is_strict=config.get("strict") is True,
+        is_finite=config.get("allow_inf_nan") is False,
+        text_limits=tuple((name, limit) for name, limit in texts if limit),
     )

@@ -23,15 +23,17 @@ import typing_extensions
 from pydantic.fields import FieldInfo
 
 from idl.annotated import chosen, flags, jsonable, limited, literal, union
-from idl.configs import DEFAULTS, Settings, settings_of
+from idl.configs import DEFAULTS, OF_MSGSPEC, Settings, settings_of
 from idl.generics import left_open
 from idl.members import (
     WRAPPERS,
     annotated_fields,
+    extra_of,
     given_or_made,
     init_fields,
     member_of,
     settled,
+    unknown_items,
 )
 from idl.schema import SchemaError, spelled
 from idl.shapes import Codec, Definition, Member, Shape, canonical
@@ -62,17 +64,22 @@ class Describer:
         self._walked: list[type] = []  # the classes whose fields are being read, outermost first
         self._aliases: list[object] = []
         self._settings = DEFAULTS  # of the class whose fields are being read
+        self._twins: dict[object, list[str]] = {}
 
     def outermost(self, annotation: Any, where: str) -> Shape:
         """The shape of an argument or result, with the codec that writes it.
 
         Errors: SchemaError.
         """
+        codec = _codec_of(annotation)
+        self._settings = OF_MSGSPEC if codec == "struct" else DEFAULTS
         try:
             shape = self.shape(annotation)
         except SchemaError as error:
             raise SchemaError(f"{where}: {error}") from error
-        return dataclasses.replace(shape, codec=_codec_of(annotation))
+        finally:
+            self._settings = DEFAULTS
+        return dataclasses.replace(shape, codec=codec)
 
     def shape(self, annotation: Any, types_of: dict[Any, Any] | None = None) -> Shape:
         """The shape of any type; `types_of` says what its type variables stand for."""
@@ -85,7 +92,8 @@ class Describer:
         if isinstance(annotation, typing.TypeVar):
             return self.shape((types_of or {}).get(annotation, left_open(annotation)))
         if origin is typing.Annotated:
-            return limited(self.shape(arguments[0], types_of), arguments[1:])
+            inner = self.shape(arguments[0], types_of)
+            return limited(inner, arguments[1:], by_msgspec=self._settings.by_msgspec)
         if origin in WRAPPERS:
             return self.shape(arguments[0], types_of)
         if origin is typing.Union or origin is types.UnionType:
@@ -182,6 +190,12 @@ class Describer:
         self._names[key] = free
         parameters = getattr(cls, "__parameters__", ())
         definition = reader(cls, dict(zip(parameters, arguments, strict=False)))
+        twins = self._twins.setdefault((cls, arguments), [])
+        for twin in twins:  # as read by the other codec, or in another class
+            if self.definitions.get(twin) == dataclasses.replace(definition, name=twin):
+                self._names[key] = twin
+                return
+        twins.append(free)
         self.definitions[free] = dataclasses.replace(definition, name=free)
 
     @contextlib.contextmanager
@@ -222,16 +236,26 @@ class Describer:
             if not is_model and (field.init is False or field.init_var):
                 member = given_or_made(cls, member, is_given=field.init_var is True)
             members[name] = settled(cls, member, [field])
-        return self._record(tuple(members[name] for name in fields), is_model)
+        is_open = is_model and self._settings.extra == "allow"
+        unknown = self.shape(extra_of(cls)) if is_open else ANY
+        return self._record(tuple(members[name] for name in fields), is_model, unknown)
 
-    def _record(self, members: tuple[Member, ...], keeps_unknown: bool = False) -> Definition:
-        extra = self._settings.extra
+    def _record(
+        self,
+        members: tuple[Member, ...],
+        keeps_unknown: bool = False,
+        unknown: Shape = ANY,
+        extra: str = "",
+    ) -> Definition:
+        """`extra` in place of what the configuration says of unknown fields."""
+        extra = extra or self._settings.extra
         return Definition(
             "record",
             "",
             members,
             refuses_unknown=extra == "forbid",
             sends_unknown=keeps_unknown and extra == "allow",
+            unknown=None if unknown == ANY else unknown,
         )
 
     def _of_field(self, field: FieldInfo) -> Shape:
@@ -250,18 +274,23 @@ class Describer:
             member = member_of(name, self.shape(hint, types_of), field)
             if is_given:
                 member = given_or_made(cls, member, is_given=True)
-            members[name] = settled(cls, member, annotated_fields(hint))
+            members[name] = self._settled(cls, member, hint)
         return [members[name] for name in given]
 
     def _computed_members(self, cls: Any, types_of: dict[Any, Any]) -> list[Member]:
-        """Those that a dataclass sets itself."""
+        """Those that a dataclass sets itself, unless msgspec makes it."""
         hints = _hints(cls)
         members = [
-            Member(each.name, self.shape(hints[each.name], types_of))
+            member_of(each.name, self.shape(hints[each.name], types_of), each)
             for each in dataclasses.fields(cls)
             if not each.init
         ]
+        if self._settings.by_msgspec:
+            return members
         return [given_or_made(cls, each, is_given=False) for each in members]
+
+    def _settled(self, cls: type, member: Member, hint: Any) -> Member:
+        return member if self._settings.by_msgspec else settled(cls, member, annotated_fields(hint))
 
     def _struct(self, cls: type, types_of: dict[Any, Any]) -> Definition:
         structs: Any = importlib.import_module("msgspec").structs
@@ -308,8 +337,13 @@ class Describer:
                 "" if name in required else "absent",
                 may_be_absent=name not in required,
             )
-            members[name] = settled(cls, member, annotated_fields(hint))
-        return self._record(tuple(members[name] for name in hints), keeps_unknown=True)
+            members[name] = self._settled(cls, member, hint)
+        is_closed, kind = unknown_items(cls)
+        unknown = ANY if kind is None else self.shape(kind, types_of)
+        extra = "forbid" if is_closed else "" if kind is None else "allow"
+        if self._settings.by_msgspec:  # it reads those that are declared, and writes all there are
+            extra, unknown = "allow" if extra == "allow" else "", ANY
+        return self._record(tuple(members[name] for name in hints), True, unknown, extra)
 
 
 def _codec_of(annotation: Any) -> Codec:

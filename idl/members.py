@@ -4,10 +4,13 @@ Reads the fields of pydantic, of dataclasses and of Structs; knows no types.
 """
 
 import dataclasses
+import sys
+import types
 import typing
 from collections.abc import Sequence
 from typing import Any, Final
 
+import pydantic
 import pydantic_core
 import typing_extensions
 from pydantic.fields import FieldInfo
@@ -83,6 +86,34 @@ def init_fields(cls: Any) -> dict[str, Any]:
         for name, each in every.items()
         if name in kept or each._field_type is _INIT_VAR  # noqa: SLF001 (nothing else says it)
     }
+
+
+def unknown_items(cls: Any) -> tuple[bool, Any]:
+    """Whether a TypedDict has no other items, and of what type they are if it says so (PEP 728)."""
+    own: dict[str, Any] = vars(typing.get_origin(cls) or cls)
+    kind = own.get("__extra_items__", typing_extensions.NoExtraItems)
+    if own.get("__closed__") is not None:
+        return own["__closed__"] is True, None
+    if kind is not typing_extensions.NoExtraItems:
+        if typing.get_origin(kind) is typing_extensions.ReadOnly:
+            kind = typing.get_args(kind)[0]
+        is_never = kind in (typing.Never, typing.NoReturn, typing_extensions.Never)
+        return is_never, None if is_never else kind
+    for base in typing_extensions.get_original_bases(typing.get_origin(cls) or cls):
+        if typing_extensions.is_typeddict(typing.get_origin(base) or base):
+            return unknown_items(base)
+    return False, None
+
+
+def extra_of(model: type) -> Any:
+    """The type of what a model of pydantic's takes besides its fields."""
+    for base in model.__mro__[: model.__mro__.index(pydantic.BaseModel)]:
+        hint = vars(base).get("__annotations__", {}).get("__pydantic_extra__")
+        if hint is not None:
+            named = types.SimpleNamespace(__annotations__={"it": hint})
+            hint = typing.get_type_hints(named, vars(sys.modules[base.__module__]))["it"]
+            return typing.get_args(hint)[1]
+    return Any
 
 
 def _alias_of(cls: type, name: str, fields: Sequence[FieldInfo]) -> str:

@@ -9,35 +9,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
+from idl.conversions import (
+    DIGITS_MAX,
+    EXACT_LOSSY,
+    EXACT_WHOLE,
+    LOSSY,
+    MISTAKEN,
+    STRICT_LOSSY,
+    STRICT_WHOLE,
+    WHOLE,
+)
 from idl.limits import altered, exceeded, keeps_to
 from idl.shapes import BYTES, SCALARS, Definition, Definitions, Json, Member, Shape
 
 Severity: TypeAlias = Literal["compatible", "risky", "breaking"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("compatible", "risky", "breaking")
-_TEXTS: Final = frozenset({"date", "datetime", "time", "timedelta", "decimal", "uuid"})
-# reader -> what else it takes whole, and what it takes with a loss; by codec
-_WHOLE: Final = {"int": {"bool"}, "float": {"bool"}, "decimal": {"int"}}
-_LOSSY: Final = {
-    "float": {"int", "decimal"},
-    "str": _TEXTS,
-    "bytes": _TEXTS | {"str"},
-    "datetime": {"date"},
-}
-_STRICT_WHOLE: Final = {"decimal": {"int"}}
-_STRICT_LOSSY: Final = {"float": {"int"}, "str": _TEXTS, "decimal": {"float"}}
-_EXACT_WHOLE: Final = {"decimal": {"int"}}  # of pydantic where it is strict
-_EXACT_LOSSY: Final = {"float": {"int"}, "str": _TEXTS, "bytes": _TEXTS | {"str"}}
-# writer -> alternatives that take it besides its own; of an integer where that is not there
-_MISTAKEN: Final = {
-    "uuid": frozenset({"str", "bytes"}),
-    "timedelta": frozenset({"str", "bytes"}),
-    "time": frozenset({"str", "bytes", "timedelta"}),
-    "date": frozenset({"str", "bytes", "datetime"}),
-    "datetime": frozenset({"str", "bytes", "date"}),
-    "decimal": frozenset({"str", "bytes", "int", "float", "bool", "date", "datetime"}),
-    "int": frozenset({"float", "bool", "time", "timedelta", "date", "datetime"}),
-}
-_DIGITS_MAX: Final = 2**53  # of an integer that a float holds whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +74,10 @@ class Reading:
         if reader.kind == "union":
             problems = self._alternatives(reader, writer, path)
             return problems or self._mistaken(reader, writer, path, siblings)
+        problems = self._picked(reader, writer, path)
         if (values := self._values(writer, self._writer)) is not None:
-            return self._chosen(reader, values, path)
-        problems = self._limits(reader, writer, path)
+            return problems + self._chosen(reader, values, path)
+        problems += self._limits(reader, writer, path)
         if reader.kind == "any":
             return problems
         if reader.kind == "ref" and writer.kind == "ref":
@@ -142,6 +129,13 @@ class Reading:
         sentence = f"{self._reads} tells alternatives apart by it, and {self._writes} lacks it"
         return [self._breaks(_joined(path, str(tag)), sentence)]
 
+    def _picked(self, reader: Shape, writer: Shape, path: str) -> list[Problem]:
+        """A function of the user's may tell alternatives apart, and refuse what it does not."""
+        tag = dict(reader.limits).get("discriminator")
+        is_known = not str(tag).endswith("()") or ("discriminator", tag) in writer.limits
+        sentence = f"{self._reads} tells alternatives apart by {tag}, and it may refuse this one"
+        return [] if is_known else [Problem("risky", path, sentence)]
+
     def _map(self, reader: Definition, writer: Definition, path: str) -> Iterator[Problem]:
         known = {member.name: member for member in reader.members if not member.is_only_sent}
         sent = _sent(writer)
@@ -157,7 +151,8 @@ class Reading:
             if problem is not None:
                 yield problem
         if writer.sends_unknown:
-            yield from self._unknown(reader, known.keys() - sent.keys(), path)
+            lacking = (member for name, member in sorted(known.items()) if name not in sent)
+            yield from self._unknown(reader, writer, lacking, path)
         computed = {each.name for each in reader.members if each.is_only_sent}
         for name in sent.keys() - known.keys():
             if name in computed and sent[name].is_only_sent:
@@ -165,25 +160,32 @@ class Reading:
             if reader.refuses_unknown:
                 yield self._breaks(_joined(path, name), f"{self._reads} refuses unknown fields")
             else:
+                if reader.unknown is not None:
+                    yield from self.value(reader.unknown, sent[name].shape, _joined(path, name))
                 yield self.ignored(path, name)
 
-    def _unknown(self, reader: Definition, names: Iterable[str], path: str) -> Iterator[Problem]:
+    def _unknown(
+        self, reader: Definition, writer: Definition, lacking: Iterable[Member], path: str
+    ) -> Iterator[Problem]:
         """What becomes of fields that the writer sends without having declared them."""
+        fields = writer.unknown or Shape("any")
+        if reader.unknown is not None:
+            yield from self.value(reader.unknown, fields, f"{path} (unknown fields)")
         if reader.refuses_unknown:
             sentence = f"{self._writes} may send any fields, and {self._reads} refuses unknown ones"
             yield self._breaks(path, sentence)
-        for name in sorted(names):
-            sentence = f"{self._writes} may send any value in it: it has not declared this field"
-            yield Problem("risky", _joined(path, name), sentence)
+        for member in lacking:
+            where = _joined(path, member.name)
+            if writer.unknown is not None:
+                yield from self.value(member.shape, writer.unknown, where)
+            sentence = f"{self._writes} may send {fields} in it: it has not declared this field"
+            yield Problem("risky", where, sentence)
 
     def _array(self, reader: Definition, writer: Definition, path: str) -> Iterator[Problem]:
         if [each.name for each in reader.members] != [each.name for each in writer.members]:
-            same = {each.name for each in reader.members} == {each.name for each in writer.members}
-            if same:
-                sentence = (
-                    f"{self._reads} reads its fields in another order: it is sent by position"
-                )
-                yield self._breaks(path, sentence)
+            if {each.name for each in reader.members} == {each.name for each in writer.members}:
+                order = f"{self._reads} reads its fields in another order: it is sent by position"
+                yield self._breaks(path, order)
                 return
         for member, writers in zip(reader.members, writer.members, strict=False):
             if member.name != writers.name:
@@ -236,7 +238,7 @@ class Reading:
         is_there = any(each.kind == "int" for each in reader.of)
         if self._strict or (writer.kind == "int" and is_there):
             return []
-        others = kinds & _MISTAKEN.get(writer.kind, frozenset())
+        others = kinds & MISTAKEN.get(writer.kind, frozenset())
         if writer.kind != "int":  # which is never taken for another by its own contract
             others -= {each.kind for each in siblings}
         sentence = f"{self._writes} sends {writer}, which {self._reads} may take for "
@@ -270,7 +272,7 @@ class Reading:
 
     def _converted(self, reader: Shape, value: Json, path: str) -> list[Problem]:
         """What becomes of one value in another type, whatever its limits."""
-        if reader.kind == "float" and type(value) is int and abs(value) <= _DIGITS_MAX:
+        if reader.kind == "float" and type(value) is int and abs(value) <= DIGITS_MAX:
             return []
         unlimited = replace(reader, limits=_strictness(reader))
         return self.value(unlimited, Shape(_scalar_of(value)), path)
@@ -309,11 +311,11 @@ class Reading:
         if are_alike and not reader.of and not writer.of:  # one of both may be tuple[()]
             return []
         if self._strict:
-            whole, lossy = _STRICT_WHOLE, _STRICT_LOSSY
+            whole, lossy = STRICT_WHOLE, STRICT_LOSSY
         elif _strictness(reader):
-            whole, lossy = _EXACT_WHOLE, _EXACT_LOSSY
+            whole, lossy = EXACT_WHOLE, EXACT_LOSSY
         else:
-            whole, lossy = _WHOLE, _LOSSY
+            whole, lossy = WHOLE, LOSSY
         if writer.kind in whole.get(reader.kind, set[str]()):
             return []
         if self._from_struct and writer.kind == "datetime" and reader.kind != "datetime":

@@ -105,6 +105,7 @@ class Definition:
     layout: Layout = "map"
     refuses_unknown: bool = False
     sends_unknown: bool = False  # fields that are not among its members
+    unknown: Shape | None = None  # what those are; None: anything
     code: str = ""  # of an error
 
     def to_json(self) -> dict[str, Json]:
@@ -122,6 +123,8 @@ class Definition:
             entry["refuses_unknown"] = True
         if self.sends_unknown:
             entry["sends_unknown"] = True
+        if self.unknown is not None:
+            entry["unknown"] = self.unknown.to_json()
         if self.code:
             entry["code"] = self.code
         return entry
@@ -146,6 +149,7 @@ class Definitions:
             if shape.kind == "ref" and shape.name not in found:
                 definition = found[shape.name] = self[shape]
                 waiting += [member.shape for member in definition.members]
+                waiting += [] if definition.unknown is None else [definition.unknown]
         return dict(sorted(found.items()))
 
 
@@ -208,6 +212,7 @@ def definition_from(name: str, value: object, where: str) -> Definition:
         "array" if entry.get("layout") == "array" else "map",
         entry.get("refuses_unknown") is True,
         entry.get("sends_unknown") is True,
+        shape_from(entry["unknown"], f"{where}: unknown") if "unknown" in entry else None,
         text_from(entry.get("code", ""), f"{where}: code"),
     )
 

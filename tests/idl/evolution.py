@@ -34,7 +34,7 @@ from uuid import UUID
 import msgspec
 import pydantic
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 from machnet_rpc import NotFound, rpc, service
 """
 

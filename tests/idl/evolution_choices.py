@@ -20,7 +20,61 @@ BINARY = "class E(Enum):\n    A = b'a'\n    {}"
 FLOAT = "Annotated[float, Field({})]"
 INT = "Annotated[int, Field({})]"
 
+PICKED = (
+    ALTERNATIVES
+    + """
+def kind(value):
+    return value.get('k') if isinstance(value, dict) else value.k
+"""
+)
+PICKING = "Annotated[Annotated[A, Tag('a')] | Annotated[B, Tag('b')], {}]"
+UNTAGGED = "class A(BaseModel):\n    x: int = 0"
+FIELD_PICKED = f"{PICKED}\nclass R(BaseModel):\n    of: " + PICKING.format("Field()").replace(
+    "Field()", "Field(discriminator=Discriminator(kind))"
+)
+STRUCT = "class R(Struct):\n    x: {}"
+DATA = "@dataclass\nclass Q:\n    x: {}\nclass R(Struct):\n    q: Q"
+PYDANTIC, MSGSPEC = "Annotated[int, Field(gt=5)]", "Annotated[int, msgspec.Meta(gt=5)]"
+
+CODECS: list[Pair] = [
+    Pair("pydantic's limits, which a Struct does not keep to, to those of msgspec",
+         asks("R", "R(3)", types=STRUCT.format(PYDANTIC)),
+         asks("R", "R(7)", types=STRUCT.format(MSGSPEC)), BREAKS, WHOLE),
+    Pair("pydantic's limits within a Struct to none", asks("R", "R(3)", types=STRUCT.format("int")),
+         asks("R", "R(3)", types=STRUCT.format(PYDANTIC)), WHOLE, WHOLE),
+    Pair("pydantic's limits of a dataclass in a Struct",
+         asks("R", "R(Q(3))", types=DATA.format(PYDANTIC)),
+         asks("R", "R(Q(7))", types=DATA.format(MSGSPEC)), BREAKS, WHOLE),
+    Pair("msgspec's limits, which a model does not keep to, to those of pydantic",
+         asks("R", "R(x=3)", types=CLASS["pydantic"].format(f"x: {MSGSPEC}")),
+         asks("R", "R(x=7)", types=CLASS["pydantic"].format(f"x: {PYDANTIC}")), BREAKS, WHOLE),
+    Pair("msgspec's limits within a model to none",
+         asks("R", "R(x=3)", types=CLASS["pydantic"].format("x: int")),
+         asks("R", "R(x=3)", types=CLASS["pydantic"].format(f"x: {MSGSPEC}")), WHOLE, WHOLE),
+    Pair("times to times with a zone", asks("R", "R(dt.datetime(2026, 1, 2))",
+         types=STRUCT.format("dt.datetime")),
+         asks("R", "R(dt.datetime(2026, 1, 2, tzinfo=dt.UTC))",
+              types=STRUCT.format("Annotated[dt.datetime, msgspec.Meta(tz=True)]")),
+         BREAKS, WHOLE),
+    Pair("field that a dataclass makes, unless it is in a Struct",
+         asks("R", "R(Q('a'))", types=DATA.format("str")),
+         asks("R", "R(Q())", types=DATA.format("int = field(init=False, default=5)")),
+         BREAKS, BREAKS),
+]  # fmt: skip
 CHOICES: list[Pair] = [
+    *CODECS,
+    Pair("class to alternatives by a function", asks("A", "A(x=1)", types=UNTAGGED),
+         asks(PICKING.format("Discriminator(kind)"), "A(x=1)", types=PICKED),
+         ("risky", "fails"), IGNORED),
+    Pair("alternatives by a field to those by a function", asks(TAGGED, "A(x=1)",
+         types=ALTERNATIVES), asks(PICKING.format("Discriminator(kind)"), "B(x=1)", types=PICKED),
+         ("risky", "whole"), WHOLE),
+    Pair("field to alternatives by a function", asks("R", "R(of=A(x=1))", types=NONE_YET),
+         asks("R", "R(of=B(x=1))", types=FIELD_PICKED), ("risky", "fails"), IGNORED),
+    Pair("alternatives by a function to the same",
+         asks(PICKING.format("Discriminator(kind)"), "A(x=1)", types=PICKED),
+         asks(PICKING.format("Field(discriminator=Discriminator(kind))"), "B(x=1)", types=PICKED),
+         WHOLE, WHOLE),
     Pair("class to alternatives by a discriminator", asks("R", "R(1)", types=X),
          asks(TAGGED, "A(x=1)", types=ALTERNATIVES), BREAKS, IGNORED),
     Pair("field to alternatives by a discriminator", asks("R", "R(of=A(x=1))", types=NONE_YET),

@@ -77,4 +77,38 @@ CONFIGURED: list[Pair] = [
               "extra='allow'))\nclass Q:\n    y: int"),
          asks("R", "R(y=1)", types=CLASS["closed"].format("y: int")), WHOLE, WHOLE),
 ]  # fmt: skip
-CONFIGS = STRICTNESS + ALTERED + CONFIGURED
+ITEMS = {
+    "closed": "class Q(TypedDict, closed=True):\n    y: int\n",
+    "heir": "class B(TypedDict, closed=True):\n    y: int\nclass Q(B):\n    z: NotRequired[int]\n",
+    "never": "class Q(TypedDict, extra_items=Never):\n    y: int\n",
+    "more": "class Q(TypedDict, extra_items=int):\n    y: int\n",
+    "others": "class Q(TypedDict, extra_items=str):\n    y: int\n",
+    "open": "class Q(TypedDict):\n    y: int\n    x: NotRequired[str]\n",
+    "kept": "class Q(BaseModel):\n    model_config = ConfigDict(extra='allow')\n"
+            "    __pydantic_extra__: dict[str, int]\n    y: int\n",
+    "struct": "class S(Struct):\n    q: Q\n",
+}  # fmt: skip
+OPEN = asks("Q", "{'y': 1, 'x': 'a'}", types=ITEMS["open"])
+MORE = asks("Q", "{'y': 1, 'x': 2}", types=ITEMS["more"])
+UNKNOWN: list[Pair] = [
+    Pair("typed dict to a closed one", OPEN, asks("Q", "{'y': 1}", types=ITEMS["closed"]), BREAKS,
+         WHOLE),
+    Pair("typed dict to the heir of a closed one", OPEN,
+         asks("Q", "{'y': 1}", types=ITEMS["heir"]), BREAKS, ("risky", "whole")),
+    Pair("typed dict to one that never has others", OPEN,
+         asks("Q", "{'y': 1}", types=ITEMS["never"]), BREAKS, WHOLE),
+    Pair("typed dict to one with others of another type", OPEN, MORE, BREAKS, BREAKS),
+    Pair("typed dict with others to a closed one", MORE,
+         asks("Q", "{'y': 1}", types=ITEMS["closed"]), BREAKS, WHOLE),
+    Pair("typed dict with others to one with others of another type", MORE,
+         asks("Q", "{'y': 1, 'z': 'a'}", types=ITEMS["others"]), BREAKS, BREAKS),
+    Pair("typed dict with others to a model with the same", MORE,
+         asks("Q", "Q(y=1, z=2)", types=ITEMS["kept"]), WHOLE, WHOLE),
+    Pair("typed dict with others to a model of another type", OPEN,
+         asks("Q", "Q(y=1, x=2)", types=ITEMS["kept"]), BREAKS, BREAKS),
+    Pair("typed dict in a Struct, where no dict is closed",
+         asks("S", "S({'y': 1, 'x': 'a'})", types=ITEMS["open"] + ITEMS["struct"]),
+         asks("S", "S({'y': 1})", types=ITEMS["closed"] + ITEMS["struct"]),
+         IGNORED, WHOLE),
+]  # fmt: skip
+CONFIGS = UNKNOWN + STRICTNESS + ALTERED + CONFIGURED
