@@ -134,12 +134,10 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 (whatever a handler raises is answered)
             self.unstarted(call, error)
             return
-        task = call.task = HandlerTask(coroutine, self._loop, context, self._answer, call)
+        call.task = HandlerTask(coroutine, self._loop, context, self._answer, call)
         if lease is not None:
-            task.lease, task.on_end = lease, self._answer_lent
-        task.start()
-        if not task.is_done:
-            self.keep(task)
+            call.task.lease, call.task.on_end = lease, self._answer_lent
+        self._start(call.task)
 
     def unstarted(self, call: IncomingCall, error: Exception) -> None:
         """Answers a call whose handler could not be called."""
@@ -225,10 +223,8 @@ class Dispatcher:
             self._fail(call, binding, error)
             return
         on_end = self._end_oneway if binding.kind == "oneway" else self._answer_stream
-        task = call.task = HandlerTask(coroutine, self._loop, context, on_end, call)
-        task.start()
-        if not task.is_done:
-            self.keep(task)
+        call.task = HandlerTask(coroutine, self._loop, context, on_end, call)
+        self._start(call.task)
 
     def _begin_keyed(
         self, call: IncomingCall, sent: Sent, payload: bytes, handler: Callable[[], Any]
@@ -237,11 +233,17 @@ class Dispatcher:
         coroutine = self._keyed.begin(call, sent, payload, execution)
         context = self._context.copy()
         context.run(_set_current, call)
-        task = call.task = HandlerTask(coroutine, self._loop, context, self._keyed.end, call)
-        task.keyed, execution.entry.task = execution, task
-        task.start()
-        if not task.is_done:
-            self.keep(task)
+        call.task = HandlerTask(coroutine, self._loop, context, self._keyed.end, call)
+        call.task.keyed, execution.entry.task = execution, call.task
+        self._start(call.task)
+
+    def _start(self, task: HandlerTask) -> None:
+        try:
+            task.start()
+            if not task.is_done:
+                self.keep(task)
+        finally:
+            del task  # what was raised has this frame, too
 
     def _end_oneway(self, task: HandlerTask) -> None:
         call, error = task.call, task.error

@@ -74,7 +74,10 @@ class HandlerTask(TaskState):
 
     def start(self) -> None:
         """Takes the first step; to be called once, where no task is current."""
-        self._context.run(self._step)
+        try:
+            self._context.run(self._step)
+        finally:
+            del self
 
     def register(self) -> None:
         """Lets `asyncio.all_tasks` know of it."""
@@ -197,6 +200,8 @@ class HandlerTask(TaskState):
                 return
             self.returned = value
             self._end()
+        finally:
+            del self, error  # what was raised has this frame, and would hold what holds it
 
     def _wait_for(self, waited: Any) -> None:
         blocking = getattr(waited, "_asyncio_future_blocking", None)
@@ -220,6 +225,8 @@ class HandlerTask(TaskState):
             self._step(error)
         else:
             self._step()
+        finally:
+            del self, waited
 
     def fail(self, error: BaseException) -> None:
         """The coroutine raised it. Errors: itself, where it is to end the process."""
@@ -253,6 +260,7 @@ def _advanced(
         return True, stop.value
     finally:
         _leave_task(loop, task)
+        del task
 
 
 def _thrown(
@@ -268,6 +276,7 @@ def _thrown(
         return True, stop.value
     finally:
         _leave_task(loop, task)
+        del task, error
 
 
 def ends_process(error: BaseException) -> bool:

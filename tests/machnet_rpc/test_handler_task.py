@@ -2,15 +2,17 @@
 
 import asyncio
 import contextvars
+import gc
 import io
-from collections.abc import Awaitable, Callable
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 import anyio
 import pytest
 
-from machnet_rpc import RpcError, current_call, rpc, service
+from machnet_rpc import NotFound, RpcError, current_call, rpc, service
 from machnet_rpc.testing import test_client
 from tests.machnet_rpc.waiting import until
 
@@ -220,3 +222,70 @@ async def test_a_handler_that_ends_at_once_is_never_the_loops() -> None:
     before = len(asyncio.all_tasks())
     assert await answer(body) == ["quick"]
     assert len(asyncio.all_tasks()) == before
+
+
+@service("kept")
+class Kept:
+    @rpc
+    async def run(self, how: str) -> int:
+        raise NotImplementedError
+
+    @rpc(idempotent="keyed")
+    async def run_once(self, how: str) -> int:
+        raise NotImplementedError
+
+    @rpc
+    def run_on(self, how: str) -> AsyncIterator[int]:
+        raise NotImplementedError
+
+
+class Local:
+    pass
+
+
+class KeptServer(Kept):
+    """Notes, weakly, what its handlers have among their variables."""
+
+    def __init__(self) -> None:
+        self.locals: list[weakref.ref[Local]] = []
+
+    async def _fail(self, how: str) -> int:
+        local = Local()
+        self.locals.append(weakref.ref(local))
+        if how != "at once":
+            await asyncio.sleep(0 if how == "later" else 60)
+        raise NotFound(how)  # another would be kept by the log
+
+    @rpc
+    async def run(self, how: str) -> int:
+        return await self._fail(how)
+
+    @rpc(idempotent="keyed")
+    async def run_once(self, how: str) -> int:
+        return await self._fail(how)
+
+    @rpc
+    async def run_on(self, how: str) -> AsyncIterator[int]:
+        yield 1
+        yield await self._fail(how)
+
+
+@pytest.mark.parametrize("how", ["at once", "later", "cancelled"])
+async def test_what_a_handler_held_is_freed_with_its_failure(how: str) -> None:
+    server = KeptServer()
+    async with test_client(server, timeout=0.05 if how == "cancelled" else 5.0) as client:
+        stub = client.stub(Kept)
+        gc.collect()
+        gc.disable()
+        try:
+            for call in (stub.run(how), stub.run_once(how), listed(stub.run_on(how))):
+                with pytest.raises(RpcError):
+                    await call
+            await until(lambda: all(local() is None for local in server.locals))
+            assert len(server.locals) == 3
+        finally:
+            gc.enable()
+
+
+async def listed(items: AsyncIterator[int]) -> list[int]:
+    return [item async for item in items]
