@@ -205,7 +205,10 @@ class HandlerTask(TaskState):
 
     def _wait_for(self, waited: Any) -> None:
         blocking = getattr(waited, "_asyncio_future_blocking", None)
-        if blocking and waited is not self:
+        if blocking and waited.get_loop() is not self._loop:
+            elsewhere = RuntimeError(f"the handler waits for {waited!r} of another event loop")
+            self._loop.call_soon(self._step, elsewhere, context=self._context)
+        elif blocking and waited is not self:
             waited._asyncio_future_blocking = False  # noqa: SLF001
             waited.add_done_callback(self._wake, context=self._context)
             self._fut_waiter = waited

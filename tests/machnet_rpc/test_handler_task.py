@@ -289,3 +289,17 @@ async def test_what_a_handler_held_is_freed_with_its_failure(how: str) -> None:
 
 async def listed(items: AsyncIterator[int]) -> list[int]:
     return [item async for item in items]
+
+
+async def test_waiting_for_a_future_of_another_loop_is_an_error_at_once() -> None:
+    other = asyncio.new_event_loop()
+
+    async def body() -> str:
+        with pytest.raises(RuntimeError, match="of another event loop"):
+            await other.create_future()
+        return "told"
+
+    try:
+        assert await answer(body) == ["told"]
+    finally:
+        other.close()
