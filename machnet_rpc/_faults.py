@@ -5,6 +5,7 @@ next_step, and passing where the same call may be taken soon; for an exception t
 declares, also its name and its fields or arguments.
 """
 
+import contextlib
 import dataclasses
 import logging
 import typing
@@ -147,10 +148,11 @@ def _sendable(text: object) -> str:
 
 
 def _data_of(error: Exception) -> object:
-    fields: dict[str, dataclasses.Field[Any]] = getattr(error, "__dataclass_fields__", {})
+    kind: Any = type(error)
+    fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
     if not fields:
         return list(error.args)
-    return {name: getattr(error, name) for name, field in fields.items() if field.init}
+    return {field.name: getattr(error, field.name) for field in fields if field.init}
 
 
 def _fields(payload: bytes) -> dict[Any, Any]:
@@ -180,5 +182,6 @@ def _placed(error: Exception, method: str, peer: str) -> Exception:
     if isinstance(error, RpcError):
         error.method, error.peer, error.stage, error.executed = method, peer, REPLY_SEEN, "yes"
     else:
-        error.add_note(f"raised by {method} at {peer}; executed: yes")
+        with contextlib.suppress(Exception):  # a frozen dataclass takes no notes
+            error.add_note(f"raised by {method} at {peer}; executed: yes")
     return error

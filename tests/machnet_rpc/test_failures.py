@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import InitVar, dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -25,10 +26,13 @@ from machnet_rpc import (
     Unavailable,
     Unimplemented,
     connect,
+    rpc,
     serve,
+    service,
 )
 from machnet_rpc._protocol.records import MESSAGE_BYTES_MAX
 from machnet_rpc._transports.memory import MemoryLink
+from machnet_rpc.testing import test_client
 from tests.machnet_rpc.conftest import ADDRESS, only_memory
 from tests.machnet_rpc.ledger import Entry, Frozen, Ledger, LedgerBook, Overdrawn
 from tests.machnet_rpc.waiting import until
@@ -123,6 +127,41 @@ async def test_declared_exceptions_arrive_as_what_they_are(client: Client) -> No
     with pytest.raises(RpcError) as plain:
         await client.call("ledger/fail", "declared")
     assert plain.value.code is Code.UNKNOWN
+
+
+@dataclass(frozen=True)
+class Fixed(Exception):
+    at: int
+
+
+@dataclass
+class Sorted(Exception):
+    at: int
+    kind: ClassVar[str] = "any"
+    seed: InitVar[int] = 5
+
+
+@service("odd", errors=[Fixed, Sorted])
+class Odd:
+    @rpc
+    async def fail(self, how: str) -> None:
+        raise NotImplementedError
+
+
+class OddServer(Odd):
+    @rpc
+    async def fail(self, how: str) -> None:
+        raise Fixed(3) if how == "fixed" else Sorted(3)
+
+
+async def test_frozen_exceptions_and_those_with_more_than_fields_arrive() -> None:
+    async with test_client(OddServer()) as client:
+        with pytest.raises(Fixed) as fixed:
+            await client.stub(Odd).fail("fixed")
+        assert fixed.value == Fixed(3)
+        with pytest.raises(Sorted) as sorted_:
+            await client.stub(Odd).fail("sorted")
+        assert sorted_.value.at == 3
 
 
 async def test_next_step_travels(client: Client) -> None:
