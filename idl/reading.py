@@ -182,11 +182,11 @@ class Reading:
             yield Problem("risky", where, sentence)
 
     def _array(self, reader: Definition, writer: Definition, path: str) -> Iterator[Problem]:
-        if [each.name for each in reader.members] != [each.name for each in writer.members]:
-            if {each.name for each in reader.members} == {each.name for each in writer.members}:
-                order = f"{self._reads} reads its fields in another order: it is sent by position"
-                yield self._breaks(path, order)
-                return
+        takes, sends = ([each.name for each in record.members] for record in (reader, writer))
+        if takes != sends and set(takes) == set(sends):
+            order = f"{self._reads} reads its fields in another order: it is sent by position"
+            yield self._breaks(path, order)
+            return
         for member, writers in zip(reader.members, writer.members, strict=False):
             if member.name != writers.name:
                 sentence = f"{self._reads} takes it for {member.name}: it is sent by position"
