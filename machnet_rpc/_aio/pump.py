@@ -223,8 +223,8 @@ class Pump:
 
     def _schedule(self) -> None:
         if not (self._is_scheduled or self._is_closed):
-            self._is_scheduled = True
             self._loop.call_soon(self._on_scheduled, context=self._context)
+            self._is_scheduled = True  # unless a loop in debug mode refused another thread
 
     def recover(self) -> None:
         """Ctrl-C may have met a turn, or asyncio, anywhere: takes turns for all ports again."""
@@ -239,11 +239,11 @@ class Pump:
 
     def _rouse(self, port: Port) -> None:
         """Takes turns for the port from the next iteration of the loop on."""
+        self._schedule()
         if not (port.is_awake or port.is_closed):
             port.set_awake(True)
             self._awake.append(port)
         port.busy_ns = _clock.monotonic_ns()
-        self._schedule()
 
     def _on_scheduled(self) -> None:
         self._is_scheduled = False

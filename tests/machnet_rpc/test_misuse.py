@@ -22,6 +22,8 @@ from machnet_rpc import (
     sync,
 )
 from machnet_rpc.testing import test_client
+from tests.machnet_rpc.waiting import until
+from transport_engine import EngineConfig
 
 
 @service("desk")
@@ -197,3 +199,25 @@ async def test_a_child_leaves_its_parents_client_alone() -> None:
         with os.fdopen(reader) as said:
             assert "connected before the process forked" in said.read()
         assert await add.using(timeout=10)(1) == 2
+
+
+async def test_a_call_from_another_thread_leaves_a_loop_in_debug_mode_its_client() -> None:
+    """Such a loop refuses what the other thread would schedule."""
+    loop = asyncio.get_running_loop()
+    via = EngineConfig()
+    async with (
+        serve(Clerk(), "127.0.0.1:0", via=via) as server,
+        connect(server.address, via=via, timeout=5.0) as client,
+    ):
+        stub = client.stub(Desk)
+        assert await stub.add(1) == 2
+        pump = client._keeper.pump
+        assert pump is not None
+        await until(lambda: not pump._awake)
+        loop.set_debug(True)
+        try:
+            with pytest.raises(RuntimeError, match="belongs to another event loop"):
+                await asyncio.to_thread(asyncio.run, stub.add(2))
+            assert await stub.add(3) == 4
+        finally:
+            loop.set_debug(False)
