@@ -1,12 +1,15 @@
 """Hugepages for a while: reserves what DPDK needs, and gives back exactly that.
 
 Needs root. Knows nothing of DPDK; `doctor` says whether a machine has hugepages at all.
-Source: the kernel's admin-guide/mm/hugetlbpage.rst.
+Each of us locks as many bytes of the pool's file as it counts on pages, so that the next
+one knows, also while they lie unused.
+Source: the kernel's admin-guide/mm/hugetlbpage.rst; fcntl(2), "Open file description locks".
 """
 
 import contextlib
 import fcntl
 import os
+import struct
 import subprocess
 import tempfile
 import time
@@ -21,22 +24,29 @@ POOL: Final = Path(f"/sys/kernel/mm/hugepages/hugepages-{PAGE_KIB}kB")
 MOUNT_TIMEOUT_S: Final = 10.0
 UNMOUNT_TRIES_MAX: Final = 20
 UNMOUNT_PAUSE_S: Final = 0.1
+_FLOCK: Final = struct.Struct("hhqqi4x")
+"""`struct flock` of fcntl(2): kind, whence, start, length, pid. Source: asm-generic/fcntl.h."""
 
 
 @contextlib.contextmanager
 def hugepages(megabytes: int, pool: Path = POOL) -> Generator[int]:
     """Has at least so many megabytes of free hugepages while it is open; gives the pages it added.
 
-    Pages that were free before count, and stay. Others may reserve at the same time.
+    Pages that were free before count, and stay; those that others count on here, used or not yet,
+    do not.
     Errors: NoRoomError: the kernel has no such pool, not enough memory in one piece, or we are not
     root.
     """
     pages = -(-megabytes * 1024 // PAGE_KIB)
-    added = _add_missing(pool, pages)
-    try:
-        yield added
-    finally:
-        _change(pool, -added)
+    with _opened(pool) as file:
+        with _locked(file):
+            added = _add_missing(pool, pages, _claimed(file))
+            _claim(file, pages)
+        try:
+            yield added
+        finally:
+            with _locked(file):
+                _change(pool, -added)
 
 
 @contextlib.contextmanager
@@ -65,8 +75,64 @@ def free_megabytes(pool: Path = POOL) -> int:
         return 0
 
 
-def _add_missing(pool: Path, pages: int) -> int:
-    missing = max(0, pages - free_megabytes(pool) * 1024 // PAGE_KIB)
+@contextlib.contextmanager
+def _opened(pool: Path) -> Generator[int]:
+    """A descriptor for the locks of the pool, which go when it is closed."""
+    try:
+        file = os.open(pool / "nr_hugepages", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unreserved(error) from error
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+@contextlib.contextmanager
+def _locked(file: int) -> Generator[None]:
+    """Alone among our own, from counting to the last change."""
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _claim(file: int, pages: int) -> None:
+    """Locks as many bytes beyond those that others locked; the kernel forgets it with us."""
+    start = max((start + length for start, length in _claims(file)), default=0)
+    if pages:
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_RDLCK, 0, start, pages, 0))
+
+
+def _claimed(file: int) -> int:
+    """The pages that others count on."""
+    return sum(length for _, length in _claims(file))
+
+
+def _claims(file: int) -> list[tuple[int, int]]:
+    """Start and length of each lock; the kernel names any one of a range that it is asked about."""
+    claims: list[tuple[int, int]] = []
+    ranges = [(0, 0)]  # start and length; length 0: to the end
+    while ranges:
+        start, length = ranges.pop()
+        asked = _FLOCK.pack(fcntl.F_WRLCK, 0, start, length, 0)
+        answer: bytes = fcntl.fcntl(file, fcntl.F_OFD_GETLK, asked)
+        kind, _, found, found_length, _ = _FLOCK.unpack(answer)
+        if kind == fcntl.F_UNLCK:
+            continue
+        claims.append((found, found_length))
+        end = found + found_length
+        if found > start:
+            ranges.append((start, found - start))
+        if length == 0 or end < start + length:
+            ranges.append((end, 0 if length == 0 else start + length - end))
+    return claims
+
+
+def _add_missing(pool: Path, pages: int, claimed: int) -> int:
+    free = free_megabytes(pool) * 1024 // PAGE_KIB
+    missing = max(0, pages - max(0, free - claimed))
     if missing == 0:
         return 0
     added = _change(pool, missing)
@@ -86,17 +152,15 @@ def _change(pool: Path, difference: int) -> int:
         return 0
     path = pool / "nr_hugepages"
     try:
-        with path.open("r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # against another of our own, between read and write
-            before = int(file.read())
-            file.seek(0)
-            file.write(str(max(0, before + difference)))
-            file.flush()
-            return _read(path) - before
+        before = _read(path)
+        path.write_text(str(max(0, before + difference)))
+        return _read(path) - before
     except OSError as error:
-        raise NoRoomError(
-            f"cannot reserve hugepages: {error}; as root: sysctl -w vm.nr_hugepages=512"
-        ) from error
+        raise _unreserved(error) from error
+
+
+def _unreserved(error: OSError) -> NoRoomError:
+    return NoRoomError(f"cannot reserve hugepages: {error}; as root: sysctl -w vm.nr_hugepages=512")
 
 
 def _read(path: Path) -> int:

@@ -40,6 +40,40 @@ def test_enough_that_are_free_are_left_alone(tmp_path: Path) -> None:
     assert total(pool) == 100
 
 
+def test_what_another_counts_on_is_not_free(tmp_path: Path) -> None:
+    """It may not have taken its pages yet, and takes back those that it added when it ends."""
+    pool = made_up_pool(tmp_path, 100, 50)
+    with hugepages(60, pool) as first:
+        with hugepages(60, pool) as second, hugepages(2, pool) as third:
+            assert (first, second, third) == (0, 10, 1)
+        assert total(pool) == 100
+        with hugepages(40, pool) as fourth:
+            assert fourth == 0
+    with hugepages(100, pool) as alone:
+        assert alone == 0
+
+
+def test_who_was_killed_counts_on_nothing(tmp_path: Path) -> None:
+    pool = made_up_pool(tmp_path, 100, 50)
+    script = (
+        "import os, sys, pathlib\n"
+        "from transport_engine.hugepages import hugepages\n"
+        "with hugepages(100, pathlib.Path(sys.argv[1])):\n"
+        "    os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, pool], check=True, timeout=60)
+    with hugepages(100, pool) as added:
+        assert added == 0
+
+
+@root_only
+def test_two_at_once_have_pages_for_both() -> None:
+    before = total(POOL)
+    with hugepages(free_megabytes() + 8), hugepages(8) as added:
+        assert added == 4
+    assert total(POOL) == before
+
+
 def test_taken_back_when_the_body_fails(tmp_path: Path) -> None:
     pool = made_up_pool(tmp_path, 0, 0)
     with pytest.raises(ZeroDivisionError), hugepages(2, pool):
