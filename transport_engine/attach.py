@@ -154,14 +154,18 @@ async def attach(
         raise
 
 
-async def read_stats(path: str | Path | None = None, core: int | None = None) -> Stats:
+async def read_stats(
+    path: str | Path | None = None, core: int | None = None, *, timeout: float | None = None
+) -> Stats:
     """The counters of a sidecar, or of one of its cores, without a channel to it.
 
-    Errors: NoEngineError, ForbiddenError, ConfigError (no such core).
+    Units: timeout in seconds (None: ten), for the answer.
+    Errors: NoEngineError, ForbiddenError, ConfigError (no such core), EngineGoneError (no answer).
     """
     client = await connect_control(path)
     try:
-        result, _ = await client.ask(messages.Stats(id=client.next_id(), core=core))
+        request = messages.Stats(id=client.next_id(), core=core)
+        result, _ = await client.ask(request, timeout)
         counters: Stats = result["stats"]
         return counters
     finally:

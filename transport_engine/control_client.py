@@ -44,11 +44,15 @@ class ControlClient:
         """A number for a request."""
         return next(self._ids)
 
-    async def ask(self, request: messages.Request) -> tuple[dict[str, Any], list[int]]:
+    async def ask(
+        self, request: messages.Request, timeout: float | None = None
+    ) -> tuple[dict[str, Any], list[int]]:
         """Sends a request; returns its result, and descriptors, which are the caller's.
 
+        Units: timeout in seconds (None: ANSWER_SECONDS_MAX).
         Errors: those of the engine; EngineGoneError.
         """
+        seconds = ANSWER_SECONDS_MAX if timeout is None else timeout
         if self._gone is not None:
             raise self._gone
         answer: asyncio.Future[tuple[dict[str, Any], list[int]]] = self._loop.create_future()
@@ -57,13 +61,13 @@ class ControlClient:
             # Where the engine closed the connection, its last words still wait to be read.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self._connection.send(messages.pack_request(request))
-            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            async with asyncio.timeout(seconds):
                 return await answer
         except asyncio.CancelledError:
             close_all(_descriptors_in(answer))  # it came, and nobody will take it
             raise
         except OSError as error:  # also TimeoutError, without a word
-            reason = str(error) or f"it said nothing in {ANSWER_SECONDS_MAX:g} s"
+            reason = str(error) or f"it said nothing in {seconds:g} s"
             raise EngineGoneError(
                 f"the engine at {self._path} does not answer: {reason}"
             ) from error

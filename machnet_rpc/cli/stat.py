@@ -59,11 +59,14 @@ async def run(arguments: argparse.Namespace) -> int:
 
 
 async def _watch_engine(arguments: argparse.Namespace) -> None:
+    for option in ("metadata", "require"):
+        if getattr(arguments, option):
+            raise UsageError(f"--{option} is for a server: give its address")
     before: Stats | None = None
 
     async def look() -> None:
         nonlocal before
-        stats = await read_stats(arguments.engine, arguments.core)
+        stats = await read_stats(arguments.engine, arguments.core, timeout=arguments.timeout)
         _show_engine(arguments, stats, before)
         before = stats
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from machnet_rpc.cli import flows, stat, top
 from machnet_rpc.cli.arguments import UsageError
 from machnet_rpc.cli.watching import micros, short, table
 from tests.machnet_rpc.ledger import Ledger
-from transport_engine import NoEngineError
+from transport_engine import EngineGoneError, NoEngineError
 from transport_engine.flows import FlowReport
 from transport_engine.stats import FIELDS
 
@@ -102,6 +103,8 @@ async def test_top(sidecar: Path, client: Client, capsys: Capture) -> None:
         (["flows", "--count", "3"], UsageError, "needs an --interval"),
         (["top", "--count", "0"], UsageError, "--count is from 1"),
         (["stat", "127.0.0.1:1", "--core", "0"], UsageError, "leave the address out"),
+        (["stat", "--metadata", "token=1"], UsageError, "--metadata is for a server: give its"),
+        (["stat", "--require", "bypass"], UsageError, "--require is for a server: give its"),
         (["stat"], NoEngineError, "`mrpc engine` starts one"),
         (["flows"], NoEngineError, "`mrpc engine` starts one"),
         (["top"], NoEngineError, "`mrpc engine` starts one"),
@@ -110,6 +113,15 @@ async def test_top(sidecar: Path, client: Client, capsys: Capture) -> None:
 async def test_wrong_usage(argv: list[str], kind: type[Exception], words: str) -> None:
     with pytest.raises(kind, match=words):
         await run(*argv, "--engine", "/nowhere/engine.sock")
+
+
+async def test_an_engine_that_says_nothing_has_the_time_that_was_given(tmp_path: Path) -> None:
+    path = tmp_path / "engine.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as silent:
+        silent.bind(str(path))
+        silent.listen()
+        with pytest.raises(EngineGoneError, match=f"{path} does not answer.* in 0.01 s"):
+            await run("stat", "--engine", str(path), "--timeout", "0.01")
 
 
 def test_growth_is_of_counters_only() -> None:
