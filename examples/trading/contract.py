@@ -2,7 +2,8 @@
 
 A session numbers its commands 1, 2, 3 … and may have many under way: they share a lane, so they
 arrive in the order in which they were sent. Any of them may be sent again, whatever became of it:
-it executes once, and the answer is the first one.
+it executes once, and the answer is the first one. A client that comes back, also after its session
+has ended, asks `session` where it stands.
 """
 
 from examples.trading.desk import (

@@ -4,6 +4,10 @@ A session numbers its commands 1, 2, 3 … and the desk executes them in that or
 number makes resending safe: a command seen before gets its first answer again, and the same number
 with another content is an error. Every table is bounded; pure, no clock, no wire.
 
+Where all places are taken, the session ends that has been silent for longest, if nothing of it is
+open: its answers and reports go, its numbers stay, so that whoever comes back goes on after the
+last one, and nothing that comes late is executed twice.
+
 Source: the client table of B. Liskov and J. Cowling, "Viewstamped Replication Revisited", 2012,
 §4.1, with more than one command under way; FIX 4.2's ClOrdID for the manners.
 """
@@ -45,6 +49,8 @@ class DeskLimits:
 
     orders_max: int = ORDERS_MAX
     sessions_max: int = 1024
+    ended_max: int = 65_536  # whose numbers are known
+    silence_ns: int = 300_000_000_000  # without a command or a trade, before a session may end
     answers_max: int = 4096  # of each session, for commands that are sent again
     reports_max: int = 65_536  # of each session, for `reports`
 
@@ -58,7 +64,7 @@ class IdReusedError(DeskError):
 
 
 class IdForgottenError(DeskError):
-    """The command was executed, but so long ago that its answer is gone."""
+    """The command was executed, or may have been if its session has ended; the answer is gone."""
 
 
 class IdAheadError(DeskError):
@@ -66,7 +72,7 @@ class IdAheadError(DeskError):
 
 
 class TooManySessionsError(DeskError):
-    """The table of sessions is full."""
+    """The table of sessions is full, and none may end yet."""
 
 
 class ReportsGoneError(DeskError):
@@ -74,11 +80,13 @@ class ReportsGoneError(DeskError):
 
 
 class _Session:
-    __slots__ = ("answers", "newest", "next_id", "order_ids", "reports")
+    __slots__ = ("answers", "heard_ns", "name", "newest", "next_id", "order_ids", "reports")
 
-    def __init__(self, reports_max: int) -> None:
-        self.next_id = 1
-        self.newest = 0
+    def __init__(self, name: str, state: SessionState, reports_max: int) -> None:
+        self.name = name
+        self.heard_ns = 0
+        self.next_id = state.next_id
+        self.newest = state.newest
         self.answers: OrderedDict[int, tuple[Command, Answer]] = OrderedDict()
         self.reports: deque[Report] = deque(maxlen=reports_max)
         self.order_ids: dict[int, int] = {}  # by command id, while they rest
@@ -109,23 +117,27 @@ class Desk:
         self.limits = limits or DeskLimits()
         self.commands = 0
         self._book = Book(orders_max=self.limits.orders_max)
-        self._sessions: dict[str, _Session] = {}
+        self._sessions: OrderedDict[str, _Session] = OrderedDict()  # the longest silent first
+        self._ended: OrderedDict[str, SessionState] = OrderedDict()  # the earliest first
+        self._forgotten = SessionState(1, 0)  # not below that of any whose end is forgotten
         self._owners: dict[int, tuple[_Session, int]] = {}  # by order id, while they rest
 
     def next_id(self, session: str) -> int:
         """The id of the next command to be executed in `session`."""
-        known = self._sessions.get(session)
-        return 1 if known is None else known.next_id
+        return self.state(session).next_id
 
-    def execute(self, command: Command) -> Answer:
+    def execute(self, command: Command, now_ns: int = 0) -> Answer:
         """Execute the session's next command, or answer an earlier one again.
 
+        Units: `now_ns` by any clock that does not go back.
         Errors: IdReusedError, IdForgottenError, IdAheadError, TooManySessionsError.
         """
-        session = self._sessions.get(command.session) or self._new_session(command.session)
+        session = self._session(command.session)
         if command.id != session.next_id:
-            return self._answered(session, command)
-        self._sessions[command.session] = session
+            answer = self._answered(session, command)
+            self._hear(session, now_ns)
+            return answer
+        self._seat(session, now_ns)
         self.commands += 1
         order_id = self.commands  # unique for ever: one command makes at most one order
         if isinstance(command, NewOrder):
@@ -134,7 +146,7 @@ class Desk:
             session.order_ids[order] = order_id
         else:
             order, (order_id, events) = command.order, self._amend(session, command)
-        own = self._reports(session, order, order_id, events)
+        own = self._reports(session, order, order_id, events, now_ns)
         answer = Answer(command.id, own[:PAGE_MAX], more=max(len(own) - PAGE_MAX, 0))
         session.next_id += 1
         session.answers[command.id] = (command, answer)
@@ -143,20 +155,18 @@ class Desk:
         return answer
 
     def state(self, name: str) -> SessionState:
-        """Where `session` stands; it need not exist."""
+        """Where `session` stands; it need not exist, or may have ended."""
         session = self._sessions.get(name)
-        return (
-            SessionState(1, 0) if session is None else SessionState(session.next_id, session.newest)
-        )
+        if session is None:
+            return self._ended.get(name, self._forgotten)
+        return SessionState(session.next_id, session.newest)
 
     def reports(self, name: str, after: int, limit: int) -> Reports:
         """Up to `limit` reports of `session` with a sequence above `after`.
 
         Errors: ReportsGoneError.
         """
-        session = self._sessions.get(name)
-        if session is None:
-            return Reports([], 0)
+        session = self._session(name)
         after = max(after, 0)
         first = session.newest - len(session.reports) + 1
         if after + 1 < first:
@@ -184,14 +194,45 @@ class Desk:
             assert session.order_ids[order] == order_id, "an order with two owners"
         held = sum(len(session.order_ids) for session in self._sessions.values())
         assert held == len(self._owners), "sessions hold orders that do not rest"
+        assert not self._sessions.keys() & self._ended.keys(), "a session that is and has ended"
+        heard = [session.heard_ns for session in self._sessions.values()]
+        assert heard == sorted(heard), "sessions are not in the order of their silence"
 
-    def _new_session(self, name: str) -> _Session:
-        """It takes its place in the table with its first command that is executed."""
-        if len(self._sessions) >= self.limits.sessions_max:
-            raise TooManySessionsError(f"at most {self.limits.sessions_max} sessions")
-        if not 0 < len(name) <= SESSION_NAME_MAX:
-            raise DeskError(f"session names have 1 to {SESSION_NAME_MAX} characters")
-        return _Session(self.limits.reports_max)
+    def _session(self, name: str) -> _Session:
+        """Where it has no place in the table, one that stands where that name stands."""
+        session = self._sessions.get(name)
+        return session or _Session(name, self.state(name), self.limits.reports_max)
+
+    def _seat(self, session: _Session, now_ns: int) -> None:
+        """Give it its place in the table, which it takes with a command that is executed."""
+        if session.name not in self._sessions:
+            if not 0 < len(session.name) <= SESSION_NAME_MAX:
+                raise DeskError(f"session names have 1 to {SESSION_NAME_MAX} characters")
+            if len(self._sessions) >= self.limits.sessions_max:
+                self._end_one(now_ns)
+            self._ended.pop(session.name, None)
+            self._sessions[session.name] = session
+        self._hear(session, now_ns)
+
+    def _hear(self, session: _Session, now_ns: int) -> None:
+        session.heard_ns = now_ns
+        self._sessions.move_to_end(session.name)
+
+    def _end_one(self, now_ns: int) -> None:
+        """End the session that has been silent for longest, of those without an open order."""
+        most = f"at most {self.limits.sessions_max} sessions"
+        session = next((each for each in self._sessions.values() if not each.order_ids), None)
+        if session is None:
+            raise TooManySessionsError(f"{most}, and each of them has an open order")
+        wait_ns = session.heard_ns + self.limits.silence_ns - now_ns
+        if wait_ns > 0:
+            raise TooManySessionsError(f"{most}; ask again in {-(-wait_ns // 10**9)} s")
+        del self._sessions[session.name]
+        self._ended[session.name] = SessionState(session.next_id, session.newest)
+        if len(self._ended) > self.limits.ended_max:
+            _, ended = self._ended.popitem(last=False)
+            next_id = max(ended.next_id, self._forgotten.next_id)
+            self._forgotten = SessionState(next_id, max(ended.newest, self._forgotten.newest))
 
     def _answered(self, session: _Session, command: Command) -> Answer:
         if command.id < 1:
@@ -200,7 +241,8 @@ class Desk:
             raise IdAheadError(f"command {command.id} is early: {session.next_id} comes next")
         first = session.answers.get(command.id)
         if first is None:
-            raise IdForgottenError(f"the answer to command {command.id} is no longer kept")
+            kept = f"the answer to command {command.id} is no longer kept"
+            raise IdForgottenError(f"{kept}: {session.next_id} comes next")
         if first[0] != command:
             raise IdReusedError(f"id {command.id} was another command: {first[0]}")
         return first[1]
@@ -224,7 +266,12 @@ class Desk:
         return order_id, self._book.replace(order_id, command.price_ticks, command.size)
 
     def _reports(
-        self, session: _Session, order: int, order_id: int, events: Iterable[Event]
+        self,
+        session: _Session,
+        order: int,
+        order_id: int,
+        events: Iterable[Event],
+        now_ns: int,
     ) -> list[Report]:
         """Tell everybody concerned; returns what concerns `order`."""
         own: list[Report] = []
@@ -234,6 +281,7 @@ class Desk:
                 maker, maker_order = self._owners[event.maker_id]
                 price, size, left = event.price_ticks, event.size, event.maker_left
                 maker.report(maker_order, What.FILLED, price, size, left)
+                self._hear(maker, now_ns)
                 if not left:
                     self._forget(event.maker_id)
         if order_id in self._owners and order_id not in self._book:

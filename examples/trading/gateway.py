@@ -1,10 +1,13 @@
 """The order gateway: a desk behind its contract."""
 
+import time
+
 from examples.trading.contract import Gateway
 from examples.trading.desk import Desk
 from examples.trading.orders import (
     Answer,
     CancelOrder,
+    Command,
     NewOrder,
     ReplaceOrder,
     Reports,
@@ -20,17 +23,20 @@ class OrderGateway(Gateway):
     def __init__(self, desk: Desk | None = None) -> None:
         self.desk = Desk() if desk is None else desk
 
+    def _execute(self, command: Command) -> Answer:
+        return self.desk.execute(command, time.monotonic_ns())
+
     @rpc
     async def place(self, order: NewOrder) -> Answer:
-        return self.desk.execute(order)
+        return self._execute(order)
 
     @rpc
     async def cancel(self, order: CancelOrder) -> Answer:
-        return self.desk.execute(order)
+        return self._execute(order)
 
     @rpc
     async def replace(self, order: ReplaceOrder) -> Answer:
-        return self.desk.execute(order)
+        return self._execute(order)
 
     @rpc
     async def session(self, session: str) -> SessionState:

@@ -139,6 +139,63 @@ def test_a_command_that_is_refused_takes_no_place_in_the_table() -> None:
     desk.audit()
 
 
+SECOND = 1_000_000_000
+
+
+def test_a_silent_session_with_nothing_open_gives_its_place_and_keeps_its_numbers() -> None:
+    desk = Desk(DeskLimits(sessions_max=2, silence_ns=60 * SECOND))
+    market = NewOrder("idle", 1, BUY, None, 5)
+    desk.execute(market, 0)
+    desk.execute(NewOrder("resting", 1, SELL, 100, 5), 0)
+    with pytest.raises(TooManySessionsError, match="at most 2 sessions; ask again in 1 s"):
+        desk.execute(NewOrder("new", 1, BUY, 1, 1), 59 * SECOND)
+    assert desk.execute(NewOrder("new", 1, BUY, 1, 1), 60 * SECOND).id == 1
+    desk.audit()
+    assert desk.state("idle") == SessionState(2, 2)
+    with pytest.raises(IdForgottenError, match="command 1"):
+        desk.execute(market, 60 * SECOND)
+    with pytest.raises(ReportsGoneError, match="after 2"):
+        desk.reports("idle", 0, 10)
+    assert desk.reports("idle", 2, 10).newest == 2
+    with pytest.raises(TooManySessionsError, match="at most 2 sessions"):  # both have orders
+        desk.execute(NewOrder("idle", 2, BUY, 1, 1), 900 * SECOND)
+    desk.execute(CancelOrder("new", 2, order=1), 900 * SECOND)
+    answer = desk.execute(NewOrder("idle", 2, BUY, 100, 1), 960 * SECOND)  # it is back
+    assert answer.reports[0] == Report(3, 2, What.ACCEPTED, 100, 1, 1)
+    assert desk.execute(NewOrder("idle", 2, BUY, 100, 1), 960 * SECOND) == answer
+    desk.audit()
+
+
+def test_a_word_or_a_trade_ends_the_silence() -> None:
+    desk = Desk(DeskLimits(sessions_max=2, silence_ns=60 * SECOND))
+    desk.execute(NewOrder("maker", 1, SELL, 100, 5), 0)
+    desk.execute(NewOrder("taker", 1, BUY, 100, 5), 50 * SECOND)  # now neither has an order
+    for late in (60, 109):
+        with pytest.raises(TooManySessionsError):
+            desk.execute(NewOrder("new", 1, BUY, 1, 1), late * SECOND)
+    desk.execute(NewOrder("taker", 1, BUY, 100, 5), 105 * SECOND)  # sent again: it waits for it
+    assert desk.execute(NewOrder("new", 1, BUY, 1, 1), 110 * SECOND).id == 1
+    assert desk.reports("taker", 0, 10).newest == 2
+    with pytest.raises(ReportsGoneError):
+        desk.reports("maker", 0, 10)
+
+
+def test_numbers_of_ended_sessions_are_never_given_again() -> None:
+    """However many have ended: a command of any of them that comes late is not executed anew."""
+    desk = Desk(DeskLimits(sessions_max=1, ended_max=2, silence_ns=0))
+    for name, last in (("a", 3), ("b", 2), ("c", 1), ("d", 1)):
+        for number in range(1, last + 1):
+            desk.execute(NewOrder(name, desk.next_id(name), BUY, None, number), 0)
+    seen = desk.commands
+    assert desk.state("c") == SessionState(2, 2)
+    for name in ("a", "b", "c", "new"):
+        with pytest.raises(IdForgottenError, match="comes next"):
+            desk.execute(NewOrder(name, 1, BUY, None, 1), 0)
+    assert desk.commands == seen
+    assert desk.next_id("new") == 4  # beyond all that were forgotten
+    desk.audit()
+
+
 def test_a_long_answer_goes_on_in_the_reports() -> None:
     desk = Desk()
     for number in range(1, 1501):
