@@ -95,7 +95,7 @@ class Held:
     async def is_built(self) -> bool:
         """Whether it could be; if not it has said why, and has ended."""
         if not await self._told("built"):
-            await self.process.wait()
+            await self.wait()
             return False
         return True
 
@@ -105,10 +105,11 @@ class Held:
         found = await self._told("listening")
         return None if found is None else str(found)
 
-    async def end(self) -> int:
-        """Asks it to end, and waits until it has; returns its exit status."""
-        self.ask_to_end()
-        return await self.process.wait()
+    async def wait(self) -> int:
+        """Waits until it has ended; returns its exit status."""
+        status = await self.process.wait()
+        self._writer.close()
+        return status
 
     def ask_to_end(self) -> None:
         """As SIGTERM does. A second time it ends at once."""

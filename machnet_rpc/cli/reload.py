@@ -37,19 +37,21 @@ class Reloader:
     async def replace(self) -> bool:
         """Starts a server in place of the one that runs; False where it could not be built."""
         self._next = new = await Held.started(_argv(self._arguments))
+        if self.stop.is_set():  # the signal came before there was whom to ask
+            new.ask_to_end()
         is_built = await new.is_built()
         self._next = None
         if not is_built:
-            self.status = new.process.returncode or 1
+            self.status = 0 if self.stop.is_set() else new.process.returncode or 1
             return False
         old, self._server = self._server, new
         if old is not None:
             old.ask_to_end()
         address = await new.listen(self._address)
         if old is not None:
-            await old.process.wait()
+            await old.wait()
         if address is None:
-            self.status = await new.process.wait()
+            self.status = await new.wait()
             return False
         self._address = address  # also the next one's, where it was any port
         self.status = 0
@@ -68,7 +70,7 @@ class Reloader:
             return self.status
         if not self.stop.is_set():
             self._server.ask_to_end()
-        return await self._server.process.wait()
+        return await self._server.wait()
 
     async def watch(self) -> None:
         """Says when the server ends by itself."""
@@ -76,7 +78,7 @@ class Reloader:
             server = self._server
             if server is None:
                 return
-            status = await server.process.wait()
+            status = await server.wait()
             if server is self._server and not self.stop.is_set():
                 _say(ENDED.format(status))
                 self._server = None

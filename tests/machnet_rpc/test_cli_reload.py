@@ -12,6 +12,7 @@ import pytest
 
 from machnet_rpc import Client, connect
 from machnet_rpc import cli as mrpc
+from machnet_rpc.cli.reload import Reloader
 from tests.e2e.processes import Running
 from tests.machnet_rpc.waiting import until
 
@@ -139,6 +140,26 @@ async def orphaned(reloading: Reloading) -> None:
         connection = client._keeper.connection
         assert connection is not None
         await until(lambda: not connection.is_usable, SECONDS_MAX)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7])
+def test_ctrl_c_while_the_first_server_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MRPC_SOCKET", str(tmp_path / "none.sock"))
+    (tmp_path / "shop.py").write_text(MODULE.replace("VERSION", "1"))
+    words = ["serve", "shop:Open", "--listen", "127.0.0.1:0", "--reload"]
+    reloader = Reloader(mrpc._parser().parse_args(words))
+
+    async def interrupted() -> int:
+        starting = asyncio.create_task(reloader.replace())
+        await asyncio.sleep(seconds)
+        reloader.on_signal()
+        await starting
+        return await reloader.end()
+
+    assert asyncio.run(asyncio.wait_for(interrupted(), SECONDS_MAX)) == 0
 
 
 def test_what_cannot_be_served_at_first_is_not_waited_for(
