@@ -24,6 +24,7 @@ from machnet_rpc.cli.arguments import (
 )
 from machnet_rpc.cli.call import check_taken, described_of, payload_of, request_of
 from machnet_rpc.cli.load import IN_FLIGHT_MAX, WATCH_SECONDS, Call, Load, Measured, Plan
+from machnet_rpc.cli.watching import CLEAR_LINE
 from machnet_rpc.client import Client
 from machnet_rpc.errors import RpcError
 from machnet_rpc.streams import Stream
@@ -31,7 +32,6 @@ from machnet_rpc.streams import Stream
 INTERVAL_MIN: Final = 1e-5
 KINDS: Final = ("unary", "server_stream", "oneway")
 BAR_WIDTH: Final = 30
-CLEAR_LINE: Final = "\r\x1b[K"
 REACHED: Final = 0.95  # of the rate that was asked for
 EPILOG: Final = """\
 try it:

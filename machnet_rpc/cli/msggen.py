@@ -5,7 +5,6 @@ import asyncio
 import contextlib
 import json
 import os
-import sys
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import asdict
 from ipaddress import ip_address
@@ -17,6 +16,7 @@ from machnet_rpc.cli.arguments import Commands, UsageError, add_command, seconds
 from machnet_rpc.cli.msggen_queues import Queues
 from machnet_rpc.cli.msggen_rows import SLICE_SECONDS, WARM_UP, Row, row_of, settle, slices
 from machnet_rpc.cli.two_hosts import QUEUED, WIRES, Host, child, two_hosts
+from machnet_rpc.cli.watching import Progress
 from transport_engine.attach import SidecarAttachment, attach
 from transport_engine.channel import Channel
 from transport_engine.config import EngineConfig, load
@@ -36,7 +36,6 @@ from transport_engine.msggen import (
 PORT: Final = 31582
 TOKEN: Final = 1
 LOOK_SECONDS: Final = 0.005
-CLEAR_LINE: Final = "\r\x1b[K"
 CONNECT_SECONDS: Final = 10.0
 RINGS: Final = (1 << 17, 16 << 20)
 EPILOG: Final = """\
@@ -321,7 +320,7 @@ async def _loopback(arguments: argparse.Namespace, windows: list[int]) -> int:
 
 async def _measured(duration: float, window: int, client: Generator, drive: Drive) -> Row:
     """One row: a warm-up that does not count, the run, and an end in which all is answered."""
-    progress = _Progress(f"window {window}")
+    progress = Progress(f"window {window}")
     await _drive_for(duration * WARM_UP, client, drive, progress)
     client.forget()
     await _drive_for(duration, client, drive, progress)
@@ -331,28 +330,10 @@ async def _measured(duration: float, window: int, client: Generator, drive: Driv
     return row
 
 
-async def _drive_for(
-    duration: float, client: Generator, drive: Drive, progress: "_Progress"
-) -> None:
+async def _drive_for(duration: float, client: Generator, drive: Drive, progress: Progress) -> None:
     for replies in slices(duration, client, drive):
         progress.show(f"{replies:,} messages there and back")
         await asyncio.sleep(0)  # so that Ctrl-C is heard
-
-
-class _Progress:
-    """A line on a terminal's stderr, gone in the end."""
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._is_shown = sys.stderr.isatty()
-
-    def show(self, text: str) -> None:
-        if self._is_shown:
-            print(f"{CLEAR_LINE}{self._title}: {text}", end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        if self._is_shown:
-            print(CLEAR_LINE, end="", file=sys.stderr, flush=True)
 
 
 def _print(

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from machnet_rpc.cli.arguments import Commands, add_command
+from machnet_rpc.cli.watching import CLEAR_LINE
 from transport_engine import scenario, simulator
 from transport_engine.errors import ConfigError
 
-CLEAR_LINE = "\r\x1b[K"
 EPILOG = """\
 exit status: 0 the verdict is pass, 1 a promise was broken, 2 the scenario is wrong
 """

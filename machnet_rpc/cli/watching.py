@@ -1,4 +1,4 @@
-"""What commands share that look at something again and again: intervals, tables, figures."""
+"""What commands share that take a while: intervals, a line of progress, tables, figures."""
 
 import argparse
 import asyncio
@@ -11,6 +11,7 @@ from machnet_rpc.cli.arguments import UsageError, seconds
 
 INTERVAL_MIN: Final = 0.05
 HOME: Final = "\x1b[H\x1b[J"  # top left, and all that was there is gone
+CLEAR_LINE: Final = "\r\x1b[K"
 _STEPS: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k"))
 
 
@@ -51,6 +52,27 @@ async def repeat(arguments: argparse.Namespace, look: Callable[[], Awaitable[Non
                 await asyncio.wait_for(came.wait(), interval)
             except TimeoutError:
                 continue
+
+
+class Progress:
+    """A line on a terminal's stderr, gone in the end."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._is_shown = sys.stderr.isatty()
+
+    def __repr__(self) -> str:
+        return f"<Progress of {self._title}{'' if self._is_shown else ', not shown'}>"
+
+    def show(self, text: str) -> None:
+        """Puts this in the place of what stood there."""
+        if self._is_shown:
+            print(f"{CLEAR_LINE}{self._title}: {text}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Leaves the line empty."""
+        if self._is_shown:
+            print(CLEAR_LINE, end="", file=sys.stderr, flush=True)
 
 
 def show(lines: Sequence[str], *, in_place: bool) -> None:
