@@ -3,28 +3,36 @@
 import argparse
 import asyncio
 import json
+import math
 import sys
 import time
-from typing import Final
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
 
 from machnet_rpc.cli.arguments import Commands, UsageError, add_command, add_target, client_of
 from machnet_rpc.cli.histogram import Latencies, bars
+from machnet_rpc.cli.watching import Progress
+from machnet_rpc.client import Client
 from machnet_rpc.errors import RpcError
 from machnet_rpc.reflection import ReflectionContract
 
 SIZE_MAX = 16 << 20
 INTERVAL_MAX: Final = 1e6
+PROGRESS_SECONDS: Final = 0.2
 
+Ping: TypeAlias = Callable[[bytes], Awaitable[object]]
 
 EPILOG: Final = """\
 Every server answers: a ping is a call of `mrpc.reflection`, which each has built in, one after the
-other. `mrpc bench` measures methods of yours, many at once.
+other. `mrpc bench` measures methods of yours, many at once. Ctrl-C prints what was measured until
+then.
 
 try it:
   mrpc ping 127.0.0.1:7000
   mrpc ping 127.0.0.1:7000 --count 100000 --interval 0 --size 1024 --json
 
-exit status: 0 all came back, 1 some did not
+exit status: 0 all came back, 1 some did not, 130 interrupted
 """
 
 
@@ -53,29 +61,56 @@ async def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--count from 1, --interval from 0, --size from 0 to {SIZE_MAX}")
     async with client_of(arguments) as client:
         ping = client.stub(ReflectionContract).ping
-        data = bytes(arguments.size)
-        await ping(data)  # opens the flow, and fails if there is no server
-        samples: list[float] = []
-        failure: RpcError | None = None
-        for _ in range(arguments.count):
+        pings = Pings()
+        await ping(bytes(arguments.size))  # opens the flow, and fails if there is no server
+        try:
+            await _ping(ping, arguments, pings)
+        finally:  # also where Ctrl-C ends it
+            _tell(arguments, pings, client)
+    return 1 if pings.lost else 0
+
+
+@dataclass(slots=True)
+class Pings:
+    """What came of those that ended. Units: seconds."""
+
+    samples: list[float] = field(default_factory=list[float])
+    lost: int = 0
+    failure: RpcError | None = None  # the last
+
+
+async def _ping(ping: Ping, arguments: argparse.Namespace, pings: Pings) -> None:
+    data = bytes(arguments.size)
+    progress = Progress("pings")
+    shown = -math.inf
+    try:
+        for number in range(arguments.count):
             started = time.perf_counter()
+            if started - shown > PROGRESS_SECONDS:
+                progress.show(f"{number:,} of {arguments.count:,}, {pings.lost:,} failed")
+                shown = started = time.perf_counter()
             try:
                 await ping(data)
-                samples.append(time.perf_counter() - started)
+                pings.samples.append(time.perf_counter() - started)
             except RpcError as error:
-                failure = error
+                pings.failure = error
+                pings.lost += 1
             if arguments.interval:
                 await asyncio.sleep(arguments.interval)
-        transport = str(client.transport)
-    lost = arguments.count - len(samples)
-    if failure is not None:
-        print(f"mrpc: {lost} of {arguments.count} failed, the last: {failure}", file=sys.stderr)
-    latencies = Latencies(sorted(samples))
+    finally:
+        progress.clear()
+
+
+def _tell(arguments: argparse.Namespace, pings: Pings, client: Client) -> None:
+    count, transport = len(pings.samples), str(client.transport)
+    if pings.failure is not None:
+        ended = count + pings.lost
+        print(f"mrpc: {pings.lost} of {ended} failed, the last: {pings.failure}", file=sys.stderr)
+    latencies = Latencies(sorted(pings.samples))
     if arguments.json:
-        facts = {"count": len(samples), "lost": lost, "transport": transport}
-        print(json.dumps(facts | (latencies.summary() if samples else {})))
-    elif samples:
-        print(f"{len(samples)} pings of {arguments.size} bytes to {client.address} by {transport}")
+        facts = {"count": count, "lost": pings.lost, "transport": transport}
+        print(json.dumps(facts | (latencies.summary() if count else {})))
+    elif count:
+        print(f"{count} pings of {arguments.size} bytes to {client.address} by {transport}")
         print("\n".join(bars(latencies)))
         print("  ".join(f"{name} {value:g} µs" for name, value in latencies.summary().items()))
-    return 1 if lost else 0

@@ -1,5 +1,6 @@
 """Every command against a server in memory: what it prints, and its exit status."""
 
+import asyncio
 import json
 import re
 from importlib.metadata import version
@@ -25,6 +26,7 @@ from machnet_rpc.cli.arguments import UsageError
 from machnet_rpc.cli.doctor import table
 from machnet_rpc.cli.histogram import Latencies, bars
 from machnet_rpc.cli.serve import server_of
+from machnet_rpc.cli.watching import CLEAR_LINE
 from tests.machnet_rpc.commands import run
 from tests.machnet_rpc.conftest import ADDRESS
 from tests.machnet_rpc.shop import ShopServer
@@ -189,6 +191,35 @@ async def test_pings_of_which_none_comes_back_are_json_too(
     said = capsys.readouterr()
     assert json.loads(said.out) == {"count": 0, "lost": 3, "transport": "memory"}
     assert "3 of 3 failed, the last: " in said.err
+
+
+async def test_ctrl_c_prints_the_pings_until_then(
+    network: MemoryNetwork, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    sixth = asyncio.Event()
+    pings = 0
+
+    async def six(call: CallInfo, request: dict[str, Any], following: Next) -> Any:
+        nonlocal pings
+        pings += 1
+        if pings == 6:  # the first of them opens the flow
+            sixth.set()
+            await asyncio.sleep(3600)
+        return await following(request)
+
+    address = "127.0.0.1:7001"
+    async with serve(ShopServer(), address, via=network, middleware=[six]):
+        argv = ("ping", address, "--interval", "0", "--json")
+        running = asyncio.create_task(run(network, *argv))
+        await sixth.wait()
+        running.cancel()  # as asyncio.Runner does at Ctrl-C
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    said = capsys.readouterr()
+    assert json.loads(said.out)["count"] == 4
+    assert "pings: 0 of 1,000" in said.err
+    assert said.err.endswith(CLEAR_LINE)
 
 
 BUILT_IN = ["ledger", "mrpc.fates", "mrpc.health", "mrpc.reflection", "mrpc.statistics"]
