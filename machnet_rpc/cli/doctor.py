@@ -11,12 +11,19 @@ from machnet_rpc.cli.arguments import Commands, add_command
 from transport_engine.doctor import Finding, Machine, examine
 
 WIDTH: Final = 96
+EPILOG: Final = """\
+✓ is there; ! works, but not as well as it could; ✗ is missing, and → is the command that mends it.
+It changes nothing.
+
+exit status: 0 nothing is missing, 1 something is
+"""
 _SIGNS: Final = {"ok": "✓", "warn": "!", "missing": "✗"}
 
 
 def add(commands: Commands) -> None:
     """Declares the command."""
-    add_command(commands, "doctor", run, "say what this machine lacks for fast packets")
+    parser = add_command(commands, "doctor", run, "say what this machine lacks for fast packets")
+    parser.epilog = EPILOG
 
 
 def run(arguments: argparse.Namespace) -> int:

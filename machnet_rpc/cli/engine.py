@@ -17,7 +17,9 @@ that. Applications find the socket by themselves, or by MRPC_SOCKET.
 
 Root and the engine's own user may attach. [[tenants]] in the configuration lets others in: by user
 or group, with the ports and peers that each may use, quotas and a weight. --check reads it, says
-who may do what, and starts nothing.
+who may do what, and starts nothing. SIGTERM, or Ctrl-C, ends it, and with it all flows.
+
+exit status: 0 it was ended, 2 the configuration is wrong, 3 it could not start, or failed
 """
 
 

@@ -35,8 +35,10 @@ speak with those who have other tools:
   mrpc schema export --to proto shop:Shop > shop.proto
   mrpc schema import greeter.proto -o greeter.py
 
-exit status of check: 0 nothing breaks, 1 something does, 2 wrong usage
+exit status: 0 done, 1 something breaks (check), 2 wrong usage
 """
+DONE: Final = "exit status: 0 done, 2 wrong usage"
+CHECKED: Final = "exit status: 0 nothing breaks, 1 something does, 2 wrong usage"
 TARGET: Final = "module:name of a contract, an implementation, a Server, a list or a module"
 EXPORTS: Final[dict[str, Callable[[ServiceDescription], str]]] = {
     "proto": proto_of,
@@ -71,6 +73,9 @@ def add(commands: Commands) -> None:
         "-I", dest="include", metavar="FOLDER", type=Path, action="append", default=[],
         help="where imports are searched, besides the folders of the files",
     )  # fmt: skip
+    for each in (dump, export, take):
+        each.epilog = DONE
+    check.epilog = CHECKED
     take.add_argument("-o", dest="output", metavar="FILE", type=Path, help="default: print it")
 
 

@@ -77,7 +77,10 @@ def _watch(duration_us: float, stack: contextlib.ExitStack) -> Callable[[float, 
 
 
 def _seed(text: str) -> int:
-    seed = int(text, 0)
+    try:
+        seed = int(text, 0)
+    except ValueError:
+        seed = -1
     if not 0 <= seed < 1 << 64:
-        raise argparse.ArgumentTypeError("a seed is from 0 to 2^64 - 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to 2^64 - 1")
     return seed

@@ -278,15 +278,6 @@ async def test_what_serve_does_not_take(
         await server_of(target.format(module))
 
 
-def test_help_names_every_command(capsys: Capture) -> None:
-    with pytest.raises(SystemExit) as ended:
-        mrpc.main(["--help"])
-    assert ended.value.code == 0
-    out = capsys.readouterr().out
-    for command in ("serve", "call", "ls", "ping", "engine", "doctor"):
-        assert re.search(rf"^    {command} ", out, re.MULTILINE)
-
-
 def test_version(capsys: Capture) -> None:
     with pytest.raises(SystemExit) as ended:
         mrpc.main(["--version"])

@@ -164,3 +164,10 @@ def test_schema_is_one_of_a_scenario(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["sim", "schema"]) == 0
     schema = json.loads(capsys.readouterr().out)
     assert {"topology", "workloads", "seed", "incidents"} <= set(schema["properties"])
+
+
+@pytest.mark.parametrize("seed", ["-1", "y", "18446744073709551616"])
+def test_what_no_seed_can_be(seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["sim", "run", "-", f"--seed={seed}"])
+    assert f"'{seed}' is no whole number from 0 to 2^64 - 1" in capsys.readouterr().err

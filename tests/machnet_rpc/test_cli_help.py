@@ -1,0 +1,31 @@
+"""`mrpc --help` and that of each command: what there is, and what an exit status means."""
+
+import re
+
+import pytest
+
+from machnet_rpc import cli as mrpc
+from machnet_rpc.cli import sim
+
+Capture = pytest.CaptureFixture[str]
+HELPS = [
+    *(each.__name__.rpartition(".")[2] for each in mrpc.COMMANDS if each is not sim),
+    *(f"schema {name}" for name in ("dump", "check", "export", "import")),
+    "sim run",
+]
+
+
+def test_help_names_every_command(capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        mrpc.main(["--help"])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    for command in ("serve", "call", "ls", "ping", "engine", "doctor"):
+        assert re.search(rf"^    {command} ", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", HELPS)
+def test_help_says_what_the_exit_status_means(name: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        mrpc.main([*name.split(), "--help"])
+    assert re.search(r"^exit status.*: 0 ", capsys.readouterr().out, re.MULTILINE)
