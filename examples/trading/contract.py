@@ -12,6 +12,7 @@ from examples.trading.desk import (
     IdForgottenError,
     IdReusedError,
     ReportsGoneError,
+    TakenOverError,
     TooManySessionsError,
 )
 from examples.trading.orders import (
@@ -26,6 +27,7 @@ from examples.trading.orders import (
 from machnet_rpc import rpc, service
 
 PORT = 7200
+DAY = 86_400.0  # seconds
 COMMANDS = 1  # the lane of all that changes the book
 
 COMMAND_ERRORS = [
@@ -54,6 +56,16 @@ class Gateway:
     @rpc(idempotent=True, lane=COMMANDS, errors=COMMAND_ERRORS)
     async def replace(self, order: ReplaceOrder) -> Answer:
         """Change the price and the open size of an order."""
+        raise NotImplementedError
+
+    @rpc(idempotent=True, timeout=DAY, errors=[DeskError, TakenOverError])
+    async def attend(self, session: str, grace: float) -> None:
+        """Be there for a session: it has no answer as long as it is open.
+
+        Once it has ended, with the client, its connection or its time, all open orders of the
+        session are canceled after `grace` seconds (0 to 60), unless somebody attends it again. Who
+        attends takes it over from whoever did.
+        """
         raise NotImplementedError
 
     @rpc(idempotent=True)

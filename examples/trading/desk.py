@@ -75,6 +75,10 @@ class TooManySessionsError(DeskError):
     """The table of sessions is full, and none may end yet."""
 
 
+class TakenOverError(DeskError):
+    """Another client attends the session from now on."""
+
+
 class ReportsGoneError(DeskError):
     """The reports asked for were dropped, oldest first."""
 
@@ -153,6 +157,21 @@ class Desk:
         if len(session.answers) > self.limits.answers_max:
             session.answers.popitem(last=False)
         return answer
+
+    def leave(self, name: str, now_ns: int = 0) -> None:
+        """Cancel all that `session` has open, which its reports tell."""
+        session = self._session(name)
+        for order, order_id in list(session.order_ids.items()):
+            size = self._open_size(order_id)
+            self._book.cancel(order_id)
+            self._forget(order_id)
+            reason = Reason.DISCONNECTED.value
+            session.report(order, What.CANCELED, None, size, 0, reason=reason)
+            self._hear(session, now_ns)
+
+    def has_orders(self, name: str) -> bool:
+        """Whether `session` has anything open."""
+        return bool(self._session(name).order_ids)
 
     def state(self, name: str) -> SessionState:
         """Where `session` stands; it need not exist, or may have ended."""

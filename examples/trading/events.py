@@ -19,6 +19,7 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"  # the order id rests already
     UNKNOWN = "unknown"  # no such order rests (any more)
     FULL = "full"  # the book holds as many orders as it may
+    DISCONNECTED = "disconnected"  # the session's client has gone
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """The order gateway: a desk behind its contract."""
 
+import asyncio
 import time
 
 from examples.trading.contract import Gateway
-from examples.trading.desk import Desk
+from examples.trading.desk import Desk, DeskError, TakenOverError
 from examples.trading.orders import (
     Answer,
     CancelOrder,
@@ -16,12 +17,16 @@ from examples.trading.orders import (
 )
 from machnet_rpc import rpc
 
+GRACE_MAX = 60.0  # seconds
+
 
 class OrderGateway(Gateway):
     """Every handler runs in one go, so commands execute in the order in which they arrive."""
 
     def __init__(self, desk: Desk | None = None) -> None:
         self.desk = Desk() if desk is None else desk
+        self._attending: dict[str, asyncio.Event] = {}  # set: taken over
+        self._leaving: dict[str, asyncio.TimerHandle] = {}  # of sessions that have open orders
 
     def _execute(self, command: Command) -> Answer:
         return self.desk.execute(command, time.monotonic_ns())
@@ -37,6 +42,29 @@ class OrderGateway(Gateway):
     @rpc
     async def replace(self, order: ReplaceOrder) -> Answer:
         return self._execute(order)
+
+    @rpc
+    async def attend(self, session: str, grace: float) -> None:
+        if not 0 <= grace <= GRACE_MAX:
+            raise DeskError(f"grace is from 0 to {GRACE_MAX:g} s, not {grace}")
+        loop = asyncio.get_running_loop()
+        if session in self._attending:
+            self._attending[session].set()
+        if session in self._leaving:
+            self._leaving.pop(session).cancel()
+        here = self._attending[session] = asyncio.Event()
+        try:
+            await here.wait()
+        finally:
+            if self._attending.get(session) is here:
+                del self._attending[session]
+                if self.desk.has_orders(session):
+                    self._leaving[session] = loop.call_later(grace, self._leave, session)
+        raise TakenOverError(f"another client attends session {session!r}")
+
+    def _leave(self, session: str) -> None:
+        del self._leaving[session]
+        self.desk.leave(session, time.monotonic_ns())
 
     @rpc
     async def session(self, session: str) -> SessionState:

@@ -180,6 +180,25 @@ def test_a_word_or_a_trade_ends_the_silence() -> None:
         desk.reports("maker", 0, 10)
 
 
+def test_who_leaves_has_nothing_open_any_more() -> None:
+    desk = Desk()
+    for number, price in ((1, 101), (2, 100), (3, 102)):
+        desk.execute(NewOrder("s", number, SELL, price, 5))
+    desk.execute(NewOrder("other", 1, BUY, 101, 7))
+    desk.execute(NewOrder("other", 2, SELL, 103, 1))
+    desk.leave("s")
+    desk.audit()
+    assert desk.snapshot(5).asks == [PriceLevel(103, [1])]
+    assert desk.reports("s", 5, 10).reports == [
+        Report(6, 1, What.CANCELED, None, 3, 0, "disconnected"),
+        Report(7, 3, What.CANCELED, None, 5, 0, "disconnected"),
+    ]
+    desk.leave("s")
+    desk.leave("nobody")
+    assert desk.state("s") == SessionState(4, 7)
+    assert desk.execute(CancelOrder("s", 4, order=1)).reports[0].reason == "unknown"
+
+
 def test_numbers_of_ended_sessions_are_never_given_again() -> None:
     """However many have ended: a command of any of them that comes late is not executed anew."""
     desk = Desk(DeskLimits(sessions_max=1, ended_max=2, silence_ns=0))

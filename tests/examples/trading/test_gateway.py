@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import islice
@@ -18,6 +20,7 @@ from examples.trading.desk import (
     IdForgottenError,
     IdReusedError,
     ReportsGoneError,
+    TakenOverError,
     TooManySessionsError,
 )
 from examples.trading.gateway import OrderGateway
@@ -35,14 +38,19 @@ from examples.trading.orders import (
 )
 from examples.trading.play import play
 from machnet_rpc import MemoryNetwork, connect, serve
+from tests.machnet_rpc.waiting import until
 
 ADDRESS = "127.0.0.1:7200"
 
 
 @pytest.fixture
-async def gateway() -> AsyncIterator[Gateway]:
+def desk() -> Desk:
+    return Desk(DeskLimits(sessions_max=2, answers_max=64, reports_max=500))
+
+
+@pytest.fixture
+async def gateway(desk: Desk) -> AsyncIterator[Gateway]:
     network = MemoryNetwork()
-    desk = Desk(DeskLimits(sessions_max=2, answers_max=64, reports_max=500))
     async with (
         serve(OrderGateway(desk), ADDRESS, via=network),
         connect(ADDRESS, via=network) as client,
@@ -63,6 +71,52 @@ async def test_every_method(gateway: Gateway) -> None:
     assert (await gateway.reports("s", 3, 10)).reports == [Report(4, 1, What.FILLED, 100, 3, 2)]
     assert await gateway.snapshot(10) == Snapshot(4, [], [PriceLevel(100, [2])])
     assert await gateway.session("s") == SessionState(4, 4)
+
+
+async def test_who_attends_and_goes_has_nothing_open_any_more(gateway: Gateway, desk: Desk) -> None:
+    await gateway.place(NewOrder("s", 1, Side.SELL, 101, 5))
+    attending = asyncio.create_task(gateway.attend("s", 0.0))
+    await gateway.snapshot(1)  # by now it attends
+    await gateway.place(NewOrder("s", 2, Side.SELL, 102, 5))
+    await gateway.place(NewOrder("t", 1, Side.SELL, 103, 5))
+    assert len((await gateway.snapshot(10)).asks) == 3
+    attending.cancel()
+    await until(lambda: desk.snapshot(10).asks == [PriceLevel(103, [5])])
+    reports = (await gateway.reports("s", 2, 10)).reports
+    assert [each.order for each in reports] == [1, 2]
+    assert {each.reason for each in reports} == {"disconnected"}
+
+
+async def test_who_comes_back_in_time_takes_the_session_over(gateway: Gateway, desk: Desk) -> None:
+    await gateway.place(NewOrder("s", 1, Side.SELL, 101, 5))
+    first = asyncio.create_task(gateway.attend("s", 0.05))
+    await gateway.snapshot(1)
+    first.cancel()
+    await asyncio.wait([first])
+    second = asyncio.create_task(gateway.attend("s", 0.0))
+    await asyncio.sleep(0.1)
+    assert (await gateway.snapshot(10)).asks == [PriceLevel(101, [5])]
+    third = asyncio.create_task(gateway.attend("s", 0.0))  # before the gateway knew
+    with pytest.raises(TakenOverError, match="another client attends session 's'"):
+        await second
+    assert (await gateway.snapshot(10)).asks == [PriceLevel(101, [5])]
+    third.cancel()
+    await until(lambda: not desk.snapshot(10).asks)
+    for grace in (-1.0, math.nan, 61.0):
+        with pytest.raises(DeskError, match="grace is from 0 to 60 s"):
+            await gateway.attend("s", grace)
+
+
+async def test_who_is_being_canceled_can_be_taken_over(desk: Desk) -> None:
+    gateway = OrderGateway(desk)
+    first = asyncio.create_task(gateway.attend("s", 0.0))
+    await asyncio.sleep(0)
+    first.cancel()  # it hears of that in the next turn of the loop
+    second = gateway.attend("s", 0.0)
+    assert second.send(None) is not None
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    second.close()
 
 
 async def test_every_error_arrives_as_what_it_is(gateway: Gateway) -> None:
