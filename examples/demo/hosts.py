@@ -6,9 +6,12 @@ Knows configuration files and EAL arguments, starts nothing. Names are those of 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from machnet_rpc.cli.two_hosts import loopback_addresses
 
 CLIENTS_ADDRESS = "10.99.0.1"
 SERVERS_ADDRESS = "10.99.0.2"
@@ -93,11 +96,12 @@ def af_packet_wire(directory: Path) -> Wire:
 
 
 def udp_wire(directory: Path) -> Wire:
-    """The kernel's loopback."""
+    """The kernel's loopback, at addresses that no engine of others has."""
+    servers, clients = loopback_addresses(os.getpid())
     return Wire(
         "UDP through the kernel's loopback",
-        _udp_host(directory, "servers", "127.0.0.2"),
-        _udp_host(directory, "clients", "127.0.0.1"),
+        _udp_host(directory, "servers", servers),
+        _udp_host(directory, "clients", clients),
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from examples.demo.hosts import WIRES
+from transport_engine.config import SidecarEngineConfig
 from transport_engine.doctor import Machine, rungs
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -96,6 +99,19 @@ def test_verified_tables_without_any_data(tmp_path: Path) -> None:
     assert "equals one computed here" in output
     assert output.count("sidecar+udp") == 2
     assert leftovers(tmp_path) == []
+
+
+def test_another_engine_may_run(tmp_path: Path) -> None:
+    """As one of `mrpc engine`, which the tutorial starts, or of another demo."""
+    port = SidecarEngineConfig().port
+    with contextlib.ExitStack() as stack:
+        for address in ("127.0.0.1", "127.0.0.2"):
+            taken = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            with contextlib.suppress(OSError):  # by an engine
+                taken.bind((address, port))
+        demo = stack.enter_context(started(tmp_path, "--wire", "udp"))
+        _, errors = demo.communicate(timeout=120)
+    assert demo.returncode == 0, errors
 
 
 @pytest.mark.dpdk
