@@ -151,7 +151,7 @@ def check_taken(name: str, described: DescribedMethod | None, request: Any) -> N
 def _parsed(text: str, what: str = "the argument") -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{what} is not JSON ({error}): quote it, as in '{{\"key\": 1}}' or '\"text\"'"
         ) from error

@@ -13,7 +13,8 @@ def mend() -> None:
     """Opens those that are closed, and has all of them take what commands print.
 
     The number of a closed one would go to a socket, into which others then write. An ASCII locale
-    says nothing of the terminal's encoding, and in another one what has no letter is escaped.
+    says nothing of the terminal's encoding, and in another one what has no letter is escaped. Input
+    that is no text is read all the same: who parses it says what is wrong with it.
     """
     for name in _NAMES:
         stream = getattr(sys, name)
@@ -26,6 +27,8 @@ def mend() -> None:
                 stream.reconfigure(encoding="utf-8")
             if name == "stdout":
                 stream.reconfigure(errors="backslashreplace")
+            elif name == "stdin":
+                stream.reconfigure(errors="surrogateescape")
 
 
 def discard_output() -> None:

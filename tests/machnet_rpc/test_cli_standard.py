@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,68 @@ def test_a_full_disk_is_said_without_a_traceback(arguments: str) -> None:
     for line in done.stderr.splitlines():
         assert line.startswith("mrpc: ")
         assert line.endswith("No space left on device")
+
+
+SHOP = """
+from collections.abc import AsyncIterable
+from machnet_rpc import rpc, service
+
+@service("shop")
+class Shop:
+    @rpc
+    async def price(self, fruit: str) -> int:
+        raise NotImplementedError
+
+    @rpc
+    async def load(self, rows: AsyncIterable[int]) -> int:
+        raise NotImplementedError
+
+class Open(Shop):
+    @rpc
+    async def price(self, fruit: str) -> int:
+        return 1
+
+    @rpc
+    async def load(self, rows: AsyncIterable[int]) -> int:
+        return sum([row async for row in rows])
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[str]:
+    """The address of a server of its own."""
+    (tmp_path / "shop.py").write_text(SHOP, encoding="utf-8")
+    argv = [*MRPC.split(), "serve", "shop:Open", "--listen", "127.0.0.1:0", "--json"]
+    environment = {**os.environ, "MRPC_SOCKET": str(tmp_path / "none.sock")}
+    with subprocess.Popen(
+        argv, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        yield json.loads(server.stdout.readline())["address"]
+        server.terminate()
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "said"),
+    [
+        ("shop/price -", b'"\xff"', "the argument cannot be sent: "),
+        ("shop/load", b"1\n\xff\n", "line 2 is not JSON"),
+        ("shop/price -", b"[" * 100_000, "the argument is not JSON"),
+        ("shop/load", b"1\n" + b"[" * 100_000, "line 2 is not JSON"),
+    ],
+)
+def test_input_that_is_no_text_or_too_deep(shop: str, words: str, given: bytes, said: str) -> None:
+    done = subprocess.run(
+        [*MRPC.split(), "call", shop, *words.split()],
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},  # as in most locales
+        input=given,
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith(f"mrpc: {said}")
 
 
 def test_numbers_that_are_none_are_still_json() -> None:
