@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,7 @@ async def serve_until_signal(implementation: object, arguments: argparse.Namespa
 def show(title: str, result: dict[str, Any], *, as_json: bool) -> None:
     """Print the result of a load."""
     if as_json:
-        print(json.dumps(result))
+        print(json.dumps(result), flush=True)
         return
     table = Table(title=title, title_justify="left", show_header=False)
     for name, value in result.items():
@@ -108,6 +109,9 @@ def run(main: Coroutine[Any, Any, int], expected: tuple[type[Exception], ...]) -
             return runner.run(main)
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read has gone; nor is it said as the interpreter ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except MENDABLE + expected as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

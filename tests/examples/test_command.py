@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -107,3 +108,20 @@ def test_a_command_that_the_desk_refuses_is_a_sentence(
         finally:
             server.terminate()
     assert (status, "session names have 1 to 64 characters" in errors) == (1, True)
+
+
+def test_a_reader_that_has_gone_is_no_news() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    serving = [sys.executable, "-m", "examples.kvstore", "serve", "--listen", "127.0.0.1:0"]
+    done = subprocess.run(
+        serving,
+        cwd=ROOT,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
