@@ -58,7 +58,7 @@ class Gateway:
         """Change the price and the open size of an order."""
         raise NotImplementedError
 
-    @rpc(idempotent=True, timeout=DAY, errors=[DeskError, TakenOverError])
+    @rpc(idempotent=True, timeout=DAY, errors=[DeskError, TakenOverError, TooManySessionsError])
     async def attend(self, session: str, grace: float) -> None:
         """Be there for a session: it has no answer as long as it is open.
 

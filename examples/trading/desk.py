@@ -225,8 +225,7 @@ class Desk:
     def _seat(self, session: _Session, now_ns: int) -> None:
         """Give it its place in the table, which it takes with a command that is executed."""
         if session.name not in self._sessions:
-            if not 0 < len(session.name) <= SESSION_NAME_MAX:
-                raise DeskError(f"session names have 1 to {SESSION_NAME_MAX} characters")
+            check_name(session.name)
             if len(self._sessions) >= self.limits.sessions_max:
                 self._end_one(now_ns)
             self._ended.pop(session.name, None)
@@ -316,6 +315,12 @@ class Desk:
 
     def __repr__(self) -> str:
         return f"<Desk {self.commands} commands, {len(self._sessions)} sessions, {self._book}>"
+
+
+def check_name(session: str) -> None:
+    """Errors: DeskError for what no session can be called."""
+    if not 0 < len(session) <= SESSION_NAME_MAX:
+        raise DeskError(f"session names have 1 to {SESSION_NAME_MAX} characters")
 
 
 def levels(book: Book, side: Side, depth: int) -> list[PriceLevel]:

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from examples.trading.contract import Gateway
-from examples.trading.desk import Desk, DeskError, TakenOverError
+from examples.trading.desk import Desk, DeskError, TakenOverError, TooManySessionsError, check_name
 from examples.trading.orders import (
     Answer,
     CancelOrder,
@@ -47,9 +47,13 @@ class OrderGateway(Gateway):
     async def attend(self, session: str, grace: float) -> None:
         if not 0 <= grace <= GRACE_MAX:
             raise DeskError(f"grace is from 0 to {GRACE_MAX:g} s, not {grace}")
+        check_name(session)
         loop = asyncio.get_running_loop()
+        most = self.desk.limits.sessions_max
         if session in self._attending:
             self._attending[session].set()
+        elif len(self._attending) >= most:
+            raise TooManySessionsError(f"at most {most} are attended at a time")
         if session in self._leaving:
             self._leaving.pop(session).cancel()
         here = self._attending[session] = asyncio.Event()

@@ -107,6 +107,21 @@ async def test_who_comes_back_in_time_takes_the_session_over(gateway: Gateway, d
             await gateway.attend("s", grace)
 
 
+async def test_those_who_attend_are_bounded(gateway: Gateway) -> None:
+    for name in ("", "x" * 65):
+        with pytest.raises(DeskError, match="1 to 64 characters"):
+            await gateway.attend(name, 0.0)
+    attending = [asyncio.create_task(gateway.attend(name, 0.0)) for name in ("s", "t")]
+    await gateway.snapshot(1)
+    with pytest.raises(TooManySessionsError, match="at most 2 are attended"):
+        await gateway.attend("u", 0.0)
+    attending.append(asyncio.create_task(gateway.attend("t", 0.0)))
+    with pytest.raises(TakenOverError):
+        await attending[1]
+    for each in attending:
+        each.cancel()
+
+
 async def test_who_is_being_canceled_can_be_taken_over(desk: Desk) -> None:
     gateway = OrderGateway(desk)
     first = asyncio.create_task(gateway.attend("s", 0.0))
