@@ -24,7 +24,7 @@ from machnet_rpc.cli.arguments import (
 )
 from machnet_rpc.cli.call import check_taken, described_of, payload_of, request_of
 from machnet_rpc.cli.load import IN_FLIGHT_MAX, WATCH_SECONDS, Call, Load, Measured, Plan
-from machnet_rpc.cli.watching import CLEAR_LINE
+from machnet_rpc.cli.watching import Progress
 from machnet_rpc.client import Client
 from machnet_rpc.errors import RpcError
 from machnet_rpc.streams import Stream
@@ -188,17 +188,17 @@ async def _watched(load: Load) -> Measured:
     """Runs it, and shows a terminal how far it is."""
     if not sys.stderr.isatty():
         return await load.run()
-    running = asyncio.create_task(load.run())
+    progress, running = Progress(), asyncio.create_task(load.run())
     try:
         while not running.done():
             measured = load.measured
             done = round(load.progress * BAR_WIDTH)
             bar = "█" * done + "░" * (BAR_WIDTH - done)
             said = f"{bar} {measured.answered:,} answered, {measured.failed:,} failed"
-            print(f"{CLEAR_LINE}{said}", end="", file=sys.stderr, flush=True)
+            progress.show(said)
             await asyncio.wait([running], timeout=WATCH_SECONDS)
     finally:
-        print(CLEAR_LINE, end="", file=sys.stderr, flush=True)
+        progress.clear()
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running

@@ -54,7 +54,7 @@ async def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print(json.dumps([dataclasses.asdict(flow) for flow in flows]), flush=True)
         else:
-            show(lines_of(flows), in_place=True)
+            show(lines_of(flows), in_place=arguments.interval is not None)
 
     await repeat(arguments, look)
     return 0

@@ -322,20 +322,22 @@ async def _loopback(arguments: argparse.Namespace, windows: list[int]) -> int:
 
 async def _measured(duration: float, window: int, client: Generator, drive: Drive) -> Row:
     """One row: a warm-up that does not count, the run, and an end in which all is answered."""
-    progress = Progress(f"window {window}")
-    await _drive_for(duration * WARM_UP, client, drive, progress)
-    client.forget()
-    await _drive_for(duration, client, drive, progress)
-    row = row_of(window, client)
-    progress.clear()
+    progress = Progress()
+
+    async def drive_for(seconds: float) -> None:
+        for replies in slices(seconds, client, drive):
+            progress.show(f"window {window}: {replies:,} messages there and back")
+            await asyncio.sleep(0)  # so that Ctrl-C is heard
+
+    try:
+        await drive_for(duration * WARM_UP)
+        client.forget()
+        await drive_for(duration)
+        row = row_of(window, client)
+    finally:
+        progress.clear()
     settle(drive)
     return row
-
-
-async def _drive_for(duration: float, client: Generator, drive: Drive, progress: Progress) -> None:
-    for replies in slices(duration, client, drive):
-        progress.show(f"{replies:,} messages there and back")
-        await asyncio.sleep(0)  # so that Ctrl-C is heard
 
 
 def _print(

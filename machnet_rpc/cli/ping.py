@@ -81,13 +81,13 @@ class Pings:
 
 async def _ping(ping: Ping, arguments: argparse.Namespace, pings: Pings) -> None:
     data = bytes(arguments.size)
-    progress = Progress("pings")
+    progress = Progress()
     shown = -math.inf
     try:
         for number in range(arguments.count):
             started = time.perf_counter()
             if started - shown > PROGRESS_SECONDS:
-                progress.show(f"{number:,} of {arguments.count:,}, {pings.lost:,} failed")
+                progress.show(f"pings: {number:,} of {arguments.count:,}, {pings.lost:,} failed")
                 shown = started = time.perf_counter()
             try:
                 await ping(data)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from machnet_rpc.cli.arguments import Commands, add_command
-from machnet_rpc.cli.watching import CLEAR_LINE
+from machnet_rpc.cli.watching import Progress
 from transport_engine import scenario, simulator
 from transport_engine.errors import ConfigError
 
@@ -66,12 +66,12 @@ def _writer(path: Path, stack: contextlib.ExitStack) -> Callable[[dict[str, Any]
 
 def _watch(duration_us: float, stack: contextlib.ExitStack) -> Callable[[float, int], None]:
     """A line on stderr that says how far a long run is; it is gone in the end."""
-    stack.callback(lambda: print(CLEAR_LINE, end="", file=sys.stderr, flush=True))
+    progress = Progress()
+    stack.callback(progress.clear)
     goal = f"{duration_us / 1000:,.0f}"
 
     def show(now_us: float, packets: int) -> None:
-        line = f"{now_us / 1000:,.1f} ms (work ends by {goal} ms), {packets:,} packets"
-        print(f"{CLEAR_LINE}{line}", end="", file=sys.stderr, flush=True)
+        progress.show(f"{now_us / 1000:,.1f} ms (work ends by {goal} ms), {packets:,} packets")
 
     return show
 

@@ -2,15 +2,18 @@
 
 import argparse
 import asyncio
+import os
+import shutil
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, TextIO
 
 from machnet_rpc._aio.termination import termination
 from machnet_rpc.cli.arguments import UsageError, seconds
 
 INTERVAL_MIN: Final = 0.05
 HOME: Final = "\x1b[H\x1b[J"  # top left, and all that was there is gone
+COLUMNS: Final = 80  # of a terminal that says nothing of it
 CLEAR_LINE: Final = "\r\x1b[K"
 _STEPS: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k"))
 
@@ -57,17 +60,17 @@ async def repeat(arguments: argparse.Namespace, look: Callable[[], Awaitable[Non
 class Progress:
     """A line on a terminal's stderr, gone in the end."""
 
-    def __init__(self, title: str) -> None:
-        self._title = title
+    def __init__(self) -> None:
         self._is_shown = sys.stderr.isatty()
 
     def __repr__(self) -> str:
-        return f"<Progress of {self._title}{'' if self._is_shown else ', not shown'}>"
+        return f"<Progress {'on a terminal' if self._is_shown else 'not shown'}>"
 
     def show(self, text: str) -> None:
-        """Puts this in the place of what stood there."""
+        """Puts this in the place of what stood there, as much as fits."""
         if self._is_shown:
-            print(f"{CLEAR_LINE}{self._title}: {text}", end="", file=sys.stderr, flush=True)
+            shown = text[: _columns_of(sys.stderr) - 1]
+            print(f"{CLEAR_LINE}{shown}", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Leaves the line empty."""
@@ -76,10 +79,19 @@ class Progress:
 
 
 def show(lines: Sequence[str], *, in_place: bool) -> None:
-    """Prints a frame; on a terminal over the one before, if that is wished."""
+    """Prints a frame; on a terminal over the one before, if that is wished, as much as fits."""
     if in_place and sys.stdout.isatty():
+        columns, rows = shutil.get_terminal_size()
+        lines = [line[:columns] for line in lines[: rows - 1]]
         print(HOME, end="")
     print("\n".join(lines), flush=True)
+
+
+def _columns_of(terminal: TextIO) -> int:
+    try:
+        return os.get_terminal_size(terminal.fileno()).columns or COLUMNS
+    except OSError:
+        return COLUMNS
 
 
 def table(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:

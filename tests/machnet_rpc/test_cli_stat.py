@@ -11,7 +11,15 @@ from machnet_rpc import Client, Server
 from machnet_rpc import cli as mrpc
 from machnet_rpc.cli import flows, stat, top
 from machnet_rpc.cli.arguments import UsageError
-from machnet_rpc.cli.watching import micros, short, table
+from machnet_rpc.cli.watching import (
+    CLEAR_LINE,
+    HOME,
+    Progress,
+    micros,
+    short,
+    show,
+    table,
+)
 from tests.machnet_rpc.ledger import Ledger
 from transport_engine import EngineGoneError, NoEngineError
 from transport_engine.flows import FlowReport
@@ -152,6 +160,38 @@ def test_busy_flows_come_first_and_losses_are_shares() -> None:
         "0.5",
     ]
     assert second.split() == ["a:1", "b:1", "gone", "0", "-", "-", "0", "0", "0", "0", "0"]
+
+
+def test_a_frame_and_a_line_of_progress_fit_on_the_terminal(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setenv("LINES", "4")
+    lines = [f"{number} {'-' * 40}" for number in range(9)]
+    show(lines, in_place=True)
+    assert capsys.readouterr().out.splitlines() == lines  # nobody looks at it
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    show(lines, in_place=True)
+    frame = [line[:20] for line in lines[:3]]
+    assert capsys.readouterr().out == HOME + "\n".join(frame) + "\n"
+    show(lines, in_place=False)
+    assert capsys.readouterr().out.splitlines() == lines
+    progress = Progress()
+    progress.show("x" * 200)
+    assert capsys.readouterr().err == CLEAR_LINE + "x" * 79  # it says no width
+
+
+async def test_one_look_leaves_the_screen_as_it_is(
+    sidecar: Path, client: Client, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await client.stub(Ledger).echo(b"x")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert await run("flows", "--engine", str(sidecar)) == 0
+    assert "\x1b" not in capsys.readouterr().out
+    argv = ("flows", "--engine", str(sidecar), "--interval", "0.05", "--count", "2")
+    assert await run(*argv) == 0
+    assert capsys.readouterr().out.count(HOME) == 2
 
 
 def test_figures_in_few_characters() -> None:
