@@ -38,6 +38,9 @@ def hugepages(megabytes: int, pool: Path = POOL) -> Generator[int]:
     root.
     """
     pages = -(-megabytes * 1024 // PAGE_KIB)
+    if pages == 0:
+        yield 0
+        return
     with _opened(pool) as file:
         with _locked(file):
             added = _add_missing(pool, pages, _claimed(file))
@@ -101,8 +104,7 @@ def _locked(file: int) -> Generator[None]:
 def _claim(file: int, pages: int) -> None:
     """Locks as many bytes beyond those that others locked; the kernel forgets it with us."""
     start = max((start + length for start, length in _claims(file)), default=0)
-    if pages:
-        fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_RDLCK, 0, start, pages, 0))
+    fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_RDLCK, 0, start, pages, 0))
 
 
 def _claimed(file: int) -> int:

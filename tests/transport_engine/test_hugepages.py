@@ -85,6 +85,8 @@ def test_no_pool_is_said(tmp_path: Path) -> None:
     assert free_megabytes(tmp_path) == 0
     with pytest.raises(NoRoomError, match="as root: sysctl"), hugepages(2, tmp_path):
         pass
+    with hugepages(0, tmp_path) as added:
+        assert added == 0
 
 
 @root_only
