@@ -22,6 +22,7 @@ from machnet_rpc.cli.arguments import (
     rate,
     seconds,
 )
+from machnet_rpc.cli.binary import with_bytes
 from machnet_rpc.cli.call import check_taken, described_of, payload_of, request_of
 from machnet_rpc.cli.load import IN_FLIGHT_MAX, WATCH_SECONDS, Call, Load, Measured, Plan
 from machnet_rpc.cli.watching import Progress
@@ -157,7 +158,7 @@ async def _call_of(client: Client, arguments: argparse.Namespace) -> Call:
     is_raw = described is not None and described.raw_argument
     request = request_of(arguments.request)
     check_taken(name, described, request)
-    payload = payload_of(request, is_raw=is_raw)
+    payload = payload_of(with_bytes(described, request), is_raw=is_raw)
     if kind == "unary":
         return lambda: client.call(name, payload)
 

@@ -2,8 +2,6 @@
 
 import argparse
 import asyncio
-import base64
-import binascii
 import contextlib
 import json
 import sys
@@ -23,6 +21,7 @@ from machnet_rpc.cli.arguments import (
     client_of,
     shown,
 )
+from machnet_rpc.cli.binary import decoded, filled, is_encoded, with_bytes
 from machnet_rpc.client import Client
 from machnet_rpc.errors import RpcError, Unimplemented
 from machnet_rpc.reflection import DescribedMethod, ReflectionContract
@@ -30,7 +29,7 @@ from machnet_rpc.streams import Sender, Stream
 
 EPILOG = """\
 JSON is the argument itself where the method takes one, and an object by name where it takes
-several; "-" reads it from standard input. Raw bytes are written as a string, or as
+several; "-" reads it from standard input. Bytes are written as a string, or as
 {"base64": "..."}. What a method takes as a stream is read from standard input, one JSON value a
 line, and what it gives as one is printed in the same way, as it comes. `mrpc ls ADDR` shows what
 there is to call.
@@ -71,6 +70,7 @@ async def run(arguments: argparse.Namespace) -> int:
             raise UsageError("standard input holds the stream, so the argument cannot be there")
         request = request_of(arguments.request)
         check_taken(arguments.method, described, request)
+        request = with_bytes(described, request)
         if arguments.key is not None and described is not None and not described.keyed:
             raise UsageError(f"{arguments.method} is not keyed, so --key means nothing to it")
         if described is not None and described.kind != "unary":
@@ -94,7 +94,7 @@ async def run(arguments: argparse.Namespace) -> int:
 
 async def _call_other(client: Client, name: str, described: DescribedMethod, request: Any) -> None:
     payload = payload_of(request, is_raw=described.raw_argument)
-    items = None if described.requests is None else _items(is_raw=described.raw_requests)
+    items = None if described.requests is None else _items(described)
     begun = client.begin_by_name(name, described.kind, payload, items)
     if isinstance(begun, Stream):
         async with begun as replies:
@@ -111,7 +111,7 @@ def _line(reply: bytes, *, is_raw: bool) -> str:
     return shown(result, compact=True)
 
 
-async def _items(*, is_raw: bool) -> AsyncIterator[bytes]:
+async def _items(described: DescribedMethod) -> AsyncIterator[bytes]:
     """The lines of standard input as they come, each a JSON value."""
     sender = Sender[str]()
     loop = asyncio.get_running_loop()
@@ -128,7 +128,10 @@ async def _items(*, is_raw: bool) -> AsyncIterator[bytes]:
         async for line in sender:
             number += 1
             if line.strip():
-                yield payload_of(_parsed(line, f"line {number}"), is_raw=is_raw)
+                item = _parsed(line, f"line {number}")
+                if not described.raw_requests:
+                    item = filled(item, described.requests or {})
+                yield payload_of(item, is_raw=described.raw_requests)
     finally:
         await sender.aclose()
 
@@ -168,14 +171,9 @@ def payload_of(request: Any, *, is_raw: bool) -> bytes:
             return request.encode()
     except (CodecError, UnicodeEncodeError) as error:
         raise UsageError(f"the argument cannot be sent: {error}") from error
-    match request:
-        case {"base64": str(encoded)}:
-            try:
-                return base64.b64decode(encoded, validate=True)
-            except binascii.Error as error:
-                raise UsageError(f"the base64 is malformed: {error}") from error
-        case _:
-            raise UsageError('this method takes raw bytes: "text" or {"base64": "..."}')
+    if is_encoded(request):
+        return decoded(request["base64"])
+    raise UsageError('this method takes raw bytes: "text" or {"base64": "..."}')
 
 
 async def described_of(client: Client, service: str, method: str) -> DescribedMethod | None:
