@@ -87,19 +87,24 @@ class Store:
         values = [self.get(key) for key in keys]
         size = sum(len(value) for value in values if value is not None)
         if size > self.limits.page_bytes_max:
-            raise ValueTooLargeError(f"{size} bytes; at most {self.limits.page_bytes_max} at once")
+            raise ValueTooLargeError(
+                f"values of {size} bytes; at most {self.limits.page_bytes_max} at once"
+            )
         return values
 
     def put(self, key: bytes, value: bytes) -> bool:
         """Set the value of `key`; True if there was none before."""
         self._check_key(key)
         if len(value) > self.limits.value_bytes_max:
-            raise ValueTooLargeError(f"{len(value)} bytes; at most {self.limits.value_bytes_max}")
+            raise ValueTooLargeError(
+                f"a value of {len(value)} bytes; at most {self.limits.value_bytes_max}"
+            )
         before = self._values.get(key)
         growth = len(value)
         growth += len(key) + ENTRY_BYTES if before is None else -len(before)
         if growth > 0 and self.size_bytes + growth > self.limits.bytes_max:
-            raise StoreFullError(f"{self.size_bytes} of {self.limits.bytes_max} bytes are taken")
+            full = f"{self.size_bytes} of {self.limits.bytes_max} bytes are taken"
+            raise StoreFullError(f"the store is full: {full}; deleting keys makes room")
         self._values[key] = value
         self.size_bytes += growth
         return before is None
@@ -131,7 +136,9 @@ class Store:
 
     def _check_key(self, key: bytes) -> None:
         if not 0 < len(key) <= self.limits.key_bytes_max:
-            raise KeyInvalidError(f"{len(key)} bytes; 1 to {self.limits.key_bytes_max} are allowed")
+            raise KeyInvalidError(
+                f"a key of {len(key)} bytes; 1 to {self.limits.key_bytes_max} are allowed"
+            )
 
     def __repr__(self) -> str:
         return f"<Store {len(self)} keys, {self.size_bytes} of {self.limits.bytes_max} bytes>"
