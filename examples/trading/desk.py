@@ -5,8 +5,8 @@ number makes resending safe: a command seen before gets its first answer again, 
 with another content is an error. Every table is bounded; pure, no clock, no wire.
 
 Where all places are taken, the session ends that has been silent for longest, if nothing of it is
-open: its answers and reports go, its numbers stay, so that whoever comes back goes on after the
-last one, and nothing that comes late is executed twice.
+open and nobody attends it: its answers and reports go, its numbers stay, so that whoever comes
+back goes on after the last one, and nothing that comes late is executed twice.
 
 Source: the client table of B. Liskov and J. Cowling, "Viewstamped Replication Revisited", 2012,
 §4.1, with more than one command under way; FIX 4.2's ClOrdID for the manners.
@@ -37,7 +37,7 @@ from examples.trading.orders import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
 SESSION_NAME_MAX = 64
 PAGE_MAX = 1000  # reports in an answer, and in a page of them
@@ -120,6 +120,7 @@ class Desk:
     def __init__(self, limits: DeskLimits | None = None) -> None:
         self.limits = limits or DeskLimits()
         self.commands = 0
+        self.attended: Container[str] = ()  # names of sessions that do not end
         self._book = Book(orders_max=self.limits.orders_max)
         self._sessions: OrderedDict[str, _Session] = OrderedDict()  # the longest silent first
         self._ended: OrderedDict[str, SessionState] = OrderedDict()  # the earliest first
@@ -237,11 +238,16 @@ class Desk:
         self._sessions.move_to_end(session.name)
 
     def _end_one(self, now_ns: int) -> None:
-        """End the session that has been silent for longest, of those without an open order."""
+        """End the session that has been silent for longest, of those that may end."""
         most = f"at most {self.limits.sessions_max} sessions"
-        session = next((each for each in self._sessions.values() if not each.order_ids), None)
+        may_end = (
+            each
+            for each in self._sessions.values()
+            if not each.order_ids and each.name not in self.attended
+        )
+        session = next(may_end, None)
         if session is None:
-            raise TooManySessionsError(f"{most}, and each of them has an open order")
+            raise TooManySessionsError(f"{most}, and each has an open order or is attended")
         wait_ns = session.heard_ns + self.limits.silence_ns - now_ns
         if wait_ns > 0:
             raise TooManySessionsError(f"{most}; ask again in {-(-wait_ns // 10**9)} s")

@@ -26,6 +26,7 @@ class OrderGateway(Gateway):
     def __init__(self, desk: Desk | None = None) -> None:
         self.desk = Desk() if desk is None else desk
         self._attending: dict[str, asyncio.Event] = {}  # set: taken over
+        self.desk.attended = self._attending
         self._leaving: dict[str, asyncio.TimerHandle] = {}  # of sessions that have open orders
 
     def _execute(self, command: Command) -> Answer:

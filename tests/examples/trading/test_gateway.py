@@ -107,6 +107,23 @@ async def test_who_comes_back_in_time_takes_the_session_over(gateway: Gateway, d
             await gateway.attend("s", grace)
 
 
+async def test_a_session_that_is_attended_does_not_end() -> None:
+    gateway = OrderGateway(Desk(DeskLimits(sessions_max=2, silence_ns=0)))
+    attending = asyncio.create_task(gateway.attend("s", 0.0))
+    await asyncio.sleep(0)
+    order = NewOrder("s", 1, Side.BUY, None, 5)
+    first = await gateway.place(order)
+    for name in ("t", "u", "v"):
+        await gateway.place(NewOrder(name, 1, Side.BUY, None, 5))
+    assert await gateway.place(order) == first
+    attending.cancel()
+    await asyncio.wait([attending])
+    for name in ("w", "x"):
+        await gateway.place(NewOrder(name, 1, Side.BUY, None, 5))
+    with pytest.raises(IdForgottenError):
+        await gateway.place(order)
+
+
 async def test_those_who_attend_are_bounded(gateway: Gateway) -> None:
     for name in ("", "x" * 65):
         with pytest.raises(DeskError, match="1 to 64 characters"):
