@@ -1,7 +1,10 @@
 """Engines in Python: opened, polled or run in a thread, commanded, closed."""
 
+import re
 import resource
 import select
+import subprocess
+import sys
 import threading
 import time
 
@@ -68,6 +71,17 @@ def test_a_limit_on_the_sizes_of_files_is_one_on_channels() -> None:
         index, channel = engine.attach()
         engine.detach(index)
         channel.close()
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("mtu", [68, 1000, 1127])
+def test_an_interface_with_packets_too_small_is_refused(mtu: int) -> None:
+    program = "from transport_engine import Engine, EngineConfig; Engine(EngineConfig())"
+    script = f"ip link set lo mtu {mtu} up && exec {sys.executable} -c '{program}'"
+    argv = ["unshare", "--net", "sh", "-c", script]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+    refused = f"ConfigError: .*the interface carries packets of {mtu} bytes, and 1128 are needed"
+    assert re.search(refused, done.stderr), done.stderr
 
 
 def test_drain_refuses_what_is_new() -> None:

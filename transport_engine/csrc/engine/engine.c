@@ -532,6 +532,13 @@ int engine_init(struct engine *engine, const struct te_engine_config *config,
         .tenants_max = config->channels_max,
     };
     engine->is_clock_given = config->clock_ns != NULL;
+    if (netif->mtu_bytes < flow_mtu_bytes_min()) {
+        snprintf(why, TE_WHY_BYTES,
+                 "the interface carries packets of %u bytes, and %u are needed: ip link set dev "
+                 "NAME mtu 1500", netif->mtu_bytes, flow_mtu_bytes_min());
+        netif->ops->close(netif);
+        return TE_E_INVALID;
+    }
     init_flow_config(engine, config);
     const bool has_memory = take_memory(engine, config, now_ns);
     shares_init(engine); /* also for engine_fini */

@@ -61,8 +61,10 @@ struct flow_config {
     uint8_t profile;       /* enum profile */
 };
 
+/* The least that the largest IP packet may have, for any peer to talk to us. */
+uint32_t flow_mtu_bytes_min(void);
 /* Sets packet_bytes, the segment size and the shortest timeouts, from `profile` and the largest IP
- * packet. Units: mtu_bytes >= 1280. */
+ * packet. Units: mtu_bytes >= flow_mtu_bytes_min(). */
 void flow_config_derive(struct flow_config *config, uint32_t mtu_bytes);
 
 struct flow {
