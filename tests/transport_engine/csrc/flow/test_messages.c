@@ -364,27 +364,6 @@ static void a_tag_that_is_far_behind_is_not_known(void **state) {
     assert_int_equal(send_queue_unacked_tag(&out, &store), 0);
 }
 
-/* Its sequence has 16 bits: one more message that waits would be taken for the first of them, and
- * an urgent one would go in its place. */
-static void a_lane_holds_what_its_sequence_tells_apart(void **state) {
-    (void)state;
-    open_queue(UINT16_MAX + 100);
-    for (int i = 0; i < UINT16_MAX; i++) {
-        assert_int_not_equal(send_queue_begin(&out, &store, 1, 3, 7), NO_ITEM);
-    }
-    assert_int_equal(send_queue_begin(&out, &store, 1, 3, 0), NO_ITEM);
-    post(1, 0, 0); /* others go on */
-    post(1, 4, 0);
-    send_queue_append(&out, &store, out.oldest, bytes, 1);
-    for (int i = 0; i < 3; i++) {
-        send_next();
-    }
-    post(1, 3, 0);
-    assert_int_equal(send_queue_begin(&out, &store, 1, 3, 0), NO_ITEM);
-    assert_nothing_goes();
-    tear_down(state);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(urgent_and_short_messages_go_first, set_up, tear_down),
@@ -406,7 +385,6 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(of_what_was_given_up_no_tag_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_tag_that_is_far_behind_is_not_known, set_up, tear_down),
-        cmocka_unit_test(a_lane_holds_what_its_sequence_tells_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
