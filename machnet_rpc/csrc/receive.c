@@ -216,7 +216,7 @@ static int take_burst(struct crossing *self, struct burst *burst, PyObject *left
             break; /* so that its memory may serve the next large one */
         }
     }
-    if (count != 0 && burst->requests_count == 0) {
+    if (count != 0 && burst->requests_count == 0 && self->channel != NULL) {
         engine.ring(self->channel); /* else after the first answer, or all that is served */
     }
     return count != 0 ? count : found;
@@ -365,10 +365,7 @@ PyObject *crossing_receive(PyObject *object, PyObject *const *args, Py_ssize_t c
         Py_XDECREF(others);
         return NULL;
     }
-    if (others != NULL) {
-        return others;
-    }
-    return has_moved ? PyList_New(0) : Py_NewRef(Py_None);
+    return others != NULL ? others : has_moved ? PyList_New(0) : Py_NewRef(Py_None);
 }
 
 bool crossing_await(struct crossing *self, const struct call *call, int64_t late_ns) {
@@ -378,7 +375,9 @@ bool crossing_await(struct crossing *self, const struct call *call, int64_t late
             struct burst burst;
             const int count = take_burst(self, &burst, NULL);
             keep_rest(self, &burst);
-            engine.ring(self->channel);
+            if (self->channel != NULL) {
+                engine.ring(self->channel);
+            }
             if (!wake_ended(&burst)) {
                 return false;
             }
