@@ -8,6 +8,7 @@ two signatures; a server compares them once more when it is built.
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import (
     Any,
     Concatenate,
@@ -346,6 +347,7 @@ def _methods_in(classes: Sequence[type]) -> dict[str, Method[..., Any]]:
     return methods
 
 
+@lru_cache(maxsize=1024)  # for calls by name, each of which asks
 def method_id(service_name: str, method_name: str, kind: MethodKind = "unary") -> int:
     """The 64 bits that stand for a method of this kind on the wire."""
     name = method_name if kind == "unary" else f"{method_name} {kind}"
