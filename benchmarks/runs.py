@@ -57,7 +57,7 @@ def run(name: str, task: Task, setting: Setting | None = None) -> Said:
     contender = CONTENDERS[name]()
     with tempfile.TemporaryDirectory(prefix="mrpc-bench-", dir=_memory_folder()) as folder:
         place = Place(
-            _free_port(),
+            free_port(),
             Path(folder),
             setting.host,
             setting.client_host,
@@ -149,7 +149,7 @@ def _memory_folder() -> Path | None:
     return SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that is free for TCP and for UDP."""
     with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
         tcp.bind(("127.0.0.1", 0))

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from benchmarks import crowd
 from benchmarks.contenders import CONTENDERS
 from benchmarks.floors import extension
 from benchmarks.load import Load, check, closed, opened
@@ -43,6 +44,14 @@ def test_what_two_cpus_can_do_is_measured_where_there_are_two() -> None:
         extension().copies_gb_per_s(0, 1, 1000)
     with pytest.raises(ValueError, match="no such processors"):
         extension().wake_ns(0, -1, 0.0)
+
+
+@pytest.mark.parametrize("rate", [0.0, 200.0])
+def test_crowd_gives_figures_at_a_rate_and_without_one(rate: float) -> None:
+    said = crowd.run("uvloop protocol, UNIX", clients=2, rate=rate, seconds=0.1)
+    assert said["calls_per_s"] > 0
+    assert 0 < said["p50_us"] <= said["p999_us"]
+    assert said["cpu_us"] > 0
 
 
 def test_run_that_fails_says_what_the_process_said() -> None:
