@@ -205,7 +205,7 @@ class HandlerTask(TaskState):
 
     def _wait_for(self, waited: Any) -> None:
         blocking = getattr(waited, "_asyncio_future_blocking", None)
-        if blocking and waited.get_loop() is not self._loop:
+        if blocking and _loop_of(waited, self._loop) is not self._loop:
             elsewhere = RuntimeError(f"the handler waits for {waited!r} of another event loop")
             self._loop.call_soon(self._step, elsewhere, context=self._context)
         elif blocking and waited is not self:
@@ -280,6 +280,12 @@ def _thrown(
     finally:
         _leave_task(loop, task)
         del task, error
+
+
+def _loop_of(future: Any, usual: asyncio.AbstractEventLoop) -> Any:
+    """Futures of others may say it as those of Python 3.6 did, or not at all."""
+    get_loop = getattr(future, "get_loop", None)
+    return getattr(future, "_loop", usual) if get_loop is None else get_loop()
 
 
 def ends_process(error: BaseException) -> bool:

@@ -5,7 +5,7 @@ import contextvars
 import gc
 import io
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import suppress
 from typing import Any
 
@@ -303,3 +303,29 @@ async def test_waiting_for_a_future_of_another_loop_is_an_error_at_once() -> Non
         assert await answer(body) == ["told"]
     finally:
         other.close()
+
+
+class OldFuture:
+    """What asyncio waits for as well, without `get_loop`: done in a moment."""
+
+    _asyncio_future_blocking = False
+
+    def __await__(self) -> Generator["OldFuture", None, str]:
+        self._asyncio_future_blocking = True
+        yield self
+        return self.result()
+
+    def add_done_callback(
+        self, callback: Callable[..., object], *, context: contextvars.Context
+    ) -> None:
+        asyncio.get_running_loop().call_soon(callback, self, context=context)
+
+    def result(self) -> str:
+        return "done"
+
+
+async def test_a_future_that_does_not_say_its_loop_is_waited_for() -> None:
+    async def body() -> str:
+        return await OldFuture()
+
+    assert await answer(body) == ["done"]
