@@ -138,7 +138,9 @@ class Nothing(list[str]):
 def alive() -> Counter[str]:
     """What of each mourned kind there is, after what is garbage was collected."""
     gc.collect()
-    return Counter(type(each).__name__ for each in gc.get_objects() if isinstance(each, MOURNED))
+    return Counter(
+        type(each).__name__ for each in gc.get_objects() if issubclass(type(each), MOURNED)
+    )
 
 
 def resident_bytes() -> int:
