@@ -119,6 +119,7 @@ class FlowKeeper:
 
         Errors: those of `attach`; EngineGoneError where no engine answered in time.
         """
+        self.check_here()  # before asyncio is asked for anything
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
