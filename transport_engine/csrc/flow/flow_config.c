@@ -7,12 +7,11 @@ enum flow_config_constant {
     HELLO_RTOS = 2, /* before INIT is repeated */
     ACK_DELAY_RACK_NS = 20000,
     ACK_DELAY_CLOUD_NS = 100000,
-    IP_UDP_BYTES = 48, /* IPv6 without extensions, and UDP: the longer of the two */
-    BESIDE_SEGMENT_BYTES = IP_UDP_BYTES + PACKET_BYTES_MIN + MESSAGE_HEADER_BYTES
+    IP_UDP_BYTES = 48 /* IPv6 without extensions, and UDP: the longer of the two */
 };
 
 uint32_t flow_mtu_bytes_min(void) {
-    return SEGMENT_BYTES_MIN + BESIDE_SEGMENT_BYTES;
+    return IP_UDP_BYTES + PACKET_BYTES_MIN + MESSAGE_HEADER_BYTES + SEGMENT_BYTES_MIN;
 }
 
 void flow_config_derive(struct flow_config *config, uint32_t mtu_bytes) {

@@ -147,6 +147,8 @@ static void a_profile_and_a_link_decide(void **state) {
     assert_int_equal(config.packet_bytes, PACKET_BYTES_MAX);
     assert_int_equal(config.rto_min_ns, 1000000);
     assert_int_equal(config.ack_delay_ns, 20000);
+    flow_config_derive(&config, flow_mtu_bytes_min());
+    assert_int_equal(config.parameters.segment_bytes, SEGMENT_BYTES_MIN);
 }
 
 int main(void) {
