@@ -220,7 +220,7 @@ class Channel:
     def arm(self, wake: int) -> int:
         """Prepares to sleep for READABLE, WRITABLE or both; returns those that are true already.
 
-        Sleep on `fileno` only if it returns 0.
+        Sleep on `fileno` only if it returns 0. With `wake` 0 it takes that back.
         """
         ready: int = lib.te_channel_arm(self._open(), wake)
         return ready

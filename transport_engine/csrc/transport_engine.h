@@ -174,11 +174,11 @@ int te_channel_peek(struct te_channel *channel, struct te_record *record,
 /* Takes the record that was peeked at out of the ring; does nothing where there was none. */
 void te_channel_pop(struct te_channel *channel);
 
-/* Wakes the engine if it sleeps. Call it once after a burst of sends, and after receives. */
-void te_channel_ring(struct te_channel *channel);
+/* Wakes the engine if it sleeps: 1, else 0. To be called after a burst of sends, or of receives. */
+int te_channel_ring(struct te_channel *channel);
 
-/* Prepares to sleep until one of `wake` (enum te_wake) comes true; the engine then writes to the
- * doorbell once. Returns 0: sleep on te_channel_fd; else the wakes that are true already. */
+/* Prepares to sleep until one of `wake` (enum te_wake; 0: no more) comes true; the engine then
+ * writes to the doorbell once. 0: sleep on te_channel_fd; else the wakes that are true already. */
 int te_channel_arm(struct te_channel *channel, int wake);
 /* Empties the doorbell after it became readable. TE_E_CLOSED: the engine is gone. */
 int te_channel_awake(struct te_channel *channel);

@@ -313,8 +313,8 @@ int te_channel_has_acked(const struct te_channel *channel, uint32_t flow, uint64
     return acked_has(&channel->end.mapping, flow, call_id);
 }
 
-void te_channel_ring(struct te_channel *channel) {
-    end_ring(&channel->end);
+int te_channel_ring(struct te_channel *channel) {
+    return end_ring(&channel->end) ? 1 : 0;
 }
 
 int te_channel_arm(struct te_channel *channel, int wake) {

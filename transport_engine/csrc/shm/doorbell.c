@@ -35,15 +35,15 @@ void doorbell_disarm(struct doorbell *doorbell) {
     atomic_store_explicit(doorbell->own_armed, 0, memory_order_relaxed);
 }
 
-void doorbell_ring(struct doorbell *doorbell, uint32_t happened) {
+bool doorbell_ring(struct doorbell *doorbell, uint32_t happened) {
     /* Pairs with the fence in doorbell_arm: positions published before the look at `armed`. */
     atomic_thread_fence(memory_order_seq_cst);
     if ((atomic_load_explicit(doorbell->peer_armed, memory_order_relaxed) & happened) == 0) {
-        return;
+        return false;
     }
     /* Only the ring that finds it armed sends, so one sleep costs one system call. */
     if (atomic_exchange_explicit(doorbell->peer_armed, 0, memory_order_acq_rel) == 0) {
-        return;
+        return false;
     }
     const uint8_t wake = 1;
     const ssize_t sent = send(doorbell->fd, &wake, sizeof wake, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -51,6 +51,7 @@ void doorbell_ring(struct doorbell *doorbell, uint32_t happened) {
     if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) {
         doorbell->closed = true;
     }
+    return true;
 }
 
 int doorbell_awake(struct doorbell *doorbell) {

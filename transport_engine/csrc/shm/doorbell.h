@@ -32,8 +32,9 @@ void doorbell_fini(struct doorbell *doorbell);
 void doorbell_arm(struct doorbell *doorbell, uint32_t wakes);
 void doorbell_disarm(struct doorbell *doorbell);
 
-/* Wakes the other side if it is armed for any of `happened`, which was published before. */
-void doorbell_ring(struct doorbell *doorbell, uint32_t happened);
+/* Wakes the other side if it is armed for any of `happened`, which was published before; whether it
+ * was. */
+bool doorbell_ring(struct doorbell *doorbell, uint32_t happened);
 
 /* Disarms and empties the socket. TE_E_CLOSED: the other side is gone. */
 int doorbell_awake(struct doorbell *doorbell);

@@ -23,7 +23,7 @@ void end_fini(struct end *end) {
     mapping_close(&end->mapping);
 }
 
-void end_ring(struct end *end) {
+bool end_ring(struct end *end) {
     struct ring *out = &end->out;
     struct ring *in = &end->in;
     uint32_t happened = 0;
@@ -40,9 +40,7 @@ void end_ring(struct end *end) {
             happened |= TE_WAKE_WRITABLE;
         }
     }
-    if (happened != 0) {
-        doorbell_ring(&end->doorbell, happened);
-    }
+    return happened != 0 && doorbell_ring(&end->doorbell, happened);
 }
 
 uint32_t end_arm(struct end *end, uint32_t wakes) {

@@ -25,7 +25,7 @@ void end_init(struct end *end, enum mapping_side side, struct mapping mapping, i
 void end_fini(struct end *end);
 
 /* Rings for what was published since the last time. */
-void end_ring(struct end *end);
+bool end_ring(struct end *end);
 
 /* Publishes and rings, then prepares to sleep for `wakes` (enum te_wake). Returns those that are
  * true already, and then nothing is armed. A broken ring counts as true, so that it is seen. */

@@ -44,7 +44,7 @@ inline doorbell_ring() {
     /* @doorbell_ring: atomic_load_explicit(doorbell->peer_armed, memory_order_relaxed) */
     seen = LOAD(ARMED + 1 - _pid);
     if
-    :: seen == 0 /* @doorbell_ring: return; */
+    :: seen == 0 /* @doorbell_ring: return false; */
     :: seen != 0 ->
 #ifdef BROKEN_CLEARED_AFTER_SEND
         send_byte();
@@ -60,7 +60,7 @@ inline doorbell_ring() {
 #endif
         }
         if
-        :: seen == 0 /* @doorbell_ring: return; */
+        :: seen == 0 /* @doorbell_ring: return false; */
         :: seen != 0 -> send_byte()
         fi
 #endif

@@ -134,11 +134,25 @@ static void test_each_end_wakes_the_other_once(void **state) {
         assert_int_equal(te_channel_arm(sleeper, TE_WAKE_READABLE), 0);
         for (int i = 0; i < 3; i++) {
             send_sized(pair->ends[end], 8, 0);
-            te_channel_ring(pair->ends[end]);
+            assert_int_equal(te_channel_ring(pair->ends[end]), i == 0);
         }
         assert_int_equal(read(te_channel_fd(sleeper), wakes, sizeof wakes), 1);
         assert_int_equal(te_channel_awake(sleeper), TE_OK);
         assert_int_equal(receive(pair, 1 - end), 3);
+    }
+}
+
+static void test_an_end_that_sleeps_no_more_is_not_woken(void **state) {
+    struct pair *pair = *state;
+    for (int end = 0; end < ENDS; end++) {
+        struct te_channel *sleeper = pair->ends[1 - end];
+        assert_int_equal(te_channel_arm(sleeper, TE_WAKE_READABLE), 0);
+        assert_int_equal(te_channel_arm(sleeper, 0), 0);
+        send_sized(pair->ends[end], 8, 0);
+        assert_int_equal(te_channel_ring(pair->ends[end]), 0);
+        assert_false(readable(te_channel_fd(sleeper)));
+        assert_int_equal(te_channel_arm(sleeper, TE_WAKE_READABLE), TE_WAKE_READABLE);
+        assert_int_equal(receive(pair, 1 - end), 1);
     }
 }
 
@@ -317,6 +331,7 @@ int main(void) {
         PAIR_TEST(test_only_kinds_between_applications_pass),
         PAIR_TEST(test_full_ring_is_a_value_and_room_wakes),
         PAIR_TEST(test_each_end_wakes_the_other_once),
+        PAIR_TEST(test_an_end_that_sleeps_no_more_is_not_woken),
         PAIR_TEST(test_what_was_sent_before_death_arrives),
         PAIR_TEST(test_positions_of_no_honest_end),
         PAIR_TEST(test_headers_with_one_byte_changed),
