@@ -134,8 +134,31 @@ struct flow *served_flow(struct crossing *self, uint32_t number) {
 static PyMemberDef crossing_members[] = {
     {"lent", T_OBJECT, offsetof(struct crossing, lent), 0, NULL},
     {"is_blocked", T_BOOL, offsetof(struct crossing, is_blocked), 0, NULL},
-    {"is_watched", T_BOOL, offsetof(struct crossing, is_watched), 0, NULL},
     {NULL, 0, 0, 0, NULL},
+};
+
+static PyObject *crossing_get_watched(PyObject *object, void *unused) {
+    (void)unused;
+    return PyBool_FromLong(((struct crossing *)object)->is_watched);
+}
+
+static int crossing_set_watched(PyObject *object, PyObject *value, void *unused) {
+    (void)unused;
+    const int is_watched = value == NULL ? -1 : PyObject_IsTrue(value);
+    if (is_watched < 0) {
+        PyErr_SetString(PyExc_TypeError, "it is watched, or it is not");
+        return -1;
+    }
+    ((struct crossing *)object)->is_watched = (char)is_watched;
+    if (is_watched) {
+        spin_impatiently();
+    }
+    return 0;
+}
+
+static PyGetSetDef crossing_properties[] = {
+    {"is_watched", crossing_get_watched, crossing_set_watched, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMethodDef crossing_methods[] = {
@@ -154,6 +177,7 @@ static PyType_Slot crossing_slots[] = {
     {Py_tp_traverse, (void *)crossing_traverse},
     {Py_tp_clear, (void *)crossing_clear},
     {Py_tp_members, crossing_members},
+    {Py_tp_getset, crossing_properties},
     {Py_tp_methods, crossing_methods},
     {0, NULL},
 };
@@ -180,7 +204,7 @@ static PyObject *bind(PyObject *module, PyObject *args) {
     engine.peek = (int (*)(struct te_channel *, struct te_record *,
                            const uint8_t **))(uintptr_t)peek;
     engine.pop = (void (*)(struct te_channel *))(uintptr_t)pop;
-    engine.ring = (void (*)(struct te_channel *))(uintptr_t)ring;
+    engine.ring = (int (*)(struct te_channel *))(uintptr_t)ring;
     engine.note = (void (*)(struct te_channel *, uint32_t, uint64_t, int))(uintptr_t)note;
     engine.poll = (int (*)(struct te_engine *))(uintptr_t)poll;
     Py_INCREF(error);

@@ -40,7 +40,7 @@ struct engine_functions {
     int (*put)(struct te_channel *, const struct te_record *, const uint8_t *);
     int (*peek)(struct te_channel *, struct te_record *, const uint8_t **);
     void (*pop)(struct te_channel *);
-    void (*ring)(struct te_channel *);
+    int (*ring)(struct te_channel *);
     void (*note)(struct te_channel *, uint32_t, uint64_t, int);
     int (*poll)(struct te_engine *);
 };
@@ -232,6 +232,17 @@ enum {
 bool crossings_spin(struct crossing *const *crossings, Py_ssize_t count, int64_t spin_ns);
 /* The same of one ring for HELD_NS at most: the GIL is not given away, and nobody comes between. */
 bool crossing_glance(struct crossing *crossing, int64_t spin_ns);
+/* Has whoever spins next give its core away at once: somebody may wait for it. */
+void spin_impatiently(void);
+/* Says that something was sent, or taken. Whether the other side slept, and was woken: it may wait
+ * for this very core. */
+static inline bool crossing_ring(const struct crossing *crossing) {
+    const bool woke = engine.ring(crossing->channel) != 0;
+    if (woke) {
+        spin_impatiently();
+    }
+    return woke;
+}
 /* spin(crossings, nanoseconds) -> whether one of them has something to receive */
 PyObject *crossing_spin(PyObject *module, PyObject *const *args, Py_ssize_t count);
 

@@ -69,7 +69,7 @@ static PyObject *answer_of(const struct flow *self, uint64_t call_id) {
     PyObject *answer = PyBytes_FromStringAndSize((const char *)from,
                                                  (Py_ssize_t)record.size_bytes);
     engine.pop(crossing->channel);
-    engine.ring(crossing->channel);
+    crossing_ring(crossing);
     return answer;
 }
 
@@ -127,9 +127,9 @@ PyObject *exchange_bytes(struct flow *self, PyObject *payload, const struct how 
     if (engine.put(crossing->channel, &record, bytes) <= 0) {
         return Py_NewRef(Py_None); /* it is full, or what is wrong will show in the pump's turn */
     }
-    engine.ring(crossing->channel);
+    const bool woke = crossing_ring(crossing); /* who sleeps does not answer at once */
     self->last_call_id = record.call_id;
-    if (how->spin_ns != 0 && crossing_glance(crossing, (int64_t)how->timeout_ns)) {
+    if (how->spin_ns != 0 && !woke && crossing_glance(crossing, (int64_t)how->timeout_ns)) {
         PyObject *answer = answer_of(self, record.call_id);
         if (answer != Py_None) {
             return answer;

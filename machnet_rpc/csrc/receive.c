@@ -217,7 +217,7 @@ static int take_burst(struct crossing *self, struct burst *burst, PyObject *left
         }
     }
     if (count != 0 && burst->requests_count == 0 && self->channel != NULL) {
-        engine.ring(self->channel); /* else after the first answer, or all that is served */
+        crossing_ring(self); /* else after the first answer, or all that is served */
     }
     return count != 0 ? count : found;
 }
@@ -302,7 +302,7 @@ static bool receive_burst(struct crossing *self, PyObject **others) {
     const bool is_well = wake_ended(&burst) && serve_requests(self, &burst);
     self->looked_ns = 0;
     if (self->channel != NULL) {
-        engine.ring(self->channel);
+        crossing_ring(self);
     }
     if (!is_well) {
         keep_rest(self, &burst);
@@ -376,7 +376,7 @@ bool crossing_await(struct crossing *self, const struct call *call, int64_t late
             const int count = take_burst(self, &burst, NULL);
             keep_rest(self, &burst);
             if (self->channel != NULL) {
-                engine.ring(self->channel);
+                crossing_ring(self);
             }
             if (!wake_ended(&burst)) {
                 return false;

@@ -23,6 +23,10 @@ enum {
  * so is read and written whole. */
 static _Atomic int64_t patience_ns = YIELD_AFTER_NS;
 
+void spin_impatiently(void) {
+    atomic_store_explicit(&patience_ns, 0, memory_order_relaxed);
+}
+
 /* Whether there is something to receive, or the engine moved something. */
 static bool crossing_look(struct crossing *self) {
     struct te_record record;

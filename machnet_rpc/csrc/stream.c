@@ -116,7 +116,7 @@ static int64_t stream(struct crossing *self, struct te_record *record, const uin
             continue;
         }
         reached = next;
-        engine.ring(self->channel);
+        crossing_ring(self);
         goes_on = next >= 0 && next <= (int64_t)record->total_bytes && patience_moved(&patience);
     }
     self->streamed_ns += clock_ns() - patience.begun_ns;
@@ -130,7 +130,7 @@ int64_t put_message(struct crossing *self, struct te_record *record, const uint8
         return reached;
     }
     if (reached != from) {
-        engine.ring(self->channel);
+        crossing_ring(self);
     }
     const int64_t left = (int64_t)record->total_bytes - reached;
     if (left > 0 && record->total_bytes > TE_RECORD_PAYLOAD_MAX && self->engine == NULL) {
@@ -148,7 +148,7 @@ static void take_more(struct crossing *self) {
     bool goes_on = true;
     while (goes_on && (piece = take_piece(self)) != PIECE_OTHER) {
         if (piece == PIECE_TAKEN) {
-            engine.ring(self->channel);
+            crossing_ring(self);
             goes_on = patience_moved(&patience);
         } else {
             goes_on = waits && patience_waits(&patience);
