@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from machnet_rpc import _clock
 from machnet_rpc._aio.exchange import Exchanger
+from machnet_rpc._aio.patience import Patience
 from machnet_rpc._metadata import take_off, take_off_reply
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol import records
@@ -69,13 +70,13 @@ class Port:
         "_left",
         "_owner",
         "_waiting_for_room",
-        "busy_ns",
         "connections",
         "crossing",
         "is_awake",
         "is_closed",
         "on_lost",
         "outbox",
+        "patience",
         "polls",
         "post",
         "wire",
@@ -86,6 +87,7 @@ class Port:
         wire: Wire,
         owner: PortOwner,
         on_lost: Callable[[TransportError], None] | None = None,
+        spin_ns: int = 0,
     ) -> None:
         self.wire: Wire = wire
         self.on_lost: Callable[[TransportError], None] | None = on_lost
@@ -94,9 +96,9 @@ class Port:
         self.post: Post = self.outbox.post
         self.is_closed: bool = False
         self.is_awake: bool = False  # whether its owner takes turns for it
+        self.patience: Patience = Patience(spin_ns)
         native = wire.native()
         self.polls: bool = native is not None and native[1] is not None  # an engine, in its turns
-        self.busy_ns: int = 0  # when something moved last
         self.crossing: Any = None
         self._owner = owner
         self._joiner = Joiner()
@@ -135,6 +137,10 @@ class Port:
         descriptor that is readable when others wait, some 75 us longer.
         """
         return self._flush() + self.wire.work() + self.receive(spin_ns)
+
+    def take_first(self) -> int:
+        """As `receive`, of a port that sleeps, before its owner does anything else."""
+        return self.receive()
 
     def receive(self, spin_ns: int = 0) -> int:
         """Takes a burst of what arrived; returns its records. Errors: TransportError."""
@@ -287,8 +293,9 @@ class CrossingPort(Port):
         owner: PortOwner,
         on_lost: Callable[[TransportError], None] | None,
         native: tuple[Channel, Engine | None],
+        spin_ns: int,
     ) -> None:
-        super().__init__(wire, owner, on_lost)
+        super().__init__(wire, owner, on_lost, spin_ns)
         channel, engine = native
         self._channel = channel
         addresses = (
@@ -327,6 +334,12 @@ class CrossingPort(Port):
 
     def set_awake(self, is_awake: bool) -> None:
         self.is_awake = self.crossing.is_watched = is_awake
+        if is_awake and not self.is_closed:
+            self._channel.arm(0)  # else the other side would still wake it, by a system call
+
+    def take_first(self) -> int:
+        self.crossing.is_watched = True
+        return self.receive()
 
     def turn(self, spin_ns: int = 0, ready: Sized | None = None, waits_fd: int = -1) -> int:
         if self.crossing.is_blocked:
@@ -367,11 +380,14 @@ def spin(crossings: list[Any], spin_ns: int) -> bool:
 
 
 def port_of(
-    wire: Wire, owner: PortOwner, on_lost: Callable[[TransportError], None] | None = None
+    wire: Wire,
+    owner: PortOwner,
+    on_lost: Callable[[TransportError], None] | None = None,
+    spin_ns: int = 0,
 ) -> Port:
-    """A port for the wire: in C where both can."""
+    """A port for the wire: in C where both can. It stays awake for `spin_ns` at most."""
     in_c = crossing is not None and not _clock.is_virtual()  # C reads the system's clock
     native = wire.native() if in_c else None
-    return (
-        Port(wire, owner, on_lost) if native is None else CrossingPort(wire, owner, on_lost, native)
-    )
+    if native is None:
+        return Port(wire, owner, on_lost, spin_ns)
+    return CrossingPort(wire, owner, on_lost, native, spin_ns)

@@ -22,6 +22,7 @@ from machnet_rpc._aio.openings import Openings
 from machnet_rpc._aio.port import Port, port_of, spin
 from machnet_rpc._aio.readers import Readers
 from machnet_rpc._aio.rest import take_answers, take_rest
+from machnet_rpc._aio.wake_timer import WakeTimer
 from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
 from machnet_rpc._protocol.connection import Connection
@@ -78,8 +79,7 @@ class Pump:
         self._loop_ready = self._work.ready
         self._spin_ns = 0 if _clock.is_virtual() else int(spin * 1e9)
         self._context = copy_context()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_ns = 0
+        self._timer = WakeTimer(self._loop, self._on_timer)
         self.on_event: Callable[[Event], None] = owner.on_event
         self.on_request: Callable[[IncomingCall, bytes], None] = owner.on_request
         self.lent: AbstractSet[int] = frozenset() if lent is None else lent
@@ -106,7 +106,7 @@ class Pump:
         The connections of a channel that dies end with TE_R_PEER_CLOSED. Owner: the wire stays the
         caller's. The death of the link is that of the pump, and is told to the pump's owner.
         """
-        port = port_of(wire, self, on_lost)
+        port = port_of(wire, self, on_lost, self._spin_ns)
         self._ports.append(port)
         self._readers.add(port)
         self._rouse(port)
@@ -229,9 +229,7 @@ class Pump:
     def recover(self) -> None:
         """Ctrl-C may have met a turn, or asyncio, anywhere: takes turns for all ports again."""
         self._is_scheduled = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.cancel()
         self._awake.clear()
         for port in self._ports:
             port.set_awake(False)
@@ -240,10 +238,13 @@ class Pump:
     def _rouse(self, port: Port) -> None:
         """Takes turns for the port from the next iteration of the loop on."""
         self._schedule()
+        self._wake(port)
+        port.patience.moved(_clock.monotonic_ns())
+
+    def _wake(self, port: Port) -> None:
         if not (port.is_awake or port.is_closed):
             port.set_awake(True)
             self._awake.append(port)
-        port.busy_ns = _clock.monotonic_ns()
 
     def _on_scheduled(self) -> None:
         self._is_scheduled = False
@@ -265,7 +266,7 @@ class Pump:
         if self._flows_ended is not None:
             self._check_flows_ended()
         if not (self._awake or self._is_closed):
-            self._set_timer(self.deadlines.next_ns())
+            self._timer.set(self.deadlines.next_ns())
 
     def _moved(self, now_ns: int, ends_ns: int) -> bool:
         """Lets every port that is awake do its work; whether there was any, and may be more.
@@ -283,9 +284,9 @@ class Pump:
                 continue  # by what happened in this turn
             try:
                 if port.turn(spin_ns, ready, waits_fd) if len(awake) == 1 else port.turn():
-                    port.busy_ns = _clock.monotonic_ns()  # a turn may last longer than `spin`
+                    port.patience.moved(_clock.monotonic_ns())  # a turn may last long
                     is_busy = True
-                elif now_ns - port.busy_ns >= self._spin_ns:
+                elif port.patience.is_over(_clock.monotonic_ns(), bool(self.deadlines)):
                     self._lay_down(port)
             except TransportError as error:
                 self._lose(port, error)
@@ -317,23 +318,12 @@ class Pump:
         if sleep_ns == 0:
             return
         port.set_awake(False)
+        port.patience.slept()
         self._awake.remove(port)
         if sleep_ns < FOREVER_NS:
-            self._set_timer(_clock.monotonic_ns() + sleep_ns)
-
-    def _set_timer(self, wake_ns: int | None) -> None:
-        if wake_ns is None:
-            return
-        if self._timer is not None:
-            if self._timer_ns <= wake_ns:
-                return  # it fires earlier; the pump then looks again
-            self._timer.cancel()
-        sleep_ns = max(wake_ns - _clock.monotonic_ns(), 0)
-        self._timer = self._loop.call_later(sleep_ns / 1e9, self._on_timer)
-        self._timer_ns = wake_ns
+            self._timer.set(_clock.monotonic_ns() + sleep_ns)
 
     def _on_timer(self) -> None:
-        self._timer = None
         self._look(self.port)  # only an engine in this process sleeps by the clock
 
     def _on_readable(self, port: Port) -> None:
@@ -341,20 +331,22 @@ class Pump:
             self._readers.pause(port)
             return
         try:
-            port.wire.awake()
+            if not port.is_awake and port.take_first():
+                port.patience.moved(_clock.monotonic_ns())
+            if not port.is_closed:  # by what came
+                port.wire.awake()
         except TransportError as error:
             self._lose(port, error)
+            return
+        except Exception as error:
+            log.exception("%r cannot go on", port)
+            self._lose(port, TransportError(f"{type(error).__name__}: {error}"))
             return
         self._look(port)
 
     def _look(self, port: Port) -> None:
         """Takes a turn now, without a trip through the loop."""
-        if port.is_closed:
-            return
-        if not port.is_awake:
-            self._rouse(port)
-            if not port.outbox:
-                port.busy_ns = 0  # sleeps again at once if it was nothing
+        self._wake(port)  # it sleeps again at once if it was nothing
         self._turn()
 
     # -- end --
@@ -386,8 +378,7 @@ class Pump:
             return
         self._is_closed = True
         self.error = error
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()
         self._openings.fail(error)
         for port in tuple(self._ports):
             self.remove(port, ENGINE_STOPPED)

@@ -28,7 +28,8 @@ SPIN: Final = 200e-6
 class Reach:
     """What the user said about the way to the network.
 
-    `spin` is for how long after a message the next one is looked for without sleep, in seconds.
+    `spin` is for how long after a message the next one is looked for without sleep, in seconds, at
+    most.
     `is_sidecar_only` is for whoever was attached to a sidecar: it waits for the next one, and does
     not go on by a lower rung, whose ports and address are others.
     """
