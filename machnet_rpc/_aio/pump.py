@@ -286,7 +286,7 @@ class Pump:
                 if port.turn(spin_ns, ready, waits_fd) if len(awake) == 1 else port.turn():
                     port.patience.moved(_clock.monotonic_ns())  # a turn may last long
                     is_busy = True
-                elif port.patience.is_over(_clock.monotonic_ns(), bool(self.deadlines)):
+                elif self._is_idle(port):
                     self._lay_down(port)
             except TransportError as error:
                 self._lose(port, error)
@@ -310,6 +310,11 @@ class Pump:
                 port.sweep()
 
     # -- sleep --
+
+    def _is_idle(self, port: Port) -> bool:
+        # a loop's timers are coarser than those of an engine that is polled
+        is_awaited = port.polls or bool(self.deadlines)
+        return port.patience.is_over(_clock.monotonic_ns(), is_awaited)
 
     def _lay_down(self, port: Port) -> None:
         """Lets the port sleep, until its descriptors or the timer wake it."""
