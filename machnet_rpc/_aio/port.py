@@ -334,8 +334,6 @@ class CrossingPort(Port):
 
     def set_awake(self, is_awake: bool) -> None:
         self.is_awake = self.crossing.is_watched = is_awake
-        if is_awake and not self._channel.closed:
-            self._channel.arm(0)  # else the other side would still wake it, by a system call
 
     def take_first(self) -> int:
         self.crossing.is_watched = True
