@@ -236,7 +236,11 @@ class Pump:
             self._rouse(port)
 
     def _rouse(self, port: Port) -> None:
-        """Takes turns for the port from the next iteration of the loop on."""
+        """Takes turns for the port from the next iteration of the loop on.
+
+        C calls it from threads that have the GIL for a lock (machnet_rpc/csrc/line.c): nothing in
+        here may give it up, as a call into the engine by cffi does.
+        """
         self._schedule()
         self._wake(port)
         port.patience.moved(_clock.monotonic_ns())
