@@ -116,7 +116,15 @@ class Desk:
     def __call__(self, call: IncomingCall, payload: bytes, /) -> None: ...
 
 def bind(
-    put: int, peek: int, pop: int, ring: int, note: int, poll: int, error: type[Exception], /
+    put: int,
+    peek: int,
+    pop: int,
+    ring: int,
+    arm: int,
+    note: int,
+    poll: int,
+    error: type[Exception],
+    /,
 ) -> None: ...
 def step(loop: Any, task: Any, coroutine: Any, /) -> tuple[bool, Any]: ...
 def pool() -> tuple[int, int]: ...

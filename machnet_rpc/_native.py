@@ -16,6 +16,7 @@ FUNCTIONS: Final = (
     "te_channel_peek",
     "te_channel_pop",
     "te_channel_ring",
+    "te_channel_arm",
     "te_channel_note",
     "te_engine_poll",
 )
@@ -30,10 +31,10 @@ def _found() -> ModuleType | None:
         from machnet_rpc import _crossing
     except ImportError:
         return None
-    put, peek, pop, ring, note, poll = (
+    put, peek, pop, ring, arm, note, poll = (
         int(ffi.cast("uintptr_t", ffi.addressof(lib, name))) for name in FUNCTIONS
     )
-    _crossing.bind(put, peek, pop, ring, note, poll, ChannelCorruptError)
+    _crossing.bind(put, peek, pop, ring, arm, note, poll, ChannelCorruptError)
     return _crossing
 
 

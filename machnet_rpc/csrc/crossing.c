@@ -149,9 +149,13 @@ static int crossing_set_watched(PyObject *object, PyObject *value, void *unused)
         PyErr_SetString(PyExc_TypeError, "it is watched, or it is not");
         return -1;
     }
-    ((struct crossing *)object)->is_watched = (char)is_watched;
+    struct crossing *self = (struct crossing *)object;
+    self->is_watched = (char)is_watched;
     if (is_watched) {
         spin_impatiently();
+        if (self->channel != NULL) {
+            engine.arm(self->channel, 0); /* who takes turns need not be woken */
+        }
     }
     return 0;
 }
@@ -189,14 +193,14 @@ static PyType_Spec crossing_spec = {
     .slots = crossing_slots,
 };
 
-/* bind(put, peek, pop, ring, note, poll, error): the addresses of the engine's functions, and the
- * class of the exception for a corrupt channel */
+/* bind(put, peek, pop, ring, arm, note, poll, error): the addresses of the engine's functions, and
+ * the class of the exception for a corrupt channel */
 static PyObject *bind(PyObject *module, PyObject *args) {
     (void)module;
-    unsigned long long put, peek, pop, ring, note, poll;
+    unsigned long long put, peek, pop, ring, arm, note, poll;
     PyObject *error;
-    if (!PyArg_ParseTuple(args, "KKKKKKO:bind", &put, &peek, &pop, &ring, &note, &poll,
-                          &error)) {
+    if (!PyArg_ParseTuple(args, "KKKKKKKO:bind", &put, &peek, &pop, &ring, &arm, &note,
+                          &poll, &error)) {
         return NULL;
     }
     engine.put = (int (*)(struct te_channel *, const struct te_record *,
@@ -205,6 +209,7 @@ static PyObject *bind(PyObject *module, PyObject *args) {
                            const uint8_t **))(uintptr_t)peek;
     engine.pop = (void (*)(struct te_channel *))(uintptr_t)pop;
     engine.ring = (int (*)(struct te_channel *))(uintptr_t)ring;
+    engine.arm = (int (*)(struct te_channel *, int))(uintptr_t)arm;
     engine.note = (void (*)(struct te_channel *, uint32_t, uint64_t, int))(uintptr_t)note;
     engine.poll = (int (*)(struct te_engine *))(uintptr_t)poll;
     Py_INCREF(error);

@@ -41,6 +41,7 @@ struct engine_functions {
     int (*peek)(struct te_channel *, struct te_record *, const uint8_t **);
     void (*pop)(struct te_channel *);
     int (*ring)(struct te_channel *);
+    int (*arm)(struct te_channel *, int);
     void (*note)(struct te_channel *, uint32_t, uint64_t, int);
     int (*poll)(struct te_engine *);
 };

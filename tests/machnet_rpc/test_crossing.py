@@ -155,14 +155,6 @@ def test_tickets_say_what_has_left(rig: Rig) -> None:
     assert not rig.crossing.is_blocked
 
 
-def test_whoever_sends_while_nobody_looks_rouses(rig: Rig) -> None:
-    rig.post(Ticket(), b"")
-    assert rig.roused == 1
-    rig.crossing.is_watched = True
-    rig.post(Ticket(), b"")
-    assert rig.roused == 1
-
-
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_reply_resumes_its_awaiter_at_once(rig: Rig, size: int) -> None:
     payload, call = random.Random(size).randbytes(size), rig.call(5)

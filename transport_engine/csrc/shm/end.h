@@ -24,7 +24,7 @@ struct end {
 void end_init(struct end *end, enum mapping_side side, struct mapping mapping, int doorbell_fd);
 void end_fini(struct end *end);
 
-/* Rings for what was published since the last time. */
+/* Rings for what was published since the last time; whether the other side slept, and was woken. */
 bool end_ring(struct end *end);
 
 /* Publishes and rings, then prepares to sleep for `wakes` (enum te_wake). Returns those that are
