@@ -18,8 +18,11 @@ enum verdict answer_arp(struct host *host, uint64_t now_ns, const struct etherne
     if (verdict != VERDICT_OK) {
         return verdict;
     }
-    if (!address_equal(arp.target, host->config.address) || address_is_any(arp.sender) ||
-        address_equal(arp.sender, host->config.address)) {
+    if (address_is_any(arp.sender) || address_equal(arp.sender, host->config.address)) {
+        return VERDICT_UNSUPPORTED;
+    }
+    if (!address_equal(arp.target, host->config.address)) {
+        neighbours_update(&host->neighbours, arp.sender, arp.sender_mac, now_ns);
         return VERDICT_UNSUPPORTED;
     }
     neighbours_learn(&host->neighbours, arp.sender, arp.sender_mac, now_ns);
@@ -119,10 +122,14 @@ static enum verdict answer_ndp(struct host *host, uint64_t now_ns, const struct 
     if (ndp.type == ICMPV6_NEIGHBOUR_SOLICITATION) {
         return answer_solicitation(host, now_ns, ethernet, ip, &ndp);
     }
-    if (!address_equal(ip->destination, host->config.address) || !ndp.has_mac) {
+    if (!ndp.has_mac) {
         return VERDICT_UNSUPPORTED;
     }
-    neighbours_learn(&host->neighbours, ndp.target, ndp.mac, now_ns);
+    if (address_equal(ip->destination, host->config.address)) {
+        neighbours_learn(&host->neighbours, ndp.target, ndp.mac, now_ns);
+    } else if (ndp.overrides) {
+        neighbours_update(&host->neighbours, ndp.target, ndp.mac, now_ns);
+    }
     return VERDICT_OK;
 }
 

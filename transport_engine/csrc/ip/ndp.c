@@ -43,6 +43,7 @@ enum verdict ndp_parse(const struct ip_header *ip, struct ndp *ndp) {
         return VERDICT_UNSUPPORTED;
     }
     ndp->solicited = (ip->payload[NDP_FLAGS] & NDP_SOLICITED) != 0;
+    ndp->overrides = (ip->payload[NDP_FLAGS] & NDP_OVERRIDE) != 0;
     memcpy(ndp->target, ip->payload + NDP_TARGET, ADDRESS_BYTES);
     return parse_options(ip, ndp);
 }

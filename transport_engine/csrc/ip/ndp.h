@@ -12,6 +12,7 @@ struct ndp {
     uint8_t type; /* ICMPV6_NEIGHBOUR_SOLICITATION or ICMPV6_NEIGHBOUR_ADVERTISEMENT */
     bool has_mac;
     bool solicited;      /* an advertisement that answers a solicitation */
+    bool overrides;      /* an advertisement that holds against what was known; always written */
     uint8_t target[16];
     uint8_t mac[MAC_BYTES]; /* of the sender of a solicitation, of the target of an advertisement */
 };

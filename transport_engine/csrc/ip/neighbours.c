@@ -95,6 +95,13 @@ void neighbours_learn(struct neighbours *neighbours, const uint8_t *address, con
     memcpy(set[way].mac, mac, MAC_BYTES);
 }
 
+void neighbours_update(struct neighbours *neighbours, const uint8_t *address, const uint8_t *mac,
+                       uint64_t now_ns) {
+    if (find_way(neighbours->sets[set_of(address)], address) >= 0) {
+        neighbours_learn(neighbours, address, mac, now_ns);
+    }
+}
+
 /* A silent neighbour is forgotten. Returns true if a question to it is due now; else lowers
  * `*next_ns` to when one will be. */
 static bool is_due(struct neighbour *neighbour, uint64_t now_ns, uint64_t *next_ns) {

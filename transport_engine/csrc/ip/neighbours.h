@@ -53,6 +53,11 @@ const uint8_t *neighbours_look(const struct neighbours *neighbours, const uint8_
 void neighbours_learn(struct neighbours *neighbours, const uint8_t *address, const uint8_t *mac,
                       uint64_t now_ns);
 
+/* Takes in what a neighbour says of itself to everybody. Who is neither known nor wanted gets no
+ * place. Source: RFC 826, the merge flag; RFC 4861 §7.2.5. */
+void neighbours_update(struct neighbours *neighbours, const uint8_t *address, const uint8_t *mac,
+                       uint64_t now_ns);
+
 /* The next question to put on the wire now; NULL: none. Call it until NULL. */
 const struct neighbour *neighbours_ask(struct neighbours *neighbours, uint64_t now_ns);
 

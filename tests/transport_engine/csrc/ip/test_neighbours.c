@@ -100,6 +100,18 @@ static void test_who_is_wanted_finds_a_place_among_strangers(void **state) {
     assert_non_null(neighbours_want(neighbours, friend_address, second_ns));
 }
 
+static void test_what_is_said_to_everybody_changes_who_is_known_and_adds_nobody(void **state) {
+    struct neighbours *neighbours = *state;
+    static const uint8_t other_mac[MAC_BYTES] = {2, 0, 0, 0, 0, 3};
+    bool gone;
+    neighbours_update(neighbours, friend_address, friend_mac, 0);
+    assert_null(neighbours_look(neighbours, friend_address, &gone));
+    assert_true(gone);
+    neighbours_learn(neighbours, friend_address, friend_mac, 0);
+    neighbours_update(neighbours, friend_address, other_mac, 1);
+    assert_memory_equal(neighbours_want(neighbours, friend_address, 2), other_mac, MAC_BYTES);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_unknown_is_asked_again_until_it_is_given_up, setup),
@@ -107,6 +119,8 @@ int main(void) {
         cmocka_unit_test_setup(test_old_knowledge_is_used_while_it_is_asked_anew, setup),
         cmocka_unit_test_setup(test_strangers_do_not_push_out_a_friend, setup),
         cmocka_unit_test_setup(test_who_is_wanted_finds_a_place_among_strangers, setup),
+        cmocka_unit_test_setup(
+            test_what_is_said_to_everybody_changes_who_is_known_and_adds_nobody, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
