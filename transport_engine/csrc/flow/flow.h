@@ -153,6 +153,11 @@ static inline uint64_t flow_dither(const struct flow *flow) {
     return (flow->local_id ^ moment) * UINT64_C(0x9E3779B97F4A7C15) >> 56;
 }
 
+/* Whether nothing of what was sent lately was answered: an INIT, or a probe and what it repeats. */
+static inline bool flow_is_unanswered(const struct flow *flow) {
+    return flow->state == FLOW_CONNECTING ? flow->hello_count > 0 : flow->probe_count > 1;
+}
+
 /* When flow_timeout or flow_transmit has something to do; UINT64_MAX: never without input. */
 uint64_t flow_next_ns(const struct flow *flow);
 /* The same for a flow whose packets the netif does not take: it only waits for its end. */

@@ -233,6 +233,13 @@ size_t host_send(struct host *host, uint64_t now_ns, const struct netif_datagram
     return write_datagram(host, datagram, out, host->config.offload);
 }
 
+void host_doubt(struct host *host, uint64_t now_ns, const uint8_t address[16]) {
+    const uint8_t *next_hop = route(host, address);
+    if (next_hop != NULL) {
+        neighbours_doubt(&host->neighbours, next_hop, now_ns);
+    }
+}
+
 /* Returns true if the frame may leave; a frame whose neighbour is gone is given up. */
 static bool may_leave(struct host *host, struct host_waiting *waiting) {
     bool gone;

@@ -83,6 +83,9 @@ size_t host_send(struct host *host, uint64_t now_ns, const struct netif_datagram
 /* What stands before a datagram in its frame. */
 size_t host_header_bytes(const struct host *host);
 
+/* Says that what is sent to this address is not answered: who has its next hop is asked anew. */
+void host_doubt(struct host *host, uint64_t now_ns, const uint8_t address[16]);
+
 /* Writes the next frame that the host itself wants to send: answers, questions, datagrams whose
  * neighbour answered. Their checksums are complete. Returns its size; 0: none. */
 size_t host_poll(struct host *host, uint64_t now_ns, uint8_t *out);

@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 
 static const uint64_t fresh_ns = UINT64_C(30000000000);
+static const uint64_t certain_ns = UINT64_C(1000000000); /* for which nobody may doubt it */
 
 void neighbours_init(struct neighbours *neighbours) {
     memset(neighbours, 0, sizeof *neighbours);
@@ -99,6 +100,15 @@ void neighbours_update(struct neighbours *neighbours, const uint8_t *address, co
                        uint64_t now_ns) {
     if (find_way(neighbours->sets[set_of(address)], address) >= 0) {
         neighbours_learn(neighbours, address, mac, now_ns);
+    }
+}
+
+void neighbours_doubt(struct neighbours *neighbours, const uint8_t *address, uint64_t now_ns) {
+    struct neighbour *set = neighbours->sets[set_of(address)];
+    int way = find_way(set, address);
+    if (way >= 0 && set[way].state == NEIGHBOUR_KNOWN && now_ns < set[way].due_ns &&
+        set[way].due_ns - now_ns <= fresh_ns - certain_ns) {
+        set[way].due_ns = now_ns;
     }
 }
 

@@ -58,6 +58,11 @@ void neighbours_learn(struct neighbours *neighbours, const uint8_t *address, con
 void neighbours_update(struct neighbours *neighbours, const uint8_t *address, const uint8_t *mac,
                        uint64_t now_ns);
 
+/* Says that what is sent to this neighbour is not answered. Who has not been heard of for a second
+ * is asked anew when it is wanted next: its address may be at another card by now. Source: RFC 1122
+ * §2.3.2.1 (4), advice of a higher layer. */
+void neighbours_doubt(struct neighbours *neighbours, const uint8_t *address, uint64_t now_ns);
+
 /* The next question to put on the wire now; NULL: none. Call it until NULL. */
 const struct neighbour *neighbours_ask(struct neighbours *neighbours, uint64_t now_ns);
 

@@ -285,6 +285,11 @@ static uint64_t dpdk_next_ns(const struct netif *netif) {
     return host_next_ns(&((const struct dpdk *)netif)->host);
 }
 
+static void dpdk_unanswered(struct netif *netif, const struct te_endpoint *remote,
+                            uint64_t now_ns) {
+    host_doubt(&((struct dpdk *)netif)->host, now_ns, remote->address);
+}
+
 static void dpdk_add_stats(const struct netif *netif, struct te_stats *stats) {
     const struct dpdk *dpdk = (const struct dpdk *)netif;
     const struct host_counts *counts = &dpdk->host.counts;
@@ -314,6 +319,7 @@ static const struct netif_ops dpdk_ops = {
     .port_for = dpdk_port_for,
     .arm = dpdk_arm,
     .next_ns = dpdk_next_ns,
+    .unanswered = dpdk_unanswered,
     .add_stats = dpdk_add_stats,
     .close = dpdk_close,
 };

@@ -145,6 +145,14 @@ static void fault_lost(struct netif *netif, const struct te_endpoint *remote) {
     }
 }
 
+static void fault_unanswered(struct netif *netif, const struct te_endpoint *remote,
+                             uint64_t now_ns) {
+    struct netif *inner = ((struct fault *)netif)->inner;
+    if (inner->ops->unanswered != NULL) {
+        inner->ops->unanswered(inner, remote, now_ns);
+    }
+}
+
 static void fault_add_stats(const struct netif *netif, struct te_stats *stats) {
     const struct fault *fault = (const struct fault *)netif;
     stats->faults_lost += fault->lost;
@@ -173,6 +181,7 @@ static const struct netif_ops fault_ops = {
     .arm = fault_arm,
     .next_ns = fault_next_ns,
     .lost = fault_lost,
+    .unanswered = fault_unanswered,
     .add_stats = fault_add_stats,
     .close = fault_close,
 };

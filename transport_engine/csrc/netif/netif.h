@@ -75,6 +75,9 @@ struct netif_ops {
     /* Says that something sent to this peer did not arrive, so that the driver tries what asks less
      * of the path. May be NULL. */
     void (*lost)(struct netif *netif, const struct te_endpoint *remote);
+    /* Says that nothing of what is sent to this peer is answered, so that the driver looks whether
+     * it still knows the way. May be NULL. */
+    void (*unanswered)(struct netif *netif, const struct te_endpoint *remote, uint64_t now_ns);
     void (*add_stats)(const struct netif *netif, struct te_stats *stats); /* may be NULL */
     void (*close)(struct netif *netif);
 };

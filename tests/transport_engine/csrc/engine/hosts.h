@@ -26,6 +26,8 @@ struct wire {
     uint32_t bytes_per_us;
     uint64_t filled_ns;
     uint64_t room_bytes;
+    bool is_cut; /* it takes everything, and nothing arrives */
+    uint64_t unanswered; /* what the engine said of it */
     uint64_t datagrams;
     uint64_t bytes_to[PORTS];
 };
@@ -71,6 +73,9 @@ static int wire_tx(struct netif *netif, uint64_t at_ns, const struct netif_datag
                    int count) {
     struct wire *self = (struct wire *)netif;
     int fits = 0;
+    if (self->is_cut) {
+        return count;
+    }
     if (at_ns > self->filled_ns) {
         uint64_t came = (at_ns - self->filled_ns) / 1000 * self->bytes_per_us;
         self->room_bytes = self->room_bytes < came ? self->room_bytes + came : 2 * came;
@@ -101,6 +106,13 @@ static void wire_unlisten(struct netif *netif, uint16_t port) {
     (void)port;
 }
 
+static void wire_unanswered(struct netif *netif, const struct te_endpoint *remote,
+                            uint64_t at_ns) {
+    assert_memory_equal(remote->address, netif->local.address, sizeof remote->address);
+    assert_int_equal(at_ns, now_ns);
+    ((struct wire *)netif)->unanswered++;
+}
+
 static void wire_close(struct netif *netif) {
     struct netif *inner = ((struct wire *)netif)->inner;
     inner->ops->close(inner);
@@ -108,7 +120,8 @@ static void wire_close(struct netif *netif) {
 
 static const struct netif_ops wire_ops = {.name = "wire", .rx_burst = wire_rx,
                                           .tx_burst = wire_tx, .listen = wire_listen,
-                                          .unlisten = wire_unlisten, .close = wire_close};
+                                          .unlisten = wire_unlisten,
+                                          .unanswered = wire_unanswered, .close = wire_close};
 
 static struct te_completion command(struct engine *engine, struct te_command request) {
     struct te_completion done;

@@ -109,10 +109,41 @@ static void stall_without_end_is_a_dead_peer(void **state) {
     come_and_go();
 }
 
+/* A netif that asks its neighbours for their addresses does so again. */
+static void silence_is_told_to_the_netif(void **state) {
+    struct te_command request = {.op = TE_CONNECT, .channel = client.index, .token = 2,
+                                 .endpoint = near.netif->local};
+    (void)state;
+    for (int i = 0; i < STALL_STEPS; i++) {
+        fill(&client);
+        step();
+        drain(&client);
+        drain(&sink);
+    }
+    assert_int_equal(wire.unanswered, 0);
+    wire.is_cut = true;
+    for (int i = 0; wire.unanswered == 0; i++) {
+        assert_true(i < PATIENCE_STEPS);
+        step();
+    }
+    for (uint32_t closed = 0; closed < client.flow_count;) {
+        step();
+        closed += note_closed();
+    }
+    wire.unanswered = 0;
+    request.endpoint.port = PORT_FIRST; /* the same for a flow that does not open */
+    assert_int_equal(command(&near, request).error, TE_OK);
+    for (int i = 0; wire.unanswered == 0; i++) {
+        assert_true(i < STALL_STEPS);
+        step();
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(stall_delays_and_loses_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(stall_without_end_is_a_dead_peer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(silence_is_told_to_the_netif, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

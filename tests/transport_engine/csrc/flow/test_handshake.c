@@ -151,6 +151,27 @@ static void a_profile_and_a_link_decide(void **state) {
     assert_int_equal(config.parameters.segment_bytes, SEGMENT_BYTES_MIN);
 }
 
+/* What a driver is told that could ask its neighbours for their addresses again. */
+static void silence_is_noticed(void **state) {
+    (void)state;
+    assert_false(flow_is_unanswered(client)); /* nothing was said */
+    pair_transmit(pair, CLIENT);
+    assert_true(flow_is_unanswered(client));
+    for (int i = 0; client->state == FLOW_CONNECTING; i++) {
+        assert_true(i < 1000 && pair_step(pair));
+    }
+    exchange(pair, 5, 3000, 0);
+    assert_false(flow_is_unanswered(client));
+    pair->loss_ppm = 1000000;
+    assert_true(pair_send(pair, CLIENT, 1, 1000, 0));
+    for (int i = 0; !flow_is_unanswered(client); i++) {
+        assert_int_equal(client->state, FLOW_OPEN);
+        assert_true(i < 1000 && pair_step(pair));
+        pair_transmit(pair, CLIENT);
+    }
+    assert_true(client->probe_count > 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_retry_is_answered_once, set_up, tear_down),
@@ -162,6 +183,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_lost_accept_is_repeated, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_free_flow_does_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_profile_and_a_link_decide, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(silence_is_noticed, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

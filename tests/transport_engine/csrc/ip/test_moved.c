@@ -17,6 +17,7 @@
 
 enum { PORT = 1000 };
 
+static const uint64_t second_ns = 1000000000;
 static const uint8_t everybody[MAC_BYTES] = {255, 255, 255, 255, 255, 255};
 static const uint8_t all_nodes[16] = {0xff, 2, [15] = 1};
 static const uint8_t old_mac[MAC_BYTES] = {2, 0, 0, 0, 0, 2};
@@ -130,6 +131,36 @@ static void an_advertisement_that_does_not_override_changes_nothing(void **state
     expect_mac(old_mac, 2);
 }
 
+/* Without a word, as a host does that comes again with another card, and is only called. */
+static void an_address_that_does_not_answer_is_asked_for_anew(void **state) {
+    uint64_t now_ns = 2 * second_ns;
+    (void)state;
+    neighbours_learn(&place.host.neighbours, place.peer, old_mac, 0);
+    host_doubt(&place.host, now_ns, place.peer);
+    assert_int_equal(host_poll(&place.host, now_ns, place.frame), 0); /* nobody wants it */
+    expect_mac(old_mac, now_ns);
+    assert_int_not_equal(host_poll(&place.host, now_ns, place.frame), 0);
+    neighbours_learn(&place.host.neighbours, place.peer, new_mac, now_ns);
+    expect_mac(new_mac, now_ns);
+}
+
+static void doubts_ask_once_a_second_at_most(void **state) {
+    enum { SECONDS = 20, DOUBTS = 1000 /* a second */ };
+    uint64_t questions = 0;
+    (void)state;
+    neighbours_learn(&place.host.neighbours, place.peer, old_mac, 0);
+    for (uint64_t i = 0; i < UINT64_C(1) * SECONDS * DOUBTS; i++) {
+        uint64_t now_ns = i * (second_ns / DOUBTS);
+        host_doubt(&place.host, now_ns, place.peer);
+        expect_mac(old_mac, now_ns);
+        while (host_poll(&place.host, now_ns, place.frame) != 0) {
+            questions++;
+            neighbours_learn(&place.host.neighbours, place.peer, old_mac, now_ns);
+        }
+    }
+    assert_in_range(questions, SECONDS / 2, SECONDS);
+}
+
 #define ON_IPV4(test) cmocka_unit_test_setup(test, set_up_ipv4)
 #define ON_IPV6(test) cmocka_unit_test_setup(test, set_up_ipv6)
 
@@ -139,6 +170,9 @@ int main(void) {
         ON_IPV6(what_a_neighbour_tells_everybody_is_heard),
         ON_IPV4(who_is_not_wanted_gets_no_place_by_telling_everybody),
         ON_IPV6(who_is_not_wanted_gets_no_place_by_telling_everybody),
+        ON_IPV4(an_address_that_does_not_answer_is_asked_for_anew),
+        ON_IPV6(an_address_that_does_not_answer_is_asked_for_anew),
+        ON_IPV4(doubts_ask_once_a_second_at_most),
         ON_IPV6(an_advertisement_that_does_not_override_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
