@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import Fleet
+from tests.e2e.processes import Fleet, ip, two_hosts
 from transport_engine.hugepages import hugepages
 
 CALLS = 200
@@ -32,6 +32,25 @@ def test_calls_go_to_the_new_card_within_their_time(tmp_path: Path) -> None:
             address = fleet.serve("10.99.0.2:7000", server)
             serving = fleet.latest
             result = fleet.load(CALLS, WINDOW, address, client)
+            assert (result["wrong"], result["served"]) == (0, CALLS)
+            serving.stop()
+            engine.kill()
+
+
+@pytest.mark.netns
+def test_a_kernel_that_knows_the_old_card_is_told(tmp_path: Path) -> None:
+    """It would go on for half a minute to send there."""
+    card = "--no-huge -m 256 --no-pci --vdev=net_af_packet0,iface=mrpc0"
+    with two_hosts() as (left, right), Fleet(tmp_path) as fleet:
+        udp = 'driver = "udp"\naddress = "10.77.0.2"\nsecurity = "none"'
+        client = fleet.engine("client", udp, right)
+        for mac in ("02:00:00:00:00:01", "02:00:00:00:00:02"):
+            ip("-n", left, "link", "set", "mrpc0", "address", mac)
+            server = fleet.engine("server", dpdk(card, "10.77.0.1"), left)
+            engine = fleet.latest
+            address = fleet.serve("10.77.0.1:7000", server, left)
+            serving = fleet.latest
+            result = fleet.load(CALLS, WINDOW, address, client, right)
             assert (result["wrong"], result["served"]) == (0, CALLS)
             serving.stop()
             engine.kill()

@@ -10,7 +10,19 @@
 
 enum answer_limit { ECHO_BYTES_MAX = 1480 /* no larger ping is answered */ };
 
+static const uint8_t all_nodes[ADDRESS_BYTES] = {0xff, 0x02, [15] = 1};
 static const uint8_t broadcast_mac[MAC_BYTES] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+/* What this host says of itself; `arp` has the operation and its target. */
+static void leave_arp(struct host *host, struct arp *arp, const uint8_t *destination) {
+    uint8_t *out = host_wait(host, ETHERNET_HEADER_BYTES + ARP_BYTES, NULL);
+    if (out != NULL) {
+        memcpy(arp->sender_mac, host->config.mac, MAC_BYTES);
+        memcpy(arp->sender, host->config.address, ADDRESS_BYTES);
+        ethernet_write(out, destination, host->config.mac, ETHERNET_ARP);
+        arp_write(out + ETHERNET_HEADER_BYTES, arp);
+    }
+}
 
 enum verdict answer_arp(struct host *host, uint64_t now_ns, const struct ethernet *ethernet) {
     struct arp arp;
@@ -26,24 +38,18 @@ enum verdict answer_arp(struct host *host, uint64_t now_ns, const struct etherne
         return VERDICT_UNSUPPORTED;
     }
     neighbours_learn(&host->neighbours, arp.sender, arp.sender_mac, now_ns);
-    uint8_t *out = arp.operation == ARP_REQUEST
-                       ? host_wait(host, ETHERNET_HEADER_BYTES + ARP_BYTES, NULL)
-                       : NULL;
-    if (out != NULL) {
+    if (arp.operation == ARP_REQUEST) {
         struct arp reply = {.operation = ARP_REPLY};
-        memcpy(reply.sender_mac, host->config.mac, MAC_BYTES);
-        memcpy(reply.sender, host->config.address, ADDRESS_BYTES);
         memcpy(reply.target_mac, arp.sender_mac, MAC_BYTES);
         memcpy(reply.target, arp.sender, ADDRESS_BYTES);
-        ethernet_write(out, arp.sender_mac, host->config.mac, ETHERNET_ARP);
-        arp_write(out + ETHERNET_HEADER_BYTES, &reply);
+        leave_arp(host, &reply, arp.sender_mac);
     }
     return VERDICT_OK;
 }
 
-/* Makes room for an IP packet that goes back to where `ethernet` came from, and writes its
- * headers. Returns where the payload goes; NULL: no room. */
-static uint8_t *open_reply(struct host *host, const struct ethernet *ethernet,
+/* Makes room for an IP packet to that card, and writes its headers. Returns where the payload
+ * goes; NULL: no room. */
+static uint8_t *open_reply(struct host *host, const uint8_t *destination,
                            const struct ip_header *ip) {
     size_t header_bytes = host->ipv4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
     uint8_t *out =
@@ -51,7 +57,7 @@ static uint8_t *open_reply(struct host *host, const struct ethernet *ethernet,
     if (out == NULL) {
         return NULL;
     }
-    ethernet_write(out, ethernet->source, host->config.mac,
+    ethernet_write(out, destination, host->config.mac,
                    host->ipv4 ? ETHERNET_IPV4 : ETHERNET_IPV6);
     if (host->ipv4) {
         ipv4_write(out + ETHERNET_HEADER_BYTES, ip);
@@ -82,11 +88,36 @@ static enum verdict answer_echo(struct host *host, const struct ethernet *ethern
         return VERDICT_UNSUPPORTED;
     }
     struct ip_header reply = header_to(host, ip->source, ip->payload_bytes, IP_HOPS);
-    uint8_t *out = open_reply(host, ethernet, &reply);
+    uint8_t *out = open_reply(host, ethernet->source, &reply);
     if (out != NULL) {
         icmp_write_echo_reply(out, ip, &reply);
     }
     return VERDICT_OK;
+}
+
+static void leave_advertisement(struct host *host, const uint8_t *mac, const uint8_t *destination,
+                                bool is_solicited) {
+    struct ip_header ip = header_to(host, destination, NDP_BYTES, IP_HOPS_ON_LINK);
+    struct ndp advertisement = {.type = ICMPV6_NEIGHBOUR_ADVERTISEMENT,
+                                .solicited = is_solicited};
+    memcpy(advertisement.target, host->config.address, ADDRESS_BYTES);
+    memcpy(advertisement.mac, host->config.mac, MAC_BYTES);
+    uint8_t *out = open_reply(host, mac, &ip);
+    if (out != NULL) {
+        ndp_write(out, &advertisement, &ip);
+    }
+}
+
+void answer_announce(struct host *host) {
+    if (host->ipv4) {
+        struct arp arp = {.operation = ARP_REQUEST};
+        memcpy(arp.target, host->config.address, ADDRESS_BYTES);
+        leave_arp(host, &arp, broadcast_mac);
+    } else {
+        uint8_t mac[MAC_BYTES];
+        ndp_group_mac(all_nodes, mac);
+        leave_advertisement(host, mac, all_nodes, false);
+    }
 }
 
 static enum verdict answer_solicitation(struct host *host, uint64_t now_ns,
@@ -96,19 +127,10 @@ static enum verdict answer_solicitation(struct host *host, uint64_t now_ns,
         return VERDICT_UNSUPPORTED;
     }
     bool probes = address_is_any(ip->source); /* someone wants our address: tell everybody */
-    static const uint8_t all_nodes[ADDRESS_BYTES] = {0xff, 0x02, [15] = 1};
     if (!probes && ndp->has_mac) {
         neighbours_learn(&host->neighbours, ip->source, ndp->mac, now_ns);
     }
-    struct ip_header reply =
-        header_to(host, probes ? all_nodes : ip->source, NDP_BYTES, IP_HOPS_ON_LINK);
-    struct ndp advertisement = {.type = ICMPV6_NEIGHBOUR_ADVERTISEMENT, .solicited = !probes};
-    memcpy(advertisement.target, host->config.address, ADDRESS_BYTES);
-    memcpy(advertisement.mac, host->config.mac, MAC_BYTES);
-    uint8_t *out = open_reply(host, ethernet, &reply);
-    if (out != NULL) {
-        ndp_write(out, &advertisement, &reply);
-    }
+    leave_advertisement(host, ethernet->source, probes ? all_nodes : ip->source, !probes);
     return VERDICT_OK;
 }
 

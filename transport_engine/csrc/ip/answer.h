@@ -12,6 +12,9 @@ enum verdict answer_arp(struct host *host, uint64_t now_ns, const struct etherne
 enum verdict answer_icmp(struct host *host, uint64_t now_ns, const struct ethernet *ethernet,
                          const struct ip_header *ip);
 
+/* Leaves an announcement for host_poll, if there is room for it. */
+void answer_announce(struct host *host);
+
 /* Writes the ARP request or neighbour solicitation for `asked`. Returns the frame's size. */
 size_t answer_write_question(const struct host *host, const struct neighbour *asked, uint8_t *out);
 

@@ -233,6 +233,10 @@ size_t host_send(struct host *host, uint64_t now_ns, const struct netif_datagram
     return write_datagram(host, datagram, out, host->config.offload);
 }
 
+void host_announce(struct host *host) {
+    answer_announce(host);
+}
+
 void host_doubt(struct host *host, uint64_t now_ns, const uint8_t address[16]) {
     const uint8_t *next_hop = route(host, address);
     if (next_hop != NULL) {

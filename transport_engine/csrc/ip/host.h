@@ -83,6 +83,10 @@ size_t host_send(struct host *host, uint64_t now_ns, const struct netif_datagram
 /* What stands before a datagram in its frame. */
 size_t host_header_bytes(const struct host *host);
 
+/* Has host_poll tell all neighbours once that this address is at this card: some may know another
+ * one that had it before. Source: RFC 5227 §3, RFC 4861 §7.2.6. */
+void host_announce(struct host *host);
+
 /* Says that what is sent to this address is not answered: who has its next hop is asked anew. */
 void host_doubt(struct host *host, uint64_t now_ns, const uint8_t address[16]);
 

@@ -5,7 +5,6 @@
  */
 #include "netif/netif.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -253,32 +252,20 @@ static uint16_t dpdk_port_for(const struct netif *netif, const struct te_endpoin
     return rss_port(&dpdk->rss, &netif->local, remote, dpdk->port.queue);
 }
 
-/* Watches for edges: what the queue's descriptor is differs between drivers (an eventfd, or an
- * epoll set of one), and so does who empties it, but each interrupt is an event of its own. The
- * descriptor changes whenever a virtual device's peer comes anew; one that is closed leaves the
- * epoll set by itself. A driver that has none while its link is up will never have one. */
-static bool watch_queue(struct dpdk *dpdk) {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
-    if (!dpdk->port.interrupts || dpdk_port_is_down(&dpdk->port) ||
-        rte_eth_dev_rx_intr_enable(dpdk->port.id, dpdk->port.queue) != 0) {
-        return false;
-    }
-    int fd = rte_eth_dev_rx_intr_ctl_q_get_fd(dpdk->port.id, dpdk->port.queue);
-    dpdk->port.interrupts = fd >= 0;
-    return fd >= 0 && (epoll_ctl(dpdk->netif.fd, EPOLL_CTL_ADD, fd, &event) == 0 ||
-                       errno == EEXIST);
-}
-
 /* Without interrupts, or before a peer is there to give them, there is no NETIF_WAKES. */
 static bool dpdk_arm(struct netif *netif) {
     struct dpdk *dpdk = (struct dpdk *)netif;
-    dpdk->armed = watch_queue(dpdk);
+    if (dpdk_port_came_up(&dpdk->port)) {
+        host_announce(&dpdk->host);
+    }
+    dpdk->armed = dpdk_port_watch(&dpdk->port, netif->fd);
     netif->caps = dpdk->armed ? NETIF_NO_LOOP | NETIF_WAKES : NETIF_NO_LOOP;
     if (dpdk->early_count == 0) {
         dpdk->early_count = rte_eth_rx_burst(dpdk->port.id, dpdk->port.queue,
                                              dpdk->early, TE_BURST_MAX);
     }
-    return dpdk->early_count > 0 || dpdk_answers_wait(dpdk_port_answers(&dpdk->port));
+    return dpdk->early_count > 0 || dpdk->host.waiting_count > 0 ||
+           dpdk_answers_wait(dpdk_port_answers(&dpdk->port));
 }
 
 static uint64_t dpdk_next_ns(const struct netif *netif) {

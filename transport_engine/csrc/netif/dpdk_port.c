@@ -1,9 +1,11 @@
 /* Setting up an ethdev port. Every feature is a wish: the least common network card will do. */
 #include "netif/dpdk_port.h"
 
+#include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -275,4 +277,26 @@ bool dpdk_port_is_down(const struct dpdk_port *port) {
     struct rte_eth_link link;
     return rte_eth_link_get_nowait(port->id, &link) == 0 &&
            link.link_status == RTE_ETH_LINK_DOWN;
+}
+
+bool dpdk_port_came_up(struct dpdk_port *port) {
+    bool was_up = port->is_up;
+    port->is_up = !dpdk_port_is_down(port);
+    return port->is_up && !was_up && port->queue == 0;
+}
+
+/* Watches for edges: what the queue's descriptor is differs between drivers (an eventfd, or an
+ * epoll set of one), and so does who empties it, but each interrupt is an event of its own. The
+ * descriptor changes whenever a virtual device's peer comes anew; one that is closed leaves the
+ * epoll set by itself. A driver that has none while its link is up will never have one. */
+bool dpdk_port_watch(struct dpdk_port *port, int epoll_fd) {
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+    if (!port->interrupts || !port->is_up ||
+        rte_eth_dev_rx_intr_enable(port->id, port->queue) != 0) {
+        return false;
+    }
+    int fd = rte_eth_dev_rx_intr_ctl_q_get_fd(port->id, port->queue);
+    port->interrupts = fd >= 0;
+    return fd >= 0 &&
+           (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 || errno == EEXIST);
 }

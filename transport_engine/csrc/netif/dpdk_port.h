@@ -22,6 +22,7 @@ struct dpdk_port {
     struct rte_mempool *pool; /* of this queue. Owner: the port's last user */
     bool offloads_udp;        /* completes the UDP checksum of what is sent */
     bool interrupts;          /* may signal arrivals */
+    bool is_up;               /* had a link when dpdk_port_came_up was called last */
 };
 
 /* TE_E_INVALID: no port could do with these addresses and sizes; `why` says what would do. */
@@ -44,5 +45,11 @@ void dpdk_port_tell(const struct dpdk_port *port, const struct rte_mbuf *mbuf);
 
 /* Whether the driver says that there is no link. */
 bool dpdk_port_is_down(const struct dpdk_port *port);
+/* Looks at the link; whether it has come since the last look, the first included. To be told to the
+ * neighbours once: false of queues other than 0. */
+bool dpdk_port_came_up(struct dpdk_port *port);
+/* Has arrivals signal the epoll descriptor, as far as this driver can: not without a link, by
+ * dpdk_port_came_up's last look. Returns whether they will. */
+bool dpdk_port_watch(struct dpdk_port *port, int epoll_fd);
 
 #endif

@@ -161,6 +161,24 @@ static void doubts_ask_once_a_second_at_most(void **state) {
     assert_in_range(questions, SECONDS / 2, SECONDS);
 }
 
+static void an_announcement_is_heard_by_those_who_know_another_card(void **state) {
+    static struct host peer;
+    struct host_config config = place.host.config;
+    (void)state;
+    memcpy(config.address, place.peer, sizeof config.address);
+    memcpy(config.mac, new_mac, sizeof config.mac);
+    host_init(&peer, &config);
+    assert_int_equal(host_poll(&peer, 0, place.frame), 0);
+    neighbours_learn(&place.host.neighbours, place.peer, old_mac, 0);
+    host_announce(&peer);
+    size_t size_bytes = host_poll(&peer, 0, place.frame);
+    assert_int_not_equal(size_bytes, 0);
+    assert_true(mac_is_group(place.frame));
+    receive(&place.host, size_bytes, 1);
+    expect_mac(new_mac, 2);
+    assert_int_equal(host_poll(&peer, 0, place.frame), 0);
+}
+
 #define ON_IPV4(test) cmocka_unit_test_setup(test, set_up_ipv4)
 #define ON_IPV6(test) cmocka_unit_test_setup(test, set_up_ipv6)
 
@@ -172,6 +190,8 @@ int main(void) {
         ON_IPV6(who_is_not_wanted_gets_no_place_by_telling_everybody),
         ON_IPV4(an_address_that_does_not_answer_is_asked_for_anew),
         ON_IPV6(an_address_that_does_not_answer_is_asked_for_anew),
+        ON_IPV4(an_announcement_is_heard_by_those_who_know_another_card),
+        ON_IPV6(an_announcement_is_heard_by_those_who_know_another_card),
         ON_IPV4(doubts_ask_once_a_second_at_most),
         ON_IPV6(an_advertisement_that_does_not_override_changes_nothing),
     };
