@@ -374,11 +374,12 @@ static void fire_timer(struct engine *engine, struct engine_flow *flow) {
     }
     share_bill(engine, flow->share);
     bool was_connecting = flow->flow.state == FLOW_CONNECTING;
+    bool was_closed = flow->flow.state == FLOW_CLOSED; /* and its application has not heard of it */
     flow_timeout(&flow->flow, &engine->store, engine->now_ns);
     if (flow_is_unanswered(&flow->flow) && engine->netif->ops->unanswered != NULL) {
         engine->netif->ops->unanswered(engine->netif, &flow->flow.remote, engine->now_ns);
     }
-    if (flow->flow.state == FLOW_CLOSED) {
+    if (flow->flow.state == FLOW_CLOSED && !was_closed) {
         engine->stats.handshakes_failed += was_connecting;
         engine->stats.flows_died += !was_connecting;
     }

@@ -139,11 +139,40 @@ static void silence_is_told_to_the_netif(void **state) {
     }
 }
 
+/* Whatever timers they left behind: their application's ring is full, so it has not heard of it. */
+static void flows_that_end_in_order_have_not_died(void **state) {
+    struct te_command request = {.op = TE_DETACH, .channel = sink.index};
+    struct te_record accepted[HEADS];
+    (void)state;
+    int count = te_channel_receive(sink.channel, accepted, HEADS, payload, sizeof payload);
+    for (int i = 0; i < count; i++) {
+        sink.flows[sink.flow_count++] = accepted[i].flow;
+    }
+    assert_int_equal(sink.flow_count, client.flow_count);
+    for (int i = 0; i < STALL_STEPS / 10; i++) {
+        fill(&sink);
+        step();
+    }
+    assert_int_equal(command(&far, request).error, TE_OK);
+    for (uint64_t end_ns = now_ns + near.flow_config.keep_alive_ns; now_ns <= end_ns;) {
+        step();
+    }
+    assert_int_equal(near.stats.flows_open, client.flow_count);
+    assert_int_equal(near.stats.flows_died, 0);
+    for (uint32_t closed = 0; closed < client.flow_count;) {
+        closed += note_closed();
+        step();
+    }
+    assert_int_equal(near.stats.flows_died, 0);
+    assert_int_equal(far.stats.flows_died, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(stall_delays_and_loses_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(stall_without_end_is_a_dead_peer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(silence_is_told_to_the_netif, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(flows_that_end_in_order_have_not_died, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
