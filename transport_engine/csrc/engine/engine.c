@@ -515,7 +515,8 @@ static bool take_memory(struct engine *engine, const struct te_engine_config *co
     uint8_t *at = engine->memory;
     store_init(&engine->store, at, blocks);
     at += store_size;
-    flow_table_init(&engine->table, at, table_slots);
+    flow_table_init(&engine->table, at, table_slots,
+                    engine->world.mac(engine->world.context, (const uint8_t *)"flows", 5));
     at += table_size;
     engine->flows = (struct engine_flow *)(void *)at;
     at += flows_size;

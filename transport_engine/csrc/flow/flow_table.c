@@ -7,8 +7,9 @@ size_t flow_table_bytes(uint32_t capacity) {
     return capacity * (sizeof(struct flow *) + 3 * sizeof(uint32_t));
 }
 
-void flow_table_init(struct flow_table *table, void *memory, uint32_t capacity) {
+void flow_table_init(struct flow_table *table, void *memory, uint32_t capacity, uint64_t key) {
     uint8_t *at = memory;
+    table->key = key;
     table->capacity = capacity;
     table->flows = memory;
     at += capacity * sizeof(struct flow *);
@@ -35,8 +36,12 @@ uint64_t flow_table_id(const struct flow_table *table, uint32_t slot, uint64_t r
     return id == 0 ? UINT64_C(1) << 32 : id;
 }
 
+/* The low bits of an id are its flow's slot with the peer, and few peers have many: they alone
+ * would bring the flows of most into one bucket. Multiplicative hashing by the golden ratio:
+ * Knuth, TAOCP vol. 3, §6.4. */
 static uint32_t *bucket_of(const struct flow_table *table, uint64_t remote_id) {
-    return &table->buckets[remote_id & (table->capacity - 1)];
+    uint64_t hash = (remote_id ^ table->key) * UINT64_C(0x9E3779B97F4A7C15);
+    return &table->buckets[(hash >> 32) * table->capacity >> 32];
 }
 
 void flow_table_put(struct flow_table *table, uint32_t slot, struct flow *flow) {

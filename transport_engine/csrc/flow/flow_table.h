@@ -18,11 +18,14 @@ struct flow_table {
     uint32_t *free_slots;
     uint32_t free_count;
     uint32_t capacity; /* a power of two */
+    uint64_t key;      /* of the buckets */
 };
 
 /* Bytes of zeroed memory that flow_table_init wants. */
 size_t flow_table_bytes(uint32_t capacity);
-void flow_table_init(struct flow_table *table, void *memory, uint32_t capacity);
+/* `key`: which flows share a bucket depends on it, so that peers, who choose their ids, cannot
+ * choose one bucket for them. */
+void flow_table_init(struct flow_table *table, void *memory, uint32_t capacity, uint64_t key);
 
 /* Returns a free slot, or NO_ITEM. The slot is taken by flow_table_put. */
 uint32_t flow_table_reserve(const struct flow_table *table);

@@ -3,7 +3,7 @@
 
 #include "flow/flow_table.h"
 
-enum { CAPACITY = 8 };
+enum { CAPACITY = 8, KEY = 0x5EED, PEERS = 1024, CHAIN_MAX = 32 };
 
 static struct flow_table table;
 static void *memory;
@@ -13,7 +13,7 @@ static int set_up(void **state) {
     (void)state;
     memory = calloc(1, flow_table_bytes(CAPACITY));
     assert_non_null(memory);
-    flow_table_init(&table, memory, CAPACITY);
+    flow_table_init(&table, memory, CAPACITY, KEY);
     memset(flows, 0, sizeof flows);
     return 0;
 }
@@ -78,7 +78,7 @@ static void peers_are_told_apart(void **state) {
     struct te_endpoint other = known;
     uint32_t a = put(1, 16, 10);
     uint32_t b = put(2, 16, 11);
-    uint32_t c = put(3, 16 + CAPACITY, 10); /* in the same bucket */
+    uint32_t c = put(3, 16 + CAPACITY, 10); /* the same low bits */
     put(4, 0, 10);
     assert_ptr_equal(flow_table_find_peer(&table, 16, &known), &flows[a]);
     assert_ptr_equal(flow_table_find_peer(&table, 16 + CAPACITY, &known), &flows[c]);
@@ -97,12 +97,47 @@ static void peers_are_told_apart(void **state) {
     assert_null(flow_table_find_peer(&table, 16, &other));
 }
 
+static uint32_t longest_chain(const struct flow_table *of) {
+    uint32_t longest = 0;
+    for (uint32_t bucket = 0; bucket < of->capacity; bucket++) {
+        uint32_t length = 0;
+        for (uint32_t slot = of->buckets[bucket]; slot != NO_ITEM;
+             slot = of->next_in_bucket[slot]) {
+            length++;
+        }
+        longest = length > longest ? length : longest;
+    }
+    return longest;
+}
+
+/* Each has one flow, so that the low bits of their ids are the same; or they differ in some others
+ * only, as those of somebody who would have a long chain. */
+static void ids_of_many_peers_do_not_share_a_bucket(void **state) {
+    (void)state;
+    const int shifts[] = {10, 20, 32, 40, 54};
+    static struct flow crowd[PEERS];
+    void *room = calloc(1, flow_table_bytes(PEERS));
+    assert_non_null(room);
+    for (size_t i = 0; i < sizeof shifts / sizeof shifts[0]; i++) {
+        struct flow_table all;
+        flow_table_init(&all, room, PEERS, UINT64_C(0x1234567890ABCDEF) * (i + 1));
+        for (uint64_t peer = 0; peer < PEERS; peer++) {
+            uint32_t slot = flow_table_reserve(&all);
+            crowd[slot] = (struct flow){.remote_id = (peer << shifts[i]) | 1, .is_server = true};
+            flow_table_put(&all, slot, &crowd[slot]);
+        }
+        assert_in_range(longest_chain(&all), 1, CHAIN_MAX);
+    }
+    free(room);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(ids_find_their_flow_only, set_up, tear_down),
         cmocka_unit_test_setup_teardown(any_id_may_be_peeked_at, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_id_is_zero, set_up, tear_down),
         cmocka_unit_test_setup_teardown(peers_are_told_apart, set_up, tear_down),
+        cmocka_unit_test(ids_of_many_peers_do_not_share_a_bucket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
