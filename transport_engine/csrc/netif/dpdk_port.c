@@ -53,6 +53,11 @@ int dpdk_port_check(const struct te_engine_config *config, char *why) {
                  PORT_MTU_BYTES_MIN, NETIF_DATAGRAM_BYTES_MAX);
         return TE_E_INVALID;
     }
+    if (!address_is_any(config->gateway) && address_is_ipv4(config->gateway) != ipv4) {
+        snprintf(why, TE_WHY_BYTES, "the gateway of an %s address is an %s address, too",
+                 ipv4 ? "IPv4" : "IPv6", ipv4 ? "IPv4" : "IPv6");
+        return TE_E_INVALID;
+    }
     if (config->prefix_bits > (ipv4 ? 32 : 128)) {
         snprintf(why, TE_WHY_BYTES, "prefix_bits is %u; it may be 0 to %d", config->prefix_bits,
                  ipv4 ? 32 : 128);

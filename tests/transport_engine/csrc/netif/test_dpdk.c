@@ -39,6 +39,9 @@ static void test_bad_configurations_are_refused_before_the_eal_starts(void **sta
     config.prefix_bits = 33;
     refuse(config, TE_E_INVALID, "0 to 32");
     config = dpdk_config("--no-huge --vdev=net_null0");
+    config.gateway[15] = 1; /* ::1 */
+    refuse(config, TE_E_INVALID, "gateway");
+    config = dpdk_config("--no-huge --vdev=net_null0");
     memset(config.local.address, 0, sizeof config.local.address);
     refuse(config, TE_E_INVALID, "address");
 }
