@@ -100,6 +100,13 @@ void udp_socket_steer(int fd) {
     setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program);
 }
 
+void udp_socket_allow_fragments(int fd, int family) {
+    set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+    if (family == AF_INET6) {
+        set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
+    }
+}
+
 int udp_socket_error(int number) {
     switch (number) {
     case EADDRINUSE:
