@@ -152,7 +152,7 @@ static void receive(int to, const uint8_t *bytes, size_t size_bytes, uint8_t ecn
         return;
     }
     if (flow_may_rebind(&flows[to], &packet) && ecn == 1) {
-        flow_rebind(&flows[to], &(struct te_endpoint){{0}, 3, 0});
+        flow_rebind(&flows[to], &(struct te_endpoint){{0}, 3, 0}, packet.number * 7919);
     }
     flow_receive(&flows[to], &store, &packet, now_ns);
 }

@@ -122,14 +122,14 @@ static void reset(struct engine *engine, const struct netif_datagram *datagram,
 
 /* Both ids are random: who knows them has seen the flow's packets. A peer behind a NAT may go on
  * from another address; the flow follows it. */
-static bool is_from_peer(struct flow *flow, const struct netif_datagram *datagram,
-                         const struct packet *packet) {
+static bool is_from_peer(const struct engine *engine, struct flow *flow,
+                         const struct netif_datagram *datagram, const struct packet *packet) {
     bool is_same_place = endpoint_equal(&flow->remote, &datagram->remote);
     if (flow->state == FLOW_CONNECTING || packet->source_id != flow->remote_id) {
         return flow->state == FLOW_CONNECTING && is_same_place;
     }
     if (!is_same_place && flow_may_rebind(flow, packet)) {
-        flow_rebind(flow, &datagram->remote);
+        flow_rebind(flow, &datagram->remote, engine->world.random(engine->world.context));
         return true;
     }
     return is_same_place;
@@ -194,7 +194,7 @@ static uint32_t receive_own(struct engine *engine, const struct netif_datagram *
         reset(engine, datagram, &packet);
         return NO_ITEM;
     }
-    if (!is_from_peer(found, datagram, &packet)) {
+    if (!is_from_peer(engine, found, datagram, &packet)) {
         engine->stats.datagrams_dropped_unknown++;
         return NO_ITEM;
     }

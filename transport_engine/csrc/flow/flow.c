@@ -11,8 +11,7 @@ enum flow_constant {
     PERSISTENT_RTOS = 3, /* RFC 9002 §7.6.1 */
     PROBES_EVEN = 16, /* an RTO apart, before the wait doubles */
     PROBE_BACKOFF_MAX = 6,
-    PROBE_WAIT_MAX_NS = 200000000,
-    NUMBERS_AHEAD_MAX = 1 << 30 /* of the floor; farther is no packet of this flow */
+    PROBE_WAIT_MAX_NS = 200000000
 };
 
 static void init(struct flow *flow, const struct flow_config *config,
@@ -280,8 +279,9 @@ static void tell_congestion(struct flow *flow, uint64_t acked_bytes,
 
 static void receive_ack(struct flow *flow, struct store *store, const struct ack_frame *ack,
                         uint64_t waited_ns, uint64_t now_ns) {
-    bool is_violation = false;
-    uint32_t index = ledger_acked(&flow->ledger, store, ack, &is_violation);
+    bool is_violation = !rebinding_acked(flow, ack);
+    uint32_t index =
+        is_violation ? NO_ITEM : ledger_acked(&flow->ledger, store, ack, &is_violation);
     uint64_t acked_bytes = 0;
     if (is_violation) {
         fail(flow, store, now_ns);
@@ -390,10 +390,11 @@ static void repeat_ack(struct flow *flow, uint64_t now_ns) {
 
 static void receive_data(struct flow *flow, struct store *store, const struct packet *packet,
                          uint64_t now_ns) {
-    if (packet->number >= flow->sack.floor + NUMBERS_AHEAD_MAX) {
+    if (packet->number >= flow->sack.floor + FLOW_NUMBERS_AHEAD_MAX) {
         return;
     }
     flow->last_heard_ns = now_ns;
+    rebinding_received(flow, packet);
     if (sack_has(&flow->sack, packet->number)) {
         flow->config->counters->packets_duplicate++;
         repeat_ack(flow, now_ns); /* perhaps ours was lost */
@@ -449,17 +450,6 @@ void flow_receive(struct flow *flow, struct store *store, const struct packet *p
     }
 }
 
-bool flow_may_rebind(const struct flow *flow, const struct packet *packet) {
-    return flow->state == FLOW_OPEN && packet->type == PACKET_DATA && flow->sack.count > 0 &&
-           packet->number > flow->sack.ranges[0].last &&
-           packet->number < flow->sack.floor + NUMBERS_AHEAD_MAX;
-}
-
-void flow_rebind(struct flow *flow, const struct te_endpoint *remote) {
-    flow->remote = *remote;
-    flow->config->counters->rebinds++;
-}
-
 /* ---- time ---- */
 
 /* The first probe after two round trips, the second within an RTO after what the first repeated;
@@ -488,8 +478,19 @@ static uint64_t dead_ns(const struct flow *flow) {
     return max_u64(flow->last_heard_ns, flow->waiting_since_ns) + flow->config->dead_ns;
 }
 
+/* Nothing may go before the peer says more. */
+static uint64_t next_muted_ns(const struct flow *flow) {
+    bool is_waiting = flow->ledger.count > 0 || flow->ping_due;
+    uint64_t next_ns = is_waiting ? dead_ns(flow)
+                                  : flow->last_heard_ns + flow->config->keep_alive_ns;
+    return min_u64(min_u64(next_ns, flow->close_deadline_ns), flow_stalled_ns(flow));
+}
+
 static uint64_t next_open_ns(const struct flow *flow) {
     uint64_t next_ns = min_u64(flow->ack_due_ns, flow->close_deadline_ns);
+    if (rebinding_limit_bytes(flow) == 0) {
+        return next_muted_ns(flow);
+    }
     if (flow->probes_due || flow->ping_due || flow->credit_due || flow->close_due ||
         flow->hello_due) {
         return 0;

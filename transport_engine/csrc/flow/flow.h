@@ -19,10 +19,15 @@
 #include "flow/pacer.h"
 #include "flow/packet.h"
 #include "flow/reassembly.h"
+#include "flow/rebinding.h"
 #include "flow/rtt.h"
 #include "flow/sack.h"
 #include "flow/store.h"
 #include "transport_engine.h"
+
+enum flow_limit {
+    FLOW_NUMBERS_AHEAD_MAX = 1 << 30 /* of the floor; farther is no packet of this flow */
+};
 
 enum flow_state {
     FLOW_FREE = 0,
@@ -112,6 +117,7 @@ struct flow {
     struct rtt rtt;
     struct congestion congestion;
     struct pacer pacer;
+    struct rebinding rebinding;
 };
 
 struct flow_birth {
@@ -137,7 +143,8 @@ void flow_receive(struct flow *flow, struct store *store, const struct packet *p
 /* Whether the packet, whose ids are the flow's, may come from an address that is not: it is newer
  * than all before it. Then the peer was given another address or port, and answers go there. */
 bool flow_may_rebind(const struct flow *flow, const struct packet *packet);
-void flow_rebind(struct flow *flow, const struct te_endpoint *remote);
+/* `random`: 64 bits that nobody can guess. Shape: flow_receive follows, with that packet. */
+void flow_rebind(struct flow *flow, const struct te_endpoint *remote, uint64_t random);
 
 /* Writes the next datagram that may go now. Shape: `out` has config->packet_bytes.
  * Returns its size; 0: nothing now. */

@@ -227,14 +227,15 @@ size_t flow_transmit(struct flow *flow, struct store *store, uint64_t now_ns, ui
     if (flow->state == FLOW_CONNECTING || flow->state == FLOW_FREE) {
         return 0;
     }
-    if (has_nothing_to_say(flow, now_ns)) {
+    size_t limit_bytes = rebinding_limit_bytes(flow);
+    if (limit_bytes == 0 || has_nothing_to_say(flow, now_ns)) {
         flow->is_limited = false;
         return 0;
     }
     struct draft draft = {
         .out = out,
         .size_bytes = PACKET_HEADER_BYTES,
-        .limit_bytes = flow->config->packet_bytes - PACKET_TRAILER_BYTES,
+        .limit_bytes = limit_bytes - PACKET_TRAILER_BYTES,
     };
     compose(flow, store, &draft, now_ns);
     if (draft.size_bytes == PACKET_HEADER_BYTES) {
@@ -248,5 +249,6 @@ size_t flow_transmit(struct flow *flow, struct store *store, uint64_t now_ns, ui
         .type = PACKET_DATA,
     };
     packet_write_header(out, &packet);
+    rebinding_sent(flow, draft.size_bytes + PACKET_TRAILER_BYTES);
     return packet_seal(out, draft.size_bytes);
 }

@@ -247,7 +247,7 @@ static void only_newer_packets_move_a_peer(void **state) {
     packet.type = PACKET_RESET;
     assert_false(flow_may_rebind(server, &packet));
     struct te_endpoint elsewhere = {{9}, 9, 0};
-    flow_rebind(&pair->flows[SERVER], &elsewhere);
+    flow_rebind(&pair->flows[SERVER], &elsewhere, 1);
     assert_int_equal(server->remote.port, 9);
     assert_int_equal(pair->counters.rebinds, 1);
     pair_close(pair);
