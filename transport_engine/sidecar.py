@@ -18,7 +18,7 @@ from transport_engine.rendezvous import Rendezvous
 from transport_engine.team import Engines, open_engines
 
 DRAIN_PAUSE_SECONDS: Final = 0.01
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 log: logging.Logger = logging.getLogger("transport_engine.sidecar")
 
@@ -52,7 +52,9 @@ async def _serve(
     def on_signal() -> None:
         (asked_twice if asked.is_set() else asked).set()
 
-    for number in SIGNALS:
+    is_kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup
+    signals = [each for each in SIGNALS if each is not signal.SIGHUP or not is_kept]
+    for number in signals:
         loop.add_signal_handler(number, on_signal)
     try:
         server.start()
@@ -62,7 +64,7 @@ async def _serve(
         await _drain(engine, config.control.drain_seconds, asked_twice)
     finally:
         server.close()
-        for number in SIGNALS:
+        for number in signals:
             loop.remove_signal_handler(number)
 
 

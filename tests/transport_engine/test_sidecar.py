@@ -45,7 +45,7 @@ def started(folder: Path) -> Generator[tuple[subprocess.Popen[str], Path]]:
 
 
 def test_signal_ends_it_and_nothing_is_left(tmp_path: Path) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         with started(tmp_path) as (process, path):
             started_at = time.monotonic()
             process.send_signal(number)
@@ -53,6 +53,20 @@ def test_signal_ends_it_and_nothing_is_left(tmp_path: Path) -> None:
             assert (process.returncode, errors) == (0, "")
             assert time.monotonic() - started_at < 1.0  # no flows: nothing to wait for
             assert list(path.parent.iterdir()) == []
+
+
+async def test_under_nohup_it_outlives_its_terminal(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a process inherits that
+    try:
+        with started(tmp_path) as (process, path):
+            process.send_signal(signal.SIGHUP)
+            application = await attach(path)
+            await application.stats()
+            await application.close()
+            process.terminate()
+            assert process.wait(SECONDS_MAX) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 async def test_applications_are_told_by_a_stop(tmp_path: Path) -> None:
