@@ -43,13 +43,15 @@ def hugepages(megabytes: int, pool: Path = POOL) -> Generator[int]:
         return
     with _opened(pool) as file:
         with _locked(file):
+            kept = _kept(pool)
             added = _add_missing(pool, pages, _claimed(file))
+            more = _kept(pool) - kept
             _claim(file, pages)
         try:
             yield added
         finally:
             with _locked(file):
-                _change(pool, -added)
+                _keep(pool, _kept(pool) - more)
 
 
 @contextlib.contextmanager
@@ -137,9 +139,12 @@ def _add_missing(pool: Path, pages: int, claimed: int) -> int:
     missing = max(0, pages - max(0, free - claimed))
     if missing == 0:
         return 0
-    added = _change(pool, missing)
+    kept = _kept(pool)
+    total = _read(pool / "nr_hugepages")
+    _keep(pool, total + missing)
+    added = _read(pool / "nr_hugepages") - total
     if added < missing:
-        _change(pool, -added)
+        _keep(pool, kept)
         raise NoRoomError(
             f"the kernel found {added} of {missing} hugepages of {PAGE_KIB // 1024} MB more: free "
             "memory in one piece (echo 1 > /proc/sys/vm/compact_memory), or reserve them at boot "
@@ -148,15 +153,23 @@ def _add_missing(pool: Path, pages: int, claimed: int) -> int:
     return added
 
 
-def _change(pool: Path, difference: int) -> int:
-    """Adds to the number of pages, as far as the kernel can. Returns by how much it grew."""
-    if difference == 0:
-        return 0
-    path = pool / "nr_hugepages"
+def _kept(pool: Path) -> int:
+    """The pages that the kernel keeps when nobody uses them.
+
+    Not its surplus: pages that a process holds for which the pool has no room any more.
+    """
     try:
-        before = _read(path)
-        path.write_text(str(max(0, before + difference)))
-        return _read(path) - before
+        return _read(pool / "nr_hugepages") - _read(pool / "surplus_hugepages")
+    except OSError as error:
+        raise _unreserved(error) from error
+
+
+def _keep(pool: Path, pages: int) -> None:
+    """Has the kernel keep so many pages, as far as it can; those of its surplus are the first."""
+    if pages == _kept(pool):
+        return
+    try:
+        (pool / "nr_hugepages").write_text(str(max(0, pages)))
     except OSError as error:
         raise _unreserved(error) from error
 

@@ -16,6 +16,7 @@ root_only = pytest.mark.skipif(os.geteuid() != 0 or not POOL.exists(), reason="n
 def made_up_pool(folder: Path, total: int, free: int) -> Path:
     (folder / "nr_hugepages").write_text(f"{total}\n")
     (folder / "free_hugepages").write_text(f"{free}\n")
+    (folder / "surplus_hugepages").write_text("0\n")
     return folder
 
 
@@ -103,6 +104,35 @@ def test_the_kernels_pool_is_as_before_afterwards() -> None:
     with hugepages(free_megabytes() + 8) as added:
         assert added == 4
         assert total(POOL) == before + 4
+    assert total(POOL) == before
+
+
+@root_only
+def test_pages_that_somebody_held_for_longer_are_not_kept_for_good() -> None:
+    """The kernel calls them surplus: they go when they are free, unless the pool is set anew."""
+    script = (
+        "import mmap, sys\n"
+        "huge = 0x40000\n"
+        "flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | huge\n"
+        "size = int(sys.argv[1]) << 20\n"
+        "mapped = mmap.mmap(-1, size, flags=flags)\n"
+        "for at in range(0, size, 2 << 20):\n"
+        "    mapped[at] = 7\n"
+        "print(flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    before = total(POOL)
+    megabytes = free_megabytes() + 8
+    argv = [sys.executable, "-c", script, str(megabytes)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        try:
+            with hugepages(megabytes):
+                assert holder.stdout is not None
+                assert holder.stdout.readline() == b"\n"
+            with hugepages(8):
+                pass
+        finally:
+            holder.kill()
     assert total(POOL) == before
 
 
