@@ -124,7 +124,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size_bytes) {
     now_ns += NEIGHBOURS_ASK_NS / 8;
     if (host_receive(host, now_ns, &input, &datagram)) {
         check_within(&datagram, frame, frame_bytes);
+        host_doubt(host, now_ns, datagram.remote.address);
         host_send(host, now_ns, &datagram, out);
+    } else if (choice & SEALED) {
+        host_announce(host);
     }
     int polls = 0;
     while (host_poll(host, now_ns, out) != 0) {
