@@ -27,7 +27,7 @@ class OrderGateway(Gateway):
         self.desk = Desk() if desk is None else desk
         self._attending: dict[str, asyncio.Event] = {}  # set: taken over
         self.desk.attended = self._attending
-        self._leaving: dict[str, asyncio.TimerHandle] = {}  # of sessions that have open orders
+        self._leaving: dict[str, asyncio.TimerHandle] = {}  # within their grace
 
     def _execute(self, command: Command) -> Answer:
         return self.desk.execute(command, time.monotonic_ns())
@@ -63,7 +63,8 @@ class OrderGateway(Gateway):
         finally:
             if self._attending.get(session) is here:
                 del self._attending[session]
-                if self.desk.has_orders(session):
+                # Also with nothing open: a command may be on its way. Bounded all the same.
+                if self.desk.has_orders(session) or len(self._leaving) < most:
                     self._leaving[session] = loop.call_later(grace, self._leave, session)
         raise TakenOverError(f"another client attends session {session!r}")
 

@@ -107,6 +107,17 @@ async def test_who_comes_back_in_time_takes_the_session_over(gateway: Gateway, d
             await gateway.attend("s", grace)
 
 
+async def test_what_comes_within_the_grace_goes_when_it_ends(gateway: Gateway, desk: Desk) -> None:
+    """A command may have been on its way when its client died with nothing open."""
+    attending = asyncio.create_task(gateway.attend("s", 0.05))
+    await gateway.snapshot(1)
+    attending.cancel()
+    await asyncio.wait([attending])
+    placed = await gateway.place(NewOrder("s", 1, Side.SELL, 101, 5))
+    assert placed.reports[0].what is What.ACCEPTED
+    await until(lambda: not desk.snapshot(10).asks)
+
+
 async def test_a_session_that_is_attended_does_not_end() -> None:
     gateway = OrderGateway(Desk(DeskLimits(sessions_max=2, silence_ns=0)))
     attending = asyncio.create_task(gateway.attend("s", 0.0))
