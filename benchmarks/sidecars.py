@@ -45,12 +45,13 @@ class EngineToml:
 def running(folder: Path, engine: EngineToml) -> Generator[int]:
     """Runs a sidecar; gives its process id once applications can attach.
 
-    Errors: OSError with what it said, if it does not start.
+    It ends when this process dies. Errors: OSError with what it said, if it does not start.
     """
     config = folder / f"{engine.name}.toml"
     config.write_text(engine.text(folder), encoding="utf-8")
     log = folder / f"{engine.name}.log"
     argv = [sys.executable, "-m", "machnet_rpc.cli", "engine", "--config", str(config)]
+    argv = ["setpriv", "--pdeathsig", "TERM", *argv]
     with log.open("wb") as output:
         process = subprocess.Popen(
             argv, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
