@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 LOAD_SECONDS = 300.0
+ENDING = (signal.SIGTERM, signal.SIGHUP)  # beside Ctrl-C; the latter: its terminal was closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +125,12 @@ def demonstrate(arguments: argparse.Namespace, console: Console) -> bool:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mrpc-demo-")))
         stack.callback(signal.signal, signal.SIGINT, signal.default_int_handler)
-        stack.callback(signal.signal, signal.SIGTERM, terminate)
+        for number in ENDING:
+            stack.callback(signal.signal, number, signal.getsignal(number))
         try:
             outcomes = play_all(arguments, console, stack, directory)
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C must not stop stopping
+            for number in (signal.SIGINT, *ENDING):  # a second Ctrl-C must not stop stopping
                 signal.signal(number, signal.SIG_IGN)
     for load, result, spent in outcomes:
         console.print()
@@ -138,7 +140,7 @@ def demonstrate(arguments: argparse.Namespace, console: Console) -> bool:
 
 
 def terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """SIGTERM ends the demo as an exception does, so that everything is taken down."""
+    """A signal ends the demo as an exception does, so that everything is taken down."""
     del frame
     sys.exit(128 + number)
 
@@ -146,7 +148,9 @@ def terminate(number: int, frame: FrameType | None) -> NoReturn:
 def main() -> int:
     arguments = parser().parse_args()
     console = Console(stderr=False)
-    signal.signal(signal.SIGTERM, terminate)
+    for number in ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, terminate)
     try:
         is_right = demonstrate(arguments, console)
     except KeyboardInterrupt:

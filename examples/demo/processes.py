@@ -130,7 +130,11 @@ class Children:
         self.stop()
 
     def start(self, name: str, argv: list[str], *, shows_progress: bool = False) -> Child:
-        """Start a program; its log goes to a file unless it shows progress on the terminal."""
+        """Start a program; its log goes to a file unless it shows progress on the terminal.
+
+        It is asked to end when this process dies without having done so.
+        """
+        argv = ["setpriv", "--pdeathsig", "TERM", *argv]
         log = None if shows_progress else self._directory / f"{name.replace(' ', '-')}.log"
         with contextlib.ExitStack() as stack:
             errors = None if log is None else stack.enter_context(log.open("wb"))

@@ -24,9 +24,10 @@ SMALL = ["--messages", "2000", "--accesses", "2000"]
 LONG = ["--wire", "udp", "--messages", "90000"]
 
 
-def restore_interrupt() -> None:
+def restore_signals() -> None:
     """What a shell does for a program in the foreground."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def started(
         stderr=subprocess.PIPE,
         text=True,
         # Whoever runs the tests in the background has them ignore Ctrl-C, and children with them.
-        preexec_fn=restore_interrupt,  # no threads here
+        preexec_fn=restore_signals,  # no threads here
     )
     with demo:
         try:
@@ -131,7 +132,12 @@ def test_wires_past_the_kernel(tmp_path: Path, wire: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 128 + signal.SIGTERM)]
+    ("number", "status"),
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, 128 + signal.SIGTERM),
+        (signal.SIGHUP, 128 + signal.SIGHUP),  # its terminal was closed
+    ],
 )
 def test_signals_leave_nothing_behind(tmp_path: Path, number: int, status: int) -> None:
     with started(tmp_path, *LONG) as demo:
@@ -142,6 +148,21 @@ def test_signals_leave_nothing_behind(tmp_path: Path, number: int, status: int) 
         demo.communicate(timeout=60)
     assert demo.returncode == status
     assert leftovers(tmp_path) == []
+
+
+def test_a_demo_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
+    with started(tmp_path, *LONG) as demo:
+        wait_for_client(tmp_path)
+        demo.kill()
+        demo.communicate(timeout=60)
+        left = children(tmp_path)
+        deadline = time.monotonic() + 30
+        while left and time.monotonic() < deadline:
+            time.sleep(0.05)
+            left = children(tmp_path)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+    assert left == {}
 
 
 def test_a_server_that_dies_fails_the_demo(tmp_path: Path) -> None:
