@@ -7,6 +7,7 @@ address or a contract is wrong; 3 there is no engine, or it failed; 130 interrup
 import argparse
 import asyncio
 import contextlib
+import errno
 import json
 import sys
 from collections.abc import Coroutine, Sequence
@@ -51,6 +52,7 @@ COMMANDS: Final = (
     doctor,
     sim,
 )
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 DESCRIPTION: Final = "Typed remote calls between Python programs, past the kernel."
 EPILOG: Final = """\
 try it:
@@ -104,6 +106,8 @@ def _run(argv: Sequence[str] | None) -> int:
     except (UsageError, AddressError, ContractError, ConfigError) as error:
         return _failed(arguments, 2, str(error), {"message": str(error)})
     except (TransportError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM and error.filename is None:
+            raise  # of what is written, only the output has no name
         return _failed(arguments, 3, str(error), {"message": str(error)})
 
 

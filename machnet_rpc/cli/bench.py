@@ -24,6 +24,7 @@ from machnet_rpc.cli.arguments import (
 )
 from machnet_rpc.cli.binary import with_bytes
 from machnet_rpc.cli.call import check_taken, described_of, payload_of, request_of
+from machnet_rpc.cli.files import naming
 from machnet_rpc.cli.load import IN_FLIGHT_MAX, WATCH_SECONDS, Call, Load, Measured, Plan
 from machnet_rpc.cli.watching import Progress
 from machnet_rpc.client import Client
@@ -109,7 +110,8 @@ async def run(arguments: argparse.Namespace) -> int:
     _say_what_failed(measured, plan)
     if arguments.plot is not None and measured.latencies.total:
         title = f"{arguments.method} at {arguments.address}, {_load_in_words(plan)}"
-        percentile_plot.draw(arguments.plot, title, *measured.latencies.curve())
+        with naming(arguments.plot):
+            percentile_plot.draw(arguments.plot, title, *measured.latencies.curve())
     if was_interrupted:
         return 130
     return 1 if measured.failed else 0

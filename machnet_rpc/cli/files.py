@@ -1,8 +1,19 @@
-"""A file that a command writes: whole, or as it was before."""
+"""Files that a command writes: whole, or as they were before, and named where that fails."""
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Generator[None]:
+    """What cannot be written within is said with its name. Errors: OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from machnet_rpc.cli.arguments import Commands, add_command
+from machnet_rpc.cli.files import naming
 from machnet_rpc.cli.watching import Progress
 from transport_engine import scenario, simulator
 from transport_engine.errors import ConfigError
@@ -43,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         trace = None
         if arguments.trace is not None:
+            stack.enter_context(naming(arguments.trace))
             trace = _writer(arguments.trace, stack)
         watch = _watch(loaded.duration_us, stack) if sys.stderr.isatty() else None
         answer = simulator.run(loaded, arguments.seed, trace, watch)

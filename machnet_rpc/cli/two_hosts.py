@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from machnet_rpc.cli.files import naming
 from transport_engine.doctor import Machine, rungs
 from transport_engine.errors import NoEngineError
 from transport_engine.hugepages import hugepages
@@ -156,7 +157,8 @@ def two_hosts(netif: str, queues: int = 0) -> Generator[tuple[Host, Host, Wire]]
             text = f'[engine]\naddress = "{host.address}"\n{lines}'
             text += f"cores = {list(cores)}\n" if cores else ""
             text += f'[control]\nsocket = "{host.socket}"\n'
-            host.config.write_text(text, encoding="utf-8")
+            with naming(host.config):
+                host.config.write_text(text, encoding="utf-8")
         yield server, client, wire
 
 

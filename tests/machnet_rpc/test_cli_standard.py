@@ -75,19 +75,44 @@ def test_a_reader_that_has_gone_is_no_news(arguments: str) -> None:
     assert (done.returncode in {0, 1}, done.stderr) == (True, "")  # argparse takes it for success
 
 
-@pytest.mark.parametrize("arguments", ["--version", "doctor", "doctor --json"])
-def test_a_full_disk_is_said_without_a_traceback(arguments: str) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # the latter in most containers
+@pytest.mark.parametrize("arguments", ["--version", "doctor", "doctor --json", "sim schema"])
+def test_a_full_disk_is_said_without_a_traceback(arguments: str, unbuffered: str) -> None:
     argv = [*MRPC.split(), *arguments.split()]
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         done = subprocess.run(
-            argv, check=False, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+            argv,
+            check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
         )
     assert done.returncode == 3
-    for line in done.stderr.splitlines():
-        assert line.startswith("mrpc: ")
-        assert line.endswith("No space left on device")
+    assert done.stderr == "mrpc: cannot print: No space left on device\n"
 
 
+def test_a_trace_for_which_the_disk_is_too_small_is_named(tmp_path: Path) -> None:
+    scenario = tmp_path / "scenario.json"
+    scenario.write_text(SCENARIO, encoding="utf-8")
+    done = subprocess.run(
+        [*MRPC.split(), "sim", "run", str(scenario), "--trace", "/dev/full"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 3
+    assert "/dev/full" in done.stderr
+    assert "No space left on device" in done.stderr
+
+
+SCENARIO = """{
+  "duration_us": 1000000,
+  "topology": {"kind": "pair"},
+  "workloads": [{"kind": "calls", "count": 1000}]
+}"""
 SHOP = """
 from collections.abc import AsyncIterable
 from machnet_rpc import rpc, service
