@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -109,9 +110,18 @@ def run(main: Coroutine[Any, Any, int], expected: tuple[type[Exception], ...]) -
             return runner.run(main)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # whoever read has gone; nor is it said as the interpreter ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read has gone
+        discard_output()
         return 1
     except MENDABLE + expected as error:
-        print(f"error: {error}", file=sys.stderr)
+        sentence = str(error)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            discard_output()
+            sentence = f"cannot print: {error.strerror}"
+        print(f"error: {sentence}", file=sys.stderr)
         return 1
+
+
+def discard_output() -> None:
+    """What is still to be printed goes nowhere, and the interpreter's end does not say that."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
