@@ -56,7 +56,7 @@ def add(commands: Commands) -> None:
     parser = add_command(commands, "bench", run, "measure a method under load")
     parser.epilog = EPILOG
     add_target(parser)
-    parser.add_argument("method", metavar="SERVICE/METHOD")
+    parser.add_argument("method", metavar="SERVICE/METHOD", help="as `mrpc ls ADDR` shows it")
     parser.add_argument("request", metavar="JSON", nargs="?", help="the argument, or - for stdin")
     parser.add_argument("--rate", type=rate, metavar="N", help="calls a second (open loop)")
     parser.add_argument(
@@ -66,7 +66,11 @@ def add(commands: Commands) -> None:
         help=f"calls at a time (default: 1; with --rate the most, {IN_FLIGHT_MAX})",
     )
     parser.add_argument(
-        "--seconds", type=seconds, default=5.0, metavar="S", help="measured (default: %(default)s)"
+        "--seconds",
+        type=seconds,
+        default=5.0,
+        metavar="S",
+        help="how long to measure (default: %(default)s)",
     )
     parser.add_argument(
         "--warm-up",

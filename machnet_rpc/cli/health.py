@@ -22,7 +22,13 @@ def add(commands: Commands) -> None:
     parser = add_command(commands, "health", run, "ask whether a server wants calls")
     parser.epilog = EPILOG
     add_target(parser)
-    parser.add_argument("service", metavar="SERVICE", nargs="?", default="", help="one of it")
+    parser.add_argument(
+        "service",
+        metavar="SERVICE",
+        nargs="?",
+        default="",
+        help="one of the server's, by name; else the server as a whole",
+    )
     parser.add_argument("--watch", action="store_true", help="print each change")
 
 

@@ -77,7 +77,11 @@ def add(commands: Commands) -> None:
         "--config", type=Path, metavar="FILE", help="attach to none: run this engine in here"
     )
     parser.add_argument(
-        "--size", type=int, default=1024, metavar="BYTES", help="(default: %(default)s)"
+        "--size",
+        type=int,
+        default=1024,
+        metavar="BYTES",
+        help="of each message (default: %(default)s)",
     )
     parser.add_argument(
         "--windows",

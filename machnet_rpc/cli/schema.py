@@ -76,7 +76,9 @@ def add(commands: Commands) -> None:
     for each in (dump, export, take):
         each.epilog = DONE
     check.epilog = CHECKED
-    take.add_argument("-o", dest="output", metavar="FILE", type=Path, help="default: print it")
+    take.add_argument(
+        "-o", dest="output", metavar="FILE", type=Path, help="where to write it (default: print it)"
+    )
 
 
 def run_dump(arguments: argparse.Namespace) -> int:

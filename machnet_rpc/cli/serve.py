@@ -39,7 +39,10 @@ def add(commands: Commands) -> None:
     parser.epilog = EPILOG
     parser.add_argument("target", metavar="TARGET", help="module:name of what to serve")
     parser.add_argument(
-        "--listen", default=LISTEN, metavar="ADDR", help="host:port (default: %(default)s)"
+        "--listen",
+        default=LISTEN,
+        metavar="ADDR",
+        help="where, as host:port (default: %(default)s)",
     )
     parser.add_argument(
         "--grace",

@@ -1,5 +1,6 @@
 """`mrpc --help` and that of each command: what there is, and what an exit status means."""
 
+import argparse
 import re
 
 import pytest
@@ -29,3 +30,16 @@ def test_help_says_what_the_exit_status_means(name: str, capsys: Capture) -> Non
     with pytest.raises(SystemExit):
         mrpc.main([*name.split(), "--help"])
     assert re.search(r"^exit status.*: 0 ", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", HELPS)
+def test_help_explains_every_argument(name: str) -> None:
+    parser = mrpc._parser()
+    for word in name.split():
+        (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+        parser = commands.choices[word]
+    for action in parser._actions:
+        if action.help == argparse.SUPPRESS or isinstance(action, argparse._SubParsersAction):
+            continue
+        said = re.sub(r"\(?default:.*", "", action.help or "")
+        assert len(said.split()) > 1, f"{action.metavar or action.dest} is not explained"
