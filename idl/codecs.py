@@ -10,14 +10,15 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import pydantic
 import pydantic_core
 
+from idl.buffers import RawCodec, flat, is_raw
 from idl.core_schemas import check_aliases, is_strict
 from idl.packing import CodecError, pack, unpack
-from idl.raised import class_name, is_of, said
+from idl.raised import class_name, is_of, said, shown
 from idl.schema import MethodSchema, Parameter, SchemaError, spelled
 from idl.structs import foreign_in, holds_struct
 
@@ -47,7 +48,7 @@ class ValueCodec:
         """The value as what `pack` takes."""
         if self._scalar is not None:
             if type(value) is not self._scalar and not _is_scalar(value, self._scalar):
-                raise CodecError(f"must be {self._scalar.__name__}, not {_shown(value)}")
+                raise CodecError(f"must be {self._scalar.__name__}, not {shown(value)}")
             return value
         if value is None:
             self.load(None)  # pydantic would write it for any type
@@ -82,9 +83,9 @@ class ValueCodec:
 
     def _misfit(self, value: object, error: Exception) -> str:
         if isinstance(self._type, type) and not is_of(value, self._type):
-            return f"must be {spelled(self._type)}, not {_shown(value)}"
+            return f"must be {spelled(self._type)}, not {shown(value)}"
         found = _EXPECTED.search(text := said(error))
-        return f"{_shown(value)} is no {spelled(self._type)}: {found[1] if found else text}"
+        return f"{shown(value)} is no {spelled(self._type)}: {found[1] if found else text}"
 
     def encode(self, value: object) -> bytes:
         return pack(self.dump(value))
@@ -116,7 +117,7 @@ class StructCodec(ValueCodec):
         try:
             plain: object = self._msgspec.to_builtins(value, builtin_types=(bytes, bytearray))
         except Exception as error:
-            raise CodecError(f"{_shown(value)} cannot be sent: {said(error)}") from error
+            raise CodecError(f"{shown(value)} cannot be sent: {said(error)}") from error
         self.load(plain)
         return plain
 
@@ -132,9 +133,9 @@ class StructCodec(ValueCodec):
         try:
             encoded: bytes = self._encoder.encode(value)
         except Exception as error:
-            raise CodecError(f"{_shown(value)} cannot be sent: {said(error)}") from error
+            raise CodecError(f"{shown(value)} cannot be sent: {said(error)}") from error
         if isinstance(self._type, type) and not is_of(value, self._type):
-            raise CodecError(f"must be {self._type.__name__}, not {_shown(value)}")
+            raise CodecError(f"must be {self._type.__name__}, not {shown(value)}")
         return encoded
 
     def decode(self, payload: bytes) -> Any:
@@ -156,8 +157,7 @@ class BufferCodec(ValueCodec):
         self._kind: Callable[[bytes], bytes | bytearray | memoryview] = annotation
 
     def dump(self, value: object) -> object:
-        is_buffer = isinstance(value, bytearray | memoryview)
-        return super().dump(bytes(cast(bytes, value)) if is_buffer else value)
+        return super().dump(bytes(flat(value)))
 
     def load(self, plain: object) -> Any:
         return self._kind(super().load(plain))
@@ -174,39 +174,9 @@ class IterableCodec(ValueCodec):
 
     def dump(self, value: object) -> object:
         if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-            raise CodecError(f"must be an iterable of items, not {_shown(value)}")
+            raise CodecError(f"must be an iterable of items, not {shown(value)}")
         items: Iterable[object] = value
         return super().dump(items if isinstance(items, list) else list(items))
-
-
-class RawCodec:
-    """`bytes`, `bytearray` and `memoryview`, which are their own payload.
-
-    What is encoded is sent from where it lies; it must not change before it is.
-    """
-
-    __slots__ = ("_kind",)
-
-    def __init__(self, annotation: Any) -> None:
-        self._kind: Callable[[bytes], bytes | bytearray | memoryview] = annotation
-
-    def encode(self, value: object) -> bytes | memoryview:
-        if type(value) is bytes:
-            return value
-        if isinstance(value, bytes | bytearray | memoryview):
-            return _flat(memoryview(cast(bytes, value)))
-        raise CodecError(f"must be bytes, not {_shown(value)}")
-
-    def decode(self, payload: bytes) -> bytes | bytearray | memoryview:
-        """A memoryview is one of the payload itself."""
-        return self._kind(payload)
-
-
-def _flat(view: memoryview) -> bytes | memoryview:
-    """The view's bytes in a row, without a copy where they lie like that."""
-    if view.c_contiguous and view.nbytes:
-        return view.cast("B")
-    return view.tobytes()
 
 
 class NothingCodec:
@@ -216,7 +186,7 @@ class NothingCodec:
 
     def encode(self, value: object) -> bytes:
         if value is not None:
-            raise CodecError(f"must be None, not {_shown(value)}")
+            raise CodecError(f"must be None, not {shown(value)}")
         return b""
 
     def decode(self, payload: bytes) -> None:
@@ -230,7 +200,7 @@ class ResultCodec:
     __slots__ = ("decode", "encode", "is_raw")
 
     def __init__(self, schema: MethodSchema) -> None:
-        self.is_raw: bool = _is_raw(schema.result)
+        self.is_raw: bool = is_raw(schema.result)
         codec = _compiled(schema.result, f"{schema.name}: the result")
         self.encode: Callable[[object], bytes | memoryview] = codec.encode
         self.decode: Callable[[bytes], Any] = codec.decode
@@ -249,7 +219,7 @@ class ArgumentsCodec:
         self.is_raw: bool = False
         if len(schema.parameters) == 1:
             (parameter,) = schema.parameters
-            self.is_raw = _is_raw(parameter.annotation)
+            self.is_raw = is_raw(parameter.annotation)
             self._lone = _compiled(parameter.annotation, f"{schema.name}: {parameter.name}")
             self._lone_name = parameter.name
             return
@@ -300,7 +270,7 @@ class ArgumentsCodec:
             return (), {}
         plain: Any = unpack(payload) if payload else {}
         if not isinstance(plain, dict):
-            raise CodecError(f"the arguments must be a map by name, not {_shown(plain)}")
+            raise CodecError(f"the arguments must be a map by name, not {shown(plain)}")
         by_name: dict[Any, Any] = plain
         return (), self._loaded(by_name)
 
@@ -344,11 +314,11 @@ class ArgumentsCodec:
 def _compiled(annotation: Any, where: str) -> ValueCodec | RawCodec | NothingCodec:
     if annotation is None or annotation is type(None):
         return NothingCodec()
-    return RawCodec(annotation) if _is_raw(annotation) else _value_codec(annotation, where)
+    return RawCodec(annotation) if is_raw(annotation) else _value_codec(annotation, where)
 
 
 def _value_codec(annotation: Any, where: str) -> ValueCodec:
-    if _is_raw(annotation):
+    if is_raw(annotation):
         return BufferCodec(annotation)
     if typing.get_origin(annotation) is Iterable:
         return IterableCodec(annotation)
@@ -356,10 +326,6 @@ def _value_codec(annotation: Any, where: str) -> ValueCodec:
         return StructCodec(annotation) if holds_struct(annotation) else ValueCodec(annotation)
     except SchemaError as error:
         raise SchemaError(f"{where}: {error}") from error
-
-
-def _is_raw(annotation: Any) -> bool:
-    return annotation is bytes or annotation is memoryview or annotation is bytearray
 
 
 def _dumped(codec: ValueCodec, name: str, value: object) -> object:
@@ -381,19 +347,11 @@ def _refused(error: Exception) -> CodecError:
     return CodecError(f"its validation raised {class_name(error)}: {said(error)}")
 
 
-def _shown(value: object) -> str:
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001 (it is the user's, or too deep)
-        return class_name(value)
-    return f"{class_name(value)} {text if len(text) <= 60 else text[:57] + '...'}"
-
-
 def _sentence(error: pydantic.ValidationError) -> str:
     problems = error.errors(include_url=False, include_context=False)
     said = [
         f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}".removeprefix(": ")
-        + f" (got {_shown(problem['input'])})"
+        + f" (got {shown(problem['input'])})"
         for problem in problems[:PROBLEMS_MAX]
     ]
     more = len(problems) - len(said)

@@ -48,3 +48,12 @@ def text_of(error: BaseException) -> str:
         raise
     except BaseException:  # noqa: BLE001 (it is the user's)
         return ""
+
+
+def shown(value: object) -> str:
+    """Its class and what it looks like, on a few characters."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 (it is the user's, or too deep)
+        return class_name(value)
+    return f"{class_name(value)} {text if len(text) <= 60 else text[:57] + '...'}"

@@ -21,6 +21,7 @@ from machnet_rpc._aio.handler_task import HandlerTask, ends_process
 from machnet_rpc._aio.items import Room
 from machnet_rpc._aio.keyed_handlers import Execution, KeyedHandlers, Sent, sent_by
 from machnet_rpc._aio.limits import Limits, Route
+from machnet_rpc._aio.results import encoded
 from machnet_rpc._aio.stream_handlers import StreamHandlers
 from machnet_rpc._metadata import KEY, reply, reply_error, reply_stream
 from machnet_rpc._native import crossing
@@ -331,27 +332,18 @@ class Dispatcher:
             return
         binding: MethodBinding = call.binding
         connection: Connection = call.connection
-        payload: bytes | memoryview
+        size_max = min(self._reply_bytes_max, connection.message_bytes_max)
         try:
             payload = task.returned
-            if not (binding.gives_bytes and type(payload) is bytes):
-                payload = binding.result.encode(payload)
-        except CodecError as error:
-            log.error("%s returned what its contract does not allow: %s", binding.full_name, error)
-            self._fail(call, binding, Internal(f"the handler's result is wrong: {error}"))
+            if not (binding.gives_bytes and type(payload) is bytes and len(payload) <= size_max):
+                payload = encoded(payload, "result", binding, size_max)
+        except BaseException as raised:  # by an iterable that the handler gave
+            self._answer_error(call, raised)
+            if ends_process(raised):
+                raise
             return
-        size = len(payload)
-        if size <= self._reply_bytes_max and size <= connection.message_bytes_max:
-            end(call, OK, _clock.monotonic_ns())
-            reply(call, payload)
-            return
-        size_max = min(self._reply_bytes_max, connection.message_bytes_max)
-        too_large = ResourceExhausted(
-            f"the result is {size} bytes, and at most {size_max} can be sent",
-            next_step="Ask for less at once, or raise Limits.reply_bytes and the engines' "
-            "message_bytes_max.",
-        )
-        self._fail(call, binding, too_large)
+        end(call, OK, _clock.monotonic_ns())
+        reply(call, payload)
 
     def _answer_error(self, call: IncomingCall, error: BaseException) -> None:
         if is_of(error, asyncio.CancelledError):

@@ -4,23 +4,21 @@ Each becomes a coroutine for the dispatcher. A handler that answers with a strea
 as the caller's credit goes, and closed on every way out.
 """
 
-import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from idl import CodecError
 from machnet_rpc._aio.items import CallOver, ItemReader, ItemWriter, Room, closed
+from machnet_rpc._aio.results import encoded
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.stream_table import IncomingStream
 from machnet_rpc._protocol.streams import Window
 from machnet_rpc._requests_argument import RequestsArgument
-from machnet_rpc.errors import Cancelled, Internal, InvalidArgument, ResourceExhausted
+from machnet_rpc.errors import Cancelled, InvalidArgument, ResourceExhausted
 from machnet_rpc.service import MethodBinding
 
 T = TypeVar("T")
-
-log: Final = logging.getLogger("machnet_rpc")
 
 
 class RequestItems(Generic[T]):
@@ -98,33 +96,18 @@ class StreamHandlers:
     async def _returned(
         self, result: Coroutine[Any, Any, Any], stream: IncomingStream, binding: MethodBinding
     ) -> bytes | memoryview:
-        return self._encoded(await result, "result", stream, binding)
+        return encoded(await result, "result", binding, self._size_max(stream))
 
     async def _drained(self, items: Any, stream: IncomingStream, binding: MethodBinding) -> bytes:
-        writer = ItemWriter(stream, self._room)
+        writer, size_max = ItemWriter(stream, self._room), self._size_max(stream)
         try:
             async for item in items:
-                await writer.write(self._encoded(item, "item", stream, binding))
+                await writer.write(encoded(item, "item", binding, size_max))
         except CallOver:
             raise Cancelled("nobody takes the items any more") from None
         finally:
             await closed(items)
         return b""
 
-    def _encoded(
-        self, value: object, what: str, stream: IncomingStream, binding: MethodBinding
-    ) -> bytes | memoryview:
-        """Errors: Internal, ResourceExhausted."""
-        try:
-            payload = binding.result.encode(value)
-        except CodecError as error:
-            log.error("%s gave what its contract does not allow: %s", binding.full_name, error)
-            raise Internal(f"the handler's {what} is wrong: {error}") from error
-        size_max = min(self._reply_bytes_max, stream.connection.message_bytes_max)
-        if len(payload) > size_max:
-            raise ResourceExhausted(
-                f"the {what} is {len(payload)} bytes, and at most {size_max} can be sent",
-                next_step="Give less at once, or raise Limits.reply_bytes and the engines' "
-                "message_bytes_max.",
-            )
-        return payload
+    def _size_max(self, stream: IncomingStream) -> int:
+        return min(self._reply_bytes_max, stream.connection.message_bytes_max)

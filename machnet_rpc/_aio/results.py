@@ -1,0 +1,32 @@
+"""What a handler gave as what its caller is sent, or as the error that says why not.
+
+Does not know how calls are answered.
+"""
+
+import logging
+from typing import Final
+
+from idl import CodecError
+from machnet_rpc.errors import Internal, ResourceExhausted
+from machnet_rpc.service import MethodBinding
+
+log: Final = logging.getLogger("machnet_rpc")
+
+
+def encoded(value: object, what: str, binding: MethodBinding, size_max: int) -> bytes | memoryview:
+    """A result, or an item of one.
+
+    Errors: Internal, ResourceExhausted; and what an iterable raises while its items are read.
+    """
+    try:
+        payload = binding.result.encode(value)
+    except CodecError as error:
+        log.error("%s gave what its contract does not allow: %s", binding.full_name, error)
+        raise Internal(f"the handler's {what} is wrong: {error}") from error
+    if len(payload) > size_max:
+        raise ResourceExhausted(
+            f"the {what} is {len(payload)} bytes, and at most {size_max} can be sent",
+            next_step="Ask for less at once, or raise Limits.reply_bytes and the engines' "
+            "message_bytes_max.",
+        )
+    return payload
