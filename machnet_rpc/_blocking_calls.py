@@ -90,9 +90,9 @@ class BlockingMethod(Generic[P, R_co]):
             payload = self._encoded(args, kwargs)
         answer: Any = self._exchange(payload)
         if answer.__class__ is not bytes:
-            answer = self._not_at_once(answer, payload, args, kwargs)
+            answer = self._not_at_once(answer, payload)
         elif not self._gives_bytes:
-            answer = self._decoded(answer, args, kwargs)
+            answer = self._decoded(answer, payload)
         result: R_co = answer
         return result
 
@@ -128,8 +128,8 @@ class BlockingMethod(Generic[P, R_co]):
     def _given(self, payload: bytes, answer: bytes | OutgoingCall | None) -> Any:
         """The result, where a call of bytes was not answered by bytes that are it."""
         if type(answer) is bytes:
-            return self._decoded(answer, (payload,), {})
-        return self._not_at_once(answer, payload, (payload,), {})
+            return self._decoded(answer, payload)
+        return self._not_at_once(answer, payload)
 
     def _encoded(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | memoryview:
         try:
@@ -138,50 +138,42 @@ class BlockingMethod(Generic[P, R_co]):
             problem = InvalidArgument(str(error))
             raise unsent(problem, self._binding.full_name, self._blocking.client.address) from None
 
-    def _decoded(self, answer: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _decoded(self, answer: bytes, payload: bytes | memoryview) -> Any:
         try:
             return self._binding.result.decode(answer)
         except CodecError:  # the asyncio client finds out why
             call = self._blocking.ended_call(answer, self._how)
-            return self._outcome(call, args, kwargs)
+            return self._outcome(call, payload)
 
-    def _outcome(self, call: OutgoingCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _outcome(self, call: OutgoingCall, payload: bytes | memoryview) -> Any:
         client, binding = self._blocking.client, self._binding
-        sent = binding, self._encoded(args, kwargs), self._options
         try:
-            return self._blocking.run(None, client.outcome, call, *sent)
+            return self._blocking.run(None, client.outcome, call, binding, payload, self._options)
         except ClientClosed:  # meanwhile, by another thread, which ended the call
             answer = call.result()
         if isinstance(answer, Refused | Failed):
             raise failure_of(answer, binding.full_name, binding.errors, client.address)
         return binding.result.decode(answer)
 
-    def _not_at_once(
-        self,
-        answer: bytes | OutgoingCall | None,
-        payload: bytes | memoryview,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
+    def _not_at_once(self, answer: bytes | OutgoingCall | None, payload: bytes | memoryview) -> Any:
         """What another is inside for, failed, was long under way, or waits for a flow or room."""
         if answer is None and self._is_plain:
             answer = self._blocking.exchange(payload, self._how)
         if type(answer) is bytes:
-            return answer if self._gives_bytes else self._decoded(answer, args, kwargs)
+            return answer if self._gives_bytes else self._decoded(answer, payload)
         if isinstance(answer, OutgoingCall):
-            return self._outcome(answer, args, kwargs)
-        return self._invoked(args, kwargs)
+            return self._outcome(answer, payload)
+        return self._made(self._blocking.client.send, self._binding, payload)
 
-    def _invoked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What the asyncio client makes of the call."""
-        client, seconds = self._blocking.client, self._how.timeout_ns / 1e9
+    def _made(self, make: Callable[..., Coroutine[Any, Any, Any]], *given: Any) -> Any:
+        """What the asyncio client makes of the call; the options are the last that it is given."""
+        seconds = self._how.timeout_ns / 1e9
         late = monotonic() + seconds
 
-        async def invoke() -> Any:
-            left = replace(self._options, timeout=late - monotonic())
-            return await client.invoke(self._method, args, kwargs, left)
+        async def made() -> Any:
+            return await make(*given, replace(self._options, timeout=late - monotonic()))
 
-        return run(self._blocking, self._binding.full_name, seconds, invoke)
+        return run(self._blocking, self._binding.full_name, seconds, made)
 
 
 class CarryingMethod(BlockingMethod[P, R_co]):
@@ -190,7 +182,7 @@ class CarryingMethod(BlockingMethod[P, R_co]):
     __slots__ = ()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        result: R_co = self._invoked(args, kwargs)
+        result: R_co = self._made(self._blocking.client.invoke, self._method, args, kwargs)
         return result
 
 

@@ -14,6 +14,8 @@ from machnet_rpc.errors import RpcError
 
 T = TypeVar("T")
 
+Payload = bytes | memoryview
+
 
 class Steps(NamedTuple):
     """What is done for an item: its call is begun, at once or later, and its answer is a result.
@@ -22,8 +24,8 @@ class Steps(NamedTuple):
     `outcome` goes on with what came with the call when it was begun.
     """
 
-    begin_now: Callable[[Any], tuple[OutgoingCall, Any] | None]
-    begin: Callable[[Any, int], Coroutine[Any, Any, tuple[OutgoingCall, Any]]]
+    begin_now: Callable[[Payload], tuple[OutgoingCall, Any] | None]
+    begin: Callable[[Payload, int], Coroutine[Any, Any, tuple[OutgoingCall, Any]]]
     result_of: Callable[[Any], Any]
     outcome: Callable[[OutgoingCall, Any], Coroutine[Any, Any, Any]]
 
@@ -38,8 +40,13 @@ class Many(Generic[T]):
         self._waits_since_ns = 0  # for a flow, or for room
         self._waits_left = 0  # how many more wait since then, after one that did so in vain
 
-    async def run(self, items: Iterable[T], in_flight_max: int) -> list[Any]:
-        """The results, or what stands for them. Errors: the first, if they are not returned."""
+    async def run(
+        self, items: Iterable[T], encoded: Callable[[T], Payload], in_flight_max: int
+    ) -> list[Any]:
+        """The results, or what stands for them. Errors: the first, if they are not returned.
+
+        An item is encoded once: when that is needed again, it may have changed, or be used up.
+        """
         _check(in_flight_max)
         under_way, begin_now = self._under_way, self._steps.begin_now
         results: list[Any] = []
@@ -48,7 +55,10 @@ class Many(Generic[T]):
                 if len(under_way) >= in_flight_max:
                     results.append(await self._first())
                 try:
-                    under_way.append(begin_now(item) or await self._begun(item, in_flight_max))
+                    payload = encoded(item)
+                    call = begin_now(payload) or await self._begun(payload, in_flight_max)
+                    under_way.append(call)
+                    del payload  # a view of what the iterable may reuse
                 except RpcError as error:
                     if not self._return_exceptions:
                         raise
@@ -61,13 +71,13 @@ class Many(Generic[T]):
                     rest[0].connection.cancel(rest[0])
         return results
 
-    async def _begun(self, item: T, in_flight_max: int) -> tuple[OutgoingCall, Any]:
+    async def _begun(self, payload: Payload, in_flight_max: int) -> tuple[OutgoingCall, Any]:
         """Its call, once that can begin; those that wait in vain have waited beside each other."""
         now_ns, before = _clock.monotonic_ns(), self._under_way
         if self._waits_left == 0 or not (before and isinstance(before[-1], Exception)):
             self._waits_since_ns, self._waits_left = now_ns, in_flight_max
         self._waits_left -= 1
-        return await self._steps.begin(item, now_ns - self._waits_since_ns)
+        return await self._steps.begin(payload, now_ns - self._waits_since_ns)
 
     async def _first(self) -> Any:
         """The end of the oldest call."""
@@ -116,6 +126,7 @@ async def tasks_of(
             if len(under_way) >= in_flight_max:
                 results.append(await first())
             under_way.append(asyncio.ensure_future(call()))
+            await asyncio.sleep(0)  # so that it is under way before its item may change
         while under_way:
             results.append(await first())
     finally:

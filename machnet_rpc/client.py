@@ -17,13 +17,14 @@ from machnet_rpc._calling import Target
 from machnet_rpc._carrying_calls import CarryingCall
 from machnet_rpc._client_calls import Again, Ways, begin
 from machnet_rpc._last_words import LastWords
-from machnet_rpc._many import Many, Steps, tasks_of
+from machnet_rpc._many import Many, Payload, Steps, tasks_of
 from machnet_rpc._mismatch import Mismatches
 from machnet_rpc._options import AS_DECLARED, CallOptions, Metadata
 from machnet_rpc._outcomes import unsent
 from machnet_rpc._passing_calls import Passage, Passing
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.events import Failed, Refused
+from machnet_rpc._protocol.outbox import lasting
 from machnet_rpc._retries import RETRIES, Retries, RetryPolicy, may_pass
 from machnet_rpc._sending import Requesters
 from machnet_rpc._stubs import Bindings
@@ -187,6 +188,12 @@ class Client(NamedCalls):
             except RpcError as last:
                 raise await self._explained(binding, last, call, options) from None
 
+    async def send(
+        self, binding: MethodBinding, payload: bytes | memoryview, options: CallOptions
+    ) -> Any:
+        """Makes a call whose arguments are encoded. Errors: RpcError, and what is declared."""
+        return await CarryingCall(self._ways(), binding, payload, options, self._result).run()
+
     async def call_many(
         self,
         method: Method[[T], Coroutine[Any, Any, R]],
@@ -211,7 +218,9 @@ class Client(NamedCalls):
         is_usual = not (binding.is_keyed or self._options.carries)
         steps = self._steps if is_usual else self._carrying_steps
         many = Many[T](steps(binding), return_exceptions=return_exceptions)
-        return await many.run(items, in_flight_max)
+        return await many.run(
+            items, lambda item: self._encoded(binding, (item,), {}), in_flight_max
+        )
 
     def stream(
         self, method: Method[P, Stream[R]], /, *args: P.args, **kwargs: P.kwargs
@@ -316,23 +325,32 @@ class Client(NamedCalls):
         kwargs: dict[str, Any],
         options: CallOptions,
     ) -> Any:
-        payload = self._encoded(binding, args, kwargs)
-        return await CarryingCall(self._ways(), binding, payload, options, self._result).run()
+        return await self.send(binding, self._encoded(binding, args, kwargs), options)
+
+    def _may_repeat(self, binding: MethodBinding) -> bool:
+        return self._retries is not None and binding.options.idempotent is not False
+
+    def _encoded(
+        self, binding: MethodBinding, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> bytes | memoryview:
+        """What is sent; and sent again, whatever becomes of the arguments meanwhile."""
+        payload = super()._encoded(binding, args, kwargs)
+        return lasting(payload) if self._may_repeat(binding) else payload
 
     def _steps(self, binding: MethodBinding) -> Steps:
-        encoded, begun, options = self._encoded, self._begun, self._options
+        begun, options, may_repeat = self._begun, self._options, self._may_repeat(binding)
 
-        def begin_now(item: object) -> tuple[OutgoingCall, object] | None:
-            call = begun(binding, encoded(binding, (item,), {}), options)
-            return None if call is None else (call, item)
+        def begin_now(payload: Payload) -> tuple[OutgoingCall, Payload] | None:
+            call = begun(binding, payload, options)
+            return None if call is None else (call, payload if may_repeat else b"")
 
-        async def begin(item: object, waited_ns: int) -> tuple[OutgoingCall, object]:
-            payload = bytes(encoded(binding, (item,), {}))
+        async def begin(payload: Payload, waited_ns: int) -> tuple[OutgoingCall, Payload]:
+            payload = bytes(payload)
             left = options.after(waited_ns, binding.options.timeout)
-            return await self._begun_later(binding, payload, left), item
+            return await self._begun_later(binding, payload, left), payload
 
-        async def outcome(call: OutgoingCall, item: object) -> Any:
-            return await self.outcome(call, binding, encoded(binding, (item,), {}), options)
+        async def outcome(call: OutgoingCall, payload: Payload) -> Any:
+            return await self.outcome(call, binding, payload, options)
 
         return Steps(begin_now, begin, self._result_of(binding), outcome)
 
@@ -340,8 +358,7 @@ class Client(NamedCalls):
         # Each call has a key of its own; which reply's metadata it is, nobody could tell.
         options = replace(self._options, key=None, reply_metadata=None)
 
-        async def begin(item: object, waited_ns: int) -> tuple[OutgoingCall, CarryingCall]:
-            payload = self._encoded(binding, (item,), {})
+        async def begin(payload: Payload, waited_ns: int) -> tuple[OutgoingCall, CarryingCall]:
             left = options.after(waited_ns, binding.options.timeout)
             keyed = CarryingCall(self._ways(), binding, payload, left, self._result)
             return await keyed.start(), keyed

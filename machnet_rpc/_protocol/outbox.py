@@ -139,7 +139,7 @@ class Outbox:
         """
         self._on_filled()
         offset = fields[_FIELDS] if len(fields) > _FIELDS else 0
-        message = _Message(ticket, _lasting(payload), fields[:_FIELDS], offset)
+        message = _Message(ticket, lasting(payload), fields[:_FIELDS], offset)
         self._messages.append(message)
         self._grow(message.size_bytes)
 
@@ -217,8 +217,8 @@ class Outbox:
         self.full = self.size_bytes >= self._bytes_max
 
 
-def _lasting(payload: bytes | memoryview) -> bytes | memoryview:
-    """The payload as nobody can change or release it while it waits."""
+def lasting(payload: bytes | memoryview) -> bytes | memoryview:
+    """The payload as nobody can change or release it, however long it is needed."""
     if type(payload) is bytes:
         return payload
     view = memoryview(payload)
