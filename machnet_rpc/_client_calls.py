@@ -132,8 +132,11 @@ class Request:
         if connection is None or not connection.is_usable or connection.outbox.full:
             connection = await ways.ready(target, deadline_ns, self.options)
         if len(self.payload) > connection.message_bytes_max:
-            error = too_large(len(self.payload), connection.message_bytes_max)
-            raise unsent(error, target.full_name, ways.keeper.address)
+            raise unsent(
+                too_large(len(self.payload), connection.message_bytes_max),
+                target.full_name,
+                ways.keeper.address,
+            )
         loop = get_running_loop()
         if loop is not ways.keeper.loop:
             ways.keeper.check_here()

@@ -94,8 +94,11 @@ class Sending:
         if connection is None or not connection.is_usable or connection.outbox.full:
             return None
         if len(payload) > connection.message_bytes_max:
-            error = too_large(len(payload), connection.message_bytes_max)
-            raise unsent(error, target.full_name, self.address)
+            raise unsent(
+                too_large(len(payload), connection.message_bytes_max),
+                target.full_name,
+                self.address,
+            )
         return connection.request(
             payload,
             target.method_id,
@@ -136,6 +139,7 @@ class Sending:
         if current is not None and current.deadline_ns < deadline_ns:
             deadline_ns = current.deadline_ns
         if deadline_ns <= now_ns:
-            late = DeadlineExceeded("no time is left for the call")
-            raise unsent(late, target.full_name, self.address)
+            raise unsent(
+                DeadlineExceeded("no time is left for the call"), target.full_name, self.address
+            )
         return deadline_ns

@@ -16,7 +16,7 @@ from machnet_rpc._aio.openings import FlowRefused
 from machnet_rpc._aio.pump import Pump
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
-from machnet_rpc._protocol.events import Event, Failed, GoneAway, Refused, Replied
+from machnet_rpc._protocol.events import Event, Failed, GoneAway, Refused, Replied, apart
 from machnet_rpc._protocol.records import LAST_PRIORITY
 from machnet_rpc._transports.address import is_reached, joined, resolved, split
 from machnet_rpc._transports.ladder import Reach, link_to
@@ -301,7 +301,7 @@ def keeper_of(address: str, reach: Reach) -> FlowKeeper:
         if isinstance(event, Replied):
             event.call.complete(event.payload)
         elif isinstance(event, Refused | Failed):
-            event.call.complete(event)
+            event.call.complete(apart(event))
         elif isinstance(event, GoneAway):
             keeper.leave(event.connection)
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from idl import CodecError
 from machnet_rpc._aio.items import CallOver, ItemReader, ItemWriter, Room, closed
-from machnet_rpc._protocol.events import Failed, Refused, Replied
+from machnet_rpc._protocol.events import Failed, Refused, Replied, apart
 from machnet_rpc._protocol.stream_table import OutgoingStream
 from machnet_rpc.errors import InvalidArgument
 
@@ -161,8 +161,12 @@ class StreamCall:
             await asyncio.wait([self._feed])
 
     async def _raise_failure(self, stream: OutgoingStream) -> None:
-        if self._error is not None:
-            raise self._error
+        error, self._error = self._error, None  # they would hold each other
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error
         if isinstance(stream.ended, Refused | Failed):
             raise await self._opener.failure(stream.ended)
 
@@ -208,7 +212,7 @@ class StreamCall:
 def _cancel(stream: OutgoingStream) -> None:
     failed = stream.connection.streams.cancel(stream)
     if failed is not None:
-        stream.call.complete(failed)
+        stream.call.complete(apart(failed))
 
 
 def _fed(feed: asyncio.Task[None]) -> None:

@@ -4,7 +4,7 @@ Named tuples rather than dataclasses: one is made per call, and they cost a thir
 """
 
 from enum import Enum
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from machnet_rpc._protocol.calls import Executed, IncomingCall, OutgoingCall
 
@@ -63,4 +63,11 @@ class GoneAway(NamedTuple):
     connection: Any
 
 
+_NOBODYS: Final[Any] = None
+
 Event: TypeAlias = Replied | Refused | Failed | Requested | Stopped | GoneAway
+
+
+def apart(event: Refused | Failed) -> Refused | Failed:
+    """The same without its call, which can end with it then: they would hold each other."""
+    return event._replace(call=_NOBODYS)
