@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine
 from time import monotonic_ns
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from machnet_rpc._aio.belonging import FORKED, loop_if_any, set_running_loop, watch_forks
 from machnet_rpc._aio.exchange import Exchange
@@ -276,11 +276,11 @@ class Blocking:
 
     def _run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         loop, around = self.loop, loop_if_any()
-        coroutine, task = function(*args), None
+        coroutine, task = _told(function, args), None
         try:
             set_running_loop(None)  # a notebook's loop, which waits for this call like anybody
             task = _Task(coroutine, loop=loop)
-            return loop.run_until_complete(task)
+            result, failure = loop.run_until_complete(task)
         except BaseException as error:
             self._recover(error)
             if task is None:
@@ -291,6 +291,12 @@ class Blocking:
             raise
         finally:
             set_running_loop(around)
+        try:
+            if failure is not None:
+                raise failure
+            return cast(T, result)
+        finally:
+            del task, coroutine, failure  # they would hold each other
 
     def _recover(self, error: BaseException) -> None:
         """Has the pump go on if it was Ctrl-C, which comes between any two steps."""
@@ -313,6 +319,16 @@ class Blocking:
         """This is the child, and the client is the parent's."""
         if self._line is not None:
             self._line.close()
+
+
+async def _told(
+    function: Callable[..., Coroutine[Any, Any, T]], args: tuple[Any, ...]
+) -> tuple[T | None, Exception | None]:
+    """The result of a coroutine, or what it raised."""
+    try:
+        return await function(*args), None
+    except Exception as error:  # noqa: BLE001 (it is raised once the task is gone)
+        return None, error
 
 
 async def _ended(call: OutgoingCall) -> None:

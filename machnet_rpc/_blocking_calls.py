@@ -135,8 +135,11 @@ class BlockingMethod(Generic[P, R_co]):
         try:
             return self._binding.arguments.encode(args, kwargs)
         except CodecError as error:
-            problem = InvalidArgument(str(error))
-            raise unsent(problem, self._binding.full_name, self._blocking.client.address) from None
+            raise unsent(
+                InvalidArgument(str(error)),
+                self._binding.full_name,
+                self._blocking.client.address,
+            ) from None
 
     def _decoded(self, answer: bytes, payload: bytes | memoryview) -> Any:
         try:
@@ -201,8 +204,16 @@ def run(
     try:
         return blocking.run(seconds, function, *args)
     except ClientClosed:
-        closed = Unavailable("the client is closed", next_step="Make calls before it closes.")
-        raise unsent(closed, name, blocking.client.address, CONNECTING) from None
+        raise unsent(
+            Unavailable("the client is closed", next_step="Make calls before it closes."),
+            name,
+            blocking.client.address,
+            CONNECTING,
+        ) from None
     except ClientBusy as busy:
-        late = DeadlineExceeded(str(busy), next_step="Give each thread a client of its own.")
-        raise unsent(late, name, blocking.client.address, LOCAL_RING) from None
+        raise unsent(
+            DeadlineExceeded(str(busy), next_step="Give each thread a client of its own."),
+            name,
+            blocking.client.address,
+            LOCAL_RING,
+        ) from None

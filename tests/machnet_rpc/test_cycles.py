@@ -8,9 +8,21 @@ from typing import Any, cast
 
 import pytest
 
-from machnet_rpc import Client, NotFound, ResourceExhausted, RpcError, connect, rpc, serve, service
+from machnet_rpc import (
+    Client,
+    NotFound,
+    ResourceExhausted,
+    RpcError,
+    connect,
+    rpc,
+    serve,
+    service,
+    sync,
+)
 from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.conftest import only_inline
+from tests.machnet_rpc.server_thread import serving
+from transport_engine.config import EngineConfig
 
 CALLS = 20
 TOO_LARGE = 9 << 20
@@ -207,3 +219,28 @@ async def made(client: Client, way: str) -> None:
     with contextlib.suppress(RpcError, Declared, KeyError):
         await WAYS[way](client)
     await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("way", ["usual", "keyed"])
+@pytest.mark.parametrize("how", ["", "declared", "code", "undeclared", "cancelled"])
+def test_nor_does_a_blocking_call(way: str, how: str) -> None:
+    via = EngineConfig()
+    with (
+        serving(Handlers(), "127.0.0.1:0", via) as server,
+        sync.connect(server.address, via=via, timeout=5.0) as client,
+    ):
+        call = client.method(Cyclic.fail if way == "usual" else Cyclic.fail_once)
+
+        def made_and_suppressed() -> None:
+            with contextlib.suppress(RpcError, Declared):
+                call(how)
+
+        made_and_suppressed()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(CALLS):
+                made_and_suppressed()
+            assert gc.collect() < CALLS
+        finally:
+            gc.enable()
