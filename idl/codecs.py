@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import pydantic
-import pydantic_core
 
 from idl.buffers import RawCodec, flat, is_raw
 from idl.core_schemas import check_aliases, is_strict
 from idl.packing import CodecError, pack, unpack
 from idl.raised import class_name, is_of, said, shown
 from idl.schema import MethodSchema, Parameter, SchemaError, spelled
+from idl.strict_reading import plain_validator
 from idl.structs import foreign_in, holds_struct
 
 PROBLEMS_MAX: Final = 3  # that one sentence lists
@@ -30,7 +30,7 @@ _EXPECTED: Final = re.compile(r"UnexpectedValue\((.*)\)")  # pydantic's words fo
 class ValueCodec:
     """A value of one type, through pydantic, or through msgspec where its Structs occur."""
 
-    __slots__ = ("_adapter", "_is_strict", "_scalar", "_type")
+    __slots__ = ("_adapter", "_read", "_scalar", "_type")
 
     def __init__(self, annotation: Any) -> None:
         self._type = annotation
@@ -42,7 +42,11 @@ class ValueCodec:
             raise SchemaError(f"{annotation!r} has no codec: {why}") from error
         core_schema = self._adapter.core_schema
         check_aliases(core_schema)
-        self._is_strict = is_strict(core_schema)
+        self._read: Callable[[object], Any] = (
+            plain_validator(core_schema)
+            if is_strict(core_schema)
+            else self._adapter.validate_python
+        )
 
     def dump(self, value: object) -> object:
         """The value as what `pack` takes."""
@@ -62,20 +66,7 @@ class ValueCodec:
     def load(self, plain: object) -> Any:
         """The value from what `unpack` gave."""
         try:
-            return self._adapter.validate_python(plain)
-        except pydantic.ValidationError as error:
-            if self._is_strict:
-                return self._load_strictly(plain)
-            raise CodecError(_sentence(error)) from error
-        except Exception as error:
-            raise _refused(error) from error
-
-    def _load_strictly(self, plain: object) -> Any:
-        """What is strict takes text for a date, and a list for a set, from JSON alone."""
-        try:
-            return self._adapter.validate_json(
-                pydantic_core.to_json(plain, inf_nan_mode="constants")
-            )
+            return self._read(plain)
         except pydantic.ValidationError as error:
             raise CodecError(_sentence(error)) from error
         except Exception as error:

@@ -10,7 +10,7 @@ from idl.members import unwritten
 from idl.schema import SchemaError
 
 _FIELDS: Final = ("model-field", "typed-dict-field", "dataclass-field")
-_CLASSES: Final = ("model", "dataclass", "typed-dict")
+CLASSES: Final = ("model", "dataclass", "typed-dict")
 
 
 def is_strict(core_schema: Any) -> bool:
@@ -68,7 +68,7 @@ def _parts(core_schema: Any, config: dict[str, Any]) -> Iterator[tuple[dict[str,
     while rest:
         part, config = rest.pop()
         if isinstance(part, dict):
-            if part.get("type") in _CLASSES:
+            if part.get("type") in CLASSES:
                 config = part.get("config") or {}
             if isinstance(part.get("type"), str):
                 yield part, config
