@@ -238,8 +238,8 @@ class Pump:
     def _rouse(self, port: Port) -> None:
         """Takes turns for the port from the next iteration of the loop on.
 
-        C calls it from threads that have the GIL for a lock (machnet_rpc/csrc/line.c): nothing in
-        here may give it up, as a call into the engine by cffi does.
+        For who is inside of a blocking client alone (machnet_rpc/csrc/line.c): another thread that
+        sleeps there meanwhile would not be woken any more.
         """
         self._schedule()
         self._wake(port)

@@ -85,13 +85,7 @@ static PyObject *made_of(struct flow *self, const struct te_record *record,
     call->sent = 1;
     slot_set(&call->loop, Py_NewRef(how->loop));
     slot_set(&call->connection, Py_NewRef(self->connection));
-    bool is_well = flow_expect(self, call);
-    if (is_well && !self->crossing->is_watched) {
-        PyObject *roused = PyObject_CallObject(self->crossing->rouse, NULL);
-        Py_XDECREF(roused);
-        is_well = roused != NULL;
-    }
-    if (!is_well) {
+    if (!flow_expect(self, call)) {
         Py_DECREF((PyObject *)call);
         return NULL;
     }
@@ -172,6 +166,21 @@ PyObject *flow_exchange(PyObject *object, PyObject *const *args, Py_ssize_t coun
     return exchange_any(self, args[0], &how);
 }
 
+/* The pump is roused here and not where the call was made: Python runs, and so may other threads,
+ * of which one may be inside and asleep by then. False: an exception. */
+static bool rouse_and_await(const struct flow *self, const struct call *call, int64_t late_ns) {
+    struct crossing *crossing = self->crossing;
+    if (!crossing->is_watched) {
+        PyObject *roused = PyObject_CallObject(crossing->rouse, NULL);
+        Py_XDECREF(roused);
+        if (roused == NULL) {
+            return false;
+        }
+    }
+    return crossing->channel == NULL || crossing->left != NULL
+           || crossing_await(crossing, call, late_ns);
+}
+
 PyObject *flow_wait(PyObject *object, PyObject *const *args, Py_ssize_t count) {
     struct flow *self = (struct flow *)object;
     uint64_t spin_ns;
@@ -185,8 +194,7 @@ PyObject *flow_wait(PyObject *object, PyObject *const *args, Py_ssize_t count) {
     }
     int64_t late_ns = clock_ns() + (int64_t)spin_ns;
     late_ns = late_ns < call->timed.deadline_ns ? late_ns : call->timed.deadline_ns;
-    if (call->state == CALL_WAITS && self->crossing->channel != NULL
-        && self->crossing->left == NULL && !crossing_await(self->crossing, call, late_ns)) {
+    if (call->state == CALL_WAITS && !rouse_and_await(self, call, late_ns)) {
         exchange_give_up(call);
         return NULL;
     }

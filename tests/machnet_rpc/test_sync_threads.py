@@ -1,0 +1,72 @@
+"""Threads that share a blocking client: who sleeps inside is woken, and nobody waits too long."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from machnet_rpc import MemoryNetwork, sync
+from machnet_rpc._aio.port import Port
+from machnet_rpc._transports.ladder import Via
+from tests.machnet_rpc.conftest import ADDRESS
+from tests.machnet_rpc.ledger import Ledger, LedgerBook
+from tests.machnet_rpc.server_thread import SECONDS_MAX, serving
+from tests.machnet_rpc.waiting import until_seen
+
+
+@pytest.fixture
+def blocking(via: Via, network: MemoryNetwork, book: LedgerBook) -> Iterator[sync.Client]:
+    address = ADDRESS if via is network else "127.0.0.1:0"
+    with (
+        serving(book, address, via) as server,
+        sync.connect(server.address, via=via, timeout=20.0, spin=0.0) as client,
+    ):
+        yield client
+
+
+def test_who_sleeps_inside_is_woken_though_another_thread_calls_meanwhile(
+    blocking: sync.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread may enter wherever Python runs: also where a call has just been sent."""
+    inside, pump = blocking._blocking, blocking._blocking._keeper.pump
+    assert pump is not None
+    rouse, caller = pump._rouse, threading.current_thread()
+    sleepers: list[Future[str]] = []
+
+    def interrupted(port: Port) -> None:
+        if threading.current_thread() is caller and not (inside._is_busy or sleepers):
+            sleepers.append(pool.submit(blocking.call, Ledger.sleep, 0.2))
+            until_seen(lambda: inside._is_busy and not any(each.is_awake for each in pump._ports))
+        rouse(port)
+
+    echo = blocking.method(Ledger.echo)
+    assert echo(b"a flow") == b"a flow"
+    with ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(pump, "_rouse", interrupted)
+        for each in range(10):
+            assert echo(bytes([each])) == bytes([each])
+        for sleeper in sleepers:
+            assert sleeper.result(SECONDS_MAX)
+
+
+@pytest.fixture
+def switching() -> Iterator[None]:
+    """Whoever waits for the GIL gets it at once, wherever the other thread is in Python."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("switching")
+def test_threads_that_share_a_client_wait_for_nothing_in_vain(blocking: sync.Client) -> None:
+    echo = blocking.method(Ledger.echo)
+
+    def calls(number: int) -> int:
+        sent = [bytes([number, each % 256]) for each in range(500)]
+        return sum(echo(each) == each for each in sent)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(calls, range(4))) == [500] * 4
