@@ -56,6 +56,11 @@ def check_thread() -> None:
         )
 
 
+def seconds_left(call: OutgoingCall) -> float:
+    """Until the call's deadline; below 0 after it."""
+    return (call.deadline_ns - monotonic_ns()) / 1e9
+
+
 class _Task(asyncio.Task[T]):
     """One that is run to its end: asyncio has nothing to say of it if Ctrl-C meets its making."""
 
@@ -154,11 +159,14 @@ class Blocking:
             self._lock.release()
 
     def finish(self, call: OutgoingCall, spin_ns: int) -> bytes | OutgoingCall:
-        """Waits for a call that is under way: gives the result, or the call, if it has none."""
+        """Waits for a call that is under way: gives the result, or the call, if it has none.
+
+        Or if other threads call until its deadline.
+        """
         try:
-            self._enter(None)
-        except ClientClosed:
-            return call  # and ended it
+            self._enter(seconds_left(call))
+        except (ClientClosed, ClientBusy):
+            return call
         try:
             return self._waited(call, spin_ns)
         except BaseException as error:

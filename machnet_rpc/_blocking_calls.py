@@ -10,11 +10,11 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from idl import CodecError
 from machnet_rpc._aio.exchange import Exchange
-from machnet_rpc._blocking import Blocking, ClientBusy, ClientClosed
+from machnet_rpc._blocking import Blocking, ClientBusy, ClientClosed, seconds_left
 from machnet_rpc._options import CallOptions, Metadata
 from machnet_rpc._outcomes import failure_of, unsent
 from machnet_rpc._protocol.calls import CONNECTING, LOCAL_RING, OutgoingCall
-from machnet_rpc._protocol.events import Failed, Refused
+from machnet_rpc._protocol.events import Cause, Failed, Refused
 from machnet_rpc._protocol.records import USUAL_PRIORITY
 from machnet_rpc.errors import ContractError, DeadlineExceeded, InvalidArgument, Unavailable
 from machnet_rpc.service import Method, MethodBinding
@@ -151,9 +151,12 @@ class BlockingMethod(Generic[P, R_co]):
     def _outcome(self, call: OutgoingCall, payload: bytes | memoryview) -> Any:
         client, binding = self._blocking.client, self._binding
         try:
-            return self._blocking.run(None, client.outcome, call, binding, payload, self._options)
+            left, sent = seconds_left(call), (call, binding, payload, self._options)
+            return self._blocking.run(left, client.outcome, *sent)
         except ClientClosed:  # meanwhile, by another thread, which ended the call
             answer = call.result()
+        except ClientBusy:  # other threads were inside until its deadline
+            answer = call.result() if call.done() else _late(call)
         if isinstance(answer, Refused | Failed):
             raise failure_of(answer, binding.full_name, binding.errors, client.address)
         return binding.result.decode(answer)
@@ -187,6 +190,12 @@ class CarryingMethod(BlockingMethod[P, R_co]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         result: R_co = self._made(self._blocking.client.invoke, self._method, args, kwargs)
         return result
+
+
+def _late(call: OutgoingCall) -> Failed:
+    """Its end, to which whoever is inside comes later."""
+    stage = call.connection.stage_of(call)
+    return Failed(call, Cause.DEADLINE, call.executed, stage, 0)
 
 
 def _later(payload: bytes | memoryview) -> None:

@@ -1,5 +1,6 @@
 """Threads that share a blocking client: who sleeps inside is woken, and nobody waits too long."""
 
+import asyncio
 import sys
 import threading
 from collections.abc import Iterator
@@ -7,8 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from machnet_rpc import MemoryNetwork, sync
+from machnet_rpc import DeadlineExceeded, MemoryNetwork, rpc, service, sync
 from machnet_rpc._aio.port import Port
+from machnet_rpc._native import crossing
 from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.conftest import ADDRESS
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
@@ -49,6 +51,71 @@ def test_who_sleeps_inside_is_woken_though_another_thread_calls_meanwhile(
             assert echo(bytes([each])) == bytes([each])
         for sleeper in sleepers:
             assert sleeper.result(SECONDS_MAX)
+
+
+@service("slow")
+class Slow:
+    """Takes and gives bytes, as calls past the loop do."""
+
+    @rpc(timeout=20.0)
+    async def at_once(self, data: bytes) -> bytes:
+        raise NotImplementedError
+
+    @rpc(timeout=20.0)
+    async def later(self, data: bytes) -> bytes:
+        raise NotImplementedError
+
+
+class SlowServer(Slow):
+    def __init__(self) -> None:
+        self.may_end = asyncio.Event()
+
+    @rpc
+    async def at_once(self, data: bytes) -> bytes:
+        return data
+
+    @rpc
+    async def later(self, data: bytes) -> bytes:
+        await self.may_end.wait()
+        self.may_end.clear()
+        return data
+
+    async def end(self) -> None:
+        self.may_end.set()
+
+
+@pytest.mark.skipif(crossing is None, reason="messages cross in Python here")
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_a_call_under_way_waits_for_other_threads_until_its_deadline(
+    via: Via, network: MemoryNetwork, monkeypatch: pytest.MonkeyPatch, is_answered: bool
+) -> None:
+    slow, others = SlowServer(), list[Future[bytes]]()
+    with (
+        serving(slow, ADDRESS if via is network else "127.0.0.1:0", via) as server,
+        sync.connect(server.address, via=via, spin=0.0) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        assert client.call(Slow.at_once, b"a flow") == b"a flow"
+        inside, caller = client._blocking, threading.current_thread()
+        enter = inside._enter
+
+        def entered(seconds: float | None) -> None:
+            if threading.current_thread() is caller and not others:
+                others.append(pool.submit(client.call, Slow.later, b"other"))
+                until_seen(lambda: inside._is_busy)
+            enter(seconds)
+
+        monkeypatch.setattr(inside, "_enter", entered)
+        if is_answered:
+            assert client.method(Slow.at_once).using(timeout=0.2)(b"in time") == b"in time"
+        else:
+            with pytest.raises(DeadlineExceeded):
+                client.method(Slow.later).using(timeout=0.2)(b"late")
+        (other,) = others
+        assert not other.done()
+        server.do(slow.end())
+        assert other.result(SECONDS_MAX) == b"other"
+        assert client.call(Slow.at_once, b"goes on") == b"goes on"
 
 
 @pytest.fixture
