@@ -179,6 +179,7 @@ class MemoryLink:
         with self._network.lock:
             if not self._is_dead:
                 self._end(lib.TE_R_PEER_CLOSED)
+            self._armed = 0  # those by whom it waits for room know it still
             self._near.close()
             self._far.close()
 
