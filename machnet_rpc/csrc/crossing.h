@@ -282,6 +282,9 @@ struct how {
 
 /* False: an exception. */
 bool how_read(PyObject *fields, struct how *how);
+/* Makes what an exchange may need later, when nothing may run that a collection runs; before
+ * whoever calls looks whether it may. False: an exception. */
+bool exchange_prepare(struct flow *flow, const struct how *how);
 /* As `exchange`, of bytes. */
 PyObject *exchange_bytes(struct flow *flow, PyObject *payload, const struct how *how);
 /* Ends a call whose wait an exception cut short, as its awaiter would; the exception stays. */

@@ -92,14 +92,21 @@ static PyObject *made_of(struct flow *self, const struct te_record *record,
     return (PyObject *)call;
 }
 
+bool exchange_prepare(struct flow *self, const struct how *how) {
+    if (self->spare == NULL) {
+        struct call *made = call_make(0, 0, how->loop);
+        PyObject *meanwhile = (PyObject *)self->spare; /* by what that ran */
+        self->spare = made;
+        Py_XDECREF(meanwhile);
+    }
+    return self->spare != NULL;
+}
+
 PyObject *exchange_bytes(struct flow *self, PyObject *payload, const struct how *how) {
     struct crossing *crossing = self->crossing;
     const Py_ssize_t size = PyBytes_Size(payload);
-    if (self->spare == NULL) { /* now, for later nothing may run that a collection runs */
-        self->spare = call_make(0, 0, how->loop);
-        if (self->spare == NULL) {
-            return NULL;
-        }
+    if (!exchange_prepare(self, how)) {
+        return NULL;
     }
     if (size > TE_RECORD_PAYLOAD_MAX || (uint64_t)size > self->message_bytes_max
         || !is_ready(crossing)) {

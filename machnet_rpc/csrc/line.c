@@ -128,7 +128,8 @@ static PyObject *exchanged(const struct caller *self, PyObject *payload) {
         return Py_NewRef(Py_None);
     }
     Py_INCREF(flow);
-    const int may_call = is_free(self->line);
+    const bool is_prepared = exchange_prepare((struct flow *)flow, &self->how);
+    const int may_call = is_prepared ? is_free(self->line) : -1;
     PyObject *answer = NULL;
     if (may_call > 0 && self->line->flow == flow) {
         answer = exchange_bytes((struct flow *)flow, payload, &self->how);

@@ -1,9 +1,10 @@
 """Threads that share a blocking client: who sleeps inside is woken, and nobody waits too long."""
 
 import asyncio
+import gc
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -116,6 +117,54 @@ def test_a_call_under_way_waits_for_other_threads_until_its_deadline(
         server.do(slow.end())
         assert other.result(SECONDS_MAX) == b"other"
         assert client.call(Slow.at_once, b"goes on") == b"goes on"
+
+
+class Finalized:
+    """Garbage in a cycle, of which the collection does something."""
+
+    def __init__(self, finalize: Callable[[], None]) -> None:
+        self.cycle = self
+        self.finalize = finalize
+
+    def __del__(self) -> None:
+        self.finalize()
+
+
+@pytest.mark.skipif(crossing is None, reason="messages cross in Python here")
+@pytest.mark.parametrize("via", ["sidecar", "direct"], indirect=True)
+def test_nobody_calls_beside_a_thread_that_entered_during_a_collection(via: Via) -> None:
+    """Objects that a call makes may have garbage collected, whose finalizers may do anything."""
+    slow, others = SlowServer(), list[Future[bytes]]()
+    with (
+        serving(slow, "127.0.0.1:0", via) as server,
+        sync.connect(server.address, via=via, spin=0.0) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        inside = client._blocking
+        call, at_once = client.method(Slow.at_once), client.method(Slow.at_once).using(timeout=0.2)
+        assert pool.submit(call, b"a flow").result(SECONDS_MAX) == b"a flow"
+
+        def enter() -> None:
+            others.append(pool.submit(client.call, Slow.later, b"other"))
+            until_seen(lambda: inside._is_busy)
+
+        threshold, error = gc.get_threshold(), None
+        gc.disable()
+        Finalized(enter)
+        try:
+            gc.set_threshold(1)
+            gc.enable()
+            at_once(b"beside")
+        except DeadlineExceeded as late:
+            error = late
+        finally:
+            gc.set_threshold(*threshold)
+        (other,) = others
+        assert not other.done()
+        server.do(slow.end())
+        assert other.result(SECONDS_MAX) == b"other"
+        assert error is not None
+        assert error.executed == "no"
 
 
 @pytest.fixture
