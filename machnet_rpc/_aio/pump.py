@@ -223,12 +223,13 @@ class Pump:
 
     def _schedule(self) -> None:
         if not (self._is_scheduled or self._is_closed):
-            self._loop.call_soon(self._on_scheduled, context=self._context)
+            self._next = self._loop.call_soon(self._on_scheduled, context=self._context)
             self._is_scheduled = True  # unless a loop in debug mode refused another thread
 
     def recover(self) -> None:
-        """Ctrl-C may have met a turn, or asyncio, anywhere: takes turns for all ports again."""
+        """A signal may have met a turn, or asyncio, anywhere: takes turns for all ports again."""
         self._is_scheduled = False
+        self._next.cancel()
         self._timer.cancel()
         self._awake.clear()
         for port in self._ports:
@@ -238,8 +239,7 @@ class Pump:
     def _rouse(self, port: Port) -> None:
         """Takes turns for the port from the next iteration of the loop on.
 
-        For who is inside of a blocking client alone (machnet_rpc/csrc/line.c): another thread that
-        sleeps there meanwhile would not be woken any more.
+        Thread: the loop's, or who is inside of a blocking client, where no other sleeps meanwhile.
         """
         self._schedule()
         self._wake(port)

@@ -114,6 +114,7 @@ async def test_one_turn_waits_for_the_loop_however_it_was_woken(
     monkeypatch.setattr(rig.pump, "_turn", counted)
     for _ in range(3):
         rig.pump._on_readable(rig.pump.port)
+        rig.pump.recover()
     await asyncio.sleep(0)
     for _ in range(2):
         turns.clear()
