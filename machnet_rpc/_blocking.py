@@ -83,6 +83,7 @@ class Blocking:
         self.has_middleware = has_middleware
         self.spin = spin
         self.loop: asyncio.SelectorEventLoop = asyncio.SelectorEventLoop()
+        self.loop.set_exception_handler(self._on_exception)
         self.lent: set[int] = keeper.lent
         self._keeper = keeper
         self._lock = threading.RLock()
@@ -150,8 +151,8 @@ class Blocking:
             try:
                 self._begin()
                 return self._exchanged(payload, how)
-            except BaseException as error:
-                self._recover(error)
+            except BaseException:
+                self._recover()
                 raise
             finally:
                 self._end()
@@ -169,8 +170,8 @@ class Blocking:
             return call
         try:
             return self._waited(call, spin_ns)
-        except BaseException as error:
-            self._recover(error)
+        except BaseException:
+            self._recover()
             raise
         finally:
             self._leave()
@@ -290,7 +291,8 @@ class Blocking:
             task = _Task(coroutine, loop=loop)
             result, failure = loop.run_until_complete(task)
         except BaseException as error:
-            self._recover(error)
+            if task is None or not (task.done() and isinstance(error, Exception)):
+                self._recover()
             if task is None:
                 coroutine.close()
             elif not task.done():
@@ -306,10 +308,16 @@ class Blocking:
         finally:
             del task, coroutine, failure  # they would hold each other
 
-    def _recover(self, error: BaseException) -> None:
-        """Has the pump go on if it was Ctrl-C, which comes between any two steps."""
-        if not isinstance(error, Exception) and self._keeper.pump is not None:
+    def _recover(self) -> None:
+        """Has the pump go on after what a signal's handler raised: between any two steps."""
+        if self._keeper.pump is not None:
             self._keeper.pump.recover()
+
+    def _on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """For asyncio, which goes on after all but Ctrl-C. Not always in the loop's thread."""
+        if "handle" in context:  # in a callback of the loop, which may have been the pump's
+            self._recover()
+        loop.default_exception_handler(context)
 
     def _watch(self) -> None:
         """Answers for an engine that nobody polls: its peers ask whether it is alive."""

@@ -102,3 +102,46 @@ def test_ctrl_c_in_the_midst_of_a_turn_stops_no_turns(
             calls.call(Ledger.echo, b"interrupted")
         assert calls.call(Ledger.echo, b"goes on") == b"goes on"
     assert not (pump._is_scheduled and not loop._ready)  # type: ignore[attr-defined]
+
+
+class Alarm(Exception):
+    """What a handler of SIGALRM raises, to end what takes too long."""
+
+
+@pytest.mark.parametrize("via", ["inline", "direct"], indirect=True)
+def test_a_signal_handler_that_raises_stops_no_turns(
+    blocking: sync.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = blocking.using(metadata={"a": "b"}, timeout=2.0)
+    assert calls.call(Ledger.echo, b"a flow") == b"a flow"
+    pump = blocking._blocking._keeper.pump
+    assert pump is not None
+
+    def interrupted() -> None:
+        monkeypatch.undo()
+        raise Alarm
+
+    for _ in range(3):
+        monkeypatch.setattr(pump, "_turn", interrupted)
+        assert calls.call(Ledger.echo, b"goes on") == b"goes on"
+
+
+@pytest.mark.parametrize("via", ["inline", "direct"], indirect=True)
+def test_a_signal_handler_that_raises_while_nothing_happens_ends_the_call(
+    blocking: sync.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raising(number: int, frame: object) -> None:
+        raise Alarm
+
+    before = signal.signal(signal.SIGALRM, raising)
+    try:
+        blocking.call(Ledger.nothing)
+        for spun in (30.0, 0.0):
+            client = sync.Client(blocking._blocking, blocking._options)
+            blocking._blocking.spin = spun
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(Alarm):
+                client.method(Ledger.sleep).using(timeout=20)(20)
+            assert blocking.call(Ledger.echo, b"goes on") == b"goes on"
+    finally:
+        signal.signal(signal.SIGALRM, before)
