@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 WATCH_SECONDS: Final = 0.02  # between looks after an engine in this process, while nobody calls
 CLOSE_SECONDS: Final = 5.0  # for calls of other threads to end
+LEAVE_SECONDS: Final = 1.0  # for a call to end that was interrupted, perhaps in asyncio's midst
 
 _current: Final = CURRENT.get
 
@@ -297,7 +298,7 @@ class Blocking:
                 coroutine.close()
             elif not task.done():
                 task.cancel()
-                loop.run_until_complete(asyncio.wait([task]))
+                loop.run_until_complete(asyncio.wait([task], timeout=LEAVE_SECONDS))
             raise
         finally:
             set_running_loop(around)

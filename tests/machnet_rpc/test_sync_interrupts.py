@@ -1,5 +1,6 @@
 """Ctrl-C in the blocking client: it comes between any two steps, and the client goes on."""
 
+import asyncio
 import gc
 import os
 import signal
@@ -14,7 +15,7 @@ from machnet_rpc import MemoryNetwork, sync
 from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.conftest import ADDRESS
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
-from tests.machnet_rpc.server_thread import serving
+from tests.machnet_rpc.server_thread import SECONDS_MAX, serving
 from tests.machnet_rpc.waiting import until_seen
 
 
@@ -102,6 +103,30 @@ def test_ctrl_c_in_the_midst_of_a_turn_stops_no_turns(
             calls.call(Ledger.echo, b"interrupted")
         assert calls.call(Ledger.echo, b"goes on") == b"goes on"
     assert not (pump._is_scheduled and not loop._ready)  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("via", ["inline"], indirect=True)
+def test_ctrl_c_waits_for_nothing_that_does_not_end(blocking: sync.Client) -> None:
+    """As a task does not of which asyncio itself lost the wake-up when Ctrl-C met it."""
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.sleep(60.0)
+        finally:
+            await asyncio.get_running_loop().create_future()
+
+    timers = [
+        threading.Timer(seconds, lambda: os.kill(os.getpid(), signal.SIGINT))
+        for seconds in (0.1, SECONDS_MAX)
+    ]
+    for timer in timers:
+        timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        blocking._blocking.run(None, stubborn)
+    assert timers[1].is_alive()
+    timers[1].cancel()
+    assert blocking.call(Ledger.echo, b"goes on") == b"goes on"
 
 
 class Alarm(Exception):
