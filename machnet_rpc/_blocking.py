@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 WATCH_SECONDS: Final = 0.02  # between looks after an engine in this process, while nobody calls
 CLOSE_SECONDS: Final = 5.0  # for calls of other threads to end
-LEAVE_SECONDS: Final = 1.0  # for a call to end that was interrupted, perhaps in asyncio's midst
+LEAVE_SECONDS: Final = 1.0  # for tasks to end that were interrupted, perhaps in asyncio's midst
 
 _current: Final = CURRENT.get
 
@@ -362,7 +362,7 @@ async def _end_tasks() -> None:
     for task in rest:
         task.cancel()
     if rest:
-        await asyncio.wait(rest)
+        await asyncio.wait(rest, timeout=LEAVE_SECONDS)
 
 
 async def _look() -> None:

@@ -1,12 +1,13 @@
 """Ctrl-C in the blocking client: it comes between any two steps, and the client goes on."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -110,23 +111,46 @@ def test_ctrl_c_in_the_midst_of_a_turn_stops_no_turns(
 def test_ctrl_c_waits_for_nothing_that_does_not_end(blocking: sync.Client) -> None:
     """As a task does not of which asyncio itself lost the wake-up when Ctrl-C met it."""
 
-    async def stubborn() -> None:
-        try:
-            await asyncio.sleep(60.0)
-        finally:
-            await asyncio.get_running_loop().create_future()
-
-    timers = [
-        threading.Timer(seconds, lambda: os.kill(os.getpid(), signal.SIGINT))
-        for seconds in (0.1, SECONDS_MAX)
-    ]
-    for timer in timers:
-        timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        blocking._blocking.run(None, stubborn)
-    assert timers[1].is_alive()
-    timers[1].cancel()
+    with interrupted_after(SECONDS_MAX) as is_over:
+        with interrupted_after(0.1), pytest.raises(KeyboardInterrupt):
+            blocking._blocking.run(None, stubborn)
+        assert not is_over.is_set()
     assert blocking.call(Ledger.echo, b"goes on") == b"goes on"
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("via", ["inline"], indirect=True)
+def test_closing_waits_for_no_task_that_does_not_end(blocking: sync.Client) -> None:
+    left: Any = blocking._blocking.loop.create_task(stubborn())
+    left._log_destroy_pending = False
+    assert blocking.call(Ledger.echo, b"it has begun") == b"it has begun"
+    with interrupted_after(SECONDS_MAX) as is_over:
+        with contextlib.suppress(KeyboardInterrupt):
+            blocking.close()
+        assert not is_over.is_set()
+
+
+async def stubborn() -> None:
+    try:
+        await asyncio.sleep(60.0)
+    finally:
+        await asyncio.get_running_loop().create_future()
+
+
+@contextlib.contextmanager
+def interrupted_after(seconds: float) -> Generator[threading.Event]:
+    """Ctrl-C, unless this is left before; says whether it came."""
+    is_over = threading.Event()
+
+    def interrupt() -> None:
+        is_over.set()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(seconds, interrupt)
+    timer.start()
+    yield is_over
+    timer.cancel()
+    timer.join()
 
 
 class Alarm(Exception):
