@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 from machnet_rpc import streams
-from machnet_rpc._blocking import Blocking, ClientClosed
+from machnet_rpc._blocking import LEAVE_SECONDS, Blocking, ClientClosed
 from machnet_rpc._blocking_contract import BlockingStream
 from machnet_rpc._options import CallOptions, Metadata
 from machnet_rpc._outcomes import unsent
@@ -235,7 +235,7 @@ class _Reading:
     async def _left(self) -> None:
         if self._asked is not None:
             self._asked.cancel()
-            await asyncio.wait([self._asked])
+            await asyncio.wait([self._asked], timeout=LEAVE_SECONDS)
             self._asked = None
         await self._stream.aclose()
 
@@ -320,7 +320,7 @@ class StreamMethod(Generic[P, R_co]):
 
         async def cancel() -> None:
             under_way[0].cancel()
-            await asyncio.wait(under_way)
+            await asyncio.wait(under_way, timeout=LEAVE_SECONDS)
 
         try:
             _run(blocking, name, begin)

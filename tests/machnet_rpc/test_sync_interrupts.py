@@ -8,15 +8,16 @@ import signal
 import threading
 import time
 from collections.abc import Generator, Iterator
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
-from machnet_rpc import MemoryNetwork, sync
+from machnet_rpc import Client, MemoryNetwork, sync
 from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.conftest import ADDRESS
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
 from tests.machnet_rpc.server_thread import SECONDS_MAX, serving
+from tests.machnet_rpc.tap import Drop, Tap
 from tests.machnet_rpc.waiting import until_seen
 
 
@@ -128,6 +129,41 @@ def test_closing_waits_for_no_task_that_does_not_end(blocking: sync.Client) -> N
         with contextlib.suppress(KeyboardInterrupt):
             blocking.close()
         assert not is_over.is_set()
+
+
+class Stuck:
+    """A stream that never gives an item."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> None:
+        await stubborn()
+
+    async def aclose(self) -> None:
+        """Ends."""
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("via", ["inline"], indirect=True)
+def test_ctrl_c_waits_for_no_stream_that_does_not_end(
+    blocking: sync.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def upload() -> None:
+        drops: Any = [Drop(1)]
+        blocking.call(Tap.total, drops)
+
+    def read() -> None:
+        with blocking.stream(Tap.run, 3) as items:
+            next(items)
+
+    for begun, call in ((stubborn, upload), (Stuck, read)):
+        monkeypatch.setattr(Client, "begin", lambda *_, begun=begun: begun())
+        with interrupted_after(SECONDS_MAX) as is_over:
+            with interrupted_after(0.1), pytest.raises(KeyboardInterrupt):
+                call()
+            assert not is_over.is_set()
+    assert blocking.call(Ledger.echo, b"goes on") == b"goes on"
 
 
 async def stubborn() -> None:
