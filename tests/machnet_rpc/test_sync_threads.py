@@ -78,7 +78,6 @@ class SlowServer(Slow):
     @rpc
     async def later(self, data: bytes) -> bytes:
         await self.may_end.wait()
-        self.may_end.clear()
         return data
 
     async def end(self) -> None:
@@ -107,9 +106,10 @@ def test_a_call_under_way_waits_for_other_threads_until_its_deadline(
             enter(seconds)
 
         monkeypatch.setattr(inside, "_enter", entered)
-        if is_answered:
-            assert client.method(Slow.at_once).using(timeout=0.2)(b"in time") == b"in time"
-        else:
+        at_once = client.method(Slow.at_once).using(timeout=0.2)
+        while is_answered and not others:  # the first call after a pause is not past the loop
+            assert at_once(b"in time") == b"in time"
+        if not is_answered:
             with pytest.raises(DeadlineExceeded):
                 client.method(Slow.later).using(timeout=0.2)(b"late")
         (other,) = others
