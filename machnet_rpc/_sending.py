@@ -4,8 +4,9 @@ A call waits within its deadline for a flow and for room to send. Does not know 
 methods are called by stubs, of attempts, and of what else calls may be.
 """
 
-from collections.abc import Mapping
-from typing import Any
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 from idl import CodecError
 from machnet_rpc import _clock
@@ -24,38 +25,66 @@ from machnet_rpc.errors import DeadlineExceeded, InvalidArgument
 from machnet_rpc.service import MethodBinding
 from transport_engine.errors import TransportError
 
+BeginUsual: TypeAlias = Callable[[bytes | memoryview], OutgoingCall | None]  # None: not so
 
-class Requesters(dict[Any, Any]):
-    """By method, what begins its usual calls in C (machnet_rpc/csrc/requester.c).
 
-    None where messages do not cross in C, and before there is an event loop.
+class Usual(NamedTuple):
+    """How the usual calls of one method are made: with a payload alone, for one result."""
+
+    begin: BeginUsual
+    takes_bytes: bool
+    gives_bytes: bool
+    binding: MethodBinding
+
+
+class UsualCalls(dict[Any, Usual | None]):
+    """By method; None for those that are not usual, or not bound yet.
+
+    They begin in C (machnet_rpc/csrc/requester.c), unless messages cross in Python.
     """
 
     def __init__(
-        self, keeper: FlowKeeper, bindings: Mapping[Any, MethodBinding], options: CallOptions
+        self, keeper: FlowKeeper, bindings: Mapping[Any, MethodBinding], options: CallOptions | None
     ) -> None:
+        """`options` of all these calls; None: each has its own, and begins in Python."""
         super().__init__()
         self._keeper = keeper
         self._bindings = bindings
         self._options = options
 
-    def __missing__(self, method: Any) -> Any:
-        loop = self._keeper.loop
-        if crossing is None or loop is None or _clock.is_virtual():
+    def __missing__(self, method: Any) -> Usual | None:
+        binding = self._bindings.get(method)
+        if binding is None:
             return None
-        of_method = self._bindings[method].options
-        timeout = of_method.timeout if self._options.timeout is None else self._options.timeout
-        priority = self._options.priority
+        loop = self._keeper.loop
+        begin: BeginUsual = _left_to_python
+        if self._options is not None and loop is not None:
+            begin = self._begin_of(binding, self._options, loop)
+        usual = Usual(begin, binding.takes_bytes, binding.gives_bytes, binding)
+        if loop is not None:
+            self[method] = usual
+        return usual
+
+    def _begin_of(
+        self, binding: MethodBinding, options: CallOptions, loop: asyncio.AbstractEventLoop
+    ) -> BeginUsual:
+        if crossing is None or _clock.is_virtual():
+            return _left_to_python
+        timeout = binding.options.timeout if options.timeout is None else options.timeout
         how = Exchange(
-            self._bindings[method].method_id,
+            binding.method_id,
             max(int(timeout * 1e9), 0),  # less is no time, too
-            of_method.lane,
-            USUAL_PRIORITY if priority is None else priority,
+            binding.options.lane,
+            USUAL_PRIORITY if options.priority is None else options.priority,
             loop,
             0,
         )
-        requester = self[method] = crossing.Requester(how, CURRENT)
-        return requester
+        begin: BeginUsual = crossing.Requester(how, CURRENT, self._keeper).begin
+        return begin
+
+
+def _left_to_python(payload: bytes | memoryview) -> None:
+    del payload
 
 
 class Sending:

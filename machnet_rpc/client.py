@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, Final, ParamSpec, Self, TypeAlias, TypeVar, cast, overload
 
 from machnet_rpc._aio.flows import FlowKeeper, keeper_of
 from machnet_rpc._by_name import NamedCalls, changed
@@ -26,7 +26,7 @@ from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._protocol.outbox import lasting
 from machnet_rpc._retries import RETRIES, Retries, RetryPolicy, may_pass
-from machnet_rpc._sending import Requesters
+from machnet_rpc._sending import UsualCalls
 from machnet_rpc._stubs import Bindings
 from machnet_rpc._transports.base import Transport
 from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via
@@ -42,6 +42,9 @@ from machnet_rpc.streams import Stream
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+Args: TypeAlias = tuple[Any, ...]
+Kwargs: TypeAlias = dict[str, Any]
 
 IN_FLIGHT_MAX: Final = 256  # of the calls that `call_many` makes
 
@@ -62,8 +65,9 @@ class Client(NamedCalls):
         self._mismatches = Mismatches()
         self._last_words = LastWords()
         self._passages: dict[object, Passage] = {}  # by method
-        self._bindings = {} if options.carries or middleware else self._known.unary
-        self._requesters = Requesters(keeper, self._bindings, options)
+        usual = {} if options.carries or middleware else self._known.unary
+        self._usual = UsualCalls(keeper, usual, options)
+        self._changed = UsualCalls(keeper, usual, None)
 
     def __repr__(self) -> str:
         return f"<Client of {self._keeper.address} by {self._keeper.connection!r}>"
@@ -124,33 +128,24 @@ class Client(NamedCalls):
         return self.invoke(method, args, kwargs, AS_DECLARED)
 
     async def invoke(
-        self,
-        method: Method[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
+        self, method: Method[..., Any], args: Args, kwargs: Kwargs, options: CallOptions
     ) -> Any:
         """What `call` and stubs do: encode, exchange, decode."""
-        options = self._options if options is AS_DECLARED else options.over(self._options)
-        binding = self._bindings.get(method)
-        if binding is None or options.carries:
-            if method in self._passages:
-                return await self._passages[method].begin(args, kwargs, options)
-            binding = self._known.of(method)
-            if binding.gives_items:
-                raise ContractError(f"{binding.full_name} gives items: use client.stream(...)")
-            if not binding.is_plain or options.carries or self._middleware:
-                return await self.begin(method, args, kwargs, options)
+        if options is AS_DECLARED:
+            options, usual = self._options, self._usual[method]
+        else:
+            options = options.over(self._options)
+            usual = None if options.carries else self._changed[method]
+        if usual is None:
+            return await self._unusual(method, args, kwargs, options)
+        begin, takes_bytes, gives_bytes, binding = usual
         payload: bytes | memoryview
-        if binding.takes_bytes and len(args) == 1 and type(args[0]) is bytes and not kwargs:
+        if takes_bytes and len(args) == 1 and type(args[0]) is bytes and not kwargs:
             payload = args[0]
         else:
             payload = self._encoded(binding, args, kwargs)
         try:
-            requester = self._requesters[method] if options is self._options else None
-            call = None if requester is None else requester.begin(self._keeper.connection, payload)
-            if call is None:
-                call = self._begun(binding, payload, options)
+            call = begin(payload) or self._begun(binding, payload, options)
         except RuntimeError:
             self._keeper.check_here()
             raise
@@ -164,9 +159,21 @@ class Client(NamedCalls):
         except RuntimeError:
             self._keeper.check_here()
             raise
-        if binding.gives_bytes and isinstance(answer, bytes):
+        if gives_bytes and isinstance(answer, bytes):
             return answer
         return await self.outcome(call, binding, payload, options)
+
+    async def _unusual(
+        self, method: Method[..., Any], args: Args, kwargs: Kwargs, options: CallOptions
+    ) -> Any:
+        if method in self._passages:
+            return await self._passages[method].begin(args, kwargs, options)
+        binding = self._known.of(method)
+        if binding.gives_items:
+            raise ContractError(f"{binding.full_name} gives items: use client.stream(...)")
+        if not binding.is_plain or options.carries or self._middleware:
+            return await self.begin(method, args, kwargs, options)
+        return await self.invoke(method, args, kwargs, options)  # it is bound now
 
     async def outcome(
         self,
@@ -233,11 +240,7 @@ class Client(NamedCalls):
         return given
 
     def begin(
-        self,
-        method: Method[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
+        self, method: Method[..., Any], args: Args, kwargs: Kwargs, options: CallOptions
     ) -> Any:
         """What `stream` and stubs do for calls that carry something, or are not unary."""
         options = options.over(self._options)
@@ -308,31 +311,21 @@ class Client(NamedCalls):
         await self.close()
 
     def _begin(
-        self,
-        binding: MethodBinding,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
+        self, binding: MethodBinding, args: Args, kwargs: Kwargs, options: CallOptions
     ) -> Any:
         if binding.kind == "unary":
             return self._carried(binding, args, kwargs, options)
         return begin(self._ways(), binding, args, kwargs, options)
 
     async def _carried(
-        self,
-        binding: MethodBinding,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: CallOptions,
+        self, binding: MethodBinding, args: Args, kwargs: Kwargs, options: CallOptions
     ) -> Any:
         return await self.send(binding, self._encoded(binding, args, kwargs), options)
 
     def _may_repeat(self, binding: MethodBinding) -> bool:
         return self._retries is not None and binding.options.idempotent is not False
 
-    def _encoded(
-        self, binding: MethodBinding, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> bytes | memoryview:
+    def _encoded(self, binding: MethodBinding, args: Args, kwargs: Kwargs) -> bytes | memoryview:
         """What is sent; and sent again, whatever becomes of the arguments meanwhile."""
         payload = super()._encoded(binding, args, kwargs)
         return lasting(payload) if self._may_repeat(binding) else payload

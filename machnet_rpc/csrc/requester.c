@@ -11,21 +11,26 @@ struct requester {
     struct how how;
     PyObject *fields;  /* of which `how` was read, and whose references it borrows */
     PyObject *current; /* CURRENT */
+    PyObject *keeper;  /* whose `connection` it is by, or None */
 };
 
 static PyTypeObject *requester_type;
+static PyObject *name_connection;
 static PyObject *name_deadline;
 static PyObject *name_exchanger;
 static PyObject *name_usable;
 
 /* The flow by which a call can be sent at once; a new reference. NULL: none, or an exception. */
-static struct flow *flow_for(PyObject *connection, Py_ssize_t size_bytes) {
-    if (connection == Py_None) {
-        return NULL;
+static struct flow *flow_for(PyObject *keeper, Py_ssize_t size_bytes) {
+    PyObject *connection = PyObject_GetAttr(keeper, name_connection);
+    PyObject *usable = NULL;
+    PyObject *flow = NULL;
+    if (connection != NULL && connection != Py_None) {
+        usable = PyObject_GetAttr(connection, name_usable);
+        flow = usable == Py_True ? PyObject_GetAttr(connection, name_exchanger) : NULL;
     }
-    PyObject *usable = PyObject_GetAttr(connection, name_usable);
-    PyObject *flow = usable == Py_True ? PyObject_GetAttr(connection, name_exchanger) : NULL;
     Py_XDECREF(usable);
+    Py_XDECREF(connection);
     if (flow == NULL || Py_TYPE(flow) != flow_type) {
         Py_XDECREF(flow);
         return NULL;
@@ -54,18 +59,14 @@ static int64_t deadline_around(const struct requester *self) {
     return deadline_ns;
 }
 
-/* begin(connection, payload) -> OutgoingCall; None: something is not usual, and nothing was sent */
-static PyObject *requester_begin(PyObject *object, PyObject *const *args, Py_ssize_t count) {
+/* begin(payload) -> OutgoingCall; None: something is not usual, and nothing was sent */
+static PyObject *requester_begin(PyObject *object, PyObject *payload) {
     const struct requester *self = (const struct requester *)object;
-    if (count != 2) {
-        PyErr_SetString(PyExc_TypeError, "begin(connection, payload)");
-        return NULL;
-    }
-    if (!PyBytes_CheckExact(args[1])) {
+    if (!PyBytes_CheckExact(payload)) {
         Py_RETURN_NONE;
     }
     const int64_t around_ns = deadline_around(self);
-    struct flow *flow = around_ns < 0 ? NULL : flow_for(args[0], PyBytes_Size(args[1]));
+    struct flow *flow = around_ns < 0 ? NULL : flow_for(self->keeper, PyBytes_Size(payload));
     if (flow == NULL) {
         return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
     }
@@ -82,7 +83,7 @@ static PyObject *requester_begin(PyObject *object, PyObject *const *args, Py_ssi
             .lane = (uint8_t)self->how.lane,
             .priority = (uint8_t)self->how.priority,
         };
-        call = (PyObject *)flow_begin(flow, args[1], &record, deadline_ns, self->how.loop);
+        call = (PyObject *)flow_begin(flow, payload, &record, deadline_ns, self->how.loop);
     } else {
         Py_INCREF(call);
     }
@@ -90,13 +91,15 @@ static PyObject *requester_begin(PyObject *object, PyObject *const *args, Py_ssi
     return call;
 }
 
-/* Requester((method_id, timeout_ns, lane, priority, loop, spin_ns), CURRENT) */
+/* Requester((method_id, timeout_ns, lane, priority, loop, spin_ns), CURRENT, keeper) */
 static PyObject *requester_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     PyObject *fields;
     PyObject *current;
+    PyObject *keeper;
     struct how how;
     if ((kwargs != NULL && PyDict_Size(kwargs) != 0)
-        || !PyArg_ParseTuple(args, "OO:Requester", &fields, &current) || !how_read(fields, &how)) {
+        || !PyArg_ParseTuple(args, "OOO:Requester", &fields, &current, &keeper)
+        || !how_read(fields, &how)) {
         return NULL;
     }
     struct requester *self = (struct requester *)PyType_GenericAlloc(type, 0);
@@ -104,6 +107,7 @@ static PyObject *requester_new(PyTypeObject *type, PyObject *args, PyObject *kwa
         self->how = how;
         self->fields = Py_NewRef(fields);
         self->current = Py_NewRef(current);
+        self->keeper = Py_NewRef(keeper);
     }
     return (PyObject *)self;
 }
@@ -113,6 +117,7 @@ static int requester_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->fields);
     Py_VISIT(self->current);
+    Py_VISIT(self->keeper);
     return 0;
 }
 
@@ -122,13 +127,14 @@ static void requester_dealloc(PyObject *object) {
     PyObject_GC_UnTrack(object);
     Py_CLEAR(self->fields);
     Py_CLEAR(self->current);
+    Py_CLEAR(self->keeper);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(object);
     Py_DECREF(type);
 }
 
 static PyMethodDef requester_methods[] = {
-    {"begin", (PyCFunction)(void (*)(void))requester_begin, METH_FASTCALL, NULL},
+    {"begin", requester_begin, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -148,10 +154,12 @@ static PyType_Spec requester_spec = {
 };
 
 int requester_register(PyObject *module) {
+    name_connection = PyUnicode_InternFromString("connection");
     name_deadline = PyUnicode_InternFromString("deadline_ns");
     name_exchanger = PyUnicode_InternFromString("exchanger");
     name_usable = PyUnicode_InternFromString("is_usable");
-    if (name_deadline == NULL || name_exchanger == NULL || name_usable == NULL) {
+    if (name_connection == NULL || name_deadline == NULL || name_exchanger == NULL
+        || name_usable == NULL) {
         return -1;
     }
     requester_type = (PyTypeObject *)PyType_FromSpec(&requester_spec);

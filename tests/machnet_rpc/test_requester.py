@@ -24,20 +24,21 @@ MESSAGE_BYTES_MAX = 2048
 
 
 class Sending:
-    """A Requester, and a connection for its calls."""
+    """A Requester, and a keeper of a connection for its calls."""
 
     def __init__(self, rig: Rig) -> None:
         self.around: ContextVar[Any] = ContextVar("around", default=None)
         self.wheel = crossing.Deadlines()
         how = (METHOD_ID, TIMEOUT_NS, LANE, PRIORITY, asyncio.get_running_loop(), 0)
-        self.requester = crossing.Requester(how, self.around)
         self.connection = SimpleNamespace(is_usable=True)
+        self.keeper = SimpleNamespace(connection=self.connection)
+        self.requester = crossing.Requester(how, self.around, self.keeper)
         flow = crossing.Flow(rig.crossing, FLOW, self.connection, rig.calls, self.wheel)
         flow.message_bytes_max = MESSAGE_BYTES_MAX
         self.connection.exchanger = flow
 
     def begin(self, payload: Any = b"payload") -> Any:
-        return self.requester.begin(self.connection, payload)
+        return self.requester.begin(payload)
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def leaving(_: Rig, sending: Sending) -> None:
 
 
 def unconnected(_: Rig, sending: Sending) -> None:
-    sending.connection = None  # type: ignore[assignment]
+    sending.keeper.connection = None
 
 
 def in_python(_: Rig, sending: Sending) -> None:
@@ -106,16 +107,21 @@ async def test_only_bytes_are_usual(rig: Rig, sending: Sending) -> None:
 
 
 async def test_mistakes_are_said_and_change_nothing(rig: Rig, sending: Sending) -> None:
-    for wrong in ((), (sending.connection,), (sending.connection, b"", 3)):
+    for wrong in ((), (b"", 3)):
         with pytest.raises(TypeError, match="begin"):
             sending.requester.begin(*wrong)
+    sending.keeper.connection = object()
     with pytest.raises(AttributeError, match="is_usable"):
-        sending.requester.begin(object(), b"")
+        sending.begin()
+    del sending.keeper.connection
+    with pytest.raises(AttributeError, match="connection"):
+        sending.begin()
+    sending.keeper.connection = sending.connection
     sending.around.set(object())
     with pytest.raises(AttributeError, match="deadline_ns"):
         sending.begin()
     assert (rig.taken(), rig.calls) == ([], {})
-    for arguments in ((), ((1, 2, 3), None), ((1, 2, 256, 4, None, "x"), None)):
+    for arguments in ((), ((1, 2, 3), None, None), ((1, 2, 256, 4, None, "x"), None, None)):
         with pytest.raises((TypeError, OverflowError)):
             crossing.Requester(*arguments)
 
@@ -127,7 +133,7 @@ def test_nothing_leaks() -> None:
     loop = Loop()
     gone = weakref.ref(loop)
     requester = crossing.Requester(
-        (METHOD_ID, 1, LANE, PRIORITY, loop, 0), ContextVar[Any]("around")
+        (METHOD_ID, 1, LANE, PRIORITY, loop, 0), ContextVar[Any]("around"), loop
     )
     loop.requester = requester  # type: ignore[attr-defined]
     del loop, requester
