@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -18,6 +19,9 @@ enum answers_constant {
     TYPE_IPV6 = 0x86dd,
     ARP_OPERATION_OFFSET = 14 + 7, /* its lower byte */
     ARP_REPLY = 2,
+    ARP_SENDER_OFFSET = 14 + 14, /* IPv4 addresses */
+    ARP_TARGET_OFFSET = 14 + 24,
+    ARP_END = ARP_TARGET_OFFSET + 4,
     IPV6_NEXT_OFFSET = 14 + 6,
     IPV6_NEXT_ICMP = 58,
     ICMPV6_TYPE_OFFSET = 14 + 40,
@@ -55,14 +59,16 @@ void dpdk_answers_watch(const struct dpdk_answers *answers, int epoll_fd) {
     }
 }
 
+/* An announcement is an answer to everybody, and in ARP a question for the asker's own address. */
 static bool is_answer(const struct rte_mbuf *mbuf) {
     const uint8_t *bytes = rte_pktmbuf_mtod(mbuf, const uint8_t *);
-    if (mbuf->data_len <= ARP_OPERATION_OFFSET) {
+    if (mbuf->data_len < ARP_END) {
         return false;
     }
     int type = bytes[TYPE_OFFSET] << 8 | bytes[TYPE_OFFSET + 1];
     if (type == TYPE_ARP) {
-        return bytes[ARP_OPERATION_OFFSET] == ARP_REPLY;
+        return bytes[ARP_OPERATION_OFFSET] == ARP_REPLY ||
+               memcmp(bytes + ARP_SENDER_OFFSET, bytes + ARP_TARGET_OFFSET, 4) == 0;
     }
     return type == TYPE_IPV6 && mbuf->data_len > ICMPV6_TYPE_OFFSET &&
            bytes[IPV6_NEXT_OFFSET] == IPV6_NEXT_ICMP &&

@@ -1,4 +1,4 @@
-/* What neighbours answer comes to one queue of a port, whichever asked: a copy for each other one.
+/* What neighbours answer, or announce, comes to one queue of a port: a copy for each other one.
  *
  * Between threads of this process; a full ring loses an answer, as a wire might, and it is asked
  * for again. Does not know what an answer says.
@@ -23,7 +23,7 @@ void dpdk_answers_close(struct dpdk_answers *answers);
 /* Has the epoll descriptor become readable whenever an answer is put there. */
 void dpdk_answers_watch(const struct dpdk_answers *answers, int epoll_fd);
 
-/* Puts a copy there if the frame is a neighbour's answer. Thread: any. */
+/* Puts a copy there if the frame is a neighbour's answer or announcement. Thread: any. */
 void dpdk_answers_put(struct dpdk_answers *answers, const struct rte_mbuf *mbuf);
 /* Takes up to `count` frames. Owner: the caller's. Thread: the queue's. */
 int dpdk_answers_take(struct dpdk_answers *answers, struct rte_mbuf **mbufs, int count);
