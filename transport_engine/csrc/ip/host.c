@@ -290,6 +290,19 @@ size_t host_poll(struct host *host, uint64_t now_ns, uint8_t *out) {
     return host->waiting_count == 0 ? 0 : release_oldest(host, out);
 }
 
+bool host_has_frame(const struct host *host) {
+    for (int i = 0; i < HOST_WAITING_MAX && host->waiting_count > 0; i++) {
+        const struct host_waiting *each = &host->waiting[i];
+        bool gone = false;
+        if (each->order != 0 &&
+            (!each->awaits ||
+             neighbours_look(&host->neighbours, each->next_hop, &gone) != NULL)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 uint64_t host_next_ns(const struct host *host) {
     return host->neighbours.due_ns;
 }

@@ -94,6 +94,9 @@ void host_doubt(struct host *host, uint64_t now_ns, const uint8_t address[16]);
  * neighbour answered. Their checksums are complete. Returns its size; 0: none. */
 size_t host_poll(struct host *host, uint64_t now_ns, uint8_t *out);
 
+/* Whether host_poll has a frame by now that waited; not if all wait for their neighbours. */
+bool host_has_frame(const struct host *host);
+
 /* When host_poll wants to be called again; UINT64_MAX: not before a frame comes. */
 uint64_t host_next_ns(const struct host *host);
 

@@ -264,7 +264,7 @@ static bool dpdk_arm(struct netif *netif) {
         dpdk->early_count = rte_eth_rx_burst(dpdk->port.id, dpdk->port.queue,
                                              dpdk->early, TE_BURST_MAX);
     }
-    return dpdk->early_count > 0 || dpdk->host.waiting_count > 0 ||
+    return dpdk->early_count > 0 || host_has_frame(&dpdk->host) ||
            dpdk_answers_wait(dpdk_port_answers(&dpdk->port));
 }
 

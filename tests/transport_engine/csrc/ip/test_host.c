@@ -122,7 +122,10 @@ static void test_first_datagram_waits_for_its_neighbour_and_arrives(void **state
     assert_int_equal(host_send(wire->a, 0, &datagram, wire->frame), 0);
     assert_int_equal(host_next_ns(wire->a), 0);
     assert_false(flush(wire, wire->a, wire->b)); /* the question */
+    assert_false(host_has_frame(wire->a)); /* nobody need look before the answer comes */
+    assert_true(host_has_frame(wire->b));
     assert_false(flush(wire, wire->b, wire->a)); /* the answer */
+    assert_true(host_has_frame(wire->a));
     assert_true(flush(wire, wire->a, wire->b));
     assert_int_equal(wire->received.size_bytes, 5);
     assert_memory_equal(wire->received.bytes, "hello", 5);
