@@ -20,7 +20,7 @@
 #include "netif/dpdk_port.h"
 #include "netif/dpdk_rss.h"
 
-enum dpdk_limit { DPDK_OWN_FRAMES_MAX = 64 /* in one go */ };
+enum dpdk_limit { DPDK_OWN_FRAMES_MAX = 64 /* in one go */, DPDK_EVENTS_MAX = 2 };
 
 struct dpdk {
     struct netif netif;
@@ -71,10 +71,15 @@ static void send_own_frames(struct dpdk *dpdk, uint64_t now_ns) {
 
 /* ---- receive ---- */
 
+/* Has netif.fd wait for what comes from now on: a look before it sleeps finds what has come. */
+static void clear_events(const struct dpdk *dpdk) {
+    struct epoll_event ignored[DPDK_EVENTS_MAX];
+    epoll_wait(dpdk->netif.fd, ignored, DPDK_EVENTS_MAX, 0);
+}
+
 static void disarm(struct dpdk *dpdk) {
-    struct epoll_event ignored;
     rte_eth_dev_rx_intr_disable(dpdk->port.id, dpdk->port.queue);
-    epoll_wait(dpdk->netif.fd, &ignored, 1, 0);
+    clear_events(dpdk);
     dpdk->armed = false;
 }
 
@@ -114,6 +119,9 @@ static void receive_answers(struct dpdk *dpdk, uint64_t now_ns) {
     for (int i = 0; i < count; i++) {
         receive_frame(dpdk, now_ns, mbufs[i], &none);
         rte_pktmbuf_free(mbufs[i]);
+    }
+    if (count > 0) {
+        clear_events(dpdk);
     }
 }
 
