@@ -70,6 +70,15 @@ def test_confined_process_can_do_its_work_and_no_more(what: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "confined\nok\n", "")
 
 
+def test_packet_sockets_are_for_the_threads_of_a_driver() -> None:
+    """The filter lets them through with dpdk; the capability is gone from the others."""
+    config = "SidecarConfig.model_validate({'engine': {'driver': 'dpdk', 'address': '10.0.0.1',"
+    config += " 'prefix_bits': 24, 'security': 'none'}})"
+    code = CONFINED.replace("SidecarConfig()", config) + TRIES["no raw socket"]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "confined\nok\n", "")
+
+
 @pytest.mark.parametrize("what", FATAL)
 def test_calls_that_no_engine_makes_kill(what: str) -> None:
     done = run_confined(FATAL[what])

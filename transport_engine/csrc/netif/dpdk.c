@@ -39,16 +39,6 @@ struct dpdk {
 
 /* ---- frames of the host's own ---- */
 
-static bool send_frame(struct dpdk *dpdk, struct rte_mbuf *mbuf, size_t size_bytes) {
-    mbuf->data_len = (uint16_t)size_bytes;
-    mbuf->pkt_len = (uint32_t)size_bytes;
-    if (rte_eth_tx_burst(dpdk->port.id, dpdk->port.queue, &mbuf, 1) == 1) {
-        return true;
-    }
-    rte_pktmbuf_free(mbuf);
-    return false;
-}
-
 /* Sends questions, answers, and what waited for a neighbour; what does not fit now is lost, and
  * was lost on a wire as well. */
 static void send_own_frames(struct dpdk *dpdk, uint64_t now_ns) {
@@ -61,11 +51,14 @@ static void send_own_frames(struct dpdk *dpdk, uint64_t now_ns) {
             return;
         }
         size_t size_bytes = host_poll(&dpdk->host, now_ns, rte_pktmbuf_mtod(mbuf, uint8_t *));
-        if (size_bytes == 0) {
+        mbuf->data_len = (uint16_t)size_bytes;
+        mbuf->pkt_len = (uint32_t)size_bytes;
+        if (size_bytes == 0 || dpdk_port_send(&dpdk->port, &mbuf, 1) == 0) {
             rte_pktmbuf_free(mbuf);
+        }
+        if (size_bytes == 0) {
             return;
         }
-        send_frame(dpdk, mbuf, size_bytes);
     }
 }
 
@@ -85,7 +78,7 @@ static void disarm(struct dpdk *dpdk) {
 
 static int take_frames(struct dpdk *dpdk, struct rte_mbuf **mbufs, int count) {
     if (dpdk->early_count == 0) {
-        return rte_eth_rx_burst(dpdk->port.id, dpdk->port.queue, mbufs, (uint16_t)count);
+        return dpdk_port_receive(&dpdk->port, mbufs, count);
     }
     int taken = dpdk->early_count < count ? dpdk->early_count : count;
     dpdk->early_count -= taken;
@@ -125,6 +118,24 @@ static void receive_answers(struct dpdk *dpdk, uint64_t now_ns) {
     }
 }
 
+static void free_mbufs(struct dpdk *dpdk) {
+    rte_pktmbuf_free_bulk(dpdk->held, (unsigned)dpdk->held_count);
+    rte_pktmbuf_free_bulk(dpdk->early, (unsigned)dpdk->early_count);
+    rte_pktmbuf_free_bulk(dpdk->out, (unsigned)dpdk->out_count);
+    dpdk->held_count = dpdk->early_count = dpdk->out_count = 0;
+}
+
+static void look_at_port(struct dpdk *dpdk, uint64_t now_ns) {
+    enum port_change change = dpdk_port_look(&dpdk->port, now_ns);
+    if (change == PORT_GONE) {
+        free_mbufs(dpdk); /* what the engine has in them to send, tx_burst takes unread */
+        dpdk_port_leave();
+    } else if (change == PORT_BACK) {
+        memcpy(dpdk->host.config.mac, dpdk->port.mac, sizeof dpdk->host.config.mac);
+        dpdk->host.config.offload = dpdk->port.offloads_udp;
+    }
+}
+
 static int dpdk_rx_burst(struct netif *netif, uint64_t now_ns, struct netif_datagram *datagrams,
                          int count) {
     struct dpdk *dpdk = (struct dpdk *)netif;
@@ -134,6 +145,12 @@ static int dpdk_rx_burst(struct netif *netif, uint64_t now_ns, struct netif_data
     }
     if (dpdk->armed) {
         disarm(dpdk);
+    }
+    if (now_ns >= dpdk->port.look_ns) {
+        look_at_port(dpdk, now_ns);
+    }
+    if (dpdk->port.is_gone) {
+        return 0;
     }
     rte_pktmbuf_free_bulk(dpdk->held, (unsigned)dpdk->held_count);
     dpdk->held_count = take_frames(dpdk, dpdk->held, count);
@@ -170,12 +187,11 @@ static bool fill_out(struct dpdk *dpdk, int count) {
     if (count <= dpdk->out_count) {
         return true;
     }
-    if (rte_pktmbuf_alloc_bulk(dpdk->port.pool, dpdk->out + dpdk->out_count,
-                               (unsigned)missing) != 0) {
-        return false;
-    }
-    dpdk->out_count += missing;
-    return true;
+    bool has_more = !dpdk->port.is_gone &&
+                    rte_pktmbuf_alloc_bulk(dpdk->port.pool, dpdk->out + dpdk->out_count,
+                                           (unsigned)missing) == 0;
+    dpdk->out_count += has_more ? missing : 0;
+    return has_more;
 }
 
 static uint8_t *dpdk_room(struct netif *netif, int index) {
@@ -225,11 +241,14 @@ static int dpdk_tx_burst(struct netif *netif, uint64_t now_ns,
     struct dpdk *dpdk = (struct dpdk *)netif;
     struct rte_mbuf *mbufs[TE_BURST_MAX];
     int origin[TE_BURST_MAX];
+    if (dpdk->port.is_gone) {
+        return count; /* as into a port without a link, below */
+    }
     if (!fill_out(dpdk, count)) {
         return 0;
     }
     int frames = write_frames(dpdk, now_ns, datagrams, count, mbufs, origin);
-    int sent = rte_eth_tx_burst(dpdk->port.id, dpdk->port.queue, mbufs, (uint16_t)frames);
+    int sent = dpdk_port_send(&dpdk->port, mbufs, frames);
     /* Into a port without a link everything goes and nothing arrives, as with any cable. */
     int taken = sent == frames || dpdk_port_is_down(&dpdk->port) ? count : origin[sent];
     drop_out(dpdk, origin, sent, taken);
@@ -263,21 +282,24 @@ static uint16_t dpdk_port_for(const struct netif *netif, const struct te_endpoin
 /* Without interrupts, or before a peer is there to give them, there is no NETIF_WAKES. */
 static bool dpdk_arm(struct netif *netif) {
     struct dpdk *dpdk = (struct dpdk *)netif;
+    if (dpdk->port.is_gone) {
+        return false;
+    }
     if (dpdk_port_came_up(&dpdk->port)) {
         host_announce(&dpdk->host);
     }
     dpdk->armed = dpdk_port_watch(&dpdk->port, netif->fd);
     netif->caps = dpdk->armed ? NETIF_NO_LOOP | NETIF_WAKES : NETIF_NO_LOOP;
     if (dpdk->early_count == 0) {
-        dpdk->early_count = rte_eth_rx_burst(dpdk->port.id, dpdk->port.queue,
-                                             dpdk->early, TE_BURST_MAX);
+        dpdk->early_count = dpdk_port_receive(&dpdk->port, dpdk->early, TE_BURST_MAX);
     }
     return dpdk->early_count > 0 || host_has_frame(&dpdk->host) ||
            dpdk_answers_wait(dpdk_port_answers(&dpdk->port));
 }
 
 static uint64_t dpdk_next_ns(const struct netif *netif) {
-    return host_next_ns(&((const struct dpdk *)netif)->host);
+    const struct dpdk *dpdk = (const struct dpdk *)netif;
+    return dpdk->port.is_gone ? dpdk->port.look_ns : host_next_ns(&dpdk->host);
 }
 
 static void dpdk_unanswered(struct netif *netif, const struct te_endpoint *remote,
@@ -294,12 +316,8 @@ static void dpdk_add_stats(const struct netif *netif, struct te_stats *stats) {
 
 static void dpdk_close(struct netif *netif) {
     struct dpdk *dpdk = (struct dpdk *)netif;
-    rte_pktmbuf_free_bulk(dpdk->held, (unsigned)dpdk->held_count);
-    rte_pktmbuf_free_bulk(dpdk->early, (unsigned)dpdk->early_count);
-    rte_pktmbuf_free_bulk(dpdk->out, (unsigned)dpdk->out_count);
-    if (dpdk_port_close(&dpdk->port)) {
-        dpdk_eal_stop();
-    }
+    free_mbufs(dpdk);
+    dpdk_port_close();
     close(netif->fd);
     free(dpdk);
 }
@@ -352,22 +370,6 @@ static struct dpdk *allocate(const struct te_engine_config *config, char *why) {
     return dpdk;
 }
 
-/* Starts the EAL and the port, or joins those that queue 0 started. */
-static int open_port(struct dpdk *dpdk, const struct te_engine_config *config, char *why) {
-    uint32_t queues = config->queues > 1 ? config->queues : 1;
-    if (config->queue > 0) {
-        return dpdk_port_join(&dpdk->port, config->queue, why);
-    }
-    int error = dpdk_eal_start(config->netif, why);
-    if (error == TE_OK) {
-        error = dpdk_port_open(&dpdk->port, config->mtu_bytes, queues, why);
-        if (error != TE_OK) {
-            dpdk_eal_stop();
-        }
-    }
-    return error;
-}
-
 int netif_dpdk_open(const struct te_engine_config *config, struct netif **netif, char *why) {
     int error = dpdk_port_check(config, why);
     if (error != TE_OK) {
@@ -377,7 +379,7 @@ int netif_dpdk_open(const struct te_engine_config *config, struct netif **netif,
     if (dpdk == NULL) {
         return TE_E_NO_MEMORY;
     }
-    error = open_port(dpdk, config, why);
+    error = dpdk_port_open(&dpdk->port, config, why);
     if (error != TE_OK) {
         close(dpdk->netif.fd);
         free(dpdk);

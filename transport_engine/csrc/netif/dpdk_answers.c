@@ -40,11 +40,15 @@ int dpdk_answers_open(struct dpdk_answers *answers, unsigned number) {
     return TE_OK;
 }
 
-void dpdk_answers_close(struct dpdk_answers *answers) {
+void dpdk_answers_drain(const struct dpdk_answers *answers) {
     struct rte_mbuf *mbuf;
     while (answers->ring != NULL && rte_ring_dequeue(answers->ring, (void **)&mbuf) == 0) {
         rte_pktmbuf_free(mbuf);
     }
+}
+
+void dpdk_answers_close(struct dpdk_answers *answers) {
+    dpdk_answers_drain(answers);
     rte_ring_free(answers->ring);
     if (answers->bell >= 0) {
         close(answers->bell);

@@ -19,6 +19,8 @@ struct dpdk_answers {
 
 /* Errors: TE_E_NO_MEMORY. */
 int dpdk_answers_open(struct dpdk_answers *answers, unsigned number);
+/* Frees what waits. */
+void dpdk_answers_drain(const struct dpdk_answers *answers);
 void dpdk_answers_close(struct dpdk_answers *answers);
 /* Has the epoll descriptor become readable whenever an answer is put there. */
 void dpdk_answers_watch(const struct dpdk_answers *answers, int epoll_fd);

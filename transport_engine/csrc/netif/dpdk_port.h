@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "netif/dpdk_answers.h"
+#include "netif/dpdk_interface.h"
 #include "transport_engine.h"
 
 struct rte_mbuf;
@@ -23,27 +24,43 @@ struct dpdk_port {
     bool offloads_udp;        /* completes the UDP checksum of what is sent */
     bool interrupts;          /* may signal arrivals */
     bool is_up;               /* had a link when dpdk_port_came_up was called last */
+    struct dpdk_interface interface;
+    uint64_t look_ns;         /* when to look at it again; UINT64_MAX: there is none */
+    uint64_t retry_ns;        /* when to open it anew at the earliest, if that failed */
+    uint32_t opening;         /* of the port; how often it had been opened before this one */
+    bool is_cut;              /* the interface is not up */
+    bool is_gone;             /* nor there: the port is of no use */
 };
+
+enum port_change { PORT_SAME, PORT_GONE, PORT_BACK };
 
 /* TE_E_INVALID: no port could do with these addresses and sizes; `why` says what would do. */
 int dpdk_port_check(const struct te_engine_config *config, char *why);
 
-/* Starts the first port that the EAL found, for IP packets up to `mtu_bytes` or what it can, and
- * gives queue 0 of `queues`; dpdk_port_join gives the others. A process has one port.
- * Errors: TE_E_INVALID (no port, too few queues), TE_E_NO_MEMORY, TE_E_SYSTEM; `why` says what to
- * do. */
-int dpdk_port_open(struct dpdk_port *port, uint32_t mtu_bytes, uint32_t queues, char *why);
-/* Errors: TE_E_INVALID, queue 0 is not open or has no such sibling. */
-int dpdk_port_join(struct dpdk_port *port, uint32_t queue, char *why);
-/* True: it was the last user, and the port is closed. */
-bool dpdk_port_close(struct dpdk_port *port);
+/* For queue 0 of config->queues: starts the EAL, and its first port for IP packets up to
+ * config->mtu_bytes or what it can. For another queue: joins. A process has one port.
+ * Errors: TE_E_INVALID (no port, too few queues, queue 0 is not open), TE_E_IN_USE,
+ * TE_E_NO_MEMORY, TE_E_SYSTEM; `why` says what to do. */
+int dpdk_port_open(struct dpdk_port *port, const struct te_engine_config *config, char *why);
+/* The last of its queues closes the port, and the EAL. */
+void dpdk_port_close(void);
+
+/* Looks at the interface that the port stands on, when port->look_ns has come. PORT_GONE, once: the
+ * caller lets go of all packets and calls dpdk_port_leave. PORT_BACK: the port was opened anew,
+ * maybe at another Ethernet address. Both are logged. */
+enum port_change dpdk_port_look(struct dpdk_port *port, uint64_t now_ns);
+void dpdk_port_leave(void);
+
+/* As rte_eth_rx_burst and rte_eth_tx_burst; nothing of a port that is gone. */
+int dpdk_port_receive(const struct dpdk_port *port, struct rte_mbuf **mbufs, int count);
+int dpdk_port_send(const struct dpdk_port *port, struct rte_mbuf **mbufs, int count);
 
 /* The answers of neighbours that came to other queues. */
 struct dpdk_answers *dpdk_port_answers(const struct dpdk_port *port);
 /* Tells the other queues of a frame that came to this one. */
 void dpdk_port_tell(const struct dpdk_port *port, const struct rte_mbuf *mbuf);
 
-/* Whether the driver says that there is no link. */
+/* Whether the driver, or the interface that it stands on, says that there is no link. */
 bool dpdk_port_is_down(const struct dpdk_port *port);
 /* Looks at the link; whether it has come since the last look, the first included. To be told to the
  * neighbours once: false of queues other than 0. */

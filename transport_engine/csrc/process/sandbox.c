@@ -127,6 +127,10 @@ static int add_conditions(scmp_filter_ctx filter, int drives_devices) {
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)domains[i], 0));
     }
+    if (error == 0 && drives_devices) { /* opens af_packet anew; only DPDK's thread may */
+        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+                                 SCMP_A0(SCMP_CMP_EQ, AF_PACKET, 0));
+    }
     for (size_t i = 0; i < sizeof requests / sizeof requests[0] && error == 0 && !drives_devices;
          i++) {
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,

@@ -1,0 +1,89 @@
+"""An engine whose interface is taken from under it: down and up, or deleted and made anew.
+
+The drivers that read and write frames through the kernel are bound to one interface, which is not
+the next one of its name.
+"""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.processes import Fleet, Running, ip, two_hosts
+from transport_engine import read_stats
+
+CALLS = 300
+WINDOW = 8
+SERVER = "10.77.0.2:7000"
+AWAY_SECONDS = 2.0
+POLLS_PER_SECOND_MAX = 200_000  # a thread that never sleeps makes millions
+CORES = sorted(os.sched_getaffinity(0))[:2]
+
+pytestmark = [pytest.mark.dpdk, pytest.mark.netns]
+
+
+def dpdk(queues: int) -> str:
+    device = "net_af_packet0,iface=mrpc0" + (f",qpairs={queues}" if queues > 1 else "")
+    cores = f"cores = {CORES[:queues]}\n" if queues > 1 else ""
+    return (
+        f'driver = "dpdk"\nnetif = "--no-huge -m 256 --no-pci --vdev={device}"\n{cores}'
+        'address = "10.77.0.1"\nprefix_bits = 24\nsecurity = "none"'
+    )
+
+
+async def polls_a_second(engine: Path) -> float:
+    """Over a while, of an engine that has nobody to talk to."""
+    before = await read_stats(engine)
+    await asyncio.sleep(AWAY_SECONDS)
+    after = await read_stats(engine)
+    return (after["polls"] - before["polls"]) * 1e9 / (after["now_ns"] - before["now_ns"])
+
+
+def said(engine: Running, words: str) -> None:
+    assert words in engine.text()
+
+
+@pytest.mark.parametrize("queues", [1, 2])
+async def test_it_is_deleted_and_made_anew(tmp_path: Path, queues: int) -> None:
+    if len(CORES) < queues:
+        pytest.skip("this process may run on one core only")
+    udp = 'driver = "udp"\naddress = "10.77.0.2"\nsecurity = "none"'
+    with two_hosts() as (left, right), Fleet(tmp_path) as fleet:
+        client = fleet.engine("client", dpdk(queues), left)
+        engine = fleet.latest
+        fleet.serve(SERVER, fleet.engine("server", udp, right), right)
+        for _ in range(2):
+            waiting = fleet.start_load(CALLS, WINDOW, SERVER, client, left)
+            assert waiting.line()["wrong"] == 0
+            under_way = fleet.start_load(10**9, WINDOW, SERVER, client, left)
+            ip("-n", left, "link", "delete", "mrpc0")
+            said(engine, "interface mrpc0 is gone")
+            assert await polls_a_second(client) < POLLS_PER_SECOND_MAX * queues
+            under_way.kill()
+            ip("link", "add", "mrpc0", "netns", left, "type", "veth", "peer", "mrpc0", "netns",
+               right)  # fmt: skip
+            ip("-n", right, "address", "add", "10.77.0.2/24", "dev", "mrpc0")
+            for name in (left, right):
+                ip("-n", name, "link", "set", "mrpc0", "up")
+            said(engine, "interface mrpc0 is back, and the port on it open again")
+        assert fleet.load(CALLS, WINDOW, SERVER, client, left)["wrong"] == 0
+        assert not engine.has_line()
+
+
+async def test_its_link_goes_and_comes(tmp_path: Path) -> None:
+    udp = 'driver = "udp"\naddress = "10.77.0.2"\nsecurity = "none"'
+    with two_hosts() as (left, right), Fleet(tmp_path) as fleet:
+        client = fleet.engine("client", dpdk(1), left)
+        engine = fleet.latest
+        fleet.serve(SERVER, fleet.engine("server", udp, right), right)
+        load = fleet.start_load(10**9, WINDOW, SERVER, client, left)
+        while (await read_stats(client))["messages_received"] < CALLS:
+            assert load.process.poll() is None
+        ip("-n", left, "link", "set", "mrpc0", "down")
+        assert await polls_a_second(client) < POLLS_PER_SECOND_MAX
+        ip("-n", left, "link", "set", "mrpc0", "up")
+        assert load.process.poll() is None  # its calls waited
+        assert fleet.load(CALLS, WINDOW, SERVER, client, left)["wrong"] == 0
+        load.kill()
+        assert not engine.has_line()
