@@ -32,7 +32,7 @@ _REASONS: Final[dict[int, tuple[str, str]]] = {
     ),
     lib.TE_R_NO_RESOURCES: (
         "an engine has no memory or table entry left for the flow",
-        "Raise flows_max or pool_bytes in its configuration.",
+        "Raise flows_max, flows_per_peer_max (see peer_refusals) or pool_bytes there.",
     ),
     lib.TE_R_PROTOCOL: ("the peer broke the wire protocol", "Upgrade the older engine."),
     lib.TE_R_QUARANTINED: (

@@ -68,6 +68,7 @@ class Limits(BaseModel):
 
     channels_max: Annotated[int, Field(ge=1, le=lib.TE_CHANNELS_MAX)] | None = None
     flows_max: Annotated[int, Field(ge=1, le=lib.TE_FLOWS_MAX)] | None = None
+    flows_per_peer_max: Annotated[int, Field(ge=1, le=lib.TE_FLOWS_MAX)] | None = None
     message_bytes_max: Annotated[int, Field(ge=1024, le=lib.TE_MESSAGE_BYTES_MAX)] | None = None
     credit_bytes: Annotated[int, Field(ge=1024, le=(1 << 32) - 1)] | None = None
     pool_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 40)] | None = None

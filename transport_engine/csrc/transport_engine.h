@@ -59,8 +59,7 @@ enum te_violation {
     TE_V_MEMORY = 3    /* pages were removed, or the seal was kept off */
 };
 
-/* Why a flow ended, or was never opened; travels in CLOSE frames (docs/wire.md) and in the status
- * of TE_FLOW_CLOSED records. */
+/* Why a flow ended or never opened: in CLOSE (docs/wire.md), and in TE_FLOW_CLOSED's status. */
 enum te_reason {
     TE_R_NONE = 0,
     TE_R_CLOSED = 1,        /* the local application closed it */
@@ -145,8 +144,7 @@ struct te_flow_ends {
 
 struct te_channel;
 
-/* Maps the channel behind a memfd that an engine made.
- * Owner: takes over both descriptors, also when it fails.
+/* Maps the channel behind a memfd that an engine made. Owner: takes over both descriptors, always.
  * Errors: TE_E_CORRUPT (not such a memfd), TE_E_SYSTEM. */
 int te_channel_open(int memory_fd, int doorbell_fd, struct te_channel **channel, char *why);
 void te_channel_close(struct te_channel *channel);
@@ -228,6 +226,7 @@ struct te_engine_config {
     uint32_t mtu_bytes;       /* largest IP packet */
     uint32_t channels_max;
     uint32_t flows_max;
+    uint32_t flows_per_peer_max; /* accepted from one address; 0: all but an eighth */
     uint32_t message_bytes_max;
     uint32_t credit_bytes;    /* that a peer may send on a flow before the application takes it */
     uint64_t pool_bytes;      /* memory for messages under way, both directions */
@@ -339,6 +338,7 @@ struct te_stats {
     uint64_t listeners_open;
     uint64_t rate_waits;      /* times that a tenant's rate made its records wait */
     uint64_t quota_refusals;  /* flows that a tenant's quota did not admit */
+    uint64_t peer_refusals;   /* flows, for their peer had flows_per_peer_max of them */
     uint64_t pool_blocks;
     uint64_t pool_blocks_free;
     uint64_t faults_lost; /* injected by the fault netif */

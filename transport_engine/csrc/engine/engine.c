@@ -87,6 +87,7 @@ void engine_free_flow(struct engine *engine, struct engine_flow *flow) {
     }
     if (flow->flow.is_server) {
         listener_forget_flow(engine, flow->flow.local.port);
+        peers_remove(engine, flow->peer);
     }
     timers_set(&engine->timers, flow->slot, UINT64_MAX);
     flow_table_remove(&engine->table, flow->slot);
@@ -522,7 +523,8 @@ static bool take_memory(struct engine *engine, const struct te_engine_config *co
     at += flows_size;
     timers_init(&engine->timers, (struct timer *)(void *)at, table_slots, now_ns);
     engine->tenants = calloc(config->channels_max, sizeof *engine->tenants);
-    return engine->tenants != NULL;
+    return engine->tenants != NULL &&
+           peers_init(&engine->peers, config->flows_max, config->flows_per_peer_max);
 }
 
 int engine_init(struct engine *engine, const struct te_engine_config *config,
@@ -587,6 +589,7 @@ void engine_fini(struct engine *engine, uint64_t now_ns) {
     team_leave(engine);
     engine->netif->ops->close(engine->netif);
     free(engine->tenants);
+    peers_fini(&engine->peers);
     if (engine->memory != NULL) {
         munmap(engine->memory, engine->memory_bytes);
     }

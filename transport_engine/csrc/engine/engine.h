@@ -14,6 +14,7 @@
 
 #include "base/bucket.h"
 #include "engine/output.h"
+#include "engine/peers.h"
 #include "engine/timers.h"
 #include "flow/flow.h"
 #include "flow/flow_table.h"
@@ -58,6 +59,7 @@ struct engine_flow {
     bool is_ready;
     bool is_in_inbox;
     bool is_announced; /* the application knows of it */
+    uint8_t peer[16]; /* whose it was when a listener accepted it: it counts as that one's */
 };
 
 /* The message that a tenant's channel is in the middle of, in either direction. */
@@ -135,6 +137,7 @@ struct engine {
     struct tenant *tenants;
     struct listener listeners[LISTENERS_MAX];
     struct share shares[TE_SHARES_MAX];
+    struct peers peers;
     struct timers timers;
     struct output output;
     struct te_stats stats;

@@ -1,0 +1,116 @@
+/* Flows of one remote address: it gets so many and no more, and others get theirs. */
+#include "hosts.h"
+
+#include "engine/peers.h"
+
+enum { LINK_BYTES_PER_US = 1000, STEPS = 20000, FLOWS = 8, ADDRESSES = 40, TURNS = 20000 };
+
+static struct app client, sink;
+
+static void open_listener(void) {
+    open_hosts(LINK_BYTES_PER_US);
+    set_share(1, (struct te_share){.weight = 1});
+    open_app(&client, &near, 1);
+    open_app(&sink, &far, 0);
+    struct te_command request = {.op = TE_LISTEN, .channel = sink.index,
+                                 .endpoint = {.port = PORT_FIRST}};
+    assert_int_equal(command(&far, request).error, TE_OK);
+}
+
+static void close_listener(void) {
+    te_channel_close(client.channel);
+    te_channel_close(sink.channel);
+    close_hosts();
+}
+
+static void ask_for_flows(uint32_t count) {
+    struct te_command request = {.op = TE_CONNECT, .channel = client.index, .token = 1,
+                                 .endpoint = near.netif->local};
+    request.endpoint.port = PORT_FIRST;
+    for (uint32_t i = 0; i < count; i++) {
+        assert_int_equal(command(&near, request).error, TE_OK);
+    }
+    for (int i = 0; i < STEPS; i++) {
+        step();
+        drain(&client);
+        drain(&sink);
+    }
+}
+
+static void one_peer_does_not_take_the_whole_table(void **state) {
+    (void)state;
+    open_listener();
+    far.peers.flows_max = FLOWS;
+    ask_for_flows(FLOWS + 3);
+    assert_int_equal(client.flow_count, FLOWS);
+    assert_int_equal(client.refused, 3);
+    assert_int_equal(far.stats.peer_refusals, 3);
+    assert_int_equal(far.stats.flows_open, FLOWS);
+    fill(&client); /* those that it has work */
+    for (int i = 0; i < STEPS; i++) {
+        step();
+        drain(&sink);
+    }
+    assert_int_equal(sink.messages_received, client.messages_sent);
+
+    const uint8_t other[16] = {[15] = 9};
+    assert_true(peers_add(&far, other));
+    peers_remove(&far, other);
+
+    struct te_command leave = {.op = TE_DETACH, .channel = client.index};
+    assert_int_equal(command(&near, leave).error, TE_OK);
+    for (int i = 0; i < STEPS && far.stats.flows_open > 0; i++) {
+        step();
+        drain(&sink);
+    }
+    assert_int_equal(far.stats.flows_open, 0);
+    te_channel_close(client.channel);
+    open_app(&client, &near, 1);
+    connect_flows(&client, PORT_FIRST, FLOWS); /* it may again */
+    close_listener();
+}
+
+static void an_eighth_is_kept_for_others(void **state) {
+    (void)state;
+    open_listener();
+    assert_int_equal(far.peers.flows_max, 2048 - 2048 / 8);
+    close_listener();
+}
+
+/* Against a plain array, with addresses that fall upon each other. */
+static uint64_t crowded(void *context, const uint8_t *bytes, size_t size_bytes) {
+    (void)context;
+    (void)size_bytes;
+    return bytes[15] / 8u * 61u;
+}
+
+static void counts_are_right_whatever_collides(void **state) {
+    (void)state;
+    uint32_t counts[ADDRESSES] = {0};
+    static struct engine engine;
+    engine.world.mac = crowded;
+    assert_true(peers_init(&engine.peers, 64, 3));
+    prng_init(&prng, 7);
+    for (int i = 0; i < TURNS; i++) {
+        uint8_t address[16] = {0};
+        uint32_t who = (uint32_t)(prng_next(&prng) % ADDRESSES);
+        address[15] = (uint8_t)who;
+        if (prng_next(&prng) % 2 == 0) {
+            assert_int_equal(peers_add(&engine, address), counts[who] < 3);
+            counts[who] += counts[who] < 3;
+        } else if (counts[who] > 0) {
+            peers_remove(&engine, address);
+            counts[who]--;
+        }
+    }
+    peers_fini(&engine.peers);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_peer_does_not_take_the_whole_table),
+        cmocka_unit_test(an_eighth_is_kept_for_others),
+        cmocka_unit_test(counts_are_right_whatever_collides),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
