@@ -105,8 +105,8 @@ class StreamCall:
             payload = None
         if payload is None:
             await self._fed()
-            self._is_closed = True
             await self._raise_failure(stream)
+            self._is_closed = True
             raise StopAsyncIteration
         try:
             return self._decode(payload)
@@ -161,14 +161,16 @@ class StreamCall:
             await asyncio.wait([self._feed])
 
     async def _raise_failure(self, stream: OutgoingStream) -> None:
+        """Raises it once, if there is one; who is cancelled meanwhile gets it the next time."""
         error, self._error = self._error, None  # they would hold each other
         try:
+            if error is None and isinstance(stream.ended, Refused | Failed):
+                error = await self._opener.failure(stream.ended)
             if error is not None:
+                self._is_closed = True
                 raise error
         finally:
             del error
-        if isinstance(stream.ended, Refused | Failed):
-            raise await self._opener.failure(stream.ended)
 
     async def _feeding(self, stream: OutgoingStream, source: AsyncIterable[Any]) -> None:
         """Sends all items, then their end. What the source raises ends the call."""

@@ -292,6 +292,26 @@ async def test_a_reader_may_give_up_waiting_and_go_on(client: Client) -> None:
         assert await anext(drops) == Drop(1, "y")
 
 
+async def test_a_reader_that_gives_up_while_a_failure_is_looked_into_is_told_it_later(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_known = asyncio.Event()
+
+    async def learn(*_: object) -> None:
+        await is_known.wait()
+
+    monkeypatch.setattr(client._last_words, "learn", learn)
+    async with client.stub(Tap).fail(1, "not found") as items:
+        assert await anext(items) == 0
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(items), 0.01)
+        is_known.set()
+        with pytest.raises(NotFound, match="no more"):
+            await anext(items)
+        with pytest.raises(StopAsyncIteration):
+            await anext(items)
+
+
 async def test_a_reader_that_is_cancelled_outside_of_a_block_ends_the_call(
     client: Client, server: Server
 ) -> None:
