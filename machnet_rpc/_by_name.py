@@ -10,6 +10,7 @@ from typing import Any, Final
 from idl import CodecError, MethodKind, unpack
 from machnet_rpc import _clock
 from machnet_rpc._aio.flows import FlowKeeper
+from machnet_rpc._aio.giving_up import give_up
 from machnet_rpc._calling import NO_REQUEST, Target, plain_payload, split_name
 from machnet_rpc._carrying_calls import CarryingCall
 from machnet_rpc._client_calls import Request, Ways, carrying, started
@@ -103,8 +104,8 @@ class NamedCalls(Sending):
             call = sent or await self._begun_later(target, payload, options)
             try:
                 ended: bytes | Refused | Failed = await call
-            except asyncio.CancelledError:
-                call.connection.cancel(call)
+            except (asyncio.CancelledError, GeneratorExit) as reason:
+                give_up(call, reason)
                 raise
             try:
                 answer = self._raw_result(ended, target)

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from machnet_rpc import _clock
+from machnet_rpc._aio.giving_up import give_up
 from machnet_rpc._calling import Target
 from machnet_rpc._client_calls import Request, Ways, carrying
 from machnet_rpc._metadata import KEY, KEY_AGE
@@ -85,8 +86,8 @@ class CarryingCall:
     async def end(self, call: OutgoingCall) -> Any:
         try:
             answer: bytes | Refused | Failed = await call
-        except CancelledError:
-            call.connection.cancel(call)
+        except (CancelledError, GeneratorExit) as reason:
+            give_up(call, reason)
             raise
         finally:
             call.connection.reply_metadata.pop(call.call_id, None)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from idl import CodecError, MethodKind
 from machnet_rpc import _clock
 from machnet_rpc._aio.flows import FlowKeeper
+from machnet_rpc._aio.giving_up import give_up
 from machnet_rpc._aio.items import Room
 from machnet_rpc._aio.stream_call import Encode, StreamCall
 from machnet_rpc._calling import Target
@@ -59,8 +60,8 @@ class Again:
         """Errors: RpcError, and what the contract declares."""
         try:
             answer: bytes | Refused | Failed = await call
-        except CancelledError:
-            call.connection.cancel(call)
+        except (CancelledError, GeneratorExit) as reason:
+            give_up(call, reason)
             raise
         return self.result_of(answer, self.binding)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from machnet_rpc import _clock
+from machnet_rpc._aio.giving_up import give_up
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc.errors import RpcError
 
@@ -65,10 +66,11 @@ class Many(Generic[T]):
                     under_way.append(error)
             while under_way:
                 results.append(await self._first())
-        finally:
+        except BaseException as reason:
             for rest in under_way:
                 if not isinstance(rest, Exception):
-                    rest[0].connection.cancel(rest[0])
+                    give_up(rest[0], reason)
+            raise
         return results
 
     async def _begun(self, payload: Payload, in_flight_max: int) -> tuple[OutgoingCall, Any]:
@@ -90,9 +92,9 @@ class Many(Generic[T]):
                 return self._steps.result_of(await call)
             except RpcError:
                 return await self._steps.outcome(call, more)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit) as reason:
             if not isinstance(first, Exception):
-                first[0].connection.cancel(first[0])
+                give_up(first[0], reason)
             raise
         except Exception as error:
             if not self._return_exceptions:
@@ -121,6 +123,7 @@ async def tasks_of(
         finally:
             under_way.popleft().cancel()
 
+    is_closed = False
     try:
         for call in calls:
             if len(under_way) >= in_flight_max:
@@ -129,10 +132,14 @@ async def tasks_of(
             await asyncio.sleep(0)  # so that it is under way before its item may change
         while under_way:
             results.append(await first())
+    except GeneratorExit:
+        is_closed = True
+        raise
     finally:
         for rest in under_way:
             rest.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        if not is_closed:
+            await asyncio.gather(*under_way, return_exceptions=True)
     return results
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from idl import CodecError
 from machnet_rpc import _clock
 from machnet_rpc._aio.flows import FlowKeeper
+from machnet_rpc._aio.giving_up import give_up
 from machnet_rpc._by_name import changed
 from machnet_rpc._calling import Target
 from machnet_rpc._carrying_calls import CarryingCall
@@ -92,8 +93,8 @@ class PassingCall:
         self.sent = sent
         try:
             answer: bytes | Refused | Failed = await sent
-        except CancelledError:
-            sent.connection.cancel(sent)
+        except (CancelledError, GeneratorExit) as reason:
+            give_up(sent, reason)
             raise
         finally:
             sent.connection.reply_metadata.pop(sent.call_id, None)

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Final, ParamSpec, Self, TypeAlias, TypeVar, cast, overload
 
 from machnet_rpc._aio.flows import FlowKeeper, keeper_of
+from machnet_rpc._aio.giving_up import give_up
 from machnet_rpc._by_name import NamedCalls, changed
 from machnet_rpc._calling import Target
 from machnet_rpc._carrying_calls import CarryingCall
@@ -153,8 +154,8 @@ class Client(NamedCalls):
             call = await self._begun_later(binding, bytes(payload), options)
         try:
             answer: bytes | Refused | Failed = await call
-        except asyncio.CancelledError:
-            call.connection.cancel(call)
+        except (asyncio.CancelledError, GeneratorExit) as reason:
+            give_up(call, reason)
             raise
         except RuntimeError:
             self._keeper.check_here()
@@ -382,10 +383,9 @@ def connect(
     MemoryNetwork); by default the best that is there. `require="bypass"` fails unless packets pass
     the kernel. `timeout` (seconds) replaces that of methods; `wait=False` fails calls at once
     where there is no server. `spin` is what latency costs: for so many seconds after a message the
-    client looks for the next one without sleep, less where that is mostly in vain; with 0 it sleeps
-    at once. `retries` says how often calls of idempotent methods are made again that failed; None:
-    not at all. `middleware` stands around every call, its first the outermost. Errors:
-    AddressError, InvalidArgument, ContractError for middleware that is none.
+    client looks for the next one without sleep, less where that is mostly in vain. `retries` says
+    how often failed calls of idempotent methods are made again, None: never. `middleware` stands
+    around each call, its first the outermost. Errors: AddressError, InvalidArgument, ContractError.
     """
     keeper = keeper_of(address, Reach(via, require, spin))
     again = None if retries is None else Retries(retries)

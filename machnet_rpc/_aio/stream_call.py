@@ -124,6 +124,9 @@ class StreamCall:
         except asyncio.CancelledError:
             self.cancel()
             raise
+        except GeneratorExit:
+            self.abandon()
+            raise
         await self._fed()
         await self._raise_failure(stream)
         assert isinstance(stream.ended, Replied)

@@ -103,6 +103,9 @@ class OutgoingCall(Ticket):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def get_loop(self) -> Any:
+        return self._loop
+
     def done(self) -> bool:
         """Whether it has ended."""
         return self._is_ended

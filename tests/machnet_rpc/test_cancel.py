@@ -2,15 +2,19 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
 from machnet_rpc import (
+    CallInfo,
     Cancelled,
     Client,
     DeadlineExceeded,
     MemoryNetwork,
+    Next,
     RpcError,
     Server,
     Unavailable,
@@ -19,6 +23,7 @@ from machnet_rpc import (
 )
 from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
+from tests.machnet_rpc.tap import Drop, Source, Tap, TapDesk
 from tests.machnet_rpc.waiting import until
 
 
@@ -29,6 +34,85 @@ async def test_cancelling_a_call_cancels_its_handler(client: Client, book: Ledge
     with pytest.raises(asyncio.CancelledError):
         await call
     await until(lambda: book.journal == ["start", "cancelled"])
+
+
+def call_by_stub(client: Client) -> Coroutine[Any, Any, Any]:
+    return client.stub(Ledger).sleep.using(timeout=9)(9)
+
+
+def call_by_contract(client: Client) -> Coroutine[Any, Any, Any]:
+    return client.using(timeout=9).call(Ledger.sleep, 9)
+
+
+def call_by_name(client: Client) -> Coroutine[Any, Any, Any]:
+    return client.using(timeout=9).call("ledger/sleep", 9)
+
+
+def call_with_metadata(client: Client) -> Coroutine[Any, Any, Any]:
+    return client.stub(Ledger).sleep.using(timeout=9, metadata={"a": "b"})(9)
+
+
+def call_many(client: Client) -> Coroutine[Any, Any, Any]:
+    return client.using(timeout=9).call_many(Ledger.sleep, [9], in_flight_max=1)
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [call_by_stub, call_by_contract, call_by_name, call_with_metadata, call_many],
+)
+async def test_closing_a_calls_coroutine_cancels_its_handler(
+    client: Client, book: LedgerBook, begin: Callable[[Client], Coroutine[Any, Any, Any]]
+) -> None:
+    await client.stub(Ledger).echo(b"the flow is open")
+    call = begin(client)
+    call.send(None)
+    await until(lambda: book.journal == ["start"])
+    call.close()
+    await until(lambda: book.journal == ["start", "cancelled"])
+
+
+async def test_closing_a_coroutine_that_passes_middleware_cancels_its_handlers(
+    via: Via, server: Server, book: LedgerBook
+) -> None:
+    async def passed(_: CallInfo, request: Any, following: Next) -> Any:
+        return await following(request)
+
+    async with connect(server.address, via=via, timeout=9.0, middleware=[passed]) as client:
+        await client.stub(Ledger).echo(b"the flow is open")
+        call = client.stub(Ledger).sleep(9)
+        call.send(None)
+        await until(lambda: book.journal == ["start"])
+        call.close()
+        await until(lambda: book.journal == ["start", "cancelled"])
+        many = client.call_many(Ledger.sleep, [9], in_flight_max=1)
+        many.send(None)
+        await until(lambda: book.journal == ["start", "cancelled", "start"])
+        many.close()
+        await until(lambda: book.journal == ["start", "cancelled"] * 2)
+
+
+async def test_closing_an_uploads_coroutine_cancels_its_handler(
+    via: Via,
+) -> None:
+    async def waits() -> AsyncIterator[Drop]:
+        try:
+            yield Drop(1, "took")
+            await asyncio.sleep(60)
+        finally:
+            closed.append("source")
+
+    closed: list[str] = []
+    desk = TapDesk()
+    async with (
+        serve(desk, "127.0.0.1:0", via=via, grace=0.2) as server,
+        connect(server.address, via=via, timeout=9.0) as client,
+    ):
+        await client.stub(Tap).first(Source(1).items())
+        call = client.stub(Tap).total(waits())
+        call.send(None)
+        await until(lambda: desk.journal == ["took"])
+        call.close()
+        await until(lambda: desk.journal == ["took", "total is cancelled"] and closed)
 
 
 async def test_a_deadline_cancels_the_handler(client: Client, book: LedgerBook) -> None:
