@@ -15,7 +15,13 @@ from typing import Any, Final
 
 from transport_engine import messages
 from transport_engine.commanded import Commanded
-from transport_engine.errors import ConfigError, NoRoomError, QuotaError, TransportError
+from transport_engine.errors import (
+    ConfigError,
+    NoEngineError,
+    NoRoomError,
+    QuotaError,
+    TransportError,
+)
 from transport_engine.hangups import Hangups
 from transport_engine.messages import BadMessageError
 from transport_engine.onlookers import seen_by
@@ -208,9 +214,15 @@ class ControlServer:
         self.policy.check_ring(request.ring_bytes)
         tenant.check_attach(self._channels_of(tenant))
         session.user.asking.owe(request.ring_bytes / RING_BYTES_PER_TOKEN)
-        channel, memory_fd, doorbell_fd = self.engine.attach_descriptors(
-            request.ring_bytes, tenant.share
-        )
+        try:
+            channel, memory_fd, doorbell_fd = self.engine.attach_descriptors(
+                request.ring_bytes, tenant.share
+            )
+        except NoEngineError as error:  # there is one, to which the system gave nothing
+            raise NoRoomError(
+                "the engine has no descriptors left for a channel, or may write no file of "
+                f"{request.ring_bytes} bytes: raise `ulimit -n` and `-f` of its process"
+            ) from error
         session.channel = channel
         session.takes_pairs = request.direct
         line = f"{session.peer} attached as {tenant.name}, channel {channel}"

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import socket
 import time
 from dataclasses import replace
@@ -239,6 +240,20 @@ async def test_without_descriptors_applications_wait_and_nothing_spins(
     said = [record for record in caplog.records if "can be accepted" in record.message]
     assert turns > len(said) == 1
     assert (await heard(connection))["id"] == 1
+    connection.close()
+
+
+async def test_an_engine_without_descriptors_says_so(sidecar: Sidecar) -> None:
+    connection = sidecar.raw()
+    connection.send(messages.pack_request(messages.Stats(id=1)))
+    await heard(connection)
+    with no_more_descriptors():
+        connection.send(messages.pack_request(messages.Attach(id=2, ring_bytes=RING_BYTES)))
+        refusal = messages.error_from(await heard(connection))
+    assert type(refusal) is NoRoomError
+    assert re.search("the engine has no descriptors left for a channel.*`ulimit -n`", str(refusal))
+    connection.send(messages.pack_request(messages.Attach(id=3, ring_bytes=RING_BYTES)))
+    assert "result" in await heard(connection)
     connection.close()
 
 
