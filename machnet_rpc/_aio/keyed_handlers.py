@@ -17,7 +17,7 @@ from machnet_rpc._aio.handler_task import HandlerTask
 from machnet_rpc._aio.limits import Limits
 from machnet_rpc._metadata import KEY, KEY_AGE
 from machnet_rpc._options import KEY_CHARACTERS_MAX, Metadata
-from machnet_rpc._protocol.calls import IncomingCall
+from machnet_rpc._protocol.calls import Executed, IncomingCall
 from machnet_rpc._protocol.connection import NO_DEADLINE_NS, Connection
 from machnet_rpc._protocol.events import Cause
 from machnet_rpc._protocol.tally import end
@@ -189,6 +189,7 @@ class Execution:
         self.entry: Entry
         self.has_begun = False  # the handler itself, after what the store was asked
         self.on_begun: Callable[[], object] = _nobody_asked
+        self.is_unwanted = False  # cancelled since nobody waited any more
         self._binding = binding
         self._handler = handler
         self._reply_bytes_max = reply_bytes_max
@@ -273,7 +274,8 @@ class Execution:
         """
         if self.has_begun and is_of(error, GeneratorExit):
             return self._reply(error)
-        return _cut_short(self.entry, error)
+        is_known = self.has_begun and not self.is_unwanted
+        return _cut_short(self.entry, error, "yes" if is_known else "maybe")
 
     def _reply(self, outcome: Reply | BaseException) -> Reply:
         if is_of(outcome, Reply):
@@ -317,10 +319,10 @@ def _other_arguments() -> RpcError:
     )
 
 
-def _cut_short(entry: Entry, error: BaseException) -> Reply:
+def _cut_short(entry: Entry, error: BaseException, executed: Executed) -> Reply:
     failure = Cancelled(
         f"the handler was cancelled before its end: {text_of(error)}".rstrip(": "),
-        executed="maybe",
+        executed=executed,
         next_step=LOOK_FIRST,
     )
     return Reply(Code.CANCELLED, _faults.encode(failure), entry.digest)
@@ -328,6 +330,7 @@ def _cut_short(entry: Entry, error: BaseException) -> Reply:
 
 def _stop_unwanted(entry: Entry, cause: str) -> None:
     if not entry.waiters and entry.task is not None:
+        entry.task.keyed.is_unwanted = True
         entry.task.cancel(f"nobody waits for the call any more: {cause}")
 
 

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from machnet_rpc import (
+    Cancelled,
     DeadlineExceeded,
     Limits,
     MemoryNetwork,
@@ -23,6 +24,27 @@ from tests.machnet_rpc.waiting import until
 
 CALLS = 400
 KEYS = 40
+
+
+class Quitter(Shop):
+    @rpc
+    async def place(self, item: str, count: int = 1) -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel("enough")
+        await asyncio.sleep(60)
+        return item
+
+
+async def test_a_handler_that_cancels_itself_was_executed(network: MemoryNetwork) -> None:
+    async with (
+        serve(Quitter(), ADDRESS, via=network),
+        connect(ADDRESS, via=network) as client,
+    ):
+        for _ in range(2):
+            with pytest.raises(Cancelled, match="before its end: enough") as caught:
+                await client.stub(Shop).place.using(key="k")("a")
+            assert caught.value.executed == "yes"
 
 
 class RandomShop(Shop):
