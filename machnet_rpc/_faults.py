@@ -16,6 +16,7 @@ from idl import CodecError, ValueCodec, pack, unpack
 from idl.raised import class_name, is_of, said, traceback_of
 from machnet_rpc._protocol.calls import REMOTE_RING, REPLY_SEEN, Executed, IncomingCall
 from machnet_rpc._protocol.connection import Connection
+from machnet_rpc._repetitions import repetitions
 from machnet_rpc.errors import Code, DeadlineExceeded, RpcError, error_of
 
 MESSAGE_CHARACTERS_MAX: Final = 4096
@@ -51,21 +52,25 @@ def encode_raised(
         if is_of(error, RpcError):
             answer = RpcError(error.message, code=Code(error.code), next_step=error.next_step)
         else:
-            log_raised(f"{method} raised {kind}", error)
+            log_raised(method, error)
             answer = RpcError(f"the handler raised {kind}: {said(error)}")
         answer.executed = "yes"
         return answer.code, encode(answer)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as untold:  # noqa: BLE001 (it may raise whatever it likes)
-        log_raised(f"{method} raised {kind}, which cannot be sent: {said(untold)}", error)
+        log_raised(method, error, f", which cannot be sent: {said(untold)}")
         answer = RpcError(f"the handler raised {kind}, which cannot be sent: {said(untold)}")
         answer.executed = "yes"
         return Code.UNKNOWN, encode(answer)
 
 
-def log_raised(words: str, error: BaseException) -> None:
-    """Logs it with its traceback, or without one that cannot be had."""
+def log_raised(method: str, error: BaseException, more: str = "") -> None:
+    """Logs it with its traceback, or without one that cannot be had; many of a kind are counted."""
+    words = f"{method} raised {class_name(error)}"
+    if not repetitions.is_shown(words):
+        return
+    words += more
     try:
         log.error("%s", words, exc_info=(type(error), error, traceback_of(error)))
     except Exception as untold:  # noqa: BLE001 (some handlers of logs raise what formatting raised)

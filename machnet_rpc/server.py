@@ -21,6 +21,7 @@ from machnet_rpc._aio.termination import termination
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Event, Stopped
+from machnet_rpc._repetitions import repetitions
 from machnet_rpc._replies import ReplyStore
 from machnet_rpc._transports.address import is_as_asked, joined, resolved
 from machnet_rpc._transports.base import Link, Transport
@@ -170,6 +171,7 @@ class Server:
             dispatcher.stop()
             await pump.close()
             self._pump = None
+            repetitions.tell()
 
     async def __aenter__(self) -> Self:
         return self

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 from idl import CodecError
-from idl.raised import class_name, is_of, text_of
+from idl.raised import is_of, text_of
 from machnet_rpc import _clock, _faults
 from machnet_rpc._aio.beginnings import Beginnings, executed_by
 from machnet_rpc._aio.handler_task import HandlerTask, ends_process
@@ -252,8 +252,7 @@ class Dispatcher:
         connection.done(call)
         end(call, OK if error is None else Code.UNKNOWN, _clock.monotonic_ns())
         if error is not None and not is_of(error, asyncio.CancelledError):
-            name, kind = call.binding.full_name, class_name(error)
-            _faults.log_raised(f"{name} raised {kind}, and nobody waits for it", error)
+            _faults.log_raised(call.binding.full_name, error, ", and nobody waits for it")
 
     def _answer_stream(self, task: HandlerTask) -> None:
         call, error = task.call, task.error

@@ -7,6 +7,7 @@ import logging
 from typing import Final
 
 from idl import CodecError
+from machnet_rpc._repetitions import repetitions
 from machnet_rpc.errors import Internal, ResourceExhausted
 from machnet_rpc.service import MethodBinding
 
@@ -21,7 +22,9 @@ def encoded(value: object, what: str, binding: MethodBinding, size_max: int) -> 
     try:
         payload = binding.result.encode(value)
     except CodecError as error:
-        log.error("%s gave what its contract does not allow: %s", binding.full_name, error)
+        words = f"{binding.full_name} gave what its contract does not allow"
+        if repetitions.is_shown(words):
+            log.error("%s: %s", words, error)
         raise Internal(f"the handler's {what} is wrong: {error}") from error
     if len(payload) > size_max:
         raise ResourceExhausted(

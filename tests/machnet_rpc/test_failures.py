@@ -31,10 +31,11 @@ from machnet_rpc import (
     service,
 )
 from machnet_rpc._protocol.records import MESSAGE_BYTES_MAX
+from machnet_rpc._repetitions import WHOLE_MAX
 from machnet_rpc._transports.memory import MemoryLink
 from machnet_rpc.testing import test_client
 from tests.machnet_rpc.conftest import ADDRESS, only_memory
-from tests.machnet_rpc.ledger import Entry, Frozen, Ledger, LedgerBook, Overdrawn
+from tests.machnet_rpc.ledger import Entry, Frozen, Ledger, LedgerBook, Overdrawn, Undeclared
 from tests.machnet_rpc.waiting import until
 from transport_engine.config import EngineConfig
 from transport_engine.config import Limits as EngineLimits
@@ -302,3 +303,35 @@ async def test_each_side_keeps_to_what_the_other_takes() -> None:
                 await too_large
             assert caught.value.executed == executed
             assert await ledger.repeat(data, 2) == data * 2
+
+
+class Failing(LedgerBook):
+    @rpc
+    async def nothing(self) -> None:
+        raise Undeclared
+
+    @rpc
+    async def echo(self, data: bytes) -> bytes:
+        return "text"  # type: ignore[return-value]
+
+
+async def test_what_fails_again_and_again_is_counted_in_the_log(
+    network: MemoryNetwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        serve(Failing(), ADDRESS, via=network),
+        connect(ADDRESS, via=network) as client,
+    ):
+        ledger = client.stub(Ledger)
+        calls = [ledger.nothing() for _ in range(300)] + [ledger.echo(b"") for _ in range(200)]
+        for ended in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(ended, RpcError)
+    said = [record.message for record in caplog.records if record.levelno == logging.ERROR]
+    whole = [record for record in caplog.records if record.exc_info is not None]
+    assert len(whole) == WHOLE_MAX
+    assert sum(words.startswith("ledger/echo gave what") for words in said) == WHOLE_MAX + 1
+    counted = [words for words in said if "times more within" in words]
+    assert [words.partition(" within")[0] for words in counted] == [
+        f"ledger/nothing raised Undeclared: {300 - WHOLE_MAX} times more",
+        f"ledger/echo gave what its contract does not allow: {200 - WHOLE_MAX} times more",
+    ]
