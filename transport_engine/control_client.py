@@ -6,6 +6,7 @@ Knows messages, not what they ask for.
 import asyncio
 import contextlib
 import itertools
+import logging
 import os
 import socket
 from collections import deque
@@ -19,7 +20,10 @@ from transport_engine.messages import BadMessageError
 from transport_engine.policy import Peer
 
 ANSWER_SECONDS_MAX: Final = 10.0
+SILENT_SECONDS: Final = 1.0  # after which it is said that there is no answer yet
 DESCRIPTORS: Final = 2  # of a channel's end: memory, doorbell
+
+log: logging.Logger = logging.getLogger("transport_engine.attach")
 
 
 class ControlClient:
@@ -57,6 +61,7 @@ class ControlClient:
             raise self._gone
         answer: asyncio.Future[tuple[dict[str, Any], list[int]]] = self._loop.create_future()
         self._waiting[request.id] = answer
+        silence = self._loop.call_later(SILENT_SECONDS, self._on_silence)
         try:
             # Where the engine closed the connection, its last words still wait to be read.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -72,6 +77,7 @@ class ControlClient:
                 f"the engine at {self._path} does not answer: {reason}"
             ) from error
         finally:
+            silence.cancel()
             del self._waiting[request.id]
 
     def tell(self, request: messages.Request) -> None:
@@ -97,6 +103,14 @@ class ControlClient:
     def close(self) -> None:
         """Closes the socket, with which the engine frees all that it held for us."""
         self._end(EngineGoneError("this attachment was closed"))
+
+    def _on_silence(self) -> None:
+        log.warning(
+            "the engine at %s has not answered for %g s, and is waited for: `mrpc stat` shows "
+            "whether it is stopped",
+            self._path,
+            SILENT_SECONDS,
+        )
 
     def _on_readable(self) -> None:
         descriptors: list[int] = []

@@ -8,8 +8,9 @@ from time import monotonic
 
 import pytest
 
-from machnet_rpc import Unavailable, connect, sync
-from tests.machnet_rpc.ledger import Ledger
+from machnet_rpc import Server, Unavailable, connect, sync
+from tests.machnet_rpc.ledger import Ledger, LedgerBook
+from tests.machnet_rpc.waiting import until
 from transport_engine.errors import EngineGoneError
 
 ADDRESS = "127.0.0.1:9"
@@ -51,3 +52,15 @@ async def test_a_call_that_was_to_open_it_says_why(silent: Path) -> None:
         await client.stub(Ledger).balance("a")
     assert failed.value.executed == "no"
     await asyncio.wait_for(client.close(), ANSWER_SECONDS / 2)
+
+
+async def test_a_server_that_waits_for_it_says_so_meanwhile(
+    silent: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Server(LedgerBook())
+    listening = asyncio.ensure_future(server.listen(ADDRESS, via=silent))
+    await until(lambda: f"{silent} has not answered" in caplog.text, ANSWER_SECONDS / 2)
+    assert not listening.done()
+    listening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listening
