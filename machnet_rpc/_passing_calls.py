@@ -6,7 +6,9 @@ fails) goes on as a CarryingCall. Does not know what middleware does.
 
 from asyncio import CancelledError, get_running_loop
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from idl import CodecError
 from machnet_rpc import _clock
@@ -64,6 +66,8 @@ class Passage:
         sent = dict(options.metadata) if options.metadata else {}
         back = {} if options.reply_metadata is None else options.reply_metadata
         call = CallInfo("client", name, "unary", address, deadline_ns, sent, back, address)
+        if self.is_keyed and options.key is None:  # the same, if `next` is called again
+            options = replace(options, key=uuid4().hex)
         last = PassingCall(self, call, options)
         return in_time(call, last, chained(client.middleware, call, last)(request))
 

@@ -2,14 +2,17 @@
 
 import asyncio
 import random
+from typing import Any
 
 import pytest
 
 from machnet_rpc import (
+    CallInfo,
     Cancelled,
     DeadlineExceeded,
     Limits,
     MemoryNetwork,
+    Next,
     RetryPolicy,
     RpcError,
     connect,
@@ -19,7 +22,7 @@ from machnet_rpc import (
 )
 from machnet_rpc.context import CURRENT
 from tests.machnet_rpc.conftest import ADDRESS
-from tests.machnet_rpc.shop import Shop
+from tests.machnet_rpc.shop import Shop, ShopServer
 from tests.machnet_rpc.waiting import until
 
 CALLS = 400
@@ -45,6 +48,21 @@ async def test_a_handler_that_cancels_itself_was_executed(network: MemoryNetwork
             with pytest.raises(Cancelled, match="before its end: enough") as caught:
                 await client.stub(Shop).place.using(key="k")("a")
             assert caught.value.executed == "yes"
+
+
+async def test_middleware_that_calls_again_calls_with_the_same_key(network: MemoryNetwork) -> None:
+    async def twice(_: CallInfo, request: Any, following: Next) -> Any:
+        return await following(request), await following(request)
+
+    shop = ShopServer()
+    async with (
+        serve(shop, ADDRESS, via=network),
+        connect(ADDRESS, via=network, middleware=[twice]) as client,
+    ):
+        for _ in range(2):
+            answers: Any = await client.stub(Shop).place("a")
+            assert answers[0] == answers[1]
+    assert len(shop.placed) == len(set(shop.keys)) == 2
 
 
 class RandomShop(Shop):
