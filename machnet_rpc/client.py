@@ -383,9 +383,10 @@ def connect(
     MemoryNetwork); by default the best that is there. `require="bypass"` fails unless packets pass
     the kernel. `timeout` (seconds) replaces that of methods; `wait=False` fails calls at once
     where there is no server. `spin` is what latency costs: for so many seconds after a message the
-    client looks for the next one without sleep, less where that is mostly in vain. `retries` says
-    how often failed calls of idempotent methods are made again, None: never. `middleware` stands
-    around each call, its first the outermost. Errors: AddressError, InvalidArgument, ContractError.
+    client looks for the next one without sleep, less where that is mostly in vain; with 0 it sleeps
+    at once. `retries` says how often calls of idempotent methods are made again that failed; None:
+    not at all. `middleware` stands around every call, its first the outermost. Errors:
+    AddressError, InvalidArgument, ContractError for middleware that is none.
     """
     keeper = keeper_of(address, Reach(via, require, spin))
     again = None if retries is None else Retries(retries)
