@@ -85,6 +85,7 @@ static void open_side(struct side *side, uint8_t number, uint32_t flows) {
     config.local = (struct te_endpoint){{[10] = 0xff, [11] = 0xff, 10, 0, 0, number},
                                         TE_PORT_DEFAULT, 0};
     config.flows_max = flows;
+    config.flows_per_peer_max = flows;
     must(wire_open(&side->wire, &config) == TE_OK, "no memory for an engine");
     ops = *side->wire.netif.ops;
     ops.rx_burst = receive_queue;
