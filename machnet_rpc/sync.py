@@ -5,6 +5,7 @@ Calls, errors, deadlines and reconnects are those of the asyncio client.
 """
 
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, ParamSpec, Self, TypeVar, overload
 
@@ -142,8 +143,8 @@ class Client:
         """
         if not isinstance(method, str):
             return self.method(method)(*args, **kwargs)
-        client = self._asynchronous()
-        return run(self._blocking, method, self._options.timeout, client.call, method, *args)
+        begin = partial(self._asynchronous().call, method, *args, **kwargs)
+        return run(self._blocking, method, self._options.timeout, begin)
 
     def call_many(
         self,

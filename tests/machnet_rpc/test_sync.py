@@ -10,6 +10,7 @@ import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -123,6 +124,9 @@ def test_what_cannot_be_sent_is_not(blocking: sync.Client, book: LedgerBook) -> 
     assert large.value.executed == "no"
     with pytest.raises(ContractError):
         blocking.call("no method")
+    untyped: Any = blocking
+    with pytest.raises(TypeError, match="'account'"):
+        untyped.call("ledger/nothing", account="a")
     assert book.journal == []
 
 
