@@ -141,7 +141,7 @@ class Sender(Generic[T]):
         Errors: Cancelled once the call has ended, whose own result says why; RuntimeError after
         `close`.
         """
-        while len(self._items) >= self._room and not self._is_left:
+        while len(self._items) >= self._room and not (self._is_left or self._is_closed):
             await self._change()
         if self._is_left:
             raise Cancelled("the call that took these items has ended", executed="maybe")

@@ -201,6 +201,20 @@ async def test_a_sender_holds_no_more_than_its_room() -> None:
         Sender(room=0)
 
 
+async def test_a_full_sender_that_is_closed_says_so_at_once() -> None:
+    sender = Sender[int](room=1)
+    await sender.send(1)
+    blocked = asyncio.ensure_future(sender.send(2))
+    await asyncio.sleep(0)
+    sender.close()
+    async with asyncio.timeout(60):
+        with pytest.raises(RuntimeError, match="closed"):
+            await blocked
+        with pytest.raises(RuntimeError, match="closed"):
+            await sender.send(3)
+    assert [item async for item in sender] == [1]
+
+
 async def test_a_sender_that_is_left_frees_whoever_sends() -> None:
     sender = Sender[int](room=1)
     await sender.send(1)
