@@ -39,8 +39,9 @@ class MethodOptions:
                 f"timeout={self.timeout!r} must be a number of seconds, more than 0, up to "
                 f"{SECONDS_MAX:g}"
             )
-        if not 0 <= self.lane < LANES:
-            raise ContractError(f"lane={self.lane} must be from 0 to {LANES - 1}")
+        lane: Any = self.lane
+        if not (isinstance(lane, int) and 0 <= lane < LANES):
+            raise ContractError(f"lane={lane!r} must be a whole number from 0 to {LANES - 1}")
         if self.idempotent not in (False, True, "keyed"):
             raise ContractError(f'idempotent={self.idempotent!r} must be True, False or "keyed"')
 

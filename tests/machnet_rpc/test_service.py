@@ -1,6 +1,6 @@
 """Contracts and implementations that are wrong are found when a server or stub is built."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -89,6 +89,8 @@ def test_nothing_to_serve() -> None:
         (lambda: service("a/b"), "cannot name a service"),
         (lambda: rpc(timeout=0), "seconds, more than 0"),
         (lambda: rpc(lane=16), "from 0 to 15"),
+        (lambda: rpc(lane=cast(Any, 1.5)), "from 0 to 15"),
+        (lambda: rpc(lane=cast(Any, "1")), "from 0 to 15"),
     ],
 )
 def test_wrong_declarations(make: Any, words: str) -> None:
