@@ -63,8 +63,8 @@ class VirtualClock:
                 f"virtual time needs asyncio's own event loop, not {type(loop).__module__}'s: run "
                 "this test on asyncio.new_event_loop"
             )
-        self._now[0] = BEGINS_NS
         _clock.set_clock(self.monotonic_ns, self._now)
+        self._now[0] = BEGINS_NS
         self._loop = loop
         self._selector = loop._selector = _Jumper(selector, self)  # noqa: SLF001 (asyncio's own)
         self._run_in_executor = loop.run_in_executor

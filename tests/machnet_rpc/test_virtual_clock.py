@@ -215,10 +215,14 @@ def test_polling_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_process_has_one_virtual_clock() -> None:
     async def main() -> None:
-        async with VirtualClock():
+        async with VirtualClock() as clock:
             with pytest.raises(RuntimeError, match="one at a time"):
                 await VirtualClock().__aenter__()
             assert asyncio.get_running_loop().time() < 1001.0
+            await asyncio.sleep(1.0)
+            with pytest.raises(RuntimeError, match="one at a time"):
+                await clock.__aenter__()
+            assert clock.elapsed == 1.0
         assert asyncio.get_running_loop().time() == pytest.approx(time.monotonic(), abs=1.0)
         async with VirtualClock() as again:
             await asyncio.sleep(3.0)
