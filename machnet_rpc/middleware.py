@@ -220,9 +220,11 @@ class _Reading:
     async def aclose(self) -> None:
         self._is_closed = True
         items, self._items = self._items, None
-        await closed(items)
-        while self._begun:
-            await self._begun.pop().aclose()
+        try:
+            await closed(items)
+        finally:
+            while self._begun:
+                await self._begun.pop().aclose()
 
     def abandon(self) -> None:
         """Nothing to do: the streams below are abandoned with this."""

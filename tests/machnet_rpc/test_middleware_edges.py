@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -165,3 +165,25 @@ async def test_a_call_that_is_cancelled_is_cancelled_at_the_server(via: Via) -> 
         with pytest.raises(asyncio.CancelledError):
             await call
         await until(lambda: ends == ["begun", "ended"])
+
+
+async def test_a_call_is_left_also_where_the_items_of_a_middleware_raise_then(via: Via) -> None:
+    async def failing(call: CallInfo, request: Request, following: Next) -> Any:
+        items = await following(request)
+
+        async def given() -> AsyncIterator[int]:
+            try:
+                async for item in items:
+                    yield item
+            finally:
+                raise ValueError("the middleware's own")
+
+        return given()
+
+    desk = Desk()
+    async with known(via, desk, [failing]) as (client, _):
+        stream = client.stub(Shapes).count.using(timeout=600)(1_000_000)
+        assert await anext(stream) == 0
+        with pytest.raises(ValueError, match="the middleware's own"):
+            await stream.aclose()
+        await until(lambda: desk.left == 1)
