@@ -16,7 +16,6 @@ from transport_engine.wires import Edge, Wires, wires
 NS_PER_US: Final = 1000
 PPM: Final = 1_000_000
 NEVER: Final = (1 << 64) - 1
-_IP_UDP_BYTES: Final = 48  # as an engine counts them
 _FRAME_BYTES: Final = 56  # packet header, trailer and message header
 _LOAD_SAMPLES: Final = 256
 _PROFILES: Final = {"rack": 0, "cloud": 1}

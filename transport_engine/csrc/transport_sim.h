@@ -16,8 +16,7 @@ enum te_sim_limit {
     TE_SIM_HOPS_MAX = 3,          /* links of a route */
     TE_SIM_MESSAGE_BYTES_MIN = 8, /* a message carries its own name */
     TE_SIM_VIOLATIONS_MAX = 64,   /* kept; all are counted */
-    TE_SIM_BINS_MAX = 4096,       /* of goodput over time */
-    TE_SIM_NAME_BYTES = 16
+    TE_SIM_BINS_MAX = 4096        /* of goodput over time */
 };
 
 /* One way of a wire. A packet's fate is drawn once, in the order in which packets are sent. */

@@ -8,7 +8,6 @@
 #ifndef BASE_BUCKET_H
 #define BASE_BUCKET_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 enum { BUCKET_FRACTION_BITS = 24, BUCKET_BURST_NS = 10000000 };
@@ -21,10 +20,6 @@ struct bucket {
 static inline void bucket_set_rate(struct bucket *bucket, uint64_t units_per_second) {
     uint64_t second = UINT64_C(1000000000) << BUCKET_FRACTION_BITS;
     bucket->ns_per_unit = units_per_second == 0 ? 0 : second / units_per_second;
-}
-
-static inline bool bucket_is_open(const struct bucket *bucket, uint64_t now_ns) {
-    return bucket->next_ns <= now_ns;
 }
 
 /* Shape: units * ns_per_unit < 2^64; 2^17 units at a rate of at least 1000 a second are fine. */

@@ -77,7 +77,6 @@ struct node {
     struct prng prng;
     uint64_t secret;
     uint64_t stalled_until_ns;
-    uint64_t last_stall_ns;
     uint32_t inbox_first, inbox_last;
     uint32_t inbox_count;
     bool is_up;
