@@ -56,8 +56,8 @@ def lose_engine(client: Client) -> Connection:
 
 @needs_crossing
 @by_engines
-async def test_whether_a_call_had_started_is_asked_on_the_next_flow(
-    client: Client, book: LedgerBook
+async def test_whether_a_call_had_started_is_asked_once_on_the_next_flow(
+    client: Client, book: LedgerBook, server: Server
 ) -> None:
     ledger = client.stub(Ledger)
     await ledger.echo(b"the flow is open")
@@ -75,6 +75,7 @@ async def test_whether_a_call_had_started_is_asked_on_the_next_flow(
             await call
         assert (caught.value.executed, caught.value.stage) == ("yes", "handler started")
     assert await ledger.echo(b"it is back") == b"it is back"
+    assert (await server.statistics.read("mrpc.fates/last_word")).begun == 1
 
 
 @needs_crossing
