@@ -97,7 +97,7 @@ class Client(NamedCalls):
         with every request; what comes with replies is put into `reply_metadata`. `priority`, from
         0 to 7, says what goes first where messages wait to be sent, in both directions: 0 before
         all others, 4 where nothing is said.
-        Errors: InvalidArgument for metadata that cannot be sent, and a priority that is none.
+        Errors: InvalidArgument for a timeout, key, priority or metadata that cannot be sent.
         """
         options = self._options.using(timeout, wait, key, metadata, reply_metadata, priority)
         client = Client(self._keeper, options, self._known, self._retries, self._middleware)
