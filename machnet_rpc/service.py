@@ -44,7 +44,7 @@ R_co = TypeVar("R_co", covariant=True)
 C = TypeVar("C")
 
 KINDS: Final[tuple[MethodKind, ...]] = get_args(MethodKind)
-
+NAME_CHARACTERS_MAX: Final = 200  # of a service
 
 Begin: TypeAlias = Callable[["Method[..., Any]", tuple[Any, ...], dict[str, Any], CallOptions], Any]
 """Begins a call of a method: gives something to await, or a Stream."""
@@ -93,7 +93,7 @@ class BoundMethod(Generic[P, R_co]):
         `key` names one call of a keyed method. `metadata` goes with the request; what comes with
         the reply is put into `reply_metadata`. `priority` is from 0, which goes before all others,
         to 7; without it 4. Errors: ContractError for a key of a method that is not keyed;
-        InvalidArgument for metadata that cannot be sent, and a priority that is none.
+        InvalidArgument for a timeout, key, priority or metadata that cannot be sent.
         """
         if key is not None and self._method.options.idempotent != "keyed":
             raise ContractError(f'{self._method.full_name} is not idempotent="keyed": no key')
@@ -181,8 +181,11 @@ def service(
 
     `errors` are exceptions that any of its methods may raise; they arrive as what they are.
     """
-    if not name or not name.isprintable() or "/" in name or len(name) > 200:
-        raise ContractError(f"{name!r} cannot name a service: it must be text without '/'")
+    if not name or not name.isprintable() or "/" in name or len(name) > NAME_CHARACTERS_MAX:
+        raise ContractError(
+            f"{name!r} cannot name a service: it must be text of 1 to {NAME_CHARACTERS_MAX} "
+            "characters without '/'"
+        )
 
     def declare(contract: type[C]) -> type[C]:
         declared = Declared(name, version, tuple(errors))
