@@ -290,8 +290,6 @@ def _limits_into_c(limits: Limits, config: Any) -> None:
             setattr(config, name.removesuffix("seconds") + "ns", round(value * _NS))
         else:
             setattr(config, name, value)
-    if limits.message_bytes_max is not None and limits.credit_bytes is None:
-        config.credit_bytes = max(config.credit_bytes, limits.message_bytes_max)
 
 
 def _faults_into_c(faults: Faults, fault: Any) -> None:
