@@ -2,7 +2,7 @@
 
 It answers for each service by its name, and for the server as a whole by "".
 Source: grpc/health/v1/health.proto and gRPC's health checking protocol, of which the statuses and
-the meaning of `check` and `watch` are
+the meaning of `check` and `watch` are.
 """
 
 import asyncio
