@@ -59,7 +59,6 @@ struct engine_flow {
     bool is_ready;
     bool is_in_inbox;
     bool is_announced; /* the application knows of it */
-    uint8_t peer[16]; /* whose it was when a listener accepted it: it counts as that one's */
 };
 
 /* The message that a tenant's channel is in the middle of, in either direction. */

@@ -143,7 +143,6 @@ static void accept_flow(struct engine *engine, const struct netif_datagram *data
     engine_random_birth(engine, flow, &datagram->local, &datagram->remote, &birth);
     flow_accept(&flow->flow, &engine->flow_config, &birth, init, engine->now_ns);
     engine_enter_flow(engine, flow);
-    memcpy(flow->peer, datagram->remote.address, sizeof flow->peer);
     listener->flow_count++;
     engine->stats.handshakes_completed++;
     engine_touch(engine, flow);

@@ -43,14 +43,18 @@ static uint32_t find(const struct engine *engine, const uint8_t *address) {
     return at;
 }
 
-bool peers_add(struct engine *engine, const uint8_t address[16]) {
+static bool add(struct engine *engine, const uint8_t *address, uint32_t flows_max) {
     struct peer *peer = &engine->peers.places[find(engine, address)];
-    if (peer->flow_count >= engine->peers.flows_max) {
+    if (peer->flow_count >= flows_max) {
         return false;
     }
     memcpy(peer->address, address, sizeof peer->address);
     peer->flow_count++;
     return true;
+}
+
+bool peers_add(struct engine *engine, const uint8_t address[16]) {
+    return add(engine, address, engine->peers.flows_max);
 }
 
 /* Moves up who would not be found any more behind a free place. */
@@ -73,4 +77,9 @@ void peers_remove(struct engine *engine, const uint8_t address[16]) {
     if (--engine->peers.places[at].flow_count == 0) {
         close_gap(engine, at);
     }
+}
+
+void peers_move(struct engine *engine, const uint8_t from[16], const uint8_t to[16]) {
+    peers_remove(engine, from);
+    (void)add(engine, to, UINT32_MAX);
 }

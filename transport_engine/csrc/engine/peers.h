@@ -31,5 +31,7 @@ void peers_fini(struct peers *peers);
 /* Counts one flow more. False: the peer has all that it may have. */
 bool peers_add(struct engine *engine, const uint8_t address[16]);
 void peers_remove(struct engine *engine, const uint8_t address[16]);
+/* A flow goes on from another address, and counts there, also beyond what that may have. */
+void peers_move(struct engine *engine, const uint8_t from[16], const uint8_t to[16]);
 
 #endif

@@ -95,9 +95,15 @@ static void counts_are_right_whatever_collides(void **state) {
         uint8_t address[16] = {0};
         uint32_t who = (uint32_t)(prng_next(&prng) % ADDRESSES);
         address[15] = (uint8_t)who;
-        if (prng_next(&prng) % 2 == 0) {
+        uint64_t what = prng_next(&prng) % 5;
+        if (what < 2) {
             assert_int_equal(peers_add(&engine, address), counts[who] < 3);
             counts[who] += counts[who] < 3;
+        } else if (counts[who] > 0 && what == 2 && counts[(who + 9) % ADDRESSES] < 5) {
+            uint8_t to[16] = {[15] = (uint8_t)((who + 9) % ADDRESSES)};
+            peers_move(&engine, address, to);
+            counts[who]--;
+            counts[to[15]]++;
         } else if (counts[who] > 0) {
             peers_remove(&engine, address);
             counts[who]--;
