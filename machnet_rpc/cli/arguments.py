@@ -29,7 +29,10 @@ class UsageError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong as JSON, too, where --json is among the words."""
+    """A parser that says what is wrong as JSON, too, where --json is among the words.
+
+    And it prints its help as any other output: where there is no room for it, that is an error.
+    """
 
     is_json: bool = False
 
@@ -37,6 +40,10 @@ class Parser(argparse.ArgumentParser):
         given = words[0] if words else options.get("args")
         self.is_json = "--json" in (sys.argv[1:] if given is None else given)
         return super().parse_known_args(*words, **options)
+
+    def print_help(self, file: Any = None) -> None:
+        """Prints it, and does not keep silent where that fails. Errors: OSError."""
+        (sys.stdout if file is None else file).write(self.format_help())
 
     def error(self, message: str) -> NoReturn:
         if self.is_json:

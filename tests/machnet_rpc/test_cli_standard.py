@@ -76,7 +76,9 @@ def test_a_reader_that_has_gone_is_no_news(arguments: str) -> None:
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])  # the latter in most containers
-@pytest.mark.parametrize("arguments", ["--version", "doctor", "doctor --json", "sim schema"])
+@pytest.mark.parametrize(
+    "arguments", ["--version", "--help", "ls --help", "doctor", "doctor --json", "sim schema"]
+)
 def test_a_full_disk_is_said_without_a_traceback(arguments: str, unbuffered: str) -> None:
     argv = [*MRPC.split(), *arguments.split()]
     with Path("/dev/full").open("w", encoding="utf-8") as full:
