@@ -1,6 +1,7 @@
 """The place where a sidecar is found: a UNIX socket, a lock beside it, and their folder.
 
-One lock holder at a time; what a dead one left is cleaned up by the next. Knows no messages.
+One lock holder at a time; what a dead one left is cleaned up by the next. Who fails leaves no
+folder that was not there before. Knows no messages.
 """
 
 import contextlib
@@ -31,13 +32,16 @@ class Rendezvous:
         self.path = path
         self._group = group
         self._lock_path = path.with_name(path.name + ".lock")
-        _check_folder(path.parent, group)
-        self._lock_fd = self._locked()
+        self._lock_fd = -1
+        self._made = _missing(path.parent)
         try:
+            _check_folder(path.parent, group)
+            self._lock_fd = self._locked()
             _remove_stale(path)
             self.socket: socket.socket = self._listening()
         except BaseException:
             self._unlock()
+            self._unmake()
             raise
 
     def __repr__(self) -> str:
@@ -53,6 +57,8 @@ class Rendezvous:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+        if error is not None:
+            self._unmake()
 
     def close(self) -> None:
         """Removes the socket and the lock. A second call does nothing."""
@@ -85,7 +91,15 @@ class Rendezvous:
             os.close(lock_fd)
         raise NoEngineError(f"{self._lock_path} changes hands all the time")
 
+    def _unmake(self) -> None:
+        """Removes the folders that were made for it, unless somebody uses them."""
+        with contextlib.suppress(OSError):
+            for folder in self._made:
+                folder.rmdir()
+
     def _unlock(self) -> None:
+        if self._lock_fd < 0:
+            return
         with contextlib.suppress(FileNotFoundError):
             self._lock_path.unlink()
         os.close(self._lock_fd)
@@ -104,6 +118,14 @@ class Rendezvous:
             listening.close()
             raise ConfigError(f"{self.path} cannot be bound: {error}") from error
         return listening
+
+
+def _missing(folder: Path) -> list[Path]:
+    """The folder and those above it that are not there, the innermost first."""
+    try:
+        return [each for each in (folder, *folder.parents) if not each.exists()]
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be made: {error.strerror}") from error
 
 
 def _check_folder(folder: Path, group: int | None) -> None:

@@ -30,6 +30,27 @@ def test_folder_and_socket_are_private(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == []
 
 
+def fail_at(path: Path, beside: str | None = None) -> None:
+    """Takes the place, and has something go wrong there; another may use its folder."""
+    with Rendezvous(path):
+        if beside is not None:
+            (path.parent / beside).touch()
+        raise ZeroDivisionError
+
+
+def test_who_fails_leaves_no_folder(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "machnet" / "engine.sock"
+    with pytest.raises(ZeroDivisionError):
+        fail_at(path)
+    with pytest.raises(ConfigError, match="too long"):
+        Rendezvous(path.with_name("x" * 150))
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a").mkdir()
+    with pytest.raises(ZeroDivisionError):
+        fail_at(path, "another")
+    assert list(path.parent.iterdir()) == [path.parent / "another"]
+
+
 def test_second_holder_is_refused_with_the_first_ones_pid(tmp_path: Path) -> None:
     path = tmp_path / "engine.sock"
     with Rendezvous(path):
