@@ -11,7 +11,6 @@ import asyncio
 import errno
 import json
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from machnet_rpc import AddressError, ContractError, RpcError, serve
+from machnet_rpc import AddressError, ContractError, RpcError, Server, serve
 from transport_engine.errors import TransportError
 
 if TYPE_CHECKING:
@@ -74,18 +73,18 @@ def add_client_arguments(parser: argparse.ArgumentParser, address: str) -> None:
 
 
 async def serve_until_signal(implementation: object, arguments: argparse.Namespace) -> int:
-    """Serve at `arguments.listen` until SIGINT or SIGTERM."""
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ended.set)
+    """Serve at `arguments.listen` until SIGINT or SIGTERM; a second one ends it at once."""
     async with serve(
         implementation, arguments.listen, via=arguments.engine, require=arguments.require
     ) as server:
-        ready = {"address": server.address, "transport": str(server.transport)}
-        print(json.dumps(ready), flush=True)
-        await ended.wait()
+        # In this order: signals are heard before anybody is told whom to send them to.
+        await asyncio.gather(server.until_terminated(), _say_ready(server))
     return 0
+
+
+async def _say_ready(server: Server) -> None:
+    ready = {"address": server.address, "transport": str(server.transport)}
+    print(json.dumps(ready), flush=True)
 
 
 def show(title: str, result: dict[str, Any], *, as_json: bool) -> None:
