@@ -18,6 +18,7 @@
 #include "engine/command.h"
 #include "engine/engine.h"
 #include "netif/netif.h"
+#include "own_address.h"
 #include "transport_engine.h"
 #include "transport_fates.h"
 
@@ -56,7 +57,7 @@ struct engine_pair {
 
 struct pair_plan {
     /* Of both; its faults befall what either receives. With the driver "udp" they meet on
-     * 127.0.0.1, else back to back. */
+     * an address of their own, else back to back. */
     struct te_engine_config config;
     uint32_t calls, window, size_bytes;
     uint64_t seed;
@@ -116,8 +117,7 @@ static int pair_join(const struct te_engine_config *config, struct netif *ends[2
                      struct te_endpoint *server, char *why) {
     struct te_engine_config configs[2] = {*config, *config};
     if (strcmp(config->driver, "udp") == 0) {
-        const uint8_t here[TE_ADDRESS_BYTES] = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1};
-        memcpy(configs[0].local.address, here, sizeof here);
+        own_address(configs[0].local.address);
         memset(&configs[0].fault, 0, sizeof configs[0].fault); /* they come in front of it */
         int error = netif_open(&configs[0], &ends[0], why);
         error = error == TE_OK ? netif_open(&configs[0], &ends[1], why) : error;

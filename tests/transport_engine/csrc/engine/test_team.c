@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "own_address.h"
 #include "transport_engine.h"
 
 enum {
@@ -64,7 +65,6 @@ static void *run(void *argument) {
 
 static void open_team(const char *driver) {
     struct te_engine_config config;
-    const uint8_t here[TE_ADDRESS_BYTES] = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1};
     char why[TE_WHY_BYTES] = "";
     te_engine_config_init(&config);
     assert_int_equal(te_team_open(ENGINES, &team, why), TE_OK);
@@ -75,7 +75,7 @@ static void open_team(const char *driver) {
     config.message_bytes_max = 4 << 20;
     config.flows_max = 128;
     config.spin_ns = 20000; /* so that the engines sleep, too */
-    memcpy(config.local.address, here, sizeof here);
+    own_address(config.local.address);
     for (int i = 0; i < ENGINES; i++) {
         config.queue = (uint32_t)i;
         if (te_engine_open(&config, &engines[i], why) != TE_OK) {
