@@ -17,15 +17,17 @@ import machnet_rpc
 from machnet_rpc import Unavailable
 from tests.e2e.echo import Echo
 from tests.e2e.processes import Fleet
+from tests.own_address import own_address
 from tests.transport_engine.records import field, packed
 from tests.transport_engine.sidecars import records
 from transport_engine import Endpoint, SidecarAttachment, attach, read_stats
 from transport_engine._native import lib
 from transport_engine.config import parse
 
-ENGINE: Final = 'driver = "udp"\naddress = "127.0.0.1"\nport = 0'
+HERE: Final = own_address()
+ENGINE: Final = f'driver = "udp"\naddress = "{HERE}"\nport = 0'
 IMPATIENT: Final = f"{ENGINE}\n[engine.limits]\nkeep_alive_seconds = 0.2\ndead_seconds = 0.6"
-INLINE: Final = parse({"engine": {"address": "127.0.0.1"}}, "inline").engine
+INLINE: Final = parse({"engine": {"address": HERE}}, "inline").engine
 FLOOD: Final = 4000  # messages, some times what Machnet's rings hold
 ETH_P_IP: Final = 0x0800
 REPLAYS: Final = 3
@@ -102,7 +104,7 @@ async def test_old_packets_and_acknowledgements_again_change_nothing(tmp_path: P
             assert len(frames) >= 8
             before = await read_stats(engine)
             for frame in frames * REPLAYS:
-                replayer.sendto(frame[IP_AT:], ("127.0.0.1", 0))
+                replayer.sendto(frame[IP_AT:], (HERE, 0))
             await asyncio.sleep(0.2)
             after = await read_stats(engine)
             assert after["datagrams_received"] >= before["datagrams_received"] + len(frames)

@@ -10,6 +10,7 @@ import pytest
 from machnet_rpc import Unavailable, sync
 from tests.e2e.processes import MRPC, Running
 from tests.machnet_rpc.ledger import Ledger
+from tests.own_address import own_address
 
 LEDGER = "tests.machnet_rpc.ledger:LedgerBook"
 
@@ -20,10 +21,12 @@ class Host:
     def __init__(self, folder: Path, control: str, stack: contextlib.ExitStack) -> None:
         self.socket = folder / "engine.sock"
         self._config = folder / "engine.toml"
-        self._config.write_text(f"[engine]\nport = 0\n[control]\n{control}\n")
+        here = own_address()
+        engine = f'[engine]\naddress = "{here}"\nport = 0'
+        self._config.write_text(f"{engine}\n[control]\n{control}\n")
         self._stack = stack
         self.engine = self.start_engine()
-        self.address = "127.0.0.1:7171"
+        self.address = f"{here}:7171"
         self.server = self.start_server()
 
     def start_engine(self) -> Running:
