@@ -4,8 +4,10 @@ import argparse
 import inspect
 import json
 import sys
+from ipaddress import ip_address
 
 from machnet_rpc._aio.termination import termination
+from machnet_rpc._transports.address import split
 from machnet_rpc.cli import reload
 from machnet_rpc.cli.arguments import Commands, UsageError, add_command, add_way, seconds
 from machnet_rpc.cli.held import Holder
@@ -73,6 +75,7 @@ async def run(arguments: argparse.Namespace) -> int:
         elif not await holder.listen(server, arguments.grace, came, **way):
             return 0
         try:
+            _say_who_reaches(server)
             _say_ready(server, as_json=arguments.json)
             await came.wait()
             if not arguments.json:
@@ -109,6 +112,15 @@ def _say_closing(server: Server, grace: float) -> None:
         "a second signal does not wait",
         file=sys.stderr,
     )
+
+
+def _say_who_reaches(server: Server) -> None:
+    if not ip_address(split(server.address)[0]).is_loopback:
+        print(
+            f"mrpc: whoever reaches {server.address} may call it, and whoever sits on the way can "
+            "read and forge calls: nothing is encrypted or authenticated yet",
+            file=sys.stderr,
+        )
 
 
 def _say_ready(server: Server, *, as_json: bool) -> None:
