@@ -1,7 +1,6 @@
 """This project's rungs as contenders: the same service and the same calls on each of them."""
 
 import contextlib
-import os
 from collections.abc import AsyncGenerator, Generator
 from ipaddress import ip_address
 from typing import Any
@@ -169,7 +168,7 @@ class InlineAfPacket(Inline):
         return dpdk_missing()
 
     def _engine(self, host: str, place: Place) -> EngineConfig:
-        netif = f"--no-huge -m 256 --no-pci --no-telemetry --file-prefix bench-{os.getpid()}"
+        netif = "--no-huge -m 256 --no-pci --no-telemetry"
         netif += " --vdev=net_af_packet0,iface=mrpc0"
         return EngineConfig(
             driver="dpdk", netif=netif, address=ip_address(host), prefix_bits=24, security="none"
@@ -177,7 +176,7 @@ class InlineAfPacket(Inline):
 
 
 def _dpdk(host: str, vdev: str) -> EngineConfig:
-    netif = f"{EAL} --file-prefix bench-{os.getpid()} --vdev {vdev}"
+    netif = f"{EAL} --vdev {vdev}"
     return EngineConfig(
         driver="dpdk", netif=netif, address=ip_address(host), prefix_bits=24, security="none"
     )

@@ -33,8 +33,7 @@ class EngineToml:
         """The file."""
         lines = ["[engine]", f'driver = "{self.driver}"', f'address = "{self.address}"', "port = 0"]
         if self.driver == "dpdk":
-            netif = f"{EAL} --file-prefix {folder.name}-{self.name}"
-            netif += f" --vdev {self.vdev.format(folder=folder)}"
+            netif = f"{EAL} --vdev {self.vdev.format(folder=folder)}"
             lines += [f'netif = "{netif}"', "prefix_bits = 24", 'security = "none"']
         lines += ["[engine.limits]", *self.limits]
         lines += ["[control]", f'socket = "{folder / self.name}.sock"', *self.control]

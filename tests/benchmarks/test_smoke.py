@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from benchmarks.measures import TwoCpus
 from benchmarks.runs import SHARED_MEMORY, RunFailedError, Setting, run
 from benchmarks.tasks import Task
 
+EAL_FOLDER = Path("/var/run/dpdk")
 TINY = Task((Load(1, seconds=0.02, warmup_s=0.01), Load(4, 64, seconds=0.02, warmup_s=0.01)))
 
 
@@ -28,6 +30,17 @@ def test_contender_gives_the_figures_of_every_load(name: str) -> None:
         assert said.figures[load.key + "p50_us"] <= said.figures[load.key + "p999_us"]
     assert said.travelled == (name if name == "inline+udp" else "")
     assert set(SHARED_MEMORY.glob("mrpc-bench-*")) == before
+
+
+@pytest.mark.dpdk
+@pytest.mark.parametrize("name", [name for name in CONTENDERS if "virtio" in name])
+def test_dpdk_keeps_no_folder_of_a_run(name: str) -> None:
+    why = CONTENDERS[name]().missing()
+    if why is not None:
+        pytest.skip(why)
+    before = set(EAL_FOLDER.glob("*"))
+    assert run(name, TINY).travelled
+    assert {path.name for path in set(EAL_FOLDER.glob("*")) - before} <= {"rte"}
 
 
 def test_what_two_cpus_can_do_is_measured_where_there_are_two() -> None:
