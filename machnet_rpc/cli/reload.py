@@ -7,9 +7,11 @@ it cannot be built, it says why and the old one stays. Each is a process of its 
 import argparse
 import asyncio
 import importlib.util
+import os
 import signal
+import stat
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,6 +95,7 @@ async def run(arguments: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, reloader.on_signal)
+    _once_nobody_reads(reloader.on_signal)
     folder = Path.cwd()
     changes: AsyncIterator[set[tuple[Any, str]]] = watchfiles.awatch(
         folder,
@@ -118,6 +121,18 @@ async def run(arguments: argparse.Namespace) -> int:
     status = await reloader.end()
     watching.cancel()
     return status
+
+
+def _once_nobody_reads(ended: Callable[[], None]) -> None:
+    """Calls it when standard output is a pipe and its reader goes: who started this has gone."""
+    loop, number = asyncio.get_running_loop(), sys.stdout.fileno()
+
+    def on_event() -> None:  # of a pipe that is only written to: its reader has gone
+        loop.remove_reader(number)
+        ended()
+
+    if stat.S_ISFIFO(os.fstat(number).st_mode):
+        loop.add_reader(number, on_event)
 
 
 def _argv(arguments: argparse.Namespace) -> list[str]:

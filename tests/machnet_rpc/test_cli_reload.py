@@ -142,6 +142,14 @@ async def orphaned(reloading: Reloading) -> None:
         await until(lambda: not connection.is_usable, SECONDS_MAX)
 
 
+async def test_it_ends_with_the_reader_of_its_output(reloading: Reloading) -> None:
+    """As of `mrpc serve shop:Open --reload | head -1`."""
+    await reloading.ready()
+    assert reloading.process.stdout is not None
+    reloading.process.stdout.close()
+    assert await asyncio.to_thread(reloading.process.wait, SECONDS_MAX) == 0
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7])
 def test_ctrl_c_while_the_first_server_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
