@@ -2,7 +2,8 @@
 
 Needs root. Knows nothing of DPDK; `doctor` says whether a machine has hugepages at all.
 Each of us locks as many bytes of the pool's file as it counts on pages, so that the next
-one knows, also while they lie unused.
+one knows, also while they lie unused. What we added stands in a file, too: who was killed gave
+nothing back, and the next one who is alone does it.
 Source: the kernel's admin-guide/mm/hugetlbpage.rst; fcntl(2), "Open file description locks".
 """
 
@@ -21,6 +22,7 @@ from transport_engine.errors import NoRoomError
 
 PAGE_KIB: Final = 2048
 POOL: Final = Path(f"/sys/kernel/mm/hugepages/hugepages-{PAGE_KIB}kB")
+LEDGERS: Final = Path("/run")  # where, as with the pages, a reboot forgets them
 MOUNT_TIMEOUT_S: Final = 10.0
 UNMOUNT_TRIES_MAX: Final = 20
 UNMOUNT_PAUSE_S: Final = 0.1
@@ -43,15 +45,20 @@ def hugepages(megabytes: int, pool: Path = POOL) -> Generator[int]:
         return
     with _opened(pool) as file:
         with _locked(file):
+            claimed = _claimed(file)
+            if claimed == 0:
+                _give_back_of_the_dead(pool)
             kept = _kept(pool)
-            added = _add_missing(pool, pages, _claimed(file))
+            added = _add_missing(pool, pages, claimed)
             more = _kept(pool) - kept
             _claim(file, pages)
+            _note(pool, more)
         try:
             yield added
         finally:
             with _locked(file):
                 _keep(pool, _kept(pool) - more)
+                _note(pool, -more)
 
 
 @contextlib.contextmanager
@@ -132,6 +139,40 @@ def _claims(file: int) -> list[tuple[int, int]]:
         if length == 0 or end < start + length:
             ranges.append((end, 0 if length == 0 else start + length - end))
     return claims
+
+
+def _give_back_of_the_dead(pool: Path) -> None:
+    """Takes back what we added and nobody counts on; not where somebody else set the pool since."""
+    added, kept = _noted(pool)
+    if added > 0 and os.access(pool / "nr_hugepages", os.W_OK):
+        if kept == _kept(pool):
+            _keep(pool, kept - added)
+        _note(pool, -added)
+
+
+def _note(pool: Path, more: int) -> None:
+    """Writes down that we added so many; where we may not, only we ourselves can give them back."""
+    if more == 0:
+        return
+    added = _noted(pool)[0] + more
+    with contextlib.suppress(OSError):
+        if added > 0:
+            _ledger(pool).write_text(f"{added} {_kept(pool)}\n", encoding="ascii")
+        else:
+            _ledger(pool).unlink(missing_ok=True)
+
+
+def _noted(pool: Path) -> tuple[int, int]:
+    """The pages that we added, living and dead, and those that the kernel kept then."""
+    try:
+        added, kept = _ledger(pool).read_text(encoding="ascii").split()
+        return int(added), int(kept)
+    except (OSError, ValueError):
+        return 0, 0
+
+
+def _ledger(pool: Path) -> Path:
+    return LEDGERS / f"mrpc{str(pool).replace('/', '-')}"
 
 
 def _add_missing(pool: Path, pages: int, claimed: int) -> int:

@@ -67,6 +67,36 @@ def test_who_was_killed_counts_on_nothing(tmp_path: Path) -> None:
         assert added == 0
 
 
+KILLED = """
+import os, pathlib, sys
+from transport_engine.hugepages import hugepages
+with hugepages(100, pathlib.Path(sys.argv[1])):
+    os.kill(os.getpid(), 9)
+"""
+
+
+@root_only
+def test_the_next_one_takes_back_what_who_was_killed_had_added(tmp_path: Path) -> None:
+    pool = made_up_pool(tmp_path, 100, 0)
+    subprocess.run([sys.executable, "-c", KILLED, pool], check=False, timeout=60)
+    assert total(pool) == 150
+    with hugepages(2, pool) as added:
+        assert (added, total(pool)) == (1, 101)
+    assert total(pool) == 100
+
+
+@root_only
+def test_a_pool_that_somebody_else_set_since_is_left_alone(tmp_path: Path) -> None:
+    pool = made_up_pool(tmp_path, 100, 0)
+    subprocess.run([sys.executable, "-c", KILLED, pool], check=False, timeout=60)
+    (pool / "nr_hugepages").write_text("200")
+    with hugepages(2, pool):
+        assert total(pool) == 201
+    with hugepages(2, pool):
+        assert total(pool) == 201
+    assert total(pool) == 200
+
+
 @root_only
 def test_two_at_once_have_pages_for_both() -> None:
     before = total(POOL)
