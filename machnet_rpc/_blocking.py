@@ -43,6 +43,13 @@ class ClientClosed(RuntimeError):
         super().__init__("the client is closed: connect again for more calls")
 
 
+class ClientInherited(RuntimeError):
+    """It is the parent's, and this is a child."""
+
+    def __init__(self) -> None:
+        super().__init__(FORKED)
+
+
 class ClientBusy(TimeoutError):
     """Other threads call by this client all the time."""
 
@@ -101,9 +108,12 @@ class Blocking:
         state = "closed" if self._closing.is_set() else "busy" if self._is_busy else "idle"
         return f"<Blocking {self.client!r} {state}>"
 
-    def open(self) -> None:
-        """Attaches to an engine. Errors: AddressError, TransportError."""
-        self.run(None, self.client.open)
+    def open(self, seconds: float) -> None:
+        """Attaches to an engine.
+
+        Errors: AddressError, TransportError; ClientBusy, ClientClosed, as `run`.
+        """
+        self.run(seconds, self.client.open)
         if self.client.transport.rung.startswith("inline"):  # nobody else runs this engine
             self._watcher = threading.Thread(target=self._watch, daemon=True, name="machnet-rpc")
             self._watcher.start()
@@ -186,7 +196,7 @@ class Blocking:
 
     def run(
         self,
-        seconds: float | None,
+        seconds: float,
         function: Callable[..., Coroutine[Any, Any, T]],
         *args: Any,
     ) -> T:
@@ -225,11 +235,11 @@ class Blocking:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _enter(self, seconds: float | None) -> None:
+    def _enter(self, seconds: float) -> None:
         if self._pid != os.getpid():
-            raise RuntimeError(FORKED)
+            raise ClientInherited
         self._check_loop()
-        if not self._lock.acquire(timeout=-1 if seconds is None else max(seconds, 0)):
+        if not self._lock.acquire(timeout=min(max(seconds, 0), threading.TIMEOUT_MAX)):
             raise ClientBusy("other threads call by this client all the time")
         if self._is_busy or self._closing.is_set():
             self._lock.release()

@@ -13,10 +13,16 @@ from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._blocking import Blocking, ClientBusy, ClientClosed, seconds_left
 from machnet_rpc._options import CallOptions, Metadata
 from machnet_rpc._outcomes import failure_of, unsent
-from machnet_rpc._protocol.calls import CONNECTING, LOCAL_RING, OutgoingCall
+from machnet_rpc._protocol.calls import CONNECTING, LOCAL_RING, SENT, OutgoingCall
 from machnet_rpc._protocol.events import Cause, Failed, Refused
 from machnet_rpc._protocol.records import USUAL_PRIORITY
-from machnet_rpc.errors import ContractError, DeadlineExceeded, InvalidArgument, Unavailable
+from machnet_rpc.errors import (
+    ContractError,
+    DeadlineExceeded,
+    InvalidArgument,
+    RpcError,
+    Unavailable,
+)
 from machnet_rpc.service import Method, MethodBinding
 
 P = ParamSpec("P")
@@ -205,24 +211,28 @@ def _later(payload: bytes | memoryview) -> None:
 def run(
     blocking: Blocking,
     name: str,
-    seconds: float | None,
+    seconds: float,
     function: Callable[..., Coroutine[Any, Any, T]],
     *args: Any,
+    was_begun: bool = False,
 ) -> T:
-    """Runs a coroutine of the asyncio client. Errors: RpcError, and what it raises."""
+    """Runs a coroutine of the asyncio client, within the time of the call that it is for.
+
+    Errors: RpcError, and what it raises.
+    """
     try:
         return blocking.run(seconds, function, *args)
     except ClientClosed:
-        raise unsent(
-            Unavailable("the client is closed", next_step="Make calls before it closes."),
-            name,
-            blocking.client.address,
-            CONNECTING,
-        ) from None
+        step = "End its calls before it closes." if was_begun else "Make calls before it closes."
+        failure: RpcError = Unavailable("the client is closed", next_step=step)
+        stage = CONNECTING
     except ClientBusy as busy:
-        raise unsent(
-            DeadlineExceeded(str(busy), next_step="Give each thread a client of its own."),
-            name,
-            blocking.client.address,
-            LOCAL_RING,
-        ) from None
+        step = "Give each thread a client of its own."
+        failure, stage = DeadlineExceeded(str(busy), next_step=step), LOCAL_RING
+    try:
+        unsent(failure, name, blocking.client.address, stage)
+        if was_begun:
+            failure.executed, failure.stage = "maybe", SENT
+        raise failure
+    finally:
+        del failure  # its traceback holds this

@@ -5,7 +5,7 @@ Calls, errors, deadlines and reconnects are those of the asyncio client.
 """
 
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from functools import partial
+from time import monotonic
 from types import TracebackType
 from typing import Any, Final, ParamSpec, Self, TypeVar, overload
 
@@ -15,8 +15,9 @@ from machnet_rpc._blocking import Blocking
 from machnet_rpc._blocking_calls import BlockingMethod, blocking_method, run
 from machnet_rpc._blocking_contract import BlockingContract, Items
 from machnet_rpc._blocking_contract import BlockingStream as Stream
-from machnet_rpc._blocking_streams import Sender, StreamMethod
-from machnet_rpc._options import AS_DECLARED, CallOptions, Metadata
+from machnet_rpc._blocking_sending import Sender
+from machnet_rpc._blocking_streams import StreamMethod
+from machnet_rpc._options import AS_DECLARED, TIMEOUT, CallOptions, Metadata
 from machnet_rpc._retries import RETRIES, Retries, RetryPolicy
 from machnet_rpc._stubs import Bindings
 from machnet_rpc._transports.base import Transport
@@ -143,8 +144,14 @@ class Client:
         """
         if not isinstance(method, str):
             return self.method(method)(*args, **kwargs)
-        begin = partial(self._asynchronous().call, method, *args, **kwargs)
-        return run(self._blocking, method, self._options.timeout, begin)
+        seconds = TIMEOUT if self._options.timeout is None else self._options.timeout
+        late = monotonic() + seconds
+
+        async def made() -> Any:
+            client = self._asynchronous().using(timeout=late - monotonic())
+            return await client.call(method, *args, **kwargs)
+
+        return run(self._blocking, method, seconds, made)
 
     def call_many(
         self,
@@ -155,14 +162,15 @@ class Client:
         in_flight_max: int = IN_FLIGHT_MAX,
     ) -> list[R | Exception]:
         """Calls a method of one argument for each item; see machnet_rpc.Client.call_many."""
-        client = self._asynchronous()
+        client, timeout = self._asynchronous(), self._options.timeout
+        seconds = self._bindings.of(method).options.timeout if timeout is None else timeout
 
         async def every() -> list[R | Exception]:
             return await client.call_many(
                 method, items, return_exceptions=return_exceptions, in_flight_max=in_flight_max
             )
 
-        results: list[R | Exception] = run(self._blocking, method.full_name, None, every)
+        results: list[R | Exception] = run(self._blocking, method.full_name, seconds, every)
         return results
 
     def open(self) -> None:
@@ -170,7 +178,8 @@ class Client:
 
         Errors: AddressError, TransportError.
         """
-        self._blocking.open()
+        timeout = self._options.timeout
+        self._blocking.open(TIMEOUT if timeout is None else timeout)
 
     def close(self) -> None:
         """Ends the flow. A second call does nothing."""

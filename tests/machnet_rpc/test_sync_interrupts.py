@@ -114,7 +114,7 @@ def test_ctrl_c_waits_for_nothing_that_does_not_end(blocking: sync.Client) -> No
 
     with interrupted_after(SECONDS_MAX) as is_over:
         with interrupted_after(0.1), pytest.raises(KeyboardInterrupt):
-            blocking._blocking.run(None, stubborn)
+            blocking._blocking.run(1.0, stubborn)
         assert not is_over.is_set()
     assert blocking.call(Ledger.echo, b"goes on") == b"goes on"
 

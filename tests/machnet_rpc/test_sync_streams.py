@@ -185,7 +185,7 @@ def test_a_stream_that_is_dropped_within_a_call_ends_after_it(
     async def drops() -> None:
         held.clear()
 
-    client._blocking.run(None, drops)
+    client._blocking.run(1.0, drops)
     assert client.stub(BlockingKv).load(1, sync.Items(rows())) == 1
     until_seen(lambda: store.left == ["watch"])
 

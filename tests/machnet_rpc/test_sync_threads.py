@@ -99,7 +99,7 @@ def test_a_call_under_way_waits_for_other_threads_until_its_deadline(
         inside, caller = client._blocking, threading.current_thread()
         enter = inside._enter
 
-        def entered(seconds: float | None) -> None:
+        def entered(seconds: float) -> None:
             if threading.current_thread() is caller and not others:
                 others.append(pool.submit(client.call, Slow.later, b"other"))
                 until_seen(lambda: inside._is_busy)

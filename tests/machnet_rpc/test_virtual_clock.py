@@ -32,7 +32,7 @@ WAYS = (MemoryNetwork, EngineConfig)
 SYSTEMS_TIME = {
     "_blocking.py",
     "_blocking_calls.py",
-    "_blocking_streams.py",
+    "_blocking_sending.py",
     "_clock.py",
     "direct.py",
     "statistics.py",
