@@ -3,13 +3,14 @@
 Knows how a request is made and how an answer becomes a value. Does not know how calls travel.
 """
 
-from asyncio import CancelledError, get_running_loop
+from asyncio import CancelledError
 from collections.abc import AsyncIterable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from idl import CodecError, MethodKind
 from machnet_rpc import _clock
+from machnet_rpc._aio.belonging import running_loop
 from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._aio.giving_up import give_up
 from machnet_rpc._aio.items import Room
@@ -138,7 +139,7 @@ class Request:
                 target.full_name,
                 ways.keeper.address,
             )
-        loop = get_running_loop()
+        loop = running_loop()
         if loop is not ways.keeper.loop:
             ways.keeper.check_here()
         call = OutgoingCall(target.method_id, deadline_ns, loop)

@@ -4,7 +4,7 @@ What is not usual (a key, no flow, no room, another deadline or loop than was gi
 fails) goes on as a CarryingCall. Does not know what middleware does.
 """
 
-from asyncio import CancelledError, get_running_loop
+from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from idl import CodecError
 from machnet_rpc import _clock
+from machnet_rpc._aio.belonging import loop_if_any
 from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._aio.giving_up import give_up
 from machnet_rpc._by_name import changed
@@ -118,7 +119,7 @@ class PassingCall:
             or not connection.is_usable
             or connection.outbox.full
             or self._passage.is_keyed
-            or get_running_loop() is not keeper.loop
+            or loop_if_any() is not keeper.loop
             or not now_ns < deadline_ns == call.deadline_ns
         ):
             return None

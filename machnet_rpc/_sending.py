@@ -6,6 +6,7 @@ methods are called by stubs, of attempts, and of what else calls may be.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from threading import get_ident
 from typing import Any, NamedTuple, TypeAlias
 
 from idl import CodecError
@@ -56,12 +57,13 @@ class UsualCalls(dict[Any, Usual | None]):
         binding = self._bindings.get(method)
         if binding is None:
             return None
-        loop = self._keeper.loop
         begin: BeginUsual = _left_to_python
-        if self._options is not None and loop is not None:
+        loop = self._keeper.loop
+        is_here = loop is not None and get_ident() == self._keeper.thread
+        if self._options is not None and loop is not None and is_here:
             begin = self._begin_of(binding, self._options, loop)
         usual = Usual(begin, binding.takes_bytes, binding.gives_bytes, binding)
-        if loop is not None:
+        if is_here:
             self[method] = usual
         return usual
 
@@ -116,7 +118,12 @@ class Sending:
     def _begun(
         self, target: Target | MethodBinding, payload: bytes | memoryview, options: CallOptions
     ) -> OutgoingCall | None:
-        """A call that is on its way; None where it has to wait for a flow, or for room."""
+        """A call that is on its way; None where it has to wait for a flow, or for room.
+
+        Errors: RpcError; RuntimeError where the client does not belong.
+        """
+        if get_ident() != self._keeper.thread:
+            self._keeper.check_here()
         now_ns = _clock.monotonic_ns()
         deadline_ns = self._deadline(target, options, now_ns)
         connection = self._keeper.connection

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterable, Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from idl import CodecError
+from machnet_rpc._aio.belonging import running_loop
 from machnet_rpc._aio.items import CallOver, ItemReader, ItemWriter, Room, closed
 from machnet_rpc._protocol.events import Failed, Refused, Replied, apart
 from machnet_rpc._protocol.stream_table import OutgoingStream
@@ -79,7 +80,7 @@ class StreamCall:
         """Sends the request, if it was not sent. Errors: RpcError."""
         if self._stream is not None or self._is_closed:
             return
-        self._loop = asyncio.get_running_loop()
+        self._loop = running_loop()
         try:
             stream = self._stream = await self._opener.open_stream()
         except BaseException:

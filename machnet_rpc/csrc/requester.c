@@ -12,6 +12,7 @@ struct requester {
     PyObject *fields;  /* of which `how` was read, and whose references it borrows */
     PyObject *current; /* CURRENT */
     PyObject *keeper;  /* whose `connection` it is by, or None */
+    unsigned long thread; /* that made it: the event loop's */
 };
 
 static PyTypeObject *requester_type;
@@ -62,7 +63,7 @@ static int64_t deadline_around(const struct requester *self) {
 /* begin(payload) -> OutgoingCall; None: something is not usual, and nothing was sent */
 static PyObject *requester_begin(PyObject *object, PyObject *payload) {
     const struct requester *self = (const struct requester *)object;
-    if (!PyBytes_CheckExact(payload)) {
+    if (!PyBytes_CheckExact(payload) || PyThread_get_thread_ident() != self->thread) {
         Py_RETURN_NONE;
     }
     const int64_t around_ns = deadline_around(self);
@@ -108,6 +109,7 @@ static PyObject *requester_new(PyTypeObject *type, PyObject *args, PyObject *kwa
         self->fields = Py_NewRef(fields);
         self->current = Py_NewRef(current);
         self->keeper = Py_NewRef(keeper);
+        self->thread = PyThread_get_thread_ident();
     }
     return (PyObject *)self;
 }

@@ -165,6 +165,41 @@ async def test_a_client_is_used_in_its_own_event_loop() -> None:
         assert await call() == 2
 
 
+MADE: dict[str, Callable[[Client], Coroutine[Any, Any, object]]] = {
+    "stub": lambda client: client.stub(Desk).add(1),
+    "shorter": lambda client: client.using(timeout=1).stub(Desk).add(1),
+    "metadata": lambda client: client.using(metadata={"a": "b"}).stub(Desk).add(1),
+    "by name": lambda client: client.call("desk/add", 1),
+    "keyed": lambda client: client.stub(Desk).buy(1),
+    "many": lambda client: client.call_many(Desk.add, [1, 2]),
+    "items": lambda client: anext(client.stub(Desk).count(3)),
+}
+
+
+@pytest.mark.parametrize("kind", MADE)
+async def test_elsewhere_nothing_is_sent(kind: str) -> None:
+    via = EngineConfig()
+    async with (
+        serve(Clerk(), "127.0.0.1:0", via=via) as server,
+        connect(server.address, via=via, timeout=5.0) as client,
+    ):
+        await MADE[kind](client)
+        connection = client._keeper.connection
+        assert connection is not None
+        before = connection.next_call_id()
+
+        async def make() -> None:
+            await MADE[kind](client)
+
+        with pytest.raises(RuntimeError, match="belongs to another event loop"):
+            await asyncio.to_thread(asyncio.run, make())
+        with pytest.raises(RuntimeError, match="no event loop of asyncio"):
+            await asyncio.to_thread(MADE[kind](client).send, None)
+        assert connection.outgoing == 0
+        assert connection.next_call_id() == before + 1
+        await MADE[kind](client)
+
+
 def test_what_is_no_loop_of_asyncio_is_told() -> None:
     server = Server(Clerk())
     starts = (nobody().open(), nobody().stub(Desk).add(1), server.listen("127.0.0.1:0"))

@@ -100,6 +100,11 @@ async def test_what_is_not_usual_is_left(rig: Rig, sending: Sending, unusual: An
     assert (rig.taken(), rig.calls, len(sending.wheel)) == ([], {}, 0)
 
 
+async def test_in_another_thread_it_sends_nothing(rig: Rig, sending: Sending) -> None:
+    assert await asyncio.to_thread(sending.begin) is None
+    assert (rig.taken(), rig.calls) == ([], {})
+
+
 async def test_only_bytes_are_usual(rig: Rig, sending: Sending) -> None:
     for payload in (bytearray(b"x"), memoryview(b"x"), "text"):
         assert sending.begin(payload) is None
