@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from functools import partial
 from time import monotonic_ns
 from typing import Any, Final, TypeVar, cast
 
@@ -145,7 +146,7 @@ class Blocking:
         if self._line is None:
             return None
         rest = given or (None, False, False)
-        return crossing.Caller(self._line, tuple(how), self.finish, method, *rest)
+        return crossing.Caller(self._line, tuple(how), self.finish, self.give_up, method, *rest)
 
     def exchange(self, payload: bytes | memoryview, how: Exchange) -> bytes | OutgoingCall | None:
         """Calls, past the event loop; gives the result.
@@ -186,6 +187,10 @@ class Blocking:
             raise
         finally:
             self._leave()
+
+    def give_up(self, call: OutgoingCall) -> None:
+        """Nobody waits for it any more: cancels it inside, now or once the others are through."""
+        self.run_sometime(partial(_given_up, call))
 
     def ended_call(self, answer: bytes, how: Exchange) -> OutgoingCall:
         """The call that `exchange` gave the answer of."""
@@ -364,6 +369,10 @@ async def _ended(call: OutgoingCall) -> None:
     except BaseException:
         call.connection.cancel(call)
         raise
+
+
+async def _given_up(call: OutgoingCall) -> None:
+    call.connection.cancel(call)
 
 
 async def _end_tasks() -> None:

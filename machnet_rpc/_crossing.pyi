@@ -87,6 +87,7 @@ class Caller:
         line: Line,
         how: tuple[int, int, int, Any, int],
         finish: Callable[[OutgoingCall, int], bytes | OutgoingCall],
+        give_up: Callable[[OutgoingCall], None],
         method: Callable[..., Any] | None,
         given: Callable[[bytes, bytes | OutgoingCall | None], Any] | None,
         takes_bytes: bool,

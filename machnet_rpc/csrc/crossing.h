@@ -287,8 +287,6 @@ bool how_read(PyObject *fields, struct how *how);
 bool exchange_prepare(struct flow *flow, const struct how *how);
 /* As `exchange`, of bytes. */
 PyObject *exchange_bytes(struct flow *flow, PyObject *payload, const struct how *how);
-/* Ends a call whose wait an exception cut short, as its awaiter would; the exception stays. */
-void exchange_give_up(struct call *call);
 int line_register(PyObject *module);
 int requester_register(PyObject *module);
 

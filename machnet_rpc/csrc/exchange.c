@@ -26,7 +26,8 @@ bool how_read(PyObject *fields, struct how *how) {
            && read_uint64(PyTuple_GetItem(fields, 5), INT64_MAX / 2, &how->spin_ns);
 }
 
-void exchange_give_up(struct call *call) {
+/* Ends a call whose wait an exception cut short, as its awaiter would; the exception stays. */
+static void give_up(struct call *call) {
     PyObject *type;
     PyObject *value;
     PyObject *trace;
@@ -202,7 +203,7 @@ PyObject *flow_wait(PyObject *object, PyObject *const *args, Py_ssize_t count) {
     int64_t late_ns = clock_ns() + (int64_t)spin_ns;
     late_ns = late_ns < call->timed.deadline_ns ? late_ns : call->timed.deadline_ns;
     if (call->state == CALL_WAITS && !rouse_and_await(self, call, late_ns)) {
-        exchange_give_up(call);
+        give_up(call);
         return NULL;
     }
     const bool is_result = call->state == CALL_ENDED && PyBytes_CheckExact(call->result);

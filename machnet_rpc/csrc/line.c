@@ -28,6 +28,7 @@ struct caller {
     PyObject *fields; /* of which `how` was read */
     struct how how;
     PyObject *finish;   /* finish(call, spin_ns) waits for a call that takes longer */
+    PyObject *give_up;  /* give_up(call): nobody waits for it any more */
     PyObject *method;   /* called for whatever is not usual; None where it only exchanges */
     PyObject *given;    /* given(payload, answer) -> what `method` would return */
     char takes_bytes;
@@ -109,13 +110,21 @@ static int is_free(const struct line *self) {
     return is_free;
 }
 
+/* Other threads may be inside by now, which `give_up` minds. */
+static void give_up(const struct caller *self, PyObject *call) {
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyObject *done = PyObject_CallFunctionObjArgs(self->give_up, call, NULL);
+    Py_XDECREF(done);
+    PyErr_Restore(type, value, trace); /* of two the first */
+}
+
 /* Waits for a call that takes longer, and gives it up where that fails. */
 static PyObject *finished(const struct caller *self, PyObject *call) {
     PyObject *spin_ns = PyTuple_GetItem(self->fields, 5);
     PyObject *answer = PyObject_CallFunctionObjArgs(self->finish, call, spin_ns, NULL);
-    if (answer == NULL && ((struct call *)call)->state == CALL_WAITS
-        && self->line->flow != NULL) { /* else somebody is inside, and its deadline will end it */
-        exchange_give_up((struct call *)call);
+    if (answer == NULL && ((struct call *)call)->state == CALL_WAITS) {
+        give_up(self, call);
     }
     Py_DECREF(call);
     return answer;
@@ -164,15 +173,15 @@ static PyObject *caller_call(PyObject *object, PyObject *const *args, size_t fla
     return result;
 }
 
-/* Caller(line, (method_id, timeout_ns, lane, priority, loop, spin_ns), finish, method, given,
- * takes_bytes, gives_bytes) */
+/* Caller(line, (method_id, timeout_ns, lane, priority, loop, spin_ns), finish, give_up, method,
+ * given, takes_bytes, gives_bytes) */
 static PyObject *caller_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    PyObject *line, *fields, *finish, *method, *given;
+    PyObject *line, *fields, *finish, *give_up, *method, *given;
     int takes_bytes, gives_bytes;
     struct how how;
     if ((kwargs != NULL && PyDict_Size(kwargs) != 0)
-        || !PyArg_ParseTuple(args, "O!OOOOpp:Caller", line_type, &line, &fields, &finish, &method,
-                             &given, &takes_bytes, &gives_bytes)
+        || !PyArg_ParseTuple(args, "O!OOOOOpp:Caller", line_type, &line, &fields, &finish,
+                             &give_up, &method, &given, &takes_bytes, &gives_bytes)
         || !how_read(fields, &how)) {
         return NULL;
     }
@@ -183,6 +192,7 @@ static PyObject *caller_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         self->fields = Py_NewRef(fields);
         self->how = how;
         self->finish = Py_NewRef(finish);
+        self->give_up = Py_NewRef(give_up);
         self->method = Py_NewRef(method);
         self->given = Py_NewRef(given);
         self->takes_bytes = (char)takes_bytes;
@@ -197,6 +207,7 @@ static int caller_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT((PyObject *)self->line);
     Py_VISIT(self->fields);
     Py_VISIT(self->finish);
+    Py_VISIT(self->give_up);
     Py_VISIT(self->method);
     Py_VISIT(self->given);
     return 0;
@@ -215,6 +226,7 @@ static void caller_dealloc(PyObject *object) {
     Py_XDECREF((PyObject *)self->line);
     Py_XDECREF(self->fields);
     Py_XDECREF(self->finish);
+    Py_XDECREF(self->give_up);
     Py_XDECREF(self->method);
     Py_XDECREF(self->given);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);

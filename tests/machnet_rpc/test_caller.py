@@ -76,6 +76,9 @@ class Called(Rig):
         answer: bytes | OutgoingCall = self.flow.wait(call, spin_ns)
         return answer
 
+    def give_up(self, call: OutgoingCall) -> None:
+        self.connection.cancel(call)
+
     def given(self, payload: bytes, answer: object) -> object:
         self.unusual.append(answer)
         return answer
@@ -85,7 +88,8 @@ class Called(Rig):
 
     def caller(self, timeout_s: float = 10.0, *, takes: bool = True, gives: bool = True) -> Any:
         how = (1, int(timeout_s * 1e9), 0, 4, self.loop, 5_000_000_000)
-        return crossing.Caller(self.line, how, self.finish, self.method, self.given, takes, gives)
+        rest = (self.method, self.given, takes, gives)
+        return crossing.Caller(self.line, how, self.finish, self.give_up, *rest)
 
     def open(self) -> None:
         """As whoever enters a client does, who looks first."""
@@ -197,7 +201,7 @@ def test_who_fails_to_wait_gives_the_call_up(called: Called) -> None:
 
     called.open()
     how = (1, 10**9, 0, 4, called.loop, 1000)
-    caller = crossing.Caller(called.line, how, fails, None, None, False, False)
+    caller = crossing.Caller(called.line, how, fails, called.give_up, None, None, False, False)
     with pytest.raises(KeyboardInterrupt):
         caller.exchange(b"never")
     assert called.calls == {}
@@ -238,9 +242,9 @@ def test_what_cannot_be_made() -> None:
     wrong = (("a", 1, 0, 0, None, 0), (1, 1, 256, 0, None, 0), (1, 1, 0, 8, None, 0))
     for how in ((), None, (1, 2, 3), *wrong):
         with pytest.raises((TypeError, OverflowError)):
-            crossing.Caller(line, how, print, None, None, False, False)
+            crossing.Caller(line, how, print, print, None, None, False, False)
     with pytest.raises(TypeError):
-        crossing.Caller(None, good, print, None, None, False, False)
+        crossing.Caller(None, good, print, print, None, None, False, False)
     with pytest.raises(TypeError):
         line.open(None)
     with pytest.raises(TypeError):

@@ -8,11 +8,16 @@ import signal
 import threading
 import time
 from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Self
 
 import pytest
 
 from machnet_rpc import Client, MemoryNetwork, sync
+from machnet_rpc._native import crossing
+from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._protocol.connection import Connection
+from machnet_rpc._protocol.events import Failed
 from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.conftest import ADDRESS
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
@@ -55,6 +60,53 @@ def test_ctrl_c_ends_a_call_at_once(blocking: sync.Client, book: LedgerBook) -> 
         assert blocking.call(Ledger.echo, b"goes on") == b"goes on"
     until_seen(lambda: book.journal.count("cancelled") == 2)
     connection = blocking._blocking._keeper.connection
+    assert connection is not None
+    assert connection.outgoing == 0
+
+
+@pytest.mark.skipif(crossing is None, reason="messages cross in Python here")
+@pytest.mark.parametrize("is_occupied", [False, True])
+@pytest.mark.parametrize("via", ["sidecar", "direct"], indirect=True)
+def test_ctrl_c_on_the_way_in_gives_the_call_up_inside(
+    blocking: sync.Client, book: LedgerBook, monkeypatch: pytest.MonkeyPatch, is_occupied: bool
+) -> None:
+    """The call was sent past the lock; who gives it up may meet another thread there."""
+    inside, caller, may_end = blocking._blocking, threading.current_thread(), asyncio.Event()
+    enter, cancel = inside._enter, Connection.cancel
+    others, cancelled = list[Future[bool]](), list[bool]()
+
+    def entered(seconds: float) -> None:
+        if threading.current_thread() is not caller:
+            enter(seconds)
+            return
+        monkeypatch.setattr(inside, "_enter", enter)
+        if is_occupied:
+            others.append(pool.submit(inside.run, SECONDS_MAX, may_end.wait))
+            until_seen(lambda: inside._is_busy)
+        raise KeyboardInterrupt
+
+    def seen(connection: Connection, call: OutgoingCall) -> Failed | None:
+        cancelled.append(inside._is_busy and inside.loop.is_running())
+        return cancel(connection, call)
+
+    monkeypatch.setattr(Connection, "cancel", seen)
+    sleep = blocking.method(Ledger.sleep).using(timeout=2)
+    with ThreadPoolExecutor(1) as pool:
+        while not cancelled:  # the first after a pause is not past the loop
+            blocking.call(Ledger.echo, b"a flow")
+            blocking.call(Ledger.echo, b"no pause")
+            monkeypatch.setattr(inside, "_enter", entered)
+            with pytest.raises(KeyboardInterrupt):
+                sleep(20)
+            inside.loop.call_soon_threadsafe(may_end.set)
+            for other in others:
+                other.result(SECONDS_MAX)
+            may_end.clear()
+            assert blocking.call(Ledger.echo, b"goes on") == b"goes on"
+            blocking.using(metadata={"a": "b"}).call(Ledger.echo, b"a turn of the loop")
+    assert cancelled == [True]
+    until_seen(lambda: book.journal[-1] == "cancelled")
+    connection = inside._keeper.connection
     assert connection is not None
     assert connection.outgoing == 0
 
