@@ -301,7 +301,7 @@ class Blocking:
 
     def _run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         loop, around = self.loop, loop_if_any()
-        coroutine, task = _told(function, args), None
+        coroutine, task = told(function, args), None
         try:
             set_running_loop(None)  # a notebook's loop, which waits for this call like anybody
             task = _Task(coroutine, loop=loop)
@@ -353,7 +353,7 @@ class Blocking:
             self._line.close()
 
 
-async def _told(
+async def told(
     function: Callable[..., Coroutine[Any, Any, T]], args: tuple[Any, ...]
 ) -> tuple[T | None, Exception | None]:
     """The result of a coroutine, or what it raised."""

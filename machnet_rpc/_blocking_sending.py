@@ -159,10 +159,13 @@ class Feed:
                 items.append(next(self._source))
             except Exception as error:  # noqa: BLE001 (what came before it goes first)
                 end = error
-        with contextlib.suppress(Cancelled):  # nobody takes them: the call's own end says why
-            self._inside.run(self._given, items, isinstance(end, StopIteration))
-        if end is not None and not isinstance(end, StopIteration):
-            raise end
+        try:
+            with contextlib.suppress(Cancelled):  # nobody takes them: the call's own end says why
+                self._inside.run(self._given, items, isinstance(end, StopIteration))
+            if end is not None and not isinstance(end, StopIteration):
+                raise end
+        finally:
+            del end  # its traceback holds this
 
     def close(self) -> None:
         """For the call: it takes no more items. Errors: what the iterator raises."""

@@ -6,10 +6,11 @@ and how calls travel.
 
 import asyncio
 from collections.abc import AsyncIterable, Iterable, Mapping
-from typing import Any, Final, Generic, ParamSpec, TypeVar
+from functools import partial
+from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar
 
 from machnet_rpc import streams
-from machnet_rpc._blocking import LEAVE_SECONDS, Blocking
+from machnet_rpc._blocking import LEAVE_SECONDS, Blocking, told
 from machnet_rpc._blocking_contract import BlockingStream
 from machnet_rpc._blocking_sending import Feed, Inside, Sender
 from machnet_rpc._options import CallOptions, Metadata
@@ -19,6 +20,7 @@ from machnet_rpc.service import Method, MethodBinding
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 
+Answer: TypeAlias = tuple[bool, Any, Exception | None]
 _MORE: Final = object()  # in the place of an item: what is to be sent has room
 
 
@@ -30,7 +32,7 @@ class _Reading:
         self._inside = inside
         self._stream = stream
         self._feed = feed
-        self._asked: asyncio.Task[tuple[bool, Any]] | None = None
+        self._asked: asyncio.Task[Answer] | None = None
         self._is_over = False
 
     def start(self) -> None:
@@ -45,17 +47,15 @@ class _Reading:
         """The next item. Errors: StopIteration, RpcError, what the contract declares."""
         if self._is_over:
             raise StopIteration
-        try:
-            answer = self._inside.begin(self._step)
-            while answer is _MORE:
-                self._give()
-                answer = self._inside.begin(self._step)
-        except Exception:
-            self.close()
-            raise
-        is_item, item = answer
+        is_item, item, failure = self._answer()
         if is_item:
             return item
+        try:
+            if failure is not None:
+                self.close()
+                raise failure
+        finally:
+            del failure  # its traceback holds this
         self._end()
         raise StopIteration
 
@@ -77,12 +77,25 @@ class _Reading:
         if self._feed is not None:
             self._feed.close()
 
+    def _answer(self) -> Answer:
+        """What fails is closed once it is not being handled: else all that ends refers to it."""
+        try:
+            answer = self._inside.begin(self._step)
+            while answer is _MORE:
+                self._give()
+                answer = self._inside.begin(self._step)
+        except Exception as error:  # noqa: BLE001
+            return False, None, error
+        given: Answer = answer
+        return given
+
     def _give(self) -> None:
         assert self._feed is not None
         try:
             self._feed.give()
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self.close()
             raise
 
     async def _step(self) -> Any:
@@ -186,29 +199,35 @@ class StreamMethod(Generic[P, R_co]):
         under_way: list[asyncio.Task[Any]] = []
 
         async def begin() -> None:
-            under_way.append(asyncio.get_running_loop().create_task(waited))
+            under_way.append(asyncio.get_running_loop().create_task(told(lambda: waited, ())))
             await asyncio.sleep(0)
 
         async def end() -> Any:
             return await under_way[0]
-
-        async def cancel() -> None:
-            under_way[0].cancel()
-            await asyncio.wait(under_way, timeout=LEAVE_SECONDS)
 
         try:
             inside.begin(begin)
         except BaseException:
             waited.close()
             raise
+        failure: BaseException | None = None
+        result: Any = None
         try:
             while not (feed.is_over or under_way[0].done()):
                 feed.give()
-            return inside.run(end)
-        finally:
+            result, failure = inside.run(end)
+        except BaseException as error:  # noqa: BLE001 (see _answer)
+            failure = error
+        try:
             if not under_way[0].done():
-                inside.end(cancel)
+                inside.end(partial(_cancelled, under_way[0]))
             feed.close()
+            if failure is not None:
+                raise failure
+        finally:
+            under_way.clear()  # its result may be a failure, whose traceback holds this
+            del failure
+        return result
 
     def _inside(self) -> Inside:
         timeout = self._options.timeout
@@ -240,8 +259,16 @@ class StreamMethod(Generic[P, R_co]):
         return source
 
 
-async def _next(stream: streams.Stream[Any]) -> tuple[bool, Any]:
+async def _cancelled(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.wait([task], timeout=LEAVE_SECONDS)
+
+
+async def _next(stream: streams.Stream[Any]) -> Answer:
+    """Whether there is an item, it, and why there is none: raised once the task is gone."""
     try:
-        return True, await anext(stream)
+        return True, await anext(stream), None
     except StopAsyncIteration:
-        return False, None
+        return False, None, None
+    except Exception as error:  # noqa: BLE001
+        return False, None, error

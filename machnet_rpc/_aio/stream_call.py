@@ -188,6 +188,7 @@ class StreamCall:
 
         def on_change() -> None:
             if stream.is_over:
+                sending.on_change = _nobody
                 feed.cancel("the call has ended")
             else:
                 changed()
@@ -204,7 +205,10 @@ class StreamCall:
             pass
         except CodecError as error:
             self._error = self._opener.unsent(InvalidArgument(f"an item to send: {error}"))
-        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit):
+        except asyncio.CancelledError:
+            if not stream.is_over or feed.uncancel():
+                raise  # else it is by `on_change`, and would hold the task, and the call
+        except (GeneratorExit, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 (it is whoever reads the call that is told)
             self._error = error

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, cast
 
 import pytest
@@ -219,6 +219,75 @@ async def made(client: Client, way: str) -> None:
     with contextlib.suppress(RpcError, Declared, KeyError):
         await WAYS[way](client)
     await asyncio.sleep(0)
+
+
+def given_and_broken() -> Iterator[bytes]:
+    yield b"a"
+    raise KeyError("a")
+
+
+def first(items: Any) -> None:
+    with items:
+        next(items)
+
+
+BlockingWay = Callable[[sync.Client], object]
+
+BLOCKING: dict[str, BlockingWay] = {
+    "left": lambda client: first(client.stream(Cyclic.give, "waits")),
+    "dropped": lambda client: next(client.stream(Cyclic.give, "waits")),
+    "late": lambda client: list(client.using(timeout=0.01).stream(Cyclic.give, "waits")),
+    "no time": lambda client: list(client.using(timeout=0).stream(Cyclic.give, "waits")),
+    "not entered": lambda client: first(client.using(timeout=0).stream(Cyclic.give, "waits")),
+    "taken": lambda client: client.call(Cyclic.take, sync.Items([b"a"])),
+    "taken, broken": lambda client: client.call(Cyclic.take, sync.Items(given_and_broken())),
+    "taken, wrong": lambda client: client.call(Cyclic.take, sync.Items([cast(bytes, 5)])),
+    "not taken": lambda client: client.using(timeout=0).call(Cyclic.take, sync.Items([b"a"])),
+    "passed": lambda client: list(client.stream(Cyclic.pass_on, sync.Items([b"a"] * 40))),
+    "passed, left": lambda client: first(client.stream(Cyclic.pass_on, sync.Items([b"a"] * 40))),
+    "passed, broken": lambda client: list(
+        client.stream(Cyclic.pass_on, sync.Items(given_and_broken()))
+    ),
+    "passed, wrong": lambda client: list(
+        client.stream(Cyclic.pass_on, sync.Items([cast(bytes, 5)]))
+    ),
+    "many": lambda client: client.call_many(Cyclic.fail, ["code"] * 3),
+    "by name": lambda client: client.call("cyclic/unknown"),
+    "by name, late": lambda client: client.using(timeout=0).call("cyclic/unknown"),
+    "metadata": lambda client: client.using(metadata={"a": "b"}).call(Cyclic.fail, "code"),
+}
+
+
+def drained_of(how: str) -> BlockingWay:
+    return lambda client: list(client.stream(Cyclic.give, how))
+
+
+BLOCKING.update(
+    {f"items {how}": drained_of(how) for how in ("", "declared", "code", "undeclared", "cancelled")}
+)
+
+
+@pytest.mark.parametrize("way", BLOCKING)
+def test_nor_does_a_blocking_one_of_another_kind(way: str) -> None:
+    via = EngineConfig()
+    with (
+        serving(Handlers(), "127.0.0.1:0", via) as server,
+        sync.connect(server.address, via=via, timeout=5.0) as client,
+    ):
+
+        def made_and_suppressed() -> None:
+            with contextlib.suppress(RpcError, Declared, KeyError):
+                BLOCKING[way](client)
+
+        made_and_suppressed()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(CALLS):
+                made_and_suppressed()
+            assert gc.collect() < CALLS
+        finally:
+            gc.enable()
 
 
 @pytest.mark.parametrize("way", ["usual", "keyed"])
