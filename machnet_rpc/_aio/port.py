@@ -371,10 +371,10 @@ class CrossingPort(Port):
         self.crossing.close()
 
 
-def spin(crossings: list[Any], spin_ns: int) -> bool:
-    """Looks at rings for so long, without the GIL; whether there was something."""
-    found: bool = crossing.spin(crossings, spin_ns)
-    return found
+def spin(ports: Iterable[Port], spin_ns: int) -> bool:
+    """Looks at their rings for so long, without the GIL; whether there was something."""
+    crossings = [port.crossing for port in ports]
+    return None not in crossings and bool(crossing.spin(crossings, spin_ns))
 
 
 def port_of(

@@ -232,6 +232,8 @@ class Pump:
         self._next.cancel()
         self._timer.cancel()
         self._awake.clear()
+        for connection in self.connections:
+            connection.start_timers()
         for port in self._ports:
             port.set_awake(False)
             self._rouse(port)
@@ -257,20 +259,21 @@ class Pump:
     def _turn(self) -> None:
         if self._is_closed:
             return
-        now_ns = _clock.monotonic_ns()
-        ends_ns = now_ns + self._work.turn_ns
         try:
+            now_ns = _clock.monotonic_ns()
+            ends_ns = now_ns + self._work.turn_ns
             while now_ns < ends_ns and self._moved(now_ns, ends_ns):
                 now_ns = _clock.monotonic_ns()
-        finally:
             if self._awake:
                 self._schedule()
-        if self._directs.leaving:
-            self._directs.finish()
-        if self._flows_ended is not None:
+            if self._directs.leaving:
+                self._directs.finish()
             self._check_flows_ended()
-        if not (self._awake or self._is_closed):
-            self._timer.set(self.deadlines.next_ns())
+            if not (self._awake or self._is_closed):
+                self._timer.set(self.deadlines.next_ns())
+        except BaseException:  # of a signal's handler
+            self.recover()
+            raise
 
     def _moved(self, now_ns: int, ends_ns: int) -> bool:
         """Lets every port that is awake do its work; whether there was any, and may be more.
@@ -299,16 +302,13 @@ class Pump:
                 self._lose(port, TransportError(f"{type(error).__name__}: {error}"))
         if is_busy:
             return not ready
-        return len(awake) > 1 and spin_ns > 0 and self._spin(spin_ns)
-
-    def _spin(self, spin_ns: int) -> bool:
-        crossings = [port.crossing for port in self._awake]
-        return None not in crossings and spin(crossings, spin_ns)
+        return len(awake) > 1 and spin_ns > 0 and spin(awake, spin_ns)
 
     def _expire(self, expired: list[OutgoingCall | IncomingCall]) -> None:
         for call in expired:
-            connection: Connection = call.connection
-            self._owner.on_event(connection.expire(call))
+            event: Event | None = call.connection.expire(call)
+            if event is not None:
+                self._owner.on_event(event)
         for port in self._ports:
             if port.is_wanted:
                 port.sweep()

@@ -338,13 +338,22 @@ class Connection:
         self._incoming[call_id] = call
         return call
 
-    def expire(self, call: OutgoingCall | IncomingCall) -> Event:
-        """Ends a call that `Deadlines.expire` gave back."""
+    def expire(self, call: OutgoingCall | IncomingCall) -> Event | None:
+        """Ends a call that `Deadlines.expire` gave back; None if something cut its end short."""
         if isinstance(call, IncomingCall):
             return Stopped(call, Cause.DEADLINE)
         if self.awaited.pop(call.call_id, None) is None:
             return self.streams.expire(call)
         return _failed(call, Cause.DEADLINE)
+
+    def start_timers(self) -> None:
+        """Those of all calls that have not ended, of which some may have been lost."""
+        streams = () if self._streams is None else self._streams.outgoing.values()
+        calls = [*self.awaited.values(), *(stream.call for stream in streams)]
+        timed = [each for each in self._incoming.values() if each.deadline_ns < NO_DEADLINE_NS]
+        for call in (*calls, *timed):
+            self._deadlines.discard(call)
+            self._deadlines.add(call)
 
     def go_away(self, priority: int = records.FIRST_PRIORITY) -> None:
         """Asks the peer for no new calls, or says that this side makes none any more.

@@ -220,10 +220,10 @@ class Streams:
                 return self._broke(stream)
         return self._replied(stream)
 
-    def expire(self, call: OutgoingCall) -> Failed:
-        """Ends a call whose deadline passed."""
-        stream = self.outgoing[call.call_id]
-        return self._give_up(stream, Cause.DEADLINE)
+    def expire(self, call: OutgoingCall) -> Failed | None:
+        """Ends a call whose deadline passed; None if it has ended."""
+        stream = self.outgoing.get(call.call_id)
+        return None if stream is None else self._give_up(stream, Cause.DEADLINE)
 
     def forget(self, call: IncomingCall, *, withdraw: bool = False) -> int | None:
         """The call was answered or given up; returns how many items were sent, None: no stream.

@@ -46,7 +46,8 @@ class Side:
         return events
 
     def expire(self, now_ns: int) -> list[Event]:
-        return [self.connection.expire(call) for call in self.deadlines.expire(now_ns)]
+        ended = [self.connection.expire(call) for call in self.deadlines.expire(now_ns)]
+        return [event for event in ended if event is not None]
 
 
 class Pair:
