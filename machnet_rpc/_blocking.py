@@ -14,7 +14,13 @@ from functools import partial
 from time import monotonic_ns
 from typing import Any, Final, TypeVar, cast
 
-from machnet_rpc._aio.belonging import FORKED, loop_if_any, set_running_loop, watch_forks
+from machnet_rpc._aio.belonging import (
+    FORKED,
+    LoopSelector,
+    loop_if_any,
+    set_running_loop,
+    watch_forks,
+)
 from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._native import crossing
@@ -91,7 +97,8 @@ class Blocking:
         self.client = client
         self.has_middleware = has_middleware
         self.spin = spin
-        self.loop: asyncio.SelectorEventLoop = asyncio.SelectorEventLoop()
+        self._selector = LoopSelector()
+        self.loop: asyncio.SelectorEventLoop = asyncio.SelectorEventLoop(self._selector)
         self.loop.set_exception_handler(self._on_exception)
         self.lent: set[int] = keeper.lent
         self._keeper = keeper
@@ -349,6 +356,8 @@ class Blocking:
 
     def forked(self) -> None:
         """This is the child, and the client is the parent's."""
+        if not self.loop.is_closed():
+            self._selector.forked()
         if self._line is not None:
             self._line.close()
 
