@@ -136,7 +136,6 @@ struct engine {
     struct tenant *tenants;
     struct listener listeners[LISTENERS_MAX];
     struct share shares[TE_SHARES_MAX];
-    struct peers peers;
     struct timers timers;
     struct output output;
     struct te_stats stats;
@@ -154,6 +153,7 @@ struct engine {
     bool is_clock_given; /* time stands still while there is anything to do */
     void *memory; /* store, tables and timers; one mapping */
     size_t memory_bytes;
+    struct peers peers;
 };
 
 /* Takes over `netif`, also when it fails. Errors: TE_E_INVALID, TE_E_NO_MEMORY. */
