@@ -1,7 +1,7 @@
 """What is asked once a flow was cut: which of its calls the server had started.
 
 Entered by failures alone, and only by those that cannot say it themselves. One question serves all
-calls of a flow.
+calls of a flow, whatever becomes of the first that asked.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class LastWords:
 
     def __init__(self) -> None:
         self._connection: Connection | None = None
-        self._answer: asyncio.Future[Starts | None] | None = None
+        self._answer: asyncio.Task[Starts | None] | None = None
 
     async def learn(self, client: "Client", failure: RpcError, call: OutgoingCall) -> None:
         """Lets a failure say whether the call was executed, if the server knows; never fails.
@@ -44,25 +44,20 @@ class LastWords:
         seconds = min(left_seconds, TIMEOUT_SECONDS)
         if connection is not self._connection or self._answer is None:
             self._connection = connection
-            await self._ask(client, connection.number, seconds)
-        else:
-            await asyncio.wait([self._answer], timeout=seconds)
+            self._answer = asyncio.create_task(_answered(client, connection.number))
         answer = self._answer
-        if connection is not self._connection or answer is None or not answer.done():
-            return
-        starts = answer.result()
+        await asyncio.wait([answer], timeout=seconds)
+        starts = answer.result() if answer.done() and not answer.cancelled() else None
         if starts is not None:
             starts.tell([call])
             failure.executed = call.executed
             failure.stage = failure.stage if call.stage == SENT else call.stage
 
-    async def _ask(self, client: "Client", number: int, seconds: float) -> None:
-        answer = self._answer = asyncio.get_running_loop().create_future()
-        starts: Starts | None = None
-        try:
-            fates = client.using(timeout=seconds).stub(FatesContract)
-            starts = Starts(await fates.last_word(number))
-        except (RpcError, ValueError):
-            pass  # it is not back, is another one, or too old to know
-        finally:
-            answer.set_result(starts)
+
+async def _answered(client: "Client", number: int) -> Starts | None:
+    """Within its own time, not that of whoever asks first. None: nobody knows."""
+    fates = client.using(timeout=TIMEOUT_SECONDS).stub(FatesContract)
+    try:
+        return Starts(await fates.last_word(number))
+    except (RpcError, RuntimeError, ValueError):
+        return None  # it is not back, or another one, or too old to know; or the client is closed

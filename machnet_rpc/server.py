@@ -252,11 +252,13 @@ class Server:
             except TransportError as error:
                 if backoff.failures == 0:
                     log.info("%s cannot be served yet: %s", address, error)
-                backoff.failed()
-                await asyncio.sleep(backoff.pause_seconds())
+            except Exception:
+                log.exception("%s cannot be served yet", address)
             else:
                 log.info("%r is back", self)
                 return
+            backoff.failed()
+            await asyncio.sleep(backoff.pause_seconds())
 
     def _observed(self) -> Observed:
         """What its statistics say of the way to its clients."""

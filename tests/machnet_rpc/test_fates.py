@@ -225,6 +225,8 @@ class Asked:
     def __init__(self, answer: bytes | None) -> None:
         self.answer = answer
         self.questions: list[int] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     def using(self, *, timeout: float) -> "Asked":
         return self
@@ -234,7 +236,7 @@ class Asked:
 
     async def last_word(self, flow: int) -> bytes:
         self.questions.append(flow)
-        await asyncio.sleep(0)
+        await self.may_answer.wait()
         if self.answer is None:
             raise Unavailable("it is not back")
         return self.answer
@@ -264,6 +266,24 @@ async def told(asked: Asked, calls: Sequence[OutgoingCall]) -> list[str]:
 async def test_one_question_serves_all_calls(answer: bytes | None, executed: list[str]) -> None:
     asked, lost = Asked(answer), Numbered(9)
     assert await told(asked, [lost_call(lost, number) for number in (1, 2, 3)]) == executed
+    assert asked.questions == [9]
+
+
+async def test_who_asked_first_may_leave() -> None:
+    asked, lost, words = Asked(bytes(264)), Numbered(9), LastWords()
+    asked.may_answer.clear()
+    failures = [Unavailable("lost", executed="maybe", stage="sent") for _ in range(2)]
+    client: Any = asked
+    first, second = (
+        asyncio.create_task(words.learn(client, failure, lost_call(lost, number)))
+        for number, failure in enumerate(failures)
+    )
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    asked.may_answer.set()
+    await second
+    assert [failure.executed for failure in failures] == ["maybe", "no"]
     assert asked.questions == [9]
 
 
