@@ -121,16 +121,8 @@ static void reset(struct engine *engine, const struct netif_datagram *datagram,
     engine->stats.resets_sent++;
 }
 
-/* A peer behind a NAT may go on from another address; the flow follows it, and counts there. */
-static __attribute__((noinline)) void follow_peer(struct engine *engine, struct flow *flow,
-                                                  const struct te_endpoint *remote) {
-    if (flow->is_server) {
-        peers_move(engine, flow->remote.address, remote->address);
-    }
-    flow_rebind(flow, remote, engine->world.random(engine->world.context));
-}
-
-/* Both ids are random: who knows them has seen the flow's packets. */
+/* Both ids are random: who knows them has seen the flow's packets. A peer behind a NAT may go on
+ * from another address; the flow follows it. */
 static bool is_from_peer(struct engine *engine, struct flow *flow,
                          const struct netif_datagram *datagram, const struct packet *packet) {
     bool is_same_place = endpoint_equal(&flow->remote, &datagram->remote);
@@ -138,7 +130,10 @@ static bool is_from_peer(struct engine *engine, struct flow *flow,
         return flow->state == FLOW_CONNECTING && is_same_place;
     }
     if (!is_same_place && flow_may_rebind(flow, packet)) {
-        follow_peer(engine, flow, &datagram->remote);
+        if (flow->is_server) {
+            peers_move(engine, flow->remote.address, datagram->remote.address);
+        }
+        flow_rebind(flow, &datagram->remote, engine->world.random(engine->world.context));
         return true;
     }
     return is_same_place;
