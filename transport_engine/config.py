@@ -330,7 +330,7 @@ def load(path: Path) -> SidecarConfig:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not TOMLDecodeError alone: too many digits
         raise ConfigError(f"{path} is not TOML: {error}") from error
     return parse(data, str(path))
 

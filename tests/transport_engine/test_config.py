@@ -244,7 +244,16 @@ def test_file_that_is_not_there(tmp_path: Path) -> None:
         load(tmp_path / "absent.toml")
 
 
-@pytest.mark.parametrize("data", [b"[engine", b"a = ", b"\xff\xfe"])
+NO_TOML = {
+    "cut": b"[engine",
+    "nothing": b"a = ",
+    "no text": b"\xff\xfe",
+    "nested": b"a = " + b"[" * 5000,
+    "digits": b"a = " + b"9" * 5000,
+}
+
+
+@pytest.mark.parametrize("data", NO_TOML.values(), ids=NO_TOML.keys())
 def test_file_that_is_not_toml(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "bad.toml").write_bytes(data)
     with pytest.raises(ConfigError, match=r"bad\.toml is not TOML: "):
