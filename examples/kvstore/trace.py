@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGES_MAX = 1 << 20  # of one line
-READ_BYTES = 1 << 16
+READ_BYTES = 64  # at a time: what it decompresses to may be 30,000 times as much
+LINE_BYTES_MAX = 256
 
 
 class TraceError(ValueError):
@@ -67,6 +68,8 @@ def _lines(path: Path) -> Iterator[str]:
     for part in _decompressed(path):
         *lines, rest = (rest + part).split(b"\n")
         yield from (line.decode("ascii", "replace") for line in lines)
+        if len(rest) > LINE_BYTES_MAX:
+            raise TraceError(f"{path}: a line is longer than {LINE_BYTES_MAX} bytes")
     if rest:
         yield rest.decode("ascii", "replace")
 

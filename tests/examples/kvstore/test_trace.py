@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,6 +52,20 @@ def test_frames_follow_each_other(tmp_path: Path, first_bytes: int) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(TraceError, match="ends early"):
         list(accesses(path))
+
+
+@pytest.mark.parametrize("byte", [b"7", b"\n"], ids=["a line", "lines"])
+def test_a_small_file_does_not_become_large_in_memory(tmp_path: Path, byte: bytes) -> None:
+    path = tmp_path / "t.lis.zst"
+    path.write_bytes(zstandard.compress(byte * (64 << 20)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(TraceError, match=r"t\.lis\.zst"):
+            list(accesses(path))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 32 << 20
 
 
 def test_a_file_that_is_not_compressed(tmp_path: Path) -> None:
