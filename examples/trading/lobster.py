@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from examples.trading.book import Book
 
 TICK = 100  # one cent
+LINE_CHARACTERS_MAX = 256
 
 
 class Kind(IntEnum):
@@ -178,7 +179,8 @@ def read(path: Path) -> Iterator[Message]:
     Errors: FormatError, OSError.
     """
     with path.open(encoding="ascii", errors="replace") as lines:
-        for number, line in enumerate(lines, 1):
+        pieces = iter(lambda: lines.readline(LINE_CHARACTERS_MAX), "")
+        for number, line in enumerate(pieces, 1):
             try:
                 yield parse(line)
             except ValueError as error:
@@ -190,6 +192,8 @@ def parse(line: str) -> Message:
 
     Errors: ValueError.
     """
+    if len(line) >= LINE_CHARACTERS_MAX:
+        raise ValueError(f"a line has less than {LINE_CHARACTERS_MAX} characters")
     columns = line.split(",")
     if len(columns) != 6:
         raise ValueError(f"6 columns expected, found {len(columns)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,6 +52,19 @@ def test_bad_lines_are_named(tmp_path: Path, line: str, says: str) -> None:
     path.write_text(f"1.5,1,7,10,400,1\n{line}\n", encoding="latin-1")
     with pytest.raises(FormatError, match=rf"messages\.csv, line 2: .*{says}"):
         list(read(path))
+
+
+def test_a_line_without_an_end_is_not_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "messages.csv"
+    path.write_bytes(b"1.5,1,7,10,400,1\n1.5,1,7,10,400," + b"1" * (64 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match=r"messages\.csv, line 2: a line has less than"):
+            list(read(path))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 1 << 20
 
 
 def test_executions_become_immediate_orders_of_the_other_side() -> None:
