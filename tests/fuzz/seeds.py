@@ -85,6 +85,32 @@ def _packet() -> dict[str, bytes]:
     }
 
 
+def _pair() -> dict[str, bytes]:
+    _, record, publish, near, _, back, _, take, header, rings, hangup = range(11)
+    receive, peek, pop, put, bad, send, untaken, sleep, ring, note, starts, acked = range(11, 23)
+    short, long, wrong = bytes((record, 2, 40)), bytes((record, 1)), bytes((record, 14, 9, 16, 1))
+    shown = bytes((publish,))
+    programs = {
+        "records": short * 3
+        + shown
+        + bytes((receive,))
+        + wrong
+        + shown
+        + bytes((receive, receive)),
+        "long": (long + shown + bytes((peek, pop))) * 3,
+        "changed": short + shown + bytes((peek, rings, 0, 0, 0, 0, 1, peek, pop, receive)),
+        "positions": shown
+        + bytes((near, 8, 0, peek, near, 1, 0, receive, back, 0, 128, put, 0, 1)),
+        "sent": bytes((put, 0, 9, send, 0, 200, untaken, take, put, 1, 255, put, 1, 255)) * 2,
+        "untaken": bytes((put, 0, 1, rings, 127, 0, 0, 4, *bytes(8), untaken, bad, 0, 1)),
+        "sleep": bytes((sleep, 3, header, 128, 2, 0, 3, 0, ring, hangup, sleep, 1)),
+        "starts": bytes((note, 1, 2, 1, *bytes(7), 9, 2, starts, 0, 1, 0, acked, 1, *bytes(9))),
+    }
+    return {
+        f"{name}-{end}": bytes((end,)) + seed for name, seed in programs.items() for end in (0, 1)
+    }
+
+
 def _ip() -> dict[str, bytes]:
     ipv6_host, checked, mend = 1, 2, 4 + 8 + 16
     arp, sealed, icmp = 32, 64, 128
@@ -114,4 +140,5 @@ SEEDS: Mapping[str, Callable[[], dict[str, bytes]]] = {
     "fuzz_handshake": _handshake,
     "fuzz_ip": _ip,
     "fuzz_packet": _packet,
+    "fuzz_pair": _pair,
 }
