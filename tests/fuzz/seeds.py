@@ -111,6 +111,17 @@ def _pair() -> dict[str, bytes]:
     }
 
 
+def _udp() -> dict[str, bytes]:
+    many = (
+        bytes((0, 0, 31, 4))
+        + (bytes((0x40,)) + bytes(28) + bytes((1, 5, 0xE8, 3, 0, 0, 0, 40))) * 3
+    )
+    stamped = bytes((0, 0, 9, 2, 1)) + bytes(28) + bytes((2, 0, *bytes(16), 3, 2, 0, 60))
+    error = bytes((111, 0, 0, 0, 2, 3, 3, 0)) + bytes(8)
+    back = bytes((1, 0)) + (bytes((1, 0)) + bytes(28) + bytes((1, 6)) + error + bytes((0, 40))) * 3
+    return {"many": many + bytes((2, 3, 30)), "stamped": stamped * 2, "back": back + bytes((0, 9))}
+
+
 def _ip() -> dict[str, bytes]:
     ipv6_host, checked, mend = 1, 2, 4 + 8 + 16
     arp, sealed, icmp = 32, 64, 128
@@ -141,4 +152,5 @@ SEEDS: Mapping[str, Callable[[], dict[str, bytes]]] = {
     "fuzz_ip": _ip,
     "fuzz_packet": _packet,
     "fuzz_pair": _pair,
+    "fuzz_udp": _udp,
 }
