@@ -111,6 +111,28 @@ def _pair() -> dict[str, bytes]:
     }
 
 
+def _command() -> dict[str, bytes]:
+    command, raw, request, close, receive, hang_up, wait = range(7)
+
+    def told(op: int, how: int = 0) -> bytes:
+        return bytes((command, how, op - 1))
+
+    attach, detach, has_left, route, share = 1, 2, 11, 9, 8
+    listen, unlisten, connect, stats, drain, flows = 3, 4, 5, 6, 7, 10
+    port = 1 << 4  # of the channel 0; 1 more is the channel 1
+    passed = bytes((wait, 20)) * 12
+    opened = told(attach) * 2 + told(listen, port) + told(connect, port + 1) + passed
+    talk = bytes((receive, receive + 7)) + bytes((request + 7, 90, wait, 20)) * 4
+    return {
+        "talk": opened + talk + told(stats) + told(flows) + bytes((close + 7,)) + passed,
+        "left": opened + talk + bytes((hang_up,)) + told(has_left) + passed + told(detach),
+        "share": told(attach) + told(share, 4) + bytes((9, 20, 7, 9, 1, 9, 2, 3)) + opened + talk,
+        "drain": opened + told(drain) + told(connect, port) + passed + told(attach),
+        "again": (opened + told(unlisten, port) + told(detach) + told(detach, 1)) * 3,
+        "raw": bytes((raw, *struct.pack("<IIQ", route, 1, 2), *bytes(80))),
+    }
+
+
 def _udp() -> dict[str, bytes]:
     many = (
         bytes((0, 0, 31, 4))
@@ -147,6 +169,7 @@ def _ip() -> dict[str, bytes]:
 
 SEEDS: Mapping[str, Callable[[], dict[str, bytes]]] = {
     "fuzz_ack": _ack,
+    "fuzz_command": _command,
     "fuzz_flow": _flow,
     "fuzz_handshake": _handshake,
     "fuzz_ip": _ip,
