@@ -2,9 +2,10 @@
  * that answers INITs, and as a caller that waits for RETRY, ACCEPT, REFUSE or VERSIONS.
  *
  * Datagrams are made from fields that are often right (ids and tokens that the engine has sent),
- * or are the engine's own, damaged; every check is put right. Claims: a flow is accepted only for
- * a token that was sent to that address, port and id; an answer without a flow is no longer than
- * what it answers, and there is at most one; in the end every flow ends and all memory is back.
+ * or are the engine's own, damaged; every check is put right. Some come back, as ICMP quotes them.
+ * Claims: a flow is accepted only for a token that was sent to that address, port and id; an answer
+ * without a flow is no longer than what it answers, and there is at most one, and none to what came
+ * back; in the end every flow ends and all memory is back.
  */
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ struct datagram {
     struct te_endpoint local;
     struct te_endpoint remote;
     uint32_t size_bytes;
+    bool is_returned;
     uint8_t bytes[PACKET_BYTES_MAX];
 };
 
@@ -136,16 +138,17 @@ static bool was_invited(const struct datagram *datagram) {
 static void receive(struct datagram *datagram) {
     const struct netif_datagram input = {.local = datagram->local, .remote = datagram->remote,
                                          .bytes = datagram->bytes,
-                                         .size_bytes = datagram->size_bytes};
+                                         .size_bytes = datagram->size_bytes,
+                                         .is_returned = datagram->is_returned};
     poll_engine();
     poll_engine(); /* so that flows_open falls by what is over before it is looked at */
     uint64_t flows_open = wire.engine.stats.flows_open;
-    bool is_invited = was_invited(datagram);
+    bool is_invited = !datagram->is_returned && was_invited(datagram);
     answer_count = answer_bytes = 0;
     wire.next = &input;
     poll_engine();
     must(wire.engine.stats.flows_open <= flows_open + is_invited);
-    must(answer_count <= 1 && answer_bytes <= datagram->size_bytes);
+    must(answer_count <= !datagram->is_returned && answer_bytes <= datagram->size_bytes);
 }
 
 static void seal(struct datagram *datagram) {
@@ -154,15 +157,19 @@ static void seal(struct datagram *datagram) {
     }
 }
 
-/* What the engine has sent comes to it from where it went, as if it were that peer's. */
-static void forward(struct input *input, bool is_damaged) {
+/* What the engine has sent comes to it from where it went, as if it were that peer's; or it comes
+ * back. */
+static void forward(struct input *input, bool is_damaged, bool is_returned) {
     if (sent_count == 0) {
         return;
     }
     static struct datagram datagram;
     datagram = sent[0];
-    datagram.local = sent[0].remote;
-    datagram.remote = sent[0].local;
+    datagram.is_returned = is_returned;
+    if (!is_returned) {
+        datagram.local = sent[0].remote;
+        datagram.remote = sent[0].local;
+    }
     sent_count--;
     memmove(&sent[0], &sent[1], (size_t)sent_count * sizeof sent[0]);
     for (int left = is_damaged ? 1 + input_u8(input) % 4 : 0; left > 0; left--) {
@@ -231,9 +238,10 @@ static void receive_raw(struct input *input) {
     static struct datagram datagram;
     datagram.local = choose_local(input_u8(input));
     datagram.remote = peer(input_u8(input));
-    bool is_sealed = input_u8(input) & 1;
+    uint8_t how = input_u8(input);
+    datagram.is_returned = (how & 2) != 0;
     datagram.size_bytes = (uint32_t)input_copy(input, datagram.bytes, input_u16(input) % 512);
-    if (is_sealed) {
+    if (how & 1) {
         seal(&datagram);
     }
     receive(&datagram);
@@ -257,10 +265,10 @@ static void act(struct input *input) {
         command(TE_CONNECT, peer(input_u8(input)));
         break;
     case FORWARD:
-        forward(input, false);
+        forward(input, false, (how & 0x80) != 0);
         break;
     case DAMAGE:
-        forward(input, true);
+        forward(input, true, (how & 0x80) != 0);
         break;
     case MAKE:
         make(input, false);

@@ -67,6 +67,7 @@ def _handshake() -> dict[str, bytes]:
         "retried": init + bytes((again, 1)) + bytes((wait, 22)) * 3,
         "stale": init + bytes((wait, 34, again, 1)),
         "other-version": bytes((make, 0x80, 9, 0, 3, 1, 0, 0, 255)),
+        "returned": bytes((connect, 1, forward + 135, connect, 1, damage + 135, 1, 40, 7)),
         "refused": bytes((connect, 1, make, 0x40 + 5, 1, 0, 1, 1, 2, 3, 0, 2)),
         "silent": bytes((connect, 2)) + bytes((wait, 25)) * 6,
         "raw": bytes((raw, 0, 1, 1, 40, 0)) + bytes(40),
