@@ -66,6 +66,9 @@ static void take_likely(struct input *input, struct te_command *command) {
                                    .queue = how >> 5};
     command->endpoint = wire.netif.local;
     command->endpoint.port = (uint16_t)(how >> 4 & 3);
+    if (how >> 6 == 3) { /* beyond every table, or nearly */
+        command->share = command->queue = command->channel = input_u16(input);
+    }
     if (command->op == TE_SHARE) {
         command->terms = (struct te_share){take_scaled(input), take_scaled(input),
                                            take_scaled(input), input_u8(input),

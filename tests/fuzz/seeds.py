@@ -130,6 +130,7 @@ def _command() -> dict[str, bytes]:
         "share": told(attach) + told(share, 4) + bytes((9, 20, 7, 9, 1, 9, 2, 3)) + opened + talk,
         "drain": opened + told(drain) + told(connect, port) + passed + told(attach),
         "again": (opened + told(unlisten, port) + told(detach) + told(detach, 1)) * 3,
+        "beyond": told(attach, 192) + bytes((0, 1)) + told(share, 192) + bytes((0, 1, *bytes(8))),
         "raw": bytes((raw, *struct.pack("<IIQ", route, 1, 2), *bytes(80))),
     }
 
@@ -141,8 +142,13 @@ def _udp() -> dict[str, bytes]:
     )
     stamped = bytes((0, 0, 9, 2, 1)) + bytes(28) + bytes((2, 0, *bytes(16), 3, 2, 0, 60))
     error = bytes((111, 0, 0, 0, 2, 3, 3, 0)) + bytes(8)
-    back = bytes((1, 0)) + (bytes((1, 0)) + bytes(28) + bytes((1, 6)) + error + bytes((0, 40))) * 3
-    return {"many": many + bytes((2, 3, 30)), "stamped": stamped * 2, "back": back + bytes((0, 9))}
+    one = bytes((1, 0)) + bytes(28) + bytes((1, 6)) + error + bytes((0, 40))
+    return {
+        "many": many + bytes((2, 3, 30)),
+        "stamped": stamped * 2,
+        "back": bytes((1, 0)) + one * 3 + bytes((0, 9)),
+        "more-back": bytes((1, 0)) + one * 20 + bytes((0, 9)),
+    }
 
 
 def _ip() -> dict[str, bytes]:
