@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -41,9 +41,18 @@ PortWord: TypeAlias = Annotated[
 ]
 
 
+T = TypeVar("T")
+
+
 def _power_of_two(value: int) -> int:
     if value & (value - 1):
         raise ValueError("it is no power of two")
+    return value
+
+
+def _without_zero_byte(value: T) -> T:
+    if "\0" in str(value):
+        raise ValueError("it has a zero byte, at which it would end for the system")
     return value
 
 
@@ -55,6 +64,8 @@ RingBytes: TypeAlias = Annotated[
 ]
 
 MTU_BYTES_MAX: Final = 9216
+_TEXT: Final = Field(json_schema_extra={"format": "text"})
+_PATH: Final = Field(json_schema_extra={"format": "path"})
 _NS: Final = 1_000_000_000
 _PPM: Final = 1_000_000
 _PROFILES: Final = {"rack": 0, "cloud": 1}
@@ -101,7 +112,7 @@ class EngineConfig(BaseModel):
     model_config = _STRICT
 
     driver: Literal["udp", "dpdk", "loopback"] = "udp"
-    netif: str = ""
+    netif: Annotated[str, AfterValidator(_without_zero_byte), _TEXT] = ""
     address: IPAddress = IPv4Address("127.0.0.1")
     port: Port = 0
     gateway: IPAddress | None = None
@@ -177,7 +188,7 @@ class ControlConfig(BaseModel):
 
     model_config = _STRICT
 
-    socket: Path | None = None
+    socket: Annotated[Path, AfterValidator(_without_zero_byte), _PATH] | None = None
     group: Identity | None = None
     connections_per_uid_max: Annotated[int, Field(ge=1, le=lib.TE_CHANNELS_MAX)] = 256
     ring_bytes_max: Annotated[int, Field(ge=lib.TE_RING_BYTES_MIN, le=lib.TE_RING_BYTES_MAX)] = (

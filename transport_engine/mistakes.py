@@ -21,7 +21,8 @@ _KINDS: Final = {
 _FORMATS: Final = {
     "ipv4": "an IPv4 address",
     "ipv6": "an IPv6 address",
-    "path": "a path",
+    "path": "a path, without a zero byte",
+    "text": "text without a zero byte",
     "ring": "a power of two from 131072 to 1073741824",
     "ipv4network": "an IPv4 network such as 10.0.0.0/8",
     "ipv6network": "an IPv6 network such as 2001:db8::/32",

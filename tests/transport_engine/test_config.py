@@ -260,6 +260,12 @@ def test_file_that_is_not_toml(tmp_path: Path, data: bytes) -> None:
         load(tmp_path / "bad.toml")
 
 
+@pytest.mark.parametrize(("table", "key"), [("engine", "netif"), ("control", "socket")])
+def test_zero_byte_ends_no_text_early(tmp_path: Path, table: str, key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{table}\.{key} is .*zero byte"):
+        loaded(tmp_path, f'[{table}]\n{key} = "a\\u0000b"')
+
+
 @pytest.mark.parametrize("address", ["10.0.0.2", "0.0.0.0", "::", "2001:db8::1", "192.168.1.1"])
 def test_address_that_others_reach_needs_the_word(tmp_path: Path, address: str) -> None:
     with pytest.raises(ConfigError, match='not encrypted yet: write security = "none"') as caught:
