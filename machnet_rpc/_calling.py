@@ -30,6 +30,15 @@ def plain_payload(request: object) -> bytes:
 def split_name(name: str) -> tuple[str, str]:
     """Service and method of "service/method". Errors: ContractError."""
     service, slash, method = name.partition("/")
-    if not (slash and service and method):
+    if not (slash and service and method and _is_text(name)):
         raise ContractError(f"{name!r} names no method: write service/method")
     return service, method
+
+
+def _is_text(name: str) -> bool:
+    """Whether it can be sent; what is no UTF-8 comes from a shell as text that cannot."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -177,6 +177,20 @@ def test_input_that_is_no_text_or_too_deep(shop: str, words: str, given: bytes, 
     assert line.startswith(f"mrpc: {said}")
 
 
+@pytest.mark.parametrize("command", ["call", "bench"])
+def test_a_name_that_is_no_text_names_no_method(shop: str, command: str) -> None:
+    done = subprocess.run(
+        [*MRPC.split(), command, shop, b"shop/\xff", "1"],
+        check=False,
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stdout == b""
+    (line,) = done.stderr.decode().splitlines()
+    assert line == "mrpc: 'shop/\\udcff' names no method: write service/method"
+
+
 def test_numbers_that_are_none_are_still_json() -> None:
     def refused(name: str) -> None:
         raise AssertionError(f"{name} is no JSON")
