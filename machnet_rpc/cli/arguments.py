@@ -2,16 +2,19 @@
 
 import argparse
 import base64
+import contextlib
 import json
 import math
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, NoReturn, Protocol, TypeAlias, cast
+from typing import Any, Final, NoReturn, Protocol, TypeAlias, cast
 
 from machnet_rpc.client import Client, connect
 from machnet_rpc.errors import InvalidArgument
 from transport_engine.doctor import Machine
+
+FRAMES_MAX: Final = 10_000  # what a result of 1,024 levels takes, the most that msgpack reads
 
 Run: TypeAlias = Callable[[argparse.Namespace], int | Coroutine[Any, Any, int]]
 
@@ -156,9 +159,10 @@ def _positive(text: str, what: str) -> float:
 
 def shown(value: object, *, compact: bool = False) -> str:
     """A value as JSON; bytes as text if they are, else as {"base64": ...}."""
-    return json.dumps(
-        jsonable(value), indent=None if compact else 2, ensure_ascii=False, default=str
-    )
+    with _room_for_the_deepest():
+        return json.dumps(
+            jsonable(value), indent=None if compact else 2, ensure_ascii=False, default=str
+        )
 
 
 def jsonable(value: Any) -> Any:
@@ -182,3 +186,14 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [jsonable(each) for each in cast(list[Any], value)]
     return value
+
+
+@contextlib.contextmanager
+def _room_for_the_deepest() -> Generator[None]:
+    """Lets what was received be printed, whatever its depth: its call is not made again."""
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(usual, FRAMES_MAX))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(usual)

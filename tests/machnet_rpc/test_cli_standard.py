@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from idl import pack, unpack
 from machnet_rpc.cli.arguments import shown
 
 CONTRACT = """
@@ -22,6 +23,7 @@ class Kv:
     async def get(self, key: str) -> str:
         raise NotImplementedError
 """
+DEEPEST = 1024  # that msgpack reads
 MRPC = f"{sys.executable} -m machnet_rpc.cli"
 
 
@@ -200,3 +202,16 @@ def test_numbers_that_are_none_are_still_json() -> None:
         "a": ["NaN", "Infinity", "-Infinity"],
         "b": 1.5,
     }
+
+
+@pytest.mark.parametrize("is_compact", [False, True])
+@pytest.mark.parametrize("kind", ["list", "dict"])
+def test_a_result_is_shown_however_deep(kind: str, is_compact: bool) -> None:
+    """Its call was executed: what is lost then cannot be asked for again."""
+    value: object = 1
+    for _ in range(DEEPEST):
+        value = [value] if kind == "list" else {"a": value}
+    limit = sys.getrecursionlimit()
+    text = shown(unpack(pack(value)), compact=is_compact)
+    assert text.count("]") + text.count("}") == DEEPEST
+    assert sys.getrecursionlimit() == limit
