@@ -140,10 +140,13 @@ def parse(text: str) -> Workload:
     Errors: WorkloadError.
     """
     properties = {"readproportion": "0.95", "updateproportion": "0.05"}
-    for line in text.splitlines():
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith(("#", "!")):
+            continue
         name, equals, value = line.partition("=")
-        if equals and not name.lstrip().startswith(("#", "!")):
-            properties[name.strip()] = value.strip()
+        if not equals:
+            raise WorkloadError(f"line {number}: name=value expected")
+        properties[name.strip()] = value.strip()
     shares = {name: _number(properties, name, 0.0) for name in PROPORTIONS}
     for name in ("insertproportion", "scanproportion"):
         if shares[name]:

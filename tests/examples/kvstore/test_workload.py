@@ -97,6 +97,8 @@ def test_defaults_are_those_of_ycsb() -> None:
         ("requestdistribution=latest", "requestdistribution=latest: one of"),
         ("recordcount=ü", "recordcount=.: not a number"),
         ("recordcount=many", "recordcount=many: not a number"),
+        ("# a\n\n! b\nrecordcount: 5", "line 4: name=value expected"),
+        ("\x00\xff(\xb5", "line 1: name=value expected"),
         ("recordcount=0", "recordcount=0: at least 1"),
         ("recordcount=nan", "at least 1"),
         ("operationcount=-1", "at least 0"),
