@@ -219,10 +219,13 @@ class ControlServer:
                 request.ring_bytes, tenant.share
             )
         except NoEngineError as error:  # there is one, to which the system gave nothing
-            raise NoRoomError(
+            refusal = NoRoomError(
                 "the engine has no descriptors left for a channel, or may write no file of "
                 f"{request.ring_bytes} bytes: raise `ulimit -n` and `-f` of its process"
-            ) from error
+            )
+            line = f"{session.peer} is refused a channel: {refusal}"
+            self.write(logging.WARNING, session.peer, line)
+            raise refusal from error
         session.channel = channel
         session.takes_pairs = request.direct
         line = f"{session.peer} attached as {tenant.name}, channel {channel}"

@@ -243,7 +243,9 @@ async def test_without_descriptors_applications_wait_and_nothing_spins(
     connection.close()
 
 
-async def test_an_engine_without_descriptors_says_so(sidecar: Sidecar) -> None:
+async def test_an_engine_without_descriptors_says_so(
+    sidecar: Sidecar, caplog: pytest.LogCaptureFixture
+) -> None:
     connection = sidecar.raw()
     connection.send(messages.pack_request(messages.Stats(id=1)))
     await heard(connection)
@@ -251,7 +253,10 @@ async def test_an_engine_without_descriptors_says_so(sidecar: Sidecar) -> None:
         connection.send(messages.pack_request(messages.Attach(id=2, ring_bytes=RING_BYTES)))
         refusal = messages.error_from(await heard(connection))
     assert type(refusal) is NoRoomError
-    assert re.search("the engine has no descriptors left for a channel.*`ulimit -n`", str(refusal))
+    words = "the engine has no descriptors left for a channel.*`ulimit -n`"
+    assert re.search(words, str(refusal))
+    warned = [each.message for each in caplog.records if each.levelname == "WARNING"]
+    assert any(re.search(f"is refused a channel: {words}", each) for each in warned)
     connection.send(messages.pack_request(messages.Attach(id=3, ring_bytes=RING_BYTES)))
     assert "result" in await heard(connection)
     connection.close()
