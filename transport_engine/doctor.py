@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import resource
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,11 +62,13 @@ class Machine:
     kernel: tuple[int, int]
     memlock_bytes: int | None  # None: no limit
     open_files: int | None
+    chosen_socket: Path | None = None  # $MRPC_SOCKET
 
     @classmethod
     def here(cls) -> "Machine":
         """The machine and the process that we are in."""
         named: bytes = ffi.string(lib.te_drivers())
+        chosen = os.environ.get("MRPC_SOCKET")
         return cls(
             root=Path("/"),
             is_root=os.geteuid() == 0,
@@ -73,6 +76,7 @@ class Machine:
             kernel=parse_kernel(platform.release()),
             memlock_bytes=_limit(resource.RLIMIT_MEMLOCK),
             open_files=_limit(resource.RLIMIT_NOFILE),
+            chosen_socket=Path(chosen) if chosen else None,
         )
 
     def read(self, path: str) -> str:
@@ -204,10 +208,13 @@ def check_identity(machine: Machine) -> Finding:
 
 
 def check_sidecar(machine: Machine) -> Finding:
-    """Whether this user gets at root's sidecar; what it may there is for the policy to say."""
-    place = machine.root / "run/machnet/engine.sock"
-    if machine.is_root or os.access(place, os.R_OK | os.W_OK):
+    """Whether this user gets at a sidecar, $MRPC_SOCKET's or root's; the rest is its policy's."""
+    chosen = machine.chosen_socket
+    place = chosen or machine.root / "run/machnet/engine.sock"
+    if (machine.is_root and chosen is None) or os.access(place, os.R_OK | os.W_OK):
         return Finding("sidecar", "ok", f"this user may connect to {place}, if an engine is there")
+    if chosen is not None:
+        return _without_chosen(chosen)
     if not place.parent.exists():
         return Finding("sidecar", "ok", "root runs no sidecar here", None)
     return Finding(
@@ -217,6 +224,18 @@ def check_sidecar(machine: Machine) -> Finding:
         "control.group in the engine's configuration, and in its [[tenants]]",
         f"usermod --append --groups $(stat --format %G {place.parent}) $USER",
     )
+
+
+def _without_chosen(place: Path) -> Finding:
+    try:
+        place.lstat()
+    except FileNotFoundError:
+        command = f"mrpc engine --socket {shlex.quote(str(place))}"
+        return Finding("sidecar", "warn", f"MRPC_SOCKET names {place}, which is not there", command)
+    except OSError:  # a folder on the way is closed, or none
+        pass
+    who = "control.group in the engine's configuration, and the folders above it, say who may"
+    return Finding("sidecar", "warn", f"this user may not open MRPC_SOCKET's {place}: {who}")
 
 
 def check_processors(machine: Machine) -> Finding:

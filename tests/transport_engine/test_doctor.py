@@ -1,5 +1,6 @@
 """The doctor on machines made up in a folder, and on this one."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,6 +141,29 @@ def test_sidecar_that_is_out_of_reach_names_the_group(tmp_path: Path) -> None:
     assert finding.level == "warn"
     assert "control.group" in finding.sentence
     assert "usermod" in (finding.command or "")
+
+
+def test_sidecar_is_sought_where_programs_seek_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "chosen.sock"
+    monkeypatch.setenv("MRPC_SOCKET", str(place))
+    lacking = check_sidecar(Machine.here())
+    assert (lacking.level, lacking.command) == ("warn", f"mrpc engine --socket {place}")
+    assert "MRPC_SOCKET" in lacking.sentence
+    place.touch()
+    found = check_sidecar(Machine.here())
+    assert found.level == "ok"
+    assert str(place) in found.sentence
+
+
+def test_chosen_sidecar_that_is_out_of_reach_is_named(tmp_path: Path) -> None:
+    place = tmp_path / "file" / "chosen.sock"
+    place.parent.touch()  # no folder: nobody gets at what would be in it, root neither
+    here = dataclasses.replace(machine(tmp_path, is_root=False), chosen_socket=place)
+    finding = check_sidecar(here)
+    assert finding.level == "warn"
+    assert f"may not open MRPC_SOCKET's {place}" in finding.sentence
 
 
 def test_two_processors_are_enough(tmp_path: Path) -> None:
