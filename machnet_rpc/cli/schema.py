@@ -23,6 +23,7 @@ from idl import (
 from machnet_rpc.cli.arguments import Commands, UsageError, add_command, shown
 from machnet_rpc.cli.files import write_whole
 from machnet_rpc.cli.target import called, named
+from machnet_rpc.functions import Service
 from machnet_rpc.reflection import BUILT_IN
 from machnet_rpc.schemas import schema_of
 from machnet_rpc.server import Server, several
@@ -187,6 +188,8 @@ def _several(found: Any, target: str) -> list[Any]:
 def _class_of(found: Any, target: str) -> type:
     if inspect.isawaitable(found):
         raise UsageError(f"{target} is asynchronous: name the contract itself")
+    if isinstance(found, Service):
+        return found.contract
     return found if isinstance(found, type) else type(found)
 
 

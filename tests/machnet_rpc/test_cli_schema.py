@@ -65,6 +65,19 @@ def dump(capsys: Capture, target: str = "shop:Shop") -> str:
     return out
 
 
+def test_a_service_of_functions_has_a_schema(capsys: Capture) -> None:
+    Path("greeter.py").write_text(
+        "from machnet_rpc import Service\n"
+        'greeter = Service("greeter")\n'
+        "@greeter.rpc\n"
+        "async def greet(name: str) -> str:\n"
+        "    return name\n",
+        encoding="utf-8",
+    )
+    assert "greet" in dump(capsys, "greeter:greeter")
+    assert mrpc.main(["schema", "check", "api.lock"]) == 0
+
+
 def test_nothing_changed(capsys: Capture) -> None:
     write("size: int = 0")
     dump(capsys)
