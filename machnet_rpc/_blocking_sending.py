@@ -25,7 +25,7 @@ class Inside:
 
     def __init__(self, blocking: Blocking, name: str, seconds: float) -> None:
         self.name = name
-        self.is_begun = False
+        self.is_begun: bool = False
         self._blocking = blocking
         self._seconds = seconds
         self._late = 0.0  # once it is begun

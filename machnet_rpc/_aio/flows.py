@@ -64,7 +64,7 @@ class FlowKeeper:
         self.connection: Connection | None = None
         self.pump: Pump | None = None
         self.loop: asyncio.AbstractEventLoop | None = None  # once it is attached
-        self.thread = 0  # of which the loop was then
+        self.thread: int = 0  # of which the loop was then
         self.on_event = on_event
         self.lent: set[int] = set()  # methods that give views
         self._reach = reach
