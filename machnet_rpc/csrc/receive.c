@@ -249,8 +249,8 @@ static bool serve_requests(struct crossing *self, struct burst *burst) {
     while (is_well && burst->requests_begun < burst->requests_count) {
         struct request *request = &burst->requests[burst->requests_begun++];
         const bool is_served = served_flow(self, request->flow->number) == request->flow;
-        is_well = (!is_served && !PyErr_Occurred())
-                  || flow_serve(request->flow, &request->record, request->payload);
+        is_well = is_served ? flow_serve(request->flow, &request->record, request->payload)
+                            : !PyErr_Occurred();
         Py_DECREF((PyObject *)request->flow);
         Py_DECREF(request->payload);
     }

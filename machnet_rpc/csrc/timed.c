@@ -154,6 +154,17 @@ static int64_t occupied_after(const struct deadlines *self, int64_t tick) {
     return tick;
 }
 
+/* Without memory for more: the others are due next time. NULL: there is none. */
+static PyObject *expired_so_far(struct deadlines *self, int64_t tick, PyObject *expired) {
+    self->earliest_tick = tick;
+    if (PyList_Size(expired) == 0) {
+        Py_DECREF(expired);
+        return NULL;
+    }
+    PyErr_Clear();
+    return expired;
+}
+
 static PyObject *deadlines_expire(PyObject *object, PyObject *now) {
     struct deadlines *self = (struct deadlines *)object;
     const int64_t now_ns = PyLong_AsLongLong(now);
@@ -171,15 +182,14 @@ static PyObject *deadlines_expire(PyObject *object, PyObject *now) {
     }
     for (; tick <= now_tick; tick++) {
         struct link *head = slot_of(self, tick);
-        for (struct link *at = head->next, *next = at->next; at != head; at = next) {
+        for (struct link *at = head->next, *next; at != head; at = next) {
             struct timed *timed = timed_of(at);
             next = at->next;
             if (timed->deadline_ns > now_ns) {
                 continue; /* of a later revolution */
             }
             if (PyList_Append(expired, (PyObject *)timed) != 0) {
-                Py_DECREF(expired);
-                return NULL;
+                return expired_so_far(self, tick, expired);
             }
             timed_stop(timed);
         }
