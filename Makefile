@@ -105,6 +105,11 @@ constants: setup build ## What each constant of congestion control does; takes t
 siege: setup build ## What engines and applications survive, for MINUTES of garbage and more
 	@$(BIN)/python -m tests.e2e.siege --minutes $(MINUTES) $(ARGS)
 
+.PHONY: soak
+soak: build ## One server and clients of every kind for MINUTES; memory, descriptors and answers watched
+	@flock $(STAMPS) $(MAKE) --silent $(STAMPS)/bench
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
+
 .PHONY: payloads
 payloads: setup build ## A million random payloads at a server: an error each, and it stays up
 	@$(BIN)/python -m tests.machnet_rpc.payloads $(ARGS)
