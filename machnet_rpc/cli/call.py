@@ -12,6 +12,7 @@ from typing import Any
 
 from idl import CodecError, pack, unpack
 from machnet_rpc._calling import split_name
+from machnet_rpc._options import checked_key
 from machnet_rpc._protocol.records import LAST_PRIORITY, USUAL_PRIORITY
 from machnet_rpc.cli.arguments import (
     Commands,
@@ -23,7 +24,7 @@ from machnet_rpc.cli.arguments import (
 )
 from machnet_rpc.cli.binary import decoded, filled, is_encoded, with_bytes
 from machnet_rpc.client import Client
-from machnet_rpc.errors import RpcError, Unimplemented
+from machnet_rpc.errors import InvalidArgument, RpcError, Unimplemented
 from machnet_rpc.reflection import DescribedMethod, ReflectionContract
 from machnet_rpc.streams import Sender, Stream
 
@@ -58,7 +59,9 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("method", metavar="SERVICE/METHOD", help="as `mrpc ls ADDR` shows it")
     parser.add_argument("request", metavar="JSON", nargs="?", help="the argument, or - for stdin")
-    parser.add_argument("--key", help="names the call of a keyed method, so that it is done once")
+    parser.add_argument(
+        "--key", type=key_of, help="names the call of a keyed method, so that it is done once"
+    )
 
 
 async def run(arguments: argparse.Namespace) -> int:
@@ -134,6 +137,14 @@ async def _items(described: DescribedMethod) -> AsyncIterator[bytes]:
                 yield payload_of(item, is_raw=described.raw_requests)
     finally:
         await sender.aclose()
+
+
+def key_of(text: str) -> str:
+    """A key, for argparse."""
+    try:
+        return checked_key(text)
+    except InvalidArgument as error:
+        raise argparse.ArgumentTypeError(error.message) from None
 
 
 def request_of(argument: str | None) -> Any:

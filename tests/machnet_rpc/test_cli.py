@@ -71,6 +71,14 @@ async def test_call_with_a_key(network: MemoryNetwork, capsys: Capture) -> None:
         await run(network, "call", ADDRESS, "ledger/nothing", "--key", "k")
 
 
+@pytest.mark.parametrize("wrong", ["", "k" * 257])
+async def test_key_that_is_none(network: MemoryNetwork, capsys: Capture, wrong: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        await run(network, "call", ADDRESS, "shop/place", '{"item": "a"}', "--key", wrong)
+    assert ended.value.code == 2
+    assert "must be text of 1 to 256 characters" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "argv",
     [
