@@ -114,6 +114,11 @@ def client_of(arguments: argparse.Namespace) -> Client:
 
     Errors: AddressError, UsageError.
     """
+    metadata = dict[str, str]()
+    for name, value in arguments.metadata:
+        if name in metadata:
+            raise UsageError(f"--metadata names {name} twice, and a call carries one of a name")
+        metadata[name] = value
     client = connect(
         arguments.address,
         via=arguments.engine,
@@ -121,10 +126,10 @@ def client_of(arguments: argparse.Namespace) -> Client:
         timeout=arguments.timeout,
         wait=False,
     )
-    if not arguments.metadata:
+    if not metadata:
         return client
     try:
-        return client.using(metadata=dict(arguments.metadata))
+        return client.using(metadata=metadata)
     except InvalidArgument as error:
         raise UsageError(error.message) from None
 

@@ -115,6 +115,8 @@ async def test_metadata_that_are_none(network: MemoryNetwork, capsys: Capture) -
         assert f"'{wrong}' is not NAME=VALUE" in capsys.readouterr().err
     with pytest.raises(UsageError, match="reserved"):
         await run(network, "ls", ADDRESS, "--metadata", "mrpc-key=1")
+    with pytest.raises(UsageError, match="--metadata names token twice"):
+        await run(network, "ls", ADDRESS, "--metadata", "token=1", "--metadata", "token=2")
 
 
 async def test_call_with_raw_bytes(network: MemoryNetwork, capsys: Capture) -> None:
