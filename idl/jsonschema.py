@@ -67,8 +67,11 @@ def json_schema_of(service: ServiceDescription) -> dict[str, Any]:
 
 
 def _parts(method: MethodDescription) -> dict[str, Json]:
+    """A lone argument is its value, several are an object by name."""
+    takes = method.parameters
+    arguments = _schema(takes[0].shape) if len(takes) == 1 else _record(takes, is_closed=False)
     parts: dict[str, Json] = {
-        "arguments": _record(method.parameters, is_closed=False),
+        "arguments": arguments,
         "result": _schema(method.result),
     }
     if method.requests is not None:

@@ -43,6 +43,8 @@ def test_a_service_is_one_document() -> None:
         ("Extent", {"width": 5}, True),
         ("find.arguments", {"name": "x", "limit": 3}, True),
         ("find.arguments", {"limit": 3}, False),
+        ("put.arguments", ENTRY, True),
+        ("put.arguments", {"entry": ENTRY}, False),
         ("find.result", {"items": [ENTRY], "next": None}, True),
         ("find.result", {"items": [{}], "next": None}, False),
         ("measure.result", {1, 2}, True),
