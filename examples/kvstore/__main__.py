@@ -81,7 +81,8 @@ async def load_store(arguments: argparse.Namespace) -> int:
     workload = chosen_workload(arguments.workload).scaled(arguments.records, arguments.operations)
     async with connect(arguments.server, via=arguments.engine, require=arguments.require) as client:
         with progress_bar() as bar:
-            task = bar.add_task(f"YCSB {arguments.workload}", total=workload.operations)
+            total = workload.records + workload.operations
+            task = bar.add_task(f"YCSB {arguments.workload}", total=total)
             played = await play_workload(
                 client.stub(KeyValue),
                 workload,

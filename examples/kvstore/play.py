@@ -109,7 +109,7 @@ class Player:
 async def play_workload(
     store: KeyValue, workload: Workload, *, seed: int, window: int, progress: Progress | None = None
 ) -> Played:
-    """Load the records, play the operations, check all.
+    """Load the records, play the operations, check all; `progress` counts both.
 
     Errors: StoreNotEmptyError; RpcError if the records cannot be loaded or checked (those in
     between are counted).
@@ -132,7 +132,7 @@ async def play_workload(
 
     loading = Meter()
     player.meter = loading
-    await run_load(load_order(workload), insert, window=window, meter=loading)
+    await run_load(load_order(workload), insert, window=window, meter=loading, progress=progress)
     player.meter = Meter(counted=(RpcError,))
     load = await run_load(
         operations(workload, seed),

@@ -70,6 +70,13 @@ def test_workloads_come_out_right(name: str) -> None:
     assert played.missed == 0
 
 
+def test_progress_counts_the_loading_too() -> None:
+    workload = BUILT_IN["a"].scaled(300, 100)
+    ticks: list[int] = []
+    asyncio.run(play_workload(Busy(), workload, seed=1, window=16, progress=ticks.append))
+    assert sum(ticks) == 300 + 100
+
+
 def test_lost_updates_are_found() -> None:
     workload = BUILT_IN["a"].scaled(100, 1000)
     played = asyncio.run(play_workload(Forgetful(), workload, seed=1, window=16))
