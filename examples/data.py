@@ -35,5 +35,7 @@ def named_or_found(named: Path | None, relative: Path) -> Path:
     """
     path = named or data_directory() / relative
     if not path.is_file():
-        raise DataMissingError(f"{path} is absent; name a file, or set MRPC_DATA to its directory")
+        raise DataMissingError(
+            f"there is no file {path}; name one, or set MRPC_DATA to its directory"
+        )
     return path

@@ -36,7 +36,7 @@ def run(
         (["load", "--workload", "nope"], 1, "nope is neither one of a, b, c, f nor a file"),
         (["load", "--window", "0"], 2, "0 is not within 1 to 4096"),
         (["load", "--window", "many"], 2, "invalid whole number value: 'many'"),
-        (["trace", "--trace", "/none.zst"], 1, "/none.zst is absent"),
+        (["trace", "--trace", "/none.zst"], 1, "there is no file /none.zst"),
         (["load", "--server", "nowhere"], 1, "'nowhere' is not an address"),
         (["load", "--engine", "/none.sock"], 1, "/none.sock"),
         (["serve", "--engine", "/none.sock"], 1, "no sidecar answers"),
@@ -74,7 +74,7 @@ def test_bad_input_of_the_exchange(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found, errors = run(trading.main, monkeypatch, capsys, "play", "--messages", str(tmp_path))
-    assert (found, "is absent" in errors) == (1, True)
+    assert (found, f"there is no file {tmp_path}" in errors) == (1, True)
     found, errors = run(trading.main, monkeypatch, capsys, "play", "--messages", "a", "--synthetic")
     assert (found, "not allowed with" in errors) == (2, True)
 
