@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "netif/sockaddr.h"
-#include "netif/udp_socket.h"
 
 enum udp_send_limit {
     SEGMENTS_MAX = 64,          /* UDP_MAX_SEGMENTS of kernels before 6.9 */
@@ -112,8 +111,7 @@ struct progress {
 
 /* What the kernel has to say of a datagram that was sent earlier ends the next call, whatever that
  * would send. So a message fails if it does so twice; and a call that was cut short may have been
- * told something that the next one is not. An interface may carry less by now than when flows
- * agreed on the size of their segments: rather fragments than nothing. */
+ * told something that the next one is not. */
 static struct progress send_messages(struct udp_outbox *outbox, int fd, int messages) {
     struct progress progress = {0};
     bool has_failed = false; /* the message at `done` */
@@ -137,9 +135,6 @@ static struct progress send_messages(struct udp_outbox *outbox, int fd, int mess
         outbox->has_failed = true;
         has_failed = !has_failed;
         if (has_failed) {
-            if (errno == EMSGSIZE && outbox->datagrams[done] == 1) {
-                udp_socket_allow_fragments(fd, outbox->family);
-            }
             continue;
         }
         if (outbox->datagrams[done] > 1) {

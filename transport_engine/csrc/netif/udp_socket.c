@@ -45,16 +45,19 @@ static void set_buffers(int fd) {
 }
 
 /* Options are wishes: a kernel that lacks one gives a socket that still carries datagrams.
- * PROBE sets "don't fragment" and takes no forged ICMP's word for the size of the path. */
+ * The way may carry less than the interface, or less by now than when flows agreed on the size of
+ * their segments: rather fragments than nothing. Routers of IPv4 make them, and OMIT takes no
+ * forged ICMP's word for the size of the path. Those of IPv6 do not: DONT has the kernel make
+ * them, if need be, and 1280 bytes is the least that it believes. */
 static void set_options(int fd, int family, bool wildcard) {
     set_buffers(fd);
     set_int(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
     set_int(fd, IPPROTO_UDP, UDP_GRO, 1);
-    set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+    set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT);
     set_int(fd, IPPROTO_IP, IP_RECVTOS, 1);
     udp_returned_ask(fd, family);
     if (family == AF_INET6) {
-        set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
+        set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
         set_int(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
         set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, wildcard ? 0 : 1);
     }
@@ -98,13 +101,6 @@ void udp_socket_steer(int fd) {
     };
     const struct sock_fprog program = {sizeof steps / sizeof steps[0], steps};
     setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program);
-}
-
-void udp_socket_allow_fragments(int fd, int family) {
-    set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
-    if (family == AF_INET6) {
-        set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
-    }
 }
 
 int udp_socket_error(int number) {

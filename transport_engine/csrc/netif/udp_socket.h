@@ -18,9 +18,6 @@ int udp_socket_open(int *family, struct te_endpoint *local, enum udp_sharing sha
  * port were opened in the order of their queues. A kernel that cannot goes by addresses. */
 void udp_socket_steer(int fd);
 
-/* Lets the kernel send what the interface does not carry any more in several IP packets. */
-void udp_socket_allow_fragments(int fd, int family);
-
 /* The enum te_error of an errno that udp_socket_open left. */
 int udp_socket_error(int number);
 /* Says in `why` (TE_WHY_BYTES) what failed and what to do. */
