@@ -4,18 +4,14 @@ Looks and changes nothing. Each check is a function of a `Machine`, which tests 
 """
 
 import os
-import platform
 import re
-import resource
 import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from transport_engine._native import ffi, lib
-
-Level = Literal["ok", "warn", "missing"]
+from transport_engine.machine import Finding, Level, Machine
 
 HUGEPAGES_MB_MIN: Final = 128  # what one engine over DPDK takes, and some room
 OPEN_FILES_MIN: Final = 1024
@@ -34,68 +30,12 @@ MEGABYTE: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at; `command` mends it where something does."""
-
-    name: str
-    level: Level
-    sentence: str
-    command: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Rung:
     """One way to join two engines on one machine."""
 
     name: str
     possible: bool
     why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """Where the checks look."""
-
-    root: Path
-    is_root: bool
-    drivers: frozenset[str]  # of this build of the engine
-    kernel: tuple[int, int]
-    memlock_bytes: int | None  # None: no limit
-    open_files: int | None
-    chosen_socket: Path | None = None  # $MRPC_SOCKET
-
-    @classmethod
-    def here(cls) -> "Machine":
-        """The machine and the process that we are in."""
-        named: bytes = ffi.string(lib.te_drivers())
-        chosen = os.environ.get("MRPC_SOCKET")
-        return cls(
-            root=Path("/"),
-            is_root=os.geteuid() == 0,
-            drivers=frozenset(named.decode().split()),
-            kernel=parse_kernel(platform.release()),
-            memlock_bytes=_limit(resource.RLIMIT_MEMLOCK),
-            open_files=_limit(resource.RLIMIT_NOFILE),
-            chosen_socket=Path(chosen) if chosen else None,
-        )
-
-    def read(self, path: str) -> str:
-        """A file's text, stripped; empty if it cannot be read."""
-        try:
-            return (self.root / path).read_text(errors="replace").strip()
-        except OSError:
-            return ""
-
-    def has_dpdk_driver(self, name: str) -> bool:
-        """A DPDK driver of that name is installed, as Debian installs them."""
-        folders = ("usr/lib", "usr/local/lib")
-        pattern = f"**/dpdk/pmds-*/librte_{name}.so*"
-        return any(any((self.root / folder).glob(pattern)) for folder in folders)
-
-    def free_hugepages_mb(self) -> int:
-        """Of all sizes that the kernel knows."""
-        pools = (self.root / "sys/kernel/mm/hugepages").glob("hugepages-*kB")
-        return sum(_pool_mb(pool, "free_hugepages") for pool in pools)
 
 
 def examine(machine: Machine) -> tuple[Finding, ...]:
@@ -343,12 +283,6 @@ def has_capability(machine: Machine, name: str) -> bool:
     return found is not None and bool(int(found[1], 16) >> CAPABILITIES[name] & 1)
 
 
-def parse_kernel(release: str) -> tuple[int, int]:
-    """(6, 1) of "6.1.0-13-amd64"; (0, 0) of what is no release."""
-    found = re.match(r"(\d+)\.(\d+)", release)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
-
-
 def _hugepage_rung(machine: Machine, name: str, drivers: tuple[str, ...], what: str) -> Rung:
     lacking = _lacking_drivers(machine, drivers)
     if lacking is None and machine.free_hugepages_mb() < 2 * HUGEPAGES_MB_MIN:
@@ -384,16 +318,3 @@ def _check_card(card: Path) -> Finding:
 def _is_huge(line: str) -> bool:
     words = line.split()
     return len(words) > 2 and words[2] == "hugetlbfs"
-
-
-def _pool_mb(pool: Path, name: str) -> int:
-    size_kb = int(pool.name.removeprefix("hugepages-").removesuffix("kB"))
-    try:
-        return int((pool / name).read_text()) * size_kb // 1024
-    except (OSError, ValueError):
-        return 0
-
-
-def _limit(which: int) -> int | None:
-    soft, _hard = resource.getrlimit(which)
-    return None if soft == resource.RLIM_INFINITY else soft

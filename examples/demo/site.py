@@ -15,9 +15,10 @@ from examples.demo.hosts import VETH, WIRES, Host, Wire
 from examples.demo.processes import Child, ChildError, Children
 from examples.kvstore.contract import KeyValue
 from machnet_rpc import RpcError, connect
-from transport_engine.doctor import Machine, Rung, rungs
+from transport_engine.doctor import Rung, rungs
 from transport_engine.errors import TransportError
 from transport_engine.hugepages import hugepages
+from transport_engine.machine import Machine
 
 if TYPE_CHECKING:
     from pathlib import Path

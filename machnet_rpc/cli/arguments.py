@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn, Protocol, TypeAlias, cast
 
 from machnet_rpc.client import Client, connect
 from machnet_rpc.errors import InvalidArgument
-from transport_engine.doctor import Machine
+from transport_engine.machine import Machine
 
 FRAMES_MAX: Final = 10_000  # what a result of 1,024 levels takes, the most that msgpack reads
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from machnet_rpc.cli.arguments import Commands, add_command
-from transport_engine.doctor import Finding, Machine, examine
+from transport_engine.doctor import examine
+from transport_engine.machine import Finding, Machine
 
 WIDTH: Final = 96
 EPILOG: Final = """\

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from machnet_rpc.cli.files import naming
-from transport_engine.doctor import Machine, rungs
+from transport_engine.doctor import rungs
 from transport_engine.errors import NoEngineError
 from transport_engine.hugepages import hugepages
+from transport_engine.machine import Machine
 
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 10.0

@@ -30,7 +30,7 @@ from machnet_rpc.cli.watching import CLEAR_LINE
 from tests.machnet_rpc.commands import run
 from tests.machnet_rpc.conftest import ADDRESS
 from tests.machnet_rpc.shop import ShopServer
-from transport_engine.doctor import Finding
+from transport_engine.machine import Finding
 
 Capture = pytest.CaptureFixture[str]
 

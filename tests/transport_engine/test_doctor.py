@@ -8,8 +8,6 @@ import pytest
 
 from transport_engine.doctor import (
     CAPABILITIES,
-    Finding,
-    Machine,
     best_rung,
     check_capabilities,
     check_cards,
@@ -23,9 +21,9 @@ from transport_engine.doctor import (
     check_processors,
     check_sidecar,
     examine,
-    parse_kernel,
     rungs,
 )
+from transport_engine.machine import Finding, Machine, parse_kernel
 
 ALL_CAPABILITIES = sum(1 << bit for bit in CAPABILITIES.values())
 PMDS = ("net_vhost", "net_virtio", "net_memif", "net_af_xdp", "net_af_packet")

@@ -17,7 +17,8 @@ import pytest
 
 from examples.demo.hosts import WIRES
 from transport_engine.config import SidecarEngineConfig
-from transport_engine.doctor import Machine, rungs
+from transport_engine.doctor import rungs
+from transport_engine.machine import Machine
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = ["--messages", "2000", "--accesses", "2000"]
