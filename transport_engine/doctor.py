@@ -15,6 +15,7 @@ from transport_engine.machine import Finding, Level, Machine
 
 HUGEPAGES_MB_MIN: Final = 128  # what one engine over DPDK takes, and some room
 OPEN_FILES_MIN: Final = 1024
+PROCESSORS_MIN: Final = 2
 KERNEL_PEER_PIDFD: Final = (6, 5)
 KERNEL_AF_XDP: Final = (5, 4)  # AF_XDP sockets may sleep and wake, veth has native XDP
 CAPABILITIES: Final = {
@@ -180,9 +181,17 @@ def _without_chosen(place: Path) -> Finding:
 
 def check_processors(machine: Machine) -> Finding:
     """An engine that polls wants a processor of its own."""
-    online = len(list((machine.root / "sys/devices/system/cpu").glob("cpu[0-9]*")))
-    if online >= 2:
-        return Finding("processors", "ok", f"{online} processors")
+    quota = machine.cpu_quota()
+    if quota is not None and quota < PROCESSORS_MIN:
+        return Finding(
+            "processors",
+            "warn",
+            f"this control group has {quota:.2g} processors' time: what uses it up stands still "
+            "until its next period. Raise cpu.max, which is the container's limit of CPU",
+        )
+    count = machine.processors()
+    if count >= PROCESSORS_MIN:
+        return Finding("processors", "ok", f"{count} processors")
     return Finding(
         "processors", "warn", "one processor: the engine and the application take turns on it"
     )

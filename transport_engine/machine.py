@@ -60,6 +60,22 @@ class Machine:
         except OSError:
             return ""
 
+    def processors(self) -> int:
+        """How many this process may run on; 0 where the kernel does not say."""
+        found = re.search(
+            r"^Cpus_allowed_list:\s*([\d,-]+)$", self.read("proc/self/status"), re.MULTILINE
+        )
+        spans = [span.split("-") for span in found[1].split(",")] if found else []
+        return sum(int(span[-1]) - int(span[0]) + 1 for span in spans)
+
+    def cpu_quota(self) -> float | None:
+        """Processors' worth of time that the process's control group (v2) may use; None: all."""
+        found = re.search(r"^0::(/.*)$", self.read("proc/self/cgroup"), re.MULTILINE)
+        group = found[1].strip("/") if found else ""
+        words = self.read(f"sys/fs/cgroup/{group}/cpu.max").split()
+        is_limited = len(words) == 2 and all(word.isdigit() for word in words)
+        return int(words[0]) / int(words[1]) if is_limited else None
+
     def has_dpdk_driver(self, name: str) -> bool:
         """A DPDK driver of that name is installed, as Debian installs them."""
         folders = ("usr/lib", "usr/local/lib")

@@ -164,11 +164,41 @@ def test_chosen_sidecar_that_is_out_of_reach_is_named(tmp_path: Path) -> None:
     assert f"may not open MRPC_SOCKET's {place}" in finding.sentence
 
 
-def test_two_processors_are_enough(tmp_path: Path) -> None:
-    for name in ("cpu0", "cpu1", "cpufreq"):
-        (tmp_path / "sys/devices/system/cpu" / name).mkdir(parents=True)
-    finding = check_processors(machine(tmp_path))
-    assert (finding.level, finding.sentence) == ("ok", "2 processors")
+@pytest.mark.parametrize(
+    ("allowed", "level", "words"),
+    [("0-1", "ok", "2 processors"), ("0,2-3,7", "ok", "4 processors"), ("3", "warn", "one")],
+)
+def test_processors_are_those_that_the_process_may_use(
+    tmp_path: Path, allowed: str, level: str, words: str
+) -> None:
+    here = machine(tmp_path)
+    for number in range(8):
+        (tmp_path / f"sys/devices/system/cpu/cpu{number}").mkdir(parents=True)
+    write(tmp_path, "proc/self/status", f"Name:\tx\nCpus_allowed_list:\t{allowed}\n")
+    finding = check_processors(here)
+    assert (finding.level, finding.sentence.startswith(words)) == (level, True)
+
+
+@pytest.mark.parametrize(
+    ("files", "level"),
+    [
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "2000 20000\n"}, "warn"),
+        ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max": "150000 100000"}, "warn"),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "400000 100000\n"}, "ok"),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, "ok"),
+        ({}, "ok"),
+    ],
+)
+def test_a_container_with_a_part_of_a_processor_is_told(
+    tmp_path: Path, files: dict[str, str], level: str
+) -> None:
+    here = machine(tmp_path)
+    write(tmp_path, "proc/self/status", "Name:\tx\nCpus_allowed_list:\t0-7\n")
+    for path, text in files.items():
+        write(tmp_path, path, text)
+    finding = check_processors(here)
+    assert finding.level == level
+    assert level == "ok" or "cpu.max" in finding.sentence
 
 
 def test_saving_governor_is_named(tmp_path: Path) -> None:
