@@ -84,7 +84,7 @@ def _late(failed: Failed) -> str:
     """What to do about a call that took too long, by what is known of its way."""
     if failed.stage == ACKNOWLEDGED:
         return (
-            "The network and the engine there are well: see what keeps the server's event loop "
-            "from its requests, or give the call a longer timeout."
+            "The engine there has the request: see what keeps the server's event loop from it, or "
+            "its answer on the way back, or give the call a longer timeout."
         )
     return "Give it a longer timeout, or find out what holds the server up."
