@@ -220,7 +220,7 @@ class Connection:
         self._deadlines.discard(call)
         if call.sent or call.started:
             self.send_cancel(call.call_id, call.priority)
-        return _failed(call, Cause.CANCELLED)
+        return self.failed(call, Cause.CANCELLED)
 
     # -- calls that this side answers --
 
@@ -344,7 +344,7 @@ class Connection:
             return Stopped(call, Cause.DEADLINE)
         if self.awaited.pop(call.call_id, None) is None:
             return self.streams.expire(call)
-        return _failed(call, Cause.DEADLINE)
+        return self.failed(call, Cause.DEADLINE)
 
     def start_timers(self) -> None:
         """Those of all calls that have not ended, of which some may have been lost."""
@@ -369,6 +369,11 @@ class Connection:
         return ACKNOWLEDGED if stage == SENT and self.has_acked(call.call_id) else stage
 
     # -- for its streams --
+
+    def failed(self, call: OutgoingCall, cause: Cause, reason: int = 0) -> Failed:
+        """How a call of this side ends without an answer; withdraws what has not left of it."""
+        call.gone = self.outbox.has_withdrawn = True
+        return Failed(call, cause, call.executed, self.stage_of(call), reason)
 
     def post(
         self,
@@ -416,7 +421,7 @@ class Connection:
         events: list[Event] = []
         for outgoing in self.awaited.values():
             self._deadlines.discard(outgoing)
-            events.append(_failed(outgoing, Cause.FLOW_CLOSED, reason))
+            events.append(self.failed(outgoing, Cause.FLOW_CLOSED, reason))
         while self._early:
             del self._incoming[self._early.popleft()]
         for incoming in self._incoming.values():
@@ -445,7 +450,7 @@ class Connection:
             if not payload:  # the peer's engine says that the server will not see the request
                 return Failed(call, Cause.DEADLINE, "no", REMOTE_RING, 0)
             if now_ns >= call.deadline_ns:  # the server says what was about to be found out here
-                return _failed(call, Cause.DEADLINE)
+                return self.failed(call, Cause.DEADLINE)
             return Refused(call, head[STATUS], payload)
         return Replied(call, payload)
 
@@ -535,13 +540,6 @@ class Connection:
 
     def _ignore(self) -> None:
         self.records_ignored += 1
-
-
-def _failed(call: OutgoingCall, cause: Cause, reason: int = 0) -> Failed:
-    call.gone = True  # withdraws the request if it has not left
-    connection: Connection = call.connection
-    connection.outbox.has_withdrawn = True
-    return Failed(call, cause, call.executed, connection.stage_of(call), reason)
 
 
 def _never(call_id: int) -> bool:

@@ -244,11 +244,7 @@ class Streams:
         """The flow is no more. What was received in order may still be taken."""
         events: list[Event] = []
         for stream in list(self.outgoing.values()):
-            call: OutgoingCall = stream.call
-            call.gone = True
-            failed = Failed(
-                call, Cause.FLOW_CLOSED, call.executed, self._connection.stage_of(call), reason
-            )
+            failed = self._connection.failed(stream.call, Cause.FLOW_CLOSED, reason)
             events.append(self._ended(stream, failed))
         for each in list(self.incoming.values()):
             self.forget(each.call, withdraw=True)
@@ -269,8 +265,7 @@ class Streams:
 
     def _give_up(self, stream: OutgoingStream, cause: Cause) -> Failed:
         call: OutgoingCall = stream.call
-        call.gone = True  # withdraws the request if it has not left
-        failed = Failed(call, cause, call.executed, self._connection.stage_of(call), 0)
+        failed = self._connection.failed(call, cause)
         if stream.receiving is not None:
             stream.receiving.drop()
         self._ended(stream, failed)
