@@ -121,9 +121,14 @@ def test_cancelling_ends_both_sides_and_withdraws_items() -> None:
     assert pair.is_clean()
 
 
-def test_a_request_whose_early_cancel_is_forgotten_is_cancelled_by_its_first_credit() -> None:
+@pytest.mark.parametrize("takes", [False, True])
+def test_a_request_whose_early_cancel_is_forgotten_is_cancelled_by_what_it_is_sent_first(
+    takes: bool,
+) -> None:
+    """A credit for what it gives, or an item that it takes."""
     pair = Pair()
-    near = OutgoingStream(OutgoingCall(77, pair.now_ns + 9 * MS, None), gives=True, takes=False)
+    call = OutgoingCall(77, pair.now_ns + 9 * MS, None)
+    near = OutgoingStream(call, gives=not takes, takes=takes)
     pair.client.connection.open_stream(near, b"", pair.now_ns)
     request = pair.client.take()
     pair.client.connection.streams.cancel(near)
@@ -132,7 +137,10 @@ def test_a_request_whose_early_cancel_is_forgotten_is_cancelled_by_its_first_cre
     assert pair.to_server() == []
     (requested,) = pair.server.give(request, pair.now_ns)
     assert isinstance(requested, Requested)
-    pair.server.connection.streams.accept(requested.call, WINDOW, gives=False)
+    window = None if takes else WINDOW
+    far = pair.server.connection.streams.accept(requested.call, window, gives=takes)
+    if takes:
+        far.send(b"item")
     pair.to_client()
     assert pair.to_server() == [Stopped(requested.call, Cause.CANCELLED)]
 
