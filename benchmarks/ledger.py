@@ -22,7 +22,8 @@ from machnet_rpc._aio.pump import Pump
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
-from machnet_rpc._transports.base import FOREVER_NS, Direct, Transport
+from machnet_rpc._transports.base import Direct, Transport
+from machnet_rpc._transports.channel_wire import ChannelWire
 from machnet_rpc.client import Client, connect
 from machnet_rpc.middleware import Middleware
 from machnet_rpc.server import Server
@@ -36,47 +37,14 @@ CALLS_EACH: Final = 30  # of every caller, in a round
 SIZE_BYTES: Final = 1024
 
 
-class PairLink:
+class PairLink(ChannelWire):
     """A link whose other end is in this process, too."""
 
     def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+        super().__init__(channel)
         self.transport = Transport("pair", "pair")
         self.address = "127.0.0.1"
         self.on_direct: Callable[[Direct], None] | None = None  # nobody does
-
-    def native(self) -> tuple[Channel, None]:
-        return self._channel, None
-
-    def filenos(self) -> tuple[int]:
-        return (self._channel.fileno(),)
-
-    def work(self) -> int:
-        return 0
-
-    def send(self, burst: bytes) -> int:
-        return self._channel.send(burst)
-
-    def receive(self) -> list[tuple[tuple[int, ...], bytes]]:
-        return self._channel.receive()
-
-    def untaken(self, *, is_over: bool) -> list[tuple[int, ...]]:
-        return []
-
-    def last_word(self, flow: int) -> bytes:
-        return b""
-
-    def has_acked(self, flow: int, call_id: int) -> bool:
-        return False
-
-    def ring(self) -> None:
-        self._channel.ring()
-
-    def arm(self, wake: int) -> int:
-        return 0 if self._channel.arm(wake) else FOREVER_NS
-
-    def awake(self) -> None:
-        self._channel.awake()
 
     async def unlisten(self, port: int) -> None:
         """Nobody asks."""

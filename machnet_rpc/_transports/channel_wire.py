@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from machnet_rpc._protocol.records import Head
 from machnet_rpc._transports.base import FOREVER_NS
 from transport_engine.channel import Channel
+from transport_engine.engine import Engine
 
 
 class ChannelWire:
@@ -16,7 +17,7 @@ class ChannelWire:
     def filenos(self) -> Sequence[int]:
         return () if self._channel.closed else (self._channel.fileno(),)
 
-    def native(self) -> tuple[Channel, None]:
+    def native(self) -> tuple[Channel, Engine | None]:
         return self._channel, None
 
     def work(self) -> int:

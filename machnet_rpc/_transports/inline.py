@@ -1,7 +1,7 @@
 """An engine in this process, driven from the event loop: no second core, no hop, no privilege."""
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Final
 
@@ -9,11 +9,10 @@ import pydantic
 
 from machnet_rpc import _clock
 from machnet_rpc._protocol.records import Head
-from machnet_rpc._transports.base import Direct, Transport
-from machnet_rpc._transports.remains import Remains
+from machnet_rpc._transports.base import Transport
+from machnet_rpc._transports.engine_link import EngineLink
 from transport_engine.channel import Channel
 from transport_engine.config import EngineConfig
-from transport_engine.endpoint import Endpoint
 from transport_engine.engine import Engine
 from transport_engine.errors import ConfigError, NoEngineError
 from transport_engine.inline import open_inline
@@ -22,18 +21,15 @@ POLL_NS: Final = 200_000  # between polls of a netif that cannot wake a sleeper
 _ANY_PORT: Final = 9  # nothing is sent to it
 
 
-class InlineLink:
+class InlineLink(EngineLink):
     """A link that owns its engine; the pump's turns are the engine's polls."""
 
     def __init__(self, config: EngineConfig, skipped: tuple[tuple[str, str], ...] = ()) -> None:
-        self._attachment = open_inline(config, clock=_clock.engine_clock)
-        self._engine = self._attachment.engine
-        self._channel = self._attachment.channel
+        attachment = open_inline(config, clock=_clock.engine_clock)
+        super().__init__(attachment, beside=False)
+        self._engine = attachment.engine
         driver = config.driver
         self.transport = Transport(f"inline+{driver}", driver, driver == "dpdk", skipped)
-        self.on_direct: Callable[[Direct], None] | None = None  # nobody does
-        self.address = str(self._attachment.local.address)
-        self._remains = Remains(self._channel, beside=False)
 
     def filenos(self) -> Sequence[int]:
         return (self._engine.fileno(),)
@@ -44,20 +40,8 @@ class InlineLink:
     def work(self) -> int:
         return self._engine.poll()
 
-    def send(self, burst: bytes) -> int:
-        return self._channel.send(burst)
-
-    def receive(self) -> Sequence[tuple[Head, bytes]]:
-        return self._channel.receive()
-
     def untaken(self, *, is_over: bool) -> Sequence[Head]:
         return self._channel.untaken()  # nobody but this process has its engine poll
-
-    def last_word(self, flow: int) -> bytes:
-        return b""
-
-    def has_acked(self, flow: int, call_id: int) -> bool:
-        return self._channel.has_acked(flow, call_id)
 
     def ring(self) -> None:
         """The engine does not sleep while the pump turns."""
@@ -68,20 +52,6 @@ class InlineLink:
 
     def awake(self) -> None:
         """Polling quiets the engine's descriptor."""
-
-    async def listen(self, port: int) -> int:
-        bound = await self._attachment.listen(port)
-        self._remains.begin(Endpoint(self._attachment.local.address, bound))
-        return bound
-
-    async def unlisten(self, port: int) -> None:
-        await self._attachment.unlisten(port)
-
-    def left_word(self, flow: int) -> bytes:
-        return self._remains.left_word(flow)
-
-    async def connect(self, address: str, token: int) -> None:
-        await self._attachment.connect(Endpoint.parse(address), token)
 
     async def straight(self, address: str, *, again: bool) -> None:
         """Its engine is nobody else's."""

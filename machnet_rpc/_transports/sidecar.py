@@ -1,32 +1,27 @@
 """A channel to the engine process of this machine (`mrpc engine`)."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from machnet_rpc._transports.base import Transport
-from machnet_rpc._transports.channel_wire import ChannelWire
 from machnet_rpc._transports.direct import DirectWire
-from machnet_rpc._transports.remains import Remains
+from machnet_rpc._transports.engine_link import EngineLink
 from transport_engine.attach import SidecarAttachment, attach
 from transport_engine.endpoint import Endpoint
 from transport_engine.errors import EngineGoneError, PeerSilentError, TransportError
 from transport_engine.pair_end import PairEnd
 
 
-class SidecarLink(ChannelWire):
+class SidecarLink(EngineLink):
     """A link whose engine runs on a core of its own."""
 
     def __init__(self, attachment: SidecarAttachment) -> None:
-        super().__init__(attachment.channel)
-        self._attachment = attachment
+        super().__init__(attachment, beside=True)
+        self._pair = attachment.pair
         driver = attachment.driver
         self.transport = Transport(f"sidecar+{driver}", driver, bypass=driver == "dpdk")
-        self.address = str(attachment.local.address)
         self.engine = attachment.engine
-        self.on_direct: Callable[[DirectWire], None] | None = None
         self._is_peer_silent = False
-        self._remains = Remains(attachment.channel, beside=True)
         attachment.pairs.on_pair = self._on_pair
 
     @classmethod
@@ -37,25 +32,11 @@ class SidecarLink(ChannelWire):
         """
         return cls(await attach(path, direct=True))
 
-    async def listen(self, port: int) -> int:
-        bound = await self._attachment.listen(port)
-        self._remains.begin(Endpoint(self._attachment.local.address, bound))
-        return bound
-
-    async def unlisten(self, port: int) -> None:
-        await self._attachment.unlisten(port)
-
-    def left_word(self, flow: int) -> bytes:
-        return self._remains.left_word(flow)
-
-    async def connect(self, address: str, token: int) -> None:
-        await self._attachment.connect(Endpoint.parse(address), token)
-
     async def straight(self, address: str, *, again: bool) -> DirectWire | None:
         if again and self._is_peer_silent:
             return None
         try:
-            return DirectWire(await self._attachment.pair(Endpoint.parse(address)))
+            return DirectWire(await self._pair(Endpoint.parse(address)))
         except EngineGoneError:
             raise
         except TransportError as error:
