@@ -31,6 +31,7 @@ from machnet_rpc import (
     sync,
 )
 from machnet_rpc._transports.ladder import Via
+from machnet_rpc.testing import VirtualClock
 from tests.machnet_rpc.conftest import ADDRESS, only_memory
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
 from tests.machnet_rpc.server_thread import serving
@@ -244,27 +245,29 @@ async def test_a_server_that_lost_its_engine_remembers(
         assert shop.placed == ["a"]
 
 
-async def test_what_was_forgotten_is_not_done_again(
-    network: MemoryNetwork, shop: ShopServer
-) -> None:
-    """The reply is lost, and forgotten before the call is sent again."""
-    shop.cuts = 1
-    shop.may_end.clear()
-    slow = RetryPolicy(first_pause=0.5, longest_pause=0.5)
-    async with (
-        serve(shop, ADDRESS, via=network, limits=Limits(keyed_replies=1)) as server,
-        connect(ADDRESS, via=network, retries=slow) as client,
-    ):
-        call = asyncio.create_task(client.stub(Shop).place("a"))
-        await until(lambda: shop.placed)
-        shop.may_end.set()
-        await until(lambda: shop.ended)
-        async with connect(ADDRESS, via=network) as other:
-            await other.stub(Shop).place("b")
-        with pytest.raises(FailedPrecondition) as caught:
-            await call
-        assert server.handlers_running == 0
-    assert (caught.value.executed, shop.placed) == ("maybe", ["a", "b"])
+def test_what_was_forgotten_is_not_done_again(network: MemoryNetwork, shop: ShopServer) -> None:
+    """The reply is lost, and forgotten before the call is sent again, late in its time."""
+
+    class Late(RetryPolicy):
+        def pause(self, attempts: int) -> float:
+            return 4.0  # of the call's 5 s
+
+    async def main() -> None:
+        shop.cuts = 1
+        async with (
+            VirtualClock(),
+            serve(shop, ADDRESS, via=network, limits=Limits(keyed_replies=1)),
+            connect(ADDRESS, via=network, retries=Late()) as client,
+        ):
+            call = asyncio.create_task(client.stub(Shop).place("a"))
+            await asyncio.sleep(1.0)
+            async with connect(ADDRESS, via=network) as other:
+                await other.stub(Shop).place("b")
+            with pytest.raises(FailedPrecondition, match="sent before") as caught:
+                await call
+        assert (caught.value.executed, shop.placed) == ("maybe", ["a", "b"])
+
+    asyncio.run(main())
 
 
 @only_memory
