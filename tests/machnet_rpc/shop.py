@@ -94,10 +94,10 @@ class StoredShop(Shop):
         self._database.execute("begin immediate")
         try:
             self._database.execute("insert into orders values (?)", (item,))
-            if item == "nothing":
-                raise SoldOut("there is no nothing")
             row = (call.key, call.reply_to_store(receipt))
             self._database.execute("insert into replies values (?, ?)", row)
+            if item == "nothing":
+                raise SoldOut("there is no nothing")
         except BaseException:
             self._database.execute("rollback")
             raise
