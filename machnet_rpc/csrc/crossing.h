@@ -200,7 +200,6 @@ int64_t put_message(struct crossing *self, struct te_record *record, const uint8
                     int64_t from);
 /* Takes what continues `whole`, but its last record. */
 void take_pieces(struct crossing *self);
-int64_t clock_ns(void);
 
 /* Sends one message, or hands what the ring has no room for to the queue. False: an exception. */
 bool post_message(struct crossing *crossing, PyObject *ticket, PyObject *payload,

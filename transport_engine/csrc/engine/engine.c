@@ -81,7 +81,7 @@ void engine_random_birth(struct engine *engine, struct engine_flow *flow,
     };
 }
 
-void engine_free_flow(struct engine *engine, struct engine_flow *flow) {
+static void free_flow(struct engine *engine, struct engine_flow *flow) {
     if (flow->tenant != NO_ITEM) {
         tenant_disown(engine, flow);
     }
@@ -312,7 +312,7 @@ static void settle(struct engine *engine, struct engine_flow *flow) {
     if (flow->flow.state == FLOW_CLOSED) {
         engine_notify(engine, flow);
         if (flow_is_over(&flow->flow) && is_orphan(engine, flow)) {
-            engine_free_flow(engine, flow);
+            free_flow(engine, flow);
         }
         return;
     }

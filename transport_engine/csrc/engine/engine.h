@@ -202,7 +202,6 @@ void engine_notify(struct engine *engine, struct engine_flow *flow);
 int engine_open_flow(struct engine *engine, uint32_t tenant, struct engine_flow **opened);
 /* Enters an opened flow into the tables, once it has its ids. */
 void engine_enter_flow(struct engine *engine, struct engine_flow *flow);
-void engine_free_flow(struct engine *engine, struct engine_flow *flow);
 void engine_random_birth(struct engine *engine, struct engine_flow *flow,
                          const struct te_endpoint *local, const struct te_endpoint *remote,
                          struct flow_birth *birth);

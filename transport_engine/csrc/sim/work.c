@@ -30,7 +30,8 @@ static uint64_t negative_log2(uint64_t value) {
     return (UINT64_C(63) << LOG_BITS) - log;
 }
 
-uint64_t work_exponential(struct prng *prng, uint64_t mean) {
+/* -ln(u) of a random u in (0, 1), times `mean`. */
+static uint64_t draw_exponential(struct prng *prng, uint64_t mean) {
     const uint64_t ln2_16 = 45426; /* ln 2 with 16 bits of fraction */
     uint64_t log2 = negative_log2((prng_next(prng) >> 1) + 1);
     uint64_t ln_16 = (log2 * ln2_16) >> LOG_BITS;
@@ -154,7 +155,7 @@ static void post_random(struct world *world, struct work *work, uint32_t index) 
         finish(world, work);
         return;
     }
-    uint64_t gap_ns = work_exponential(&work->prng, work->model->gap_ns);
+    uint64_t gap_ns = draw_exponential(&work->prng, work->model->gap_ns);
     world_event(world, world->now_ns + gap_ns, EVENT_WORK, index);
 }
 

@@ -18,7 +18,4 @@ void work_flow_begins(struct world *world, uint32_t flow);
 /* A message or call of a flow has ended. */
 void work_ended(struct world *world, uint32_t flow, const struct record *record, bool is_good);
 
-/* -ln(u) of a random u in (0, 1), times `mean`. */
-uint64_t work_exponential(struct prng *prng, uint64_t mean);
-
 #endif
