@@ -11,9 +11,6 @@ import contextlib
 import fcntl
 import os
 import struct
-import subprocess
-import tempfile
-import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Final
@@ -23,9 +20,6 @@ from transport_engine.errors import NoRoomError
 PAGE_KIB: Final = 2048
 POOL: Final = Path(f"/sys/kernel/mm/hugepages/hugepages-{PAGE_KIB}kB")
 LEDGERS: Final = Path("/run")  # where, as with the pages, a reboot forgets them
-MOUNT_TIMEOUT_S: Final = 10.0
-UNMOUNT_TRIES_MAX: Final = 20
-UNMOUNT_PAUSE_S: Final = 0.1
 _FLOCK: Final = struct.Struct("hhqqi4x")
 """`struct flock` of fcntl(2): kind, whence, start, length, pid. Source: asm-generic/fcntl.h."""
 
@@ -59,24 +53,6 @@ def hugepages(megabytes: int, pool: Path = POOL) -> Generator[int]:
             with _locked(file):
                 _keep(pool, _kept(pool) - more)
                 _note(pool, -more)
-
-
-@contextlib.contextmanager
-def mounted() -> Generator[Path]:
-    """A hugetlbfs of our own, in a folder that nobody else may enter.
-
-    DPDK's --in-memory needs none; other programs and --huge-dir do.
-    Errors: NoRoomError.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="hugepages-"))
-    try:
-        _run(["mount", "-t", "hugetlbfs", "-o", f"pagesize={PAGE_KIB}K,mode=700", "none", folder])
-        try:
-            yield folder
-        finally:
-            _unmount(folder)
-    finally:
-        folder.rmdir()
 
 
 def free_megabytes(pool: Path = POOL) -> int:
@@ -221,24 +197,3 @@ def _unreserved(error: OSError) -> NoRoomError:
 
 def _read(path: Path) -> int:
     return int(path.read_text())
-
-
-def _run(argv: list[str | os.PathLike[str]]) -> None:
-    done = subprocess.run(  # noqa: S603
-        argv, check=False, capture_output=True, text=True, timeout=MOUNT_TIMEOUT_S
-    )
-    if done.returncode != 0:
-        raise NoRoomError(f"cannot mount hugetlbfs: {done.stderr.strip()}")
-
-
-def _unmount(folder: Path) -> None:
-    """Unmounts, patiently: a process that was just killed may still be on its way out."""
-    for tries_left in reversed(range(UNMOUNT_TRIES_MAX)):
-        try:
-            _run(["umount", folder])
-        except NoRoomError:
-            if tries_left == 0:
-                raise
-            time.sleep(UNMOUNT_PAUSE_S)
-        else:
-            return

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from transport_engine.errors import NoRoomError
-from transport_engine.hugepages import POOL, free_megabytes, hugepages, mounted
+from transport_engine.hugepages import POOL, free_megabytes, hugepages
 
 root_only = pytest.mark.skipif(os.geteuid() != 0 or not POOL.exists(), reason="needs root")
 
@@ -164,18 +164,3 @@ def test_pages_that_somebody_held_for_longer_are_not_kept_for_good() -> None:
         finally:
             holder.kill()
     assert total(POOL) == before
-
-
-@root_only
-def test_private_mount_holds_pages_and_goes_away() -> None:
-    script = (
-        "import mmap, sys\n"
-        "with open(sys.argv[1], 'w+b') as file:\n"
-        "    file.truncate(2 << 20)\n"
-        "    mmap.mmap(file.fileno(), 2 << 20)[0] = 7\n"
-    )
-    with hugepages(8), mounted() as folder:
-        subprocess.run([sys.executable, "-c", script, folder / "page"], check=True, timeout=10)
-        assert str(folder) in Path("/proc/mounts").read_text()
-    assert not folder.exists()
-    assert str(folder) not in Path("/proc/mounts").read_text()
