@@ -10,7 +10,6 @@ import pytest
 from machnet_rpc import (
     CallInfo,
     Client,
-    MemoryNetwork,
     Next,
     NotFound,
     RetryPolicy,
@@ -22,7 +21,6 @@ from machnet_rpc import (
 )
 from machnet_rpc._transports.ladder import Via
 from machnet_rpc.context import CURRENT
-from tests.machnet_rpc.conftest import ADDRESS
 from tests.machnet_rpc.server_thread import serving
 from transport_engine.config import EngineConfig
 
@@ -100,9 +98,8 @@ async def client(
     request: pytest.FixtureRequest, via: Via, cutting: Cutting
 ) -> AsyncIterator[Client]:
     middleware = [passing] if request.param == "middleware" else []
-    address = ADDRESS if isinstance(via, MemoryNetwork) else "127.0.0.1:0"
     async with (
-        serve(cutting, address, via=via, grace=0.0) as server,
+        serve(cutting, "127.0.0.1:0", via=via, grace=0.0) as server,
         connect(server.address, via=via, retries=QUICK, middleware=middleware) as client,
     ):
         yield client

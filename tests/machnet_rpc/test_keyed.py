@@ -47,10 +47,9 @@ def shop() -> ShopServer:
 
 
 @pytest.fixture
-async def client(via: Via, network: MemoryNetwork, shop: ShopServer) -> AsyncIterator[Client]:
-    address = ADDRESS if via is network else "127.0.0.1:0"
+async def client(via: Via, shop: ShopServer) -> AsyncIterator[Client]:
     async with (
-        serve(shop, address, via=via, grace=0.0) as server,
+        serve(shop, "127.0.0.1:0", via=via, grace=0.0) as server,
         connect(server.address, via=via, retries=QUICK) as client,
     ):
         yield client
@@ -190,11 +189,10 @@ class PlainServer(PlainShop):
         return item
 
 
-async def test_a_server_without_keys_refuses_them(via: Via, network: MemoryNetwork) -> None:
+async def test_a_server_without_keys_refuses_them(via: Via) -> None:
     plain = PlainServer()
-    address = ADDRESS if via is network else "127.0.0.1:0"
     async with (
-        serve(plain, address, via=via) as server,
+        serve(plain, "127.0.0.1:0", via=via) as server,
         connect(server.address, via=via, retries=QUICK) as client,
     ):
         with pytest.raises(FailedPrecondition, match="not keyed here") as caught:
@@ -333,12 +331,11 @@ async def test_many_keyed_calls_have_a_key_each(client: Client, shop: ShopServer
     assert len(set(shop.keys)) == 3
 
 
-def test_the_blocking_client_sends_keys(via: Via, network: MemoryNetwork) -> None:
+def test_the_blocking_client_sends_keys(via: Via) -> None:
     shop = ShopServer()
     shop.cuts = 1
-    address = ADDRESS if via is network else "127.0.0.1:0"
     with (
-        serving(shop, address, via) as server,
+        serving(shop, "127.0.0.1:0", via) as server,
         sync.connect(server.address, via=via, retries=QUICK) as client,
     ):
         # It has run for a minute: a call that meets the end of the flow that was cut is new to it.

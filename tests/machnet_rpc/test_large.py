@@ -27,7 +27,6 @@ from machnet_rpc import (
 )
 from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.waiting import until
-from transport_engine.config import EngineConfig
 
 MIB = 1 << 20
 PIECE = 1 << 16
@@ -80,9 +79,8 @@ def bulk() -> BulkServer:
 
 @pytest.fixture
 async def client(via: Via, bulk: BulkServer) -> AsyncIterator[Client]:
-    address = "127.0.0.1:7000" if not isinstance(via, Path | EngineConfig) else "127.0.0.1:0"
     async with (
-        serve(bulk, address, via=via, grace=0.2) as server,
+        serve(bulk, "127.0.0.1:0", via=via, grace=0.2) as server,
         connect(server.address, via=via) as client,
     ):
         yield client

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ import pytest
 from machnet_rpc import Client, connect, keep, rpc, serve, service
 from machnet_rpc._native import crossing
 from machnet_rpc._transports.ladder import Via
-from transport_engine.config import EngineConfig
 
 pytestmark = pytest.mark.parametrize("via", ["memory", "inline", "direct"], indirect=True)
 
@@ -74,9 +72,8 @@ def lender() -> Lender:
 
 @pytest.fixture
 async def client(via: Via, lender: Lender) -> AsyncIterator[Client]:
-    address = "127.0.0.1:7000" if not isinstance(via, Path | EngineConfig) else "127.0.0.1:0"
     async with (
-        serve(lender, address, via=via, grace=0.2) as server,
+        serve(lender, "127.0.0.1:0", via=via, grace=0.2) as server,
         connect(server.address, via=via) as client,
     ):
         yield client

@@ -21,7 +21,6 @@ from machnet_rpc import (
     DeadlineExceeded,
     Internal,
     InvalidArgument,
-    MemoryNetwork,
     NotFound,
     ResourceExhausted,
     RpcError,
@@ -46,8 +45,8 @@ class BlockingLedger(Ledger, sync.BlockingContract):
 
 
 @pytest.fixture
-def server_thread(via: Via, network: MemoryNetwork, book: LedgerBook) -> Iterator[ServerThread]:
-    with serving(book, ADDRESS if via is network else "127.0.0.1:0", via) as server:
+def server_thread(via: Via, book: LedgerBook) -> Iterator[ServerThread]:
+    with serving(book, "127.0.0.1:0", via) as server:
         yield server
 
 
@@ -308,10 +307,8 @@ def test_nobody_listens(via: Via) -> None:
             assert (caught.value.executed, caught.value.stage) == ("no", "connecting")
 
 
-def test_a_server_that_left_while_the_client_was_idle(
-    via: Via, network: MemoryNetwork, book: LedgerBook
-) -> None:
-    with serving(book, ADDRESS if via is network else "127.0.0.1:0", via) as first:
+def test_a_server_that_left_while_the_client_was_idle(via: Via, book: LedgerBook) -> None:
+    with serving(book, "127.0.0.1:0", via) as first:
         address = first.address
         client = sync.connect(address, via=via, timeout=5.0)
         client.open()

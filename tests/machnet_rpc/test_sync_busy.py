@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from machnet_rpc import DeadlineExceeded, MemoryNetwork, current_call, rpc, service, sync
+from machnet_rpc import DeadlineExceeded, current_call, rpc, service, sync
 from machnet_rpc._transports.ladder import Via
-from tests.machnet_rpc.conftest import ADDRESS, only_memory
+from tests.machnet_rpc.conftest import only_memory
 from tests.machnet_rpc.leftovers import nothing_left
 from tests.machnet_rpc.server_thread import SECONDS_MAX, ServerThread, serving
 from tests.machnet_rpc.waiting import until_seen
@@ -68,8 +68,8 @@ class HastyServer(Hasty):
 
 
 @pytest.fixture
-def server_thread(via: Via, network: MemoryNetwork) -> Iterator[ServerThread]:
-    with serving(HastyServer(), ADDRESS if via is network else "127.0.0.1:0", via) as server:
+def server_thread(via: Via) -> Iterator[ServerThread]:
+    with serving(HastyServer(), "127.0.0.1:0", via) as server:
         yield server
 
 

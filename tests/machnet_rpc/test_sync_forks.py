@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from machnet_rpc import MemoryNetwork, sync
+from machnet_rpc import sync
 from machnet_rpc._transports.ladder import Via
-from tests.machnet_rpc.conftest import ADDRESS
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
 from tests.machnet_rpc.server_thread import SECONDS_MAX, serving
 from tests.machnet_rpc.tap import Drop, Tap, TapDesk
@@ -18,10 +17,9 @@ from tests.machnet_rpc.waiting import until_seen
 
 
 @pytest.fixture
-def blocking(via: Via, network: MemoryNetwork, book: LedgerBook) -> Iterator[sync.Client]:
-    address = ADDRESS if via is network else "127.0.0.1:0"
+def blocking(via: Via, book: LedgerBook) -> Iterator[sync.Client]:
     with (
-        serving(book, address, via) as server,
+        serving(book, "127.0.0.1:0", via) as server,
         sync.connect(server.address, via=via, timeout=5.0) as client,
     ):
         assert client.call(Ledger.echo, b"a flow") == b"a flow"
@@ -79,10 +77,9 @@ def test_so_is_one_that_is_forked_while_another_thread_calls(blocking: sync.Clie
 
 
 @pytest.mark.parametrize("via", ["memory", "direct"], indirect=True)
-def test_a_stream_of_its_parent(via: Via, network: MemoryNetwork) -> None:
-    address = ADDRESS if via is network else "127.0.0.1:0"
+def test_a_stream_of_its_parent(via: Via) -> None:
     with (
-        serving(TapDesk(), address, via) as server,
+        serving(TapDesk(), "127.0.0.1:0", via) as server,
         sync.connect(server.address, via=via, timeout=5.0) as client,
     ):
         drops: Any = [Drop(each) for each in range(3)]

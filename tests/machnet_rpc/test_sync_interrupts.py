@@ -13,13 +13,12 @@ from typing import Any, Self
 
 import pytest
 
-from machnet_rpc import Client, MemoryNetwork, sync
+from machnet_rpc import Client, sync
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Failed
 from machnet_rpc._transports.ladder import Via
-from tests.machnet_rpc.conftest import ADDRESS
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
 from tests.machnet_rpc.server_thread import SECONDS_MAX, serving
 from tests.machnet_rpc.tap import Drop, Tap
@@ -27,10 +26,9 @@ from tests.machnet_rpc.waiting import until_seen
 
 
 @pytest.fixture
-def blocking(via: Via, network: MemoryNetwork, book: LedgerBook) -> Iterator[sync.Client]:
-    address = ADDRESS if via is network else "127.0.0.1:0"
+def blocking(via: Via, book: LedgerBook) -> Iterator[sync.Client]:
     with (
-        serving(book, address, via) as server,
+        serving(book, "127.0.0.1:0", via) as server,
         sync.connect(server.address, via=via, timeout=5.0) as client,
     ):
         yield client

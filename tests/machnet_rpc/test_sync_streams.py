@@ -16,7 +16,6 @@ from machnet_rpc import (
     ContractError,
     DeadlineExceeded,
     InvalidArgument,
-    MemoryNetwork,
     NotFound,
     RpcError,
     Unavailable,
@@ -25,7 +24,7 @@ from machnet_rpc import (
     sync,
 )
 from machnet_rpc._transports.ladder import Via
-from tests.machnet_rpc.conftest import ADDRESS, only_memory
+from tests.machnet_rpc.conftest import only_memory
 from tests.machnet_rpc.leftovers import nothing_left
 from tests.machnet_rpc.server_thread import ServerThread, serving
 from tests.machnet_rpc.waiting import until_seen
@@ -114,8 +113,8 @@ def store() -> Store:
 
 
 @pytest.fixture
-def server_thread(via: Via, network: MemoryNetwork, store: Store) -> Iterator[ServerThread]:
-    with serving(store, ADDRESS if via is network else "127.0.0.1:0", via) as server:
+def server_thread(via: Via, store: Store) -> Iterator[ServerThread]:
+    with serving(store, "127.0.0.1:0", via) as server:
         yield server
 
 

@@ -9,21 +9,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from machnet_rpc import DeadlineExceeded, MemoryNetwork, rpc, service, sync
+from machnet_rpc import DeadlineExceeded, rpc, service, sync
 from machnet_rpc._aio.port import Port
 from machnet_rpc._native import crossing
 from machnet_rpc._transports.ladder import Via
-from tests.machnet_rpc.conftest import ADDRESS
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
 from tests.machnet_rpc.server_thread import SECONDS_MAX, serving
 from tests.machnet_rpc.waiting import until_seen
 
 
 @pytest.fixture
-def blocking(via: Via, network: MemoryNetwork, book: LedgerBook) -> Iterator[sync.Client]:
-    address = ADDRESS if via is network else "127.0.0.1:0"
+def blocking(via: Via, book: LedgerBook) -> Iterator[sync.Client]:
     with (
-        serving(book, address, via) as server,
+        serving(book, "127.0.0.1:0", via) as server,
         sync.connect(server.address, via=via, timeout=20.0, spin=0.0) as client,
     ):
         yield client
@@ -87,11 +85,11 @@ class SlowServer(Slow):
 @pytest.mark.skipif(crossing is None, reason="messages cross in Python here")
 @pytest.mark.parametrize("is_answered", [False, True])
 def test_a_call_under_way_waits_for_other_threads_until_its_deadline(
-    via: Via, network: MemoryNetwork, monkeypatch: pytest.MonkeyPatch, is_answered: bool
+    via: Via, monkeypatch: pytest.MonkeyPatch, is_answered: bool
 ) -> None:
     slow, others = SlowServer(), list[Future[bytes]]()
     with (
-        serving(slow, ADDRESS if via is network else "127.0.0.1:0", via) as server,
+        serving(slow, "127.0.0.1:0", via) as server,
         sync.connect(server.address, via=via, spin=0.0) as client,
         ThreadPoolExecutor(1) as pool,
     ):

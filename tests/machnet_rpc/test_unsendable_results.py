@@ -18,7 +18,6 @@ from machnet_rpc import (
     service,
 )
 from machnet_rpc._transports.ladder import Via
-from tests.machnet_rpc.conftest import ADDRESS
 
 pytestmark = pytest.mark.parametrize("via", ["memory", "inline"], indirect=True)
 
@@ -102,9 +101,8 @@ def store() -> Store:
 
 @pytest.fixture
 async def client(via: Via, store: Store) -> AsyncIterator[Client]:
-    address = ADDRESS if type(via).__name__ == "MemoryNetwork" else "127.0.0.1:0"
     async with (
-        serve(store, address, via=via, grace=0.2) as server,
+        serve(store, "127.0.0.1:0", via=via, grace=0.2) as server,
         connect(server.address, via=via, timeout=5.0) as client,
     ):
         yield client
