@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from machnet_rpc import (
     Next,
     RpcError,
     Server,
+    Service,
     Unavailable,
     connect,
     serve,
@@ -232,3 +233,37 @@ async def test_no_time_left_is_said_before_anything_is_sent(
     with pytest.raises(DeadlineExceeded):
         await late.call(Ledger.echo, b"late")
     assert book.journal == []
+
+
+async def stubborn() -> AsyncIterator[int]:
+    yield 0
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(60)
+    while True:
+        yield 1
+
+
+stubborn_tap = Service("stubborn")
+
+
+@stubborn_tap.rpc
+async def count() -> AsyncIterator[int]:
+    async for number in stubborn():
+        yield number
+
+
+@stubborn_tap.rpc
+async def first(numbers: AsyncIterator[int]) -> int:
+    return await anext(numbers)
+
+
+async def test_who_swallows_a_cancel_is_ended_by_the_next_item(network: MemoryNetwork) -> None:
+    async with (
+        asyncio.timeout(60),
+        serve(stubborn_tap, "127.0.0.1:0", via=network) as server,
+        connect(server.address, via=network) as client,
+    ):
+        assert await client.call(first, stubborn()) == 0
+        async with client.stream(count) as numbers:
+            assert await anext(numbers) == 0
+        await until(lambda: server.handlers_running == 0)
