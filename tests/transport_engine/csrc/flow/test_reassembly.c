@@ -67,6 +67,7 @@ static void violations_are_refused(void **state) {
     assert_int_equal(receive(MESSAGE_WINDOW, 0, 10, 10), REASSEMBLY_VIOLATION); /* far ahead */
     assert_int_equal(receive(5, 0, SEGMENT, LONGEST + 1), REASSEMBLY_VIOLATION); /* too long */
     assert_int_equal(receive(5, 0, SEGMENT + 1, SEGMENT + 1), REASSEMBLY_VIOLATION);
+    assert_int_equal(receive(5, SEGMENT, SEGMENT + 1, 2 * SEGMENT + 1), REASSEMBLY_VIOLATION);
     struct message_frame frame = {.offset_bytes = SEGMENT, .total_bytes = 2 * SEGMENT, .lane = 1,
                                   .size_bytes = SEGMENT, .bytes = bytes};
     assert_int_equal(reassembly_receive(&in, &store, &frame), REASSEMBLY_VIOLATION); /* lane */

@@ -121,6 +121,15 @@ static void test_producer_refuses_head_beyond_its_tail(void **state) {
     assert_int_equal(ring_available(&pair->producer, 32), TE_E_CORRUPT);
 }
 
+static void test_producer_refuses_head_beyond_what_it_published(void **state) {
+    struct pair *pair = *state;
+    ring_advance(&pair->producer, CAPACITY_BYTES - 64);
+    ring_publish(&pair->producer);
+    ring_advance(&pair->producer, 64); /* not published: nothing for the consumer */
+    atomic_store(&pair->head, CAPACITY_BYTES - 56);
+    assert_int_equal(ring_available(&pair->producer, 8), TE_E_CORRUPT);
+}
+
 static void test_advance_beyond_available_is_our_bug(void **state) {
     struct pair *pair = *state;
     expect_assert_failure(ring_advance(&pair->consumer, 8));
@@ -154,6 +163,7 @@ int main(void) {
         cmocka_unit_test_setup(test_consumer_refuses_tail_into_unpublished_room, setup),
         cmocka_unit_test_setup(test_consumer_refuses_tail_that_goes_back, setup),
         cmocka_unit_test_setup(test_producer_refuses_head_beyond_its_tail, setup),
+        cmocka_unit_test_setup(test_producer_refuses_head_beyond_what_it_published, setup),
         cmocka_unit_test_setup(test_advance_beyond_available_is_our_bug, setup),
         cmocka_unit_test_setup(test_positions_pass_the_end_of_64_bits, setup),
     };
