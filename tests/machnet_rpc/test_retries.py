@@ -1,6 +1,7 @@
 """Calls that are made again: which, how often, how soon, and what their errors say then."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -22,7 +23,7 @@ from machnet_rpc import (
     sync,
 )
 from machnet_rpc._protocol.calls import Executed, OutgoingCall
-from machnet_rpc._retries import MEMORY_SECONDS, RetryBudget, may_pass
+from machnet_rpc._retries import MEMORY_SECONDS, Retries, RetryBudget, may_pass
 from machnet_rpc._transports.ladder import Via
 from machnet_rpc.context import CURRENT
 from tests.machnet_rpc.conftest import ADDRESS, only_memory
@@ -309,6 +310,31 @@ def _spent(budget: RetryBudget, flow: object, call_id: int, now_ns: int) -> int:
         count += 1
         assert count < 100_000
     return count
+
+
+class Twice:
+    """Two more attempts of a call, of which the first may have been executed."""
+
+    def __init__(self) -> None:
+        self.since_ns: list[int | None] = []
+
+    async def begin(self, deadline_ns: int, since_ns: int | None) -> OutgoingCall:
+        self.since_ns.append(since_ns)
+        return _call(Flow(), 1)
+
+    async def end(self, call: OutgoingCall) -> str:
+        if len(self.since_ns) == 1:
+            raise Unavailable("it was sent", executed="maybe")
+        return "done"
+
+
+async def test_a_call_is_as_old_as_the_first_attempt_that_may_have_been_executed() -> None:
+    begun_ns, attempts = time.monotonic_ns(), Twice()
+    first = OutgoingCall(1, begun_ns + 5 * SECOND, None)
+    never = Unavailable("it was not", executed="no")
+    assert await Retries(QUICK).go_on(never, first, 5 * SECOND, attempts) == "done"
+    second, third = attempts.since_ns
+    assert (second, (third or 0) > begun_ns) == (None, True)
 
 
 def test_a_budget_begins_with_what_the_minimum_gives() -> None:
