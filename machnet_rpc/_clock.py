@@ -16,6 +16,11 @@ engine_clock: Any = ffi.NULL
 """For engines in this process: a `uint64_t *` that holds the same time; NULL: they read it."""
 
 
+def seconds_until(time_ns: int) -> float:
+    """How long it is until then, not below 0."""
+    return max(time_ns - monotonic_ns(), 0) / 1e9
+
+
 def is_virtual() -> bool:
     """Whether time stands still while there is anything to do: looking for it to pass is vain."""
     return bool(engine_clock)

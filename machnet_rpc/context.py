@@ -40,7 +40,7 @@ class CurrentCall:
         """Seconds until the caller's deadline, not below 0; None if the caller set none."""
         if self.deadline_ns == NO_DEADLINE_NS:
             return None
-        return max(self.deadline_ns - _clock.monotonic_ns(), 0) / 1e9
+        return _clock.seconds_until(self.deadline_ns)
 
     @property
     def metadata(self) -> Metadata:

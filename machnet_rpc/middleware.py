@@ -59,7 +59,7 @@ class CallInfo:
         """Seconds until the call's deadline, not below 0; None if it has none."""
         if self.deadline_ns == NO_DEADLINE_NS:
             return None
-        return max(self.deadline_ns - _clock.monotonic_ns(), 0) / 1e9
+        return _clock.seconds_until(self.deadline_ns)
 
 
 class _Received(CallInfo):

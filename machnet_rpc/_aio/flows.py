@@ -231,7 +231,7 @@ class FlowKeeper:
         if not wait and _clock.monotonic_ns() < self._next_ns:
             raise NoFlow(*self._last_failure, is_late=False)
         until_ns = deadline_ns if wait else min(deadline_ns, self._patient_ns)
-        done, _ = await asyncio.wait([attempt], timeout=_seconds_until(until_ns))
+        done, _ = await asyncio.wait([attempt], timeout=_clock.seconds_until(until_ns))
         if not done:
             begun_ns = self._patient_ns - PATIENCE_NS
             is_new = self._backoff.failures == 0 and until_ns - begun_ns < PATIENCE_NS
@@ -253,7 +253,7 @@ class FlowKeeper:
 
     async def _open(self) -> Connection:
         if _clock.monotonic_ns() < self._next_ns:
-            await asyncio.sleep(_seconds_until(self._next_ns))
+            await asyncio.sleep(_clock.seconds_until(self._next_ns))
         try:
             pump = await self.attach()
             local = pump.link.address
@@ -282,7 +282,7 @@ class FlowKeeper:
 
     async def _room(self, pump: Pump, connection: Connection, deadline_ns: int) -> None:
         try:
-            async with asyncio.timeout(_seconds_until(deadline_ns)):
+            async with asyncio.timeout(_clock.seconds_until(deadline_ns)):
                 await pump.room(connection)
         except TimeoutError:
             raise NoFlow(
@@ -316,7 +316,3 @@ def _note_as_seen(attempt: asyncio.Task[Connection]) -> None:
     """Keeps the loop from reporting a failure that nobody waited for any more."""
     if not attempt.cancelled():
         attempt.exception()
-
-
-def _seconds_until(deadline_ns: int) -> float:
-    return max(deadline_ns - _clock.monotonic_ns(), 0) / 1e9

@@ -144,7 +144,7 @@ class KeyedHandlers:
         if cause is not Cause.FLOW_CLOSED:
             _stop_unwanted(entry, cause.value)
         elif call.deadline_ns != NO_DEADLINE_NS:  # it may come back until then
-            seconds = max(call.deadline_ns - _clock.monotonic_ns(), 0) / 1e9
+            seconds = _clock.seconds_until(call.deadline_ns)
             loop = asyncio.get_running_loop()
             loop.call_later(seconds, _stop_unwanted, entry, Cause.DEADLINE.value)
 
