@@ -166,8 +166,7 @@ def may_pass(failure: RpcError) -> bool:
     """Whether the same call may have another end next time.
 
     The answer of a handler is an answer, whatever its code; one that started and was not heard of
-    again is none. Who got no flow in time has waited for
-    it already.
+    again is none. Who got no flow in time has waited for it already.
     """
     if failure.stage == CONNECTING:
         return False
