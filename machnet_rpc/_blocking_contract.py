@@ -5,7 +5,6 @@ Does not know clients and loops.
 
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from types import TracebackType
 from typing import Generic, ParamSpec, Protocol, Self, TypeVar
 
 P = ParamSpec("P")
@@ -87,12 +86,7 @@ class BlockingStream(Generic[T_co]):
         self._reading.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __del__(self) -> None:

@@ -9,7 +9,6 @@ Source: the idea is that of trio.testing.MockClock with autojump_threshold=0.
 import asyncio
 from collections.abc import Callable
 from selectors import BaseSelector, SelectorKey
-from types import TracebackType
 from typing import Any, Final, Self
 
 from machnet_rpc import _clock
@@ -71,12 +70,7 @@ class VirtualClock:
         loop.time, loop.run_in_executor = self._seconds, self._run
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         loop, selector = self._loop, self._selector
         assert selector is not None
         self._loop = None

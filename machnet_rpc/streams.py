@@ -6,7 +6,6 @@ A Stream ends its call when it is left early: by `async with`, `aclose`, or when
 import asyncio
 import contextlib
 from collections import deque
-from types import TracebackType
 from typing import Final, Generic, Protocol, Self, TypeVar
 
 from machnet_rpc.errors import Cancelled
@@ -79,12 +78,7 @@ class Stream(Generic[T_co]):
         self._is_entered = True
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __del__(self) -> None:

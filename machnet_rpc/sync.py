@@ -6,7 +6,6 @@ Calls, errors, deadlines and reconnects are those of the asyncio client.
 
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from time import monotonic
-from types import TracebackType
 from typing import Any, Final, ParamSpec, Self, TypeVar, overload
 
 from machnet_rpc import client as asynchronous
@@ -193,12 +192,7 @@ class Client:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _asynchronous(self) -> asynchronous.Client:

@@ -9,7 +9,6 @@ import os
 import select
 import struct
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
 from transport_engine._native import ffi, lib
@@ -87,12 +86,7 @@ class Channel:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 STOP_SECONDS = 10.0  # that a child has for an orderly end before it is killed
 LINE_BYTES_MAX = 1 << 20
@@ -121,12 +120,7 @@ class Children:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self, name: str, argv: list[str], *, shows_progress: bool = False) -> Child:
