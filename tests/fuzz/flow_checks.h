@@ -88,12 +88,22 @@ static inline void check_reassembly(const struct reassembly *in, struct store *s
         index = ((struct incoming *)pool_at(&store->incoming, index))->next;
     }
     must(last == in->ready_last);
-    for (uint32_t index = in->held_first; index != NO_ITEM;) {
-        const struct incoming *message = pool_at(&store->incoming, index);
-        must(message->lane != 0 && message->lane_sequence != in->lane_next[message->lane]);
-        must(++count <= store->incoming.capacity);
-        index = message->next;
+    uint32_t held = 0;
+    for (uint8_t lane = 0; lane < LANES; lane++) {
+        const uint32_t newest = in->held.last[lane];
+        uint16_t before = 0; /* nothing is held whose turn it is */
+        for (uint32_t index = newest; index != NO_ITEM;) {
+            index = ((struct incoming *)pool_at(&store->incoming, index))->next;
+            const struct incoming *message = pool_at(&store->incoming, index);
+            uint16_t ahead = (uint16_t)(message->lane_sequence - in->lane_next[lane]);
+            must(message->lane == lane && ahead > before && ahead < MESSAGE_WINDOW);
+            must(++held <= store->incoming.capacity);
+            before = ahead;
+            index = index == newest ? NO_ITEM : index;
+        }
     }
+    must(held == in->held.count);
+    count += held;
     uint32_t partial = 0;
     for (uint32_t i = 0; i < MESSAGE_WINDOW && in->partial_count > 0; i++) {
         const struct incoming *message = reassembly_partial(in, store, i);

@@ -18,9 +18,9 @@ void reassembly_init(struct reassembly *reassembly, uint32_t segment_bytes,
         .partial_index = NO_ITEM,
         .ready_first = NO_ITEM,
         .ready_last = NO_ITEM,
-        .held_first = NO_ITEM,
         .units_limit = credit_units,
     };
+    held_init(&reassembly->held);
 }
 
 static void free_incoming(struct store *store, uint32_t index) {
@@ -47,7 +47,12 @@ static uint32_t *partials(const struct reassembly *reassembly, const struct stor
 
 void reassembly_fini(struct reassembly *reassembly, struct store *store) {
     free_list(store, reassembly->ready_first);
-    free_list(store, reassembly->held_first);
+    for (uint8_t lane = 0; lane < LANES; lane++) {
+        uint32_t index;
+        while ((index = held_take(&reassembly->held, store, lane)) != NO_ITEM) {
+            free_incoming(store, index);
+        }
+    }
     if (reassembly->partial_index != NO_ITEM) {
         for (uint32_t place = 0; place < MESSAGE_WINDOW; place++) {
             struct incoming *message = reassembly_partial(reassembly, store, place);
@@ -95,12 +100,13 @@ uint64_t reassembly_waiting_since_ns(struct reassembly *reassembly, const struct
             lanes |= 1u << message->lane;
         }
     }
-    for (uint32_t index = reassembly->held_first; index != NO_ITEM;) {
-        const struct incoming *message = at(store, index);
-        if ((lanes >> message->lane & 1) == 0) {
-            since_ns = min_u64(since_ns, message->moved_ns);
+    for (int lane = 0; lane < LANES; lane++) {
+        const uint32_t last = reassembly->held.last[lane];
+        uint32_t index = (lanes >> lane & 1) == 0 ? last : NO_ITEM;
+        while (index != NO_ITEM) {
+            since_ns = min_u64(since_ns, at(store, index)->moved_ns);
+            index = at(store, index)->next == last ? NO_ITEM : at(store, index)->next;
         }
-        index = message->next;
     }
     reassembly->waiting_since_ns = since_ns;
     return since_ns;
@@ -183,35 +189,33 @@ static bool is_turn(const struct reassembly *reassembly, const struct incoming *
 
 /* Moves held messages of `lane` whose turn has come. */
 static void release_held(struct reassembly *reassembly, struct store *store, uint8_t lane) {
-    uint32_t *link = &reassembly->held_first;
-    while (*link != NO_ITEM) {
-        uint32_t index = *link;
-        struct incoming *message = at(store, index);
-        if (message->lane != lane || !is_turn(reassembly, message)) {
-            link = &message->next;
-            continue;
-        }
-        *link = message->next;
+    uint16_t *turn = &reassembly->lane_next[lane];
+    uint32_t index;
+    while ((index = held_take_turn(&reassembly->held, store, lane, *turn)) != NO_ITEM) {
         append_ready(reassembly, store, index);
-        reassembly->lane_next[lane]++;
-        link = &reassembly->held_first;
+        (*turn)++;
     }
 }
 
-static void finish_message(struct reassembly *reassembly, struct store *store, uint32_t index) {
-    struct incoming *message = at(store, index);
+static enum reassembly_verdict finish_message(struct reassembly *reassembly, struct store *store,
+                                              uint32_t index) {
+    const struct incoming *message = at(store, index);
+    const uint8_t lane = message->lane;
     window_finish(&reassembly->whole, message->id);
     if (!is_turn(reassembly, message)) {
         note_waiting(reassembly, message->moved_ns);
-        message->next = reassembly->held_first;
-        reassembly->held_first = index;
-        return;
+        if (!held_add(&reassembly->held, store, index, reassembly->lane_next[lane])) {
+            free_incoming(store, index);
+            return REASSEMBLY_VIOLATION;
+        }
+        return REASSEMBLY_STORED;
     }
     append_ready(reassembly, store, index);
-    if (message->lane != 0) {
-        reassembly->lane_next[message->lane]++;
-        release_held(reassembly, store, message->lane);
+    if (lane != 0) {
+        reassembly->lane_next[lane]++;
+        release_held(reassembly, store, lane);
     }
+    return REASSEMBLY_STORED;
 }
 
 /* Leaves the bytes where they are, if the caller lends them and there is room to note it. Returns
@@ -322,8 +326,7 @@ static enum reassembly_verdict receive_whole(struct reassembly *reassembly, stru
     }
     struct incoming *message = at(store, index);
     message->lent_first = message->lent_last = take_bytes(store, index, frame, true);
-    finish_message(reassembly, store, index);
-    return REASSEMBLY_STORED;
+    return finish_message(reassembly, store, index);
 }
 
 static enum reassembly_verdict receive_piece(struct reassembly *reassembly, struct store *store,
@@ -341,16 +344,15 @@ static enum reassembly_verdict receive_piece(struct reassembly *reassembly, stru
     take_piece(store, index, frame);
     segments_add(&message->sets, &store->blocks, SET_RECEIVED, segment);
     message->moved_ns = frame->received_ns;
-    if (++message->received_count == message->segment_count) {
-        message->partial_of = NULL;
-        reassembly->partial_count--;
-        finish_message(reassembly, store, index);
-        if (reassembly->partial_count == 0) {
-            pool_give(&store->blocks, reassembly->partial_index);
-            reassembly->partial_index = NO_ITEM;
-        }
+    if (++message->received_count < message->segment_count) {
+        return REASSEMBLY_STORED;
     }
-    return REASSEMBLY_STORED;
+    message->partial_of = NULL;
+    if (--reassembly->partial_count == 0) {
+        pool_give(&store->blocks, reassembly->partial_index);
+        reassembly->partial_index = NO_ITEM;
+    }
+    return finish_message(reassembly, store, index);
 }
 
 enum reassembly_verdict reassembly_receive(struct reassembly *reassembly, struct store *store,

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "flow/body.h"
+#include "flow/held.h"
 #include "flow/packet.h"
 #include "flow/segments.h"
 #include "flow/store.h"
@@ -42,12 +43,12 @@ struct reassembly {
     uint32_t partial_index;
     uint32_t partial_count;
     uint32_t ready_first, ready_last;
-    uint32_t held_first; /* whole, but not yet their lane's turn */
     uint64_t waiting_since_ns; /* at most what reassembly_waiting_since_ns says, which sets it */
     uint64_t units_started; /* credit used by messages seen, cumulative */
     uint64_t units_released; /* by messages that the application has taken */
     uint64_t units_limit;    /* credit granted, cumulative; the caller moves it */
     uint16_t lane_next[LANES];
+    struct held held; /* whole, but not yet their lane's turn */
 };
 
 enum reassembly_verdict {
@@ -70,7 +71,7 @@ struct incoming *reassembly_partial(const struct reassembly *reassembly, const s
 
 /* Whether anything that has come waits for something that has not. */
 static inline bool reassembly_waits(const struct reassembly *reassembly) {
-    return reassembly->partial_count > 0 || reassembly->held_first != NO_ITEM;
+    return reassembly->partial_count > 0 || reassembly->held.count > 0;
 }
 /* Since when nothing has come of a message that is not whole; or of one that holds others of its
  * lane up, and was not begun. The longest that anything has waited so; UINT64_MAX: nothing does.
