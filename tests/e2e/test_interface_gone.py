@@ -71,6 +71,20 @@ async def test_it_is_deleted_and_made_anew(tmp_path: Path, queues: int) -> None:
         assert not engine.has_line()
 
 
+async def test_another_one_that_carries_less_is_not_taken(tmp_path: Path) -> None:
+    with two_hosts() as (left, right), Fleet(tmp_path) as fleet:
+        client = fleet.engine("client", dpdk(1), left)
+        engine = fleet.latest
+        ip("-n", left, "link", "delete", "mrpc0")
+        said(engine, "interface mrpc0 is gone")
+        ip("link", "add", "mrpc0", "mtu", "1300", "netns", left, "type", "veth", "peer", "mrpc0",
+           "netns", right)  # fmt: skip
+        for name in (left, right):
+            ip("-n", name, "link", "set", "mrpc0", "up")
+        said(engine, "the port on it does not open (its MTU is 1300")
+        assert await polls_a_second(client) < POLLS_PER_SECOND_MAX
+
+
 async def test_its_link_goes_and_comes(tmp_path: Path) -> None:
     udp = 'driver = "udp"\naddress = "10.77.0.2"\nsecurity = "none"'
     with two_hosts() as (left, right), Fleet(tmp_path) as fleet:

@@ -156,6 +156,12 @@ static int make_again(struct dpdk_port *port, char *why) {
         return TE_E_SYSTEM;
     }
     int error = dpdk_setup_open(port, port->mtu_bytes, device.pools, why);
+    if (error == TE_OK && port->mtu_bytes < device.port.mtu_bytes) {
+        dpdk_setup_close(port, device.pools); /* flows go on with packets of the size they had */
+        snprintf(why, TE_WHY_BYTES, "its MTU is %u, and packets have up to %u bytes",
+                 port->mtu_bytes, device.port.mtu_bytes);
+        error = TE_E_INVALID;
+    }
     device.is_missing = error != TE_OK;
     return error;
 }
