@@ -6,12 +6,14 @@ the next one of its name.
 
 import asyncio
 import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.processes import Fleet, Running, ip, two_hosts
-from transport_engine import read_stats
+from transport_engine import _native, read_stats
 
 CALLS = 300
 WINDOW = 8
@@ -83,6 +85,43 @@ async def test_another_one_that_carries_less_is_not_taken(tmp_path: Path) -> Non
             ip("-n", name, "link", "set", "mrpc0", "up")
         said(engine, "the port on it does not open (its MTU is 1300")
         assert await polls_a_second(client) < POLLS_PER_SECOND_MAX
+
+
+NO_ALARM_AT_FIRST = """
+#include <dlfcn.h>
+#include <stdint.h>
+int rte_eal_alarm_set(uint64_t us, void (*call)(void *), void *with) {
+    static int calls;
+    void *eal = dlopen(EAL, RTLD_LAZY | RTLD_NOLOAD);
+    int (*set)(uint64_t, void (*)(void *), void *) = dlsym(eal, "rte_eal_alarm_set");
+    return calls++ < 2 ? -12 : set(us, call, with);
+}
+"""
+
+
+def test_it_is_opened_again_once_there_is_memory_to_ask_for_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, preload = tmp_path / "alarm.c", tmp_path / "alarm.so"
+    libraries = subprocess.run(
+        ["ldd", _native.__file__], check=True, capture_output=True, text=True
+    )
+    eal = re.search(r"librte_eal\S+", libraries.stdout)
+    if eal is None:
+        pytest.skip("DPDK is part of the module")
+    source.write_text(f'#define EAL "{eal[0]}"\n{NO_ALARM_AT_FIRST}')
+    subprocess.run(["gcc", "-shared", "-fPIC", source, "-o", preload, "-ldl"], check=True)
+    with two_hosts() as (left, right), Fleet(tmp_path) as fleet:
+        with monkeypatch.context() as context:
+            context.setenv("LD_PRELOAD", str(preload))
+            fleet.engine("client", dpdk(1), left)
+        engine = fleet.latest
+        ip("-n", left, "link", "delete", "mrpc0")
+        said(engine, "interface mrpc0 is gone")
+        ip("link", "add", "mrpc0", "netns", left, "type", "veth", "peer", "mrpc0", "netns", right)
+        for name in (left, right):
+            ip("-n", name, "link", "set", "mrpc0", "up")
+        said(engine, "interface mrpc0 is back, and the port on it open again")
 
 
 async def test_its_link_goes_and_comes(tmp_path: Path) -> None:

@@ -210,9 +210,12 @@ static enum port_change look_for_another(struct dpdk_port *port, uint64_t now_ns
         port->look_ns = now_ns + look_ns;
         return PORT_BACK;
     }
-    if (opens) {
+    if (opens && rte_eal_alarm_set(PORT_ALARM_US, open_anew, NULL) == 0) {
         port->retry_ns = now_ns + retry_ns;
-        rte_eal_alarm_set(PORT_ALARM_US, open_anew, NULL);
+    } else if (opens) { /* no memory; at the next look there may be some */
+        rte_spinlock_lock(&device.lock);
+        device.is_opening = false;
+        rte_spinlock_unlock(&device.lock);
     }
     return PORT_SAME;
 }
