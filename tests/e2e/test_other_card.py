@@ -1,5 +1,6 @@
 """An engine that comes again with another Ethernet address at its IP address, and is called."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,17 @@ def test_a_kernel_that_knows_the_old_card_is_told(tmp_path: Path) -> None:
             assert (result["wrong"], result["served"]) == (0, CALLS)
             serving.stop()
             engine.kill()
+
+
+@pytest.mark.netns
+def test_one_that_has_the_same_address_is_named(tmp_path: Path) -> None:
+    card = "--no-huge -m 256 --no-pci --vdev=net_af_packet0,iface=mrpc0"
+    rival = "02:00:00:00:00:07"
+    call = "import socket; socket.socket(2, 2).sendto(b'?', ('10.77.0.9', 9))"
+    with two_hosts() as (left, right), Fleet(tmp_path) as fleet:
+        fleet.engine("server", dpdk(card, "10.77.0.1"), left)
+        ip("-n", right, "link", "set", "mrpc0", "address", rival)
+        ip("-n", right, "address", "flush", "dev", "mrpc0")
+        ip("-n", right, "address", "add", "10.77.0.1/24", "dev", "mrpc0")
+        ip("netns", "exec", right, sys.executable, "-c", call)
+        assert f"the card {rival} says that it has this engine's address" in fleet.latest.text()

@@ -10,8 +10,17 @@
 
 enum answer_limit { ECHO_BYTES_MAX = 1480 /* no larger ping is answered */ };
 
+static const uint64_t rival_ns = UINT64_C(60000000000); /* between two times that it is told of */
 static const uint8_t all_nodes[ADDRESS_BYTES] = {0xff, 0x02, [15] = 1};
 static const uint8_t broadcast_mac[MAC_BYTES] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+static void note_rival(struct host *host, uint64_t now_ns, const uint8_t *mac) {
+    if (memcmp(mac, host->config.mac, MAC_BYTES) != 0 && now_ns >= host->rival_next_ns) {
+        memcpy(host->rival, mac, MAC_BYTES);
+        host->has_rival = true;
+        host->rival_next_ns = now_ns + rival_ns;
+    }
+}
 
 /* What this host says of itself; `arp` has the operation and its target. */
 static void leave_arp(struct host *host, struct arp *arp, const uint8_t *destination) {
@@ -30,7 +39,11 @@ enum verdict answer_arp(struct host *host, uint64_t now_ns, const struct etherne
     if (verdict != VERDICT_OK) {
         return verdict;
     }
-    if (address_is_any(arp.sender) || address_equal(arp.sender, host->config.address)) {
+    if (address_equal(arp.sender, host->config.address)) {
+        note_rival(host, now_ns, arp.sender_mac);
+        return VERDICT_UNSUPPORTED;
+    }
+    if (address_is_any(arp.sender)) {
         return VERDICT_UNSUPPORTED;
     }
     if (!address_equal(arp.target, host->config.address)) {
@@ -147,7 +160,9 @@ static enum verdict answer_ndp(struct host *host, uint64_t now_ns, const struct 
     if (!ndp.has_mac) {
         return VERDICT_UNSUPPORTED;
     }
-    if (address_equal(ip->destination, host->config.address)) {
+    if (address_equal(ndp.target, host->config.address)) {
+        note_rival(host, now_ns, ndp.mac);
+    } else if (address_equal(ip->destination, host->config.address)) {
         neighbours_learn(&host->neighbours, ndp.target, ndp.mac, now_ns);
     } else if (ndp.overrides) {
         neighbours_update(&host->neighbours, ndp.target, ndp.mac, now_ns);

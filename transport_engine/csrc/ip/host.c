@@ -237,6 +237,12 @@ void host_announce(struct host *host) {
     answer_announce(host);
 }
 
+const uint8_t *host_rival(struct host *host) {
+    const uint8_t *rival = host->has_rival ? host->rival : NULL;
+    host->has_rival = false;
+    return rival;
+}
+
 void host_doubt(struct host *host, uint64_t now_ns, const uint8_t address[16]) {
     const uint8_t *next_hop = route(host, address);
     if (next_hop != NULL) {

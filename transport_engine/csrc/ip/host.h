@@ -54,6 +54,9 @@ struct host {
     uint64_t order; /* of the last frame that came to wait */
     uint32_t waiting_count;
     bool ipv4;
+    bool has_rival;          /* that host_rival has not told of */
+    uint8_t rival[MAC_BYTES];
+    uint64_t rival_next_ns;  /* when another claim is news */
     uint8_t ports[HOST_PORTS / 8];
     struct host_waiting waiting[HOST_WAITING_MAX];
 };
@@ -86,6 +89,10 @@ size_t host_header_bytes(const struct host *host);
 /* Has host_poll tell all neighbours once that this address is at this card: some may know another
  * one that had it before. Source: RFC 5227 §3, RFC 4861 §7.2.6. */
 void host_announce(struct host *host);
+
+/* The Ethernet address of another host that says it has this one's address, once a minute while it
+ * does; NULL: no news. Source: RFC 5227 §2.4, RFC 4862 §5.4.4. */
+const uint8_t *host_rival(struct host *host);
 
 /* Says that what is sent to this address is not answered: who has its next hop is asked anew. */
 void host_doubt(struct host *host, uint64_t now_ns, const uint8_t address[16]);

@@ -165,6 +165,7 @@ static int dpdk_rx_burst(struct netif *netif, uint64_t now_ns, struct netif_data
         }
     }
     receive_answers(dpdk, now_ns);
+    dpdk_port_tell_rival(&dpdk->port, host_rival(&dpdk->host));
     send_own_frames(dpdk, now_ns);
     return filled;
 }

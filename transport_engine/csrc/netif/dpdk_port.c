@@ -275,6 +275,13 @@ void dpdk_port_tell(const struct dpdk_port *port, const struct rte_mbuf *mbuf) {
     }
 }
 
+void dpdk_port_tell_rival(const struct dpdk_port *port, const uint8_t *mac) {
+    if (mac != NULL && port->queue == 0) {
+        say("dpdk: the card %02x:%02x:%02x:%02x:%02x:%02x says that it has this engine's address: "
+            "give one of the two another\n", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+    }
+}
+
 bool dpdk_port_is_down(const struct dpdk_port *port) {
     struct rte_eth_link link;
     return port->is_cut || (rte_eth_link_get_nowait(port->id, &link) == 0 &&

@@ -60,6 +60,9 @@ struct dpdk_answers *dpdk_port_answers(const struct dpdk_port *port);
 /* Tells the other queues of a frame that came to this one. */
 void dpdk_port_tell(const struct dpdk_port *port, const struct rte_mbuf *mbuf);
 
+/* Logs that another card claims this port's address; NULL: none does. Queue 0 does so for all. */
+void dpdk_port_tell_rival(const struct dpdk_port *port, const uint8_t *mac);
+
 /* Whether the driver, or the interface that it stands on, says that there is no link. */
 bool dpdk_port_is_down(const struct dpdk_port *port);
 /* Looks at the link; whether it has come since the last look, the first included. To be told to the

@@ -179,6 +179,27 @@ static void an_announcement_is_heard_by_those_who_know_another_card(void **state
     assert_int_equal(host_poll(&peer, 0, place.frame), 0);
 }
 
+/* Of two hosts with one address each hears what the other tells everybody; it is told on once a
+ * minute, however often that is. Nobody is told of his own frames. */
+static void who_has_the_same_address_is_noticed(void **state) {
+    static struct host rival;
+    struct host_config config = place.host.config;
+    (void)state;
+    host_announce(&place.host);
+    receive(&place.host, host_poll(&place.host, 0, place.frame), 0);
+    assert_null(host_rival(&place.host));
+    memcpy(config.mac, new_mac, sizeof config.mac);
+    host_init(&rival, &config);
+    for (uint64_t second = 1; second < 180; second++) {
+        host_announce(&rival);
+        receive(&place.host, host_poll(&rival, 0, place.frame), second * second_ns);
+        const uint8_t *mac = host_rival(&place.host);
+        assert_int_equal(mac != NULL, second % 60 == 1);
+        assert_true(mac == NULL || memcmp(mac, new_mac, MAC_BYTES) == 0);
+    }
+    assert_int_equal(host_poll(&place.host, 0, place.frame), 0);
+}
+
 #define ON_IPV4(test) cmocka_unit_test_setup(test, set_up_ipv4)
 #define ON_IPV6(test) cmocka_unit_test_setup(test, set_up_ipv6)
 
@@ -192,6 +213,8 @@ int main(void) {
         ON_IPV6(an_address_that_does_not_answer_is_asked_for_anew),
         ON_IPV4(an_announcement_is_heard_by_those_who_know_another_card),
         ON_IPV6(an_announcement_is_heard_by_those_who_know_another_card),
+        ON_IPV4(who_has_the_same_address_is_noticed),
+        ON_IPV6(who_has_the_same_address_is_noticed),
         ON_IPV4(doubts_ask_once_a_second_at_most),
         ON_IPV6(an_advertisement_that_does_not_override_changes_nothing),
     };
