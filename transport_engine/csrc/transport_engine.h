@@ -316,7 +316,7 @@ struct te_stats {
     uint64_t rebinds;        /* peers that went on from another address or port */
     uint64_t probes;
     uint64_t timeouts;
-    uint64_t flows_stalled; /* ended for a message that was not finished */
+    uint64_t flows_stalled; /* ended for a message that was not finished, or not taken */
     uint64_t messages_sent;
     uint64_t messages_received;
     uint64_t message_bytes_sent;

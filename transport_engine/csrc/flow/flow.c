@@ -394,6 +394,9 @@ static void receive_data(struct flow *flow, struct store *store, const struct pa
         return;
     }
     flow->last_heard_ns = now_ns;
+    if (store->refused_ns != 0) {
+        flow_end_untaken(flow, store, now_ns); /* its timer never comes while it is heard */
+    }
     rebinding_received(flow, packet);
     if (sack_has(&flow->sack, packet->number)) {
         flow->config->counters->packets_duplicate++;
@@ -572,6 +575,7 @@ void flow_timeout(struct flow *flow, struct store *store, uint64_t now_ns) {
         return;
     }
     flow_end_stalled(flow, store, now_ns);
+    flow_end_untaken(flow, store, now_ns);
     if (flow->ledger.count == 0 && !flow->ping_due) {
         if (now_ns >= flow->last_heard_ns + flow->config->keep_alive_ns) {
             flow->ping_due = true;

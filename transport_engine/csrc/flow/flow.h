@@ -48,7 +48,7 @@ struct flow_counters {
     uint64_t packets_no_memory;
     uint64_t probes;
     uint64_t timeouts; /* losses so persistent that the window was given up */
-    uint64_t stalls;   /* flows that ended for a message that was not finished */
+    uint64_t stalls;   /* flows that ended for a message that was not finished, or not taken */
 };
 
 struct flow_config {
@@ -109,6 +109,8 @@ struct flow {
     uint64_t last_heard_ns;
     uint64_t waiting_since_ns; /* for an acknowledgement */
     uint64_t close_deadline_ns;
+    uint64_t untaken_since_ns; /* what waits to be sent has not gone on, while memory was short */
+    uint64_t untaken_at;       /* credit and messages, as they were then */
 
     struct send_queue out;
     struct reassembly in;
@@ -178,6 +180,9 @@ void flow_release(struct flow *flow, struct store *store);
  * if so, which is flow_end_stalled; UINT64_MAX: not before one is begun. */
 uint64_t flow_stalled_ns(const struct flow *flow);
 void flow_end_stalled(struct flow *flow, struct store *store, uint64_t now_ns);
+/* Ends the flow if its peer takes nothing while memory to send with is short, for long: with
+ * TE_R_NO_RESOURCES. To be asked while it is. */
+void flow_end_untaken(struct flow *flow, struct store *store, uint64_t now_ns);
 
 /* Ends the flow: with `drain` after all its messages are at the peer, else at once. */
 void flow_close(struct flow *flow, struct store *store, uint8_t reason, bool drain,

@@ -27,5 +27,6 @@ void store_init(struct store *store, void *memory, uint32_t blocks) {
     at = cut(&store->outgoing, at, sizeof(struct outgoing), blocks);
     at = cut(&store->incoming, at, sizeof(struct incoming), blocks);
     store->lent_count = 0;
+    store->refused_ns = 0;
     cut(&store->sent, at, sizeof(struct sent_packet), 2 * blocks);
 }

@@ -1,4 +1,5 @@
-/* A message that was begun holds memory for as long as it goes on, and no longer. */
+/* A message that was begun holds memory for as long as it goes on, and no longer; and so does one
+ * that its peer does not take, where others want that memory. */
 #include "base/limits.h"
 #include "flow/pair.h"
 
@@ -145,6 +146,56 @@ static void and_are_waited_for_with_one_that_goes_on(void **state) {
     assert_int_equal(flow_stalled_ns(server), UINT64_MAX);
 }
 
+/* Time in which the client's engine has no memory for more. */
+static void pass_short_of_memory(uint64_t time_ns) {
+    for (uint64_t passed_ns = 0; passed_ns < time_ns; passed_ns += second_ns / 20) {
+        pair->store.refused_ns = pair->now_ns;
+        pass(second_ns / 20);
+    }
+}
+
+static void withhold_credit(void) {
+    client->out.units_limit = client->out.units_sent;
+    assert_true(pair_send(pair, CLIENT, 1, 1000, 0));
+}
+
+static void what_is_not_taken_ends_the_flow_where_memory_is_short(void **state) {
+    (void)state;
+    withhold_credit();
+    pass(5 * pair->config.dead_ns); /* it is not, and the peer may take its time */
+    assert_int_equal(client->state, FLOW_OPEN);
+    pass_short_of_memory(pair->config.dead_ns - second_ns / 10);
+    assert_int_equal(client->state, FLOW_OPEN);
+    pass_short_of_memory(second_ns / 2);
+    assert_int_equal(client->state, FLOW_CLOSED);
+    assert_int_equal(client->out.message_count, 0);
+    assert_int_equal(server->reason, TE_R_NO_RESOURCES);
+}
+
+/* A peer that is heard all the time lets no timer come. */
+static void and_does_so_whatever_else_the_peer_says(void **state) {
+    (void)state;
+    withhold_credit();
+    for (int i = 0; i < 30 && client->state == FLOW_OPEN; i++) {
+        server->ping_due = true;
+        pair_transmit(pair, SERVER);
+        pass_short_of_memory(second_ns / 20);
+    }
+    assert_int_equal(client->reason, TE_R_NO_RESOURCES);
+}
+
+static void who_takes_a_little_is_waited_for(void **state) {
+    (void)state;
+    withhold_credit();
+    for (int i = 0; i < 10; i++) {
+        assert_true(pair_send(pair, CLIENT, 2, 1000, 0));
+        pass_short_of_memory(pair->config.dead_ns - second_ns / 5);
+        client->out.units_limit++;
+        pair_transmit(pair, CLIENT);
+    }
+    assert_int_equal(client->state, FLOW_OPEN);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_not_finished_ends_the_flow, set_up, tear_down),
@@ -155,6 +206,11 @@ int main(void) {
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(and_are_waited_for_with_one_that_goes_on, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(what_is_not_taken_ends_the_flow_where_memory_is_short,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(and_does_so_whatever_else_the_peer_says, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(who_takes_a_little_is_waited_for, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
