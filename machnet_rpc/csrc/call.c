@@ -11,7 +11,6 @@
 
 PyTypeObject *call_type;
 
-static PyObject *name_run;
 static PyObject *name_call_soon;
 static PyObject *name_context; /* ("context",) */
 static PyObject *cancelled_error;
@@ -82,21 +81,6 @@ void call_end(struct call *call, PyObject *result) {
     }
 }
 
-bool call_wake(struct call *call) {
-    PyObject *wakeup = call->wakeup;
-    PyObject *context = call->context;
-    if (wakeup == NULL) {
-        return true;
-    }
-    call->wakeup = NULL;
-    call->context = NULL;
-    PyObject *done = PyObject_CallMethodObjArgs(context, name_run, wakeup, call, NULL);
-    Py_DECREF(wakeup);
-    Py_DECREF(context);
-    Py_XDECREF(done);
-    return done != NULL;
-}
-
 /* loop.call_soon(wakeup, call, context=context) */
 static bool wake_soon(struct call *call, PyObject *wakeup, PyObject *context) {
     PyObject *call_soon = PyObject_GetAttr(call->loop, name_call_soon);
@@ -125,6 +109,26 @@ bool call_wake_soon(struct call *call) {
     Py_DECREF(wakeup);
     Py_DECREF(context);
     return is_done;
+}
+
+bool call_wake(struct call *call) {
+    PyObject *wakeup = call->wakeup;
+    PyObject *context = call->context;
+    if (wakeup == NULL) {
+        return true;
+    }
+    if (PyContext_Enter(context) != 0) {
+        PyErr_Clear(); /* whoever runs in it gives it back to the loop */
+        return call_wake_soon(call);
+    }
+    call->wakeup = NULL;
+    call->context = NULL;
+    PyObject *done = PyObject_CallFunctionObjArgs(wakeup, call, NULL);
+    const bool has_left = PyContext_Exit(context) == 0;
+    Py_DECREF(wakeup);
+    Py_DECREF(context);
+    Py_XDECREF(done);
+    return done != NULL && has_left;
 }
 
 static PyObject *call_complete(PyObject *object, PyObject *result) {
@@ -335,13 +339,12 @@ PyObject *imported(const char *module_name, const char *name) {
 }
 
 int call_register(PyObject *module) {
-    name_run = PyUnicode_InternFromString("run");
     name_call_soon = PyUnicode_InternFromString("call_soon");
     name_context = PyUnicode_InternFromString("context");
     cancelled_error = imported("asyncio.exceptions", "CancelledError");
     copy_context = imported("contextvars", "copy_context");
     PyObject *bases = PyTuple_Pack(1, (PyObject *)timed_type);
-    if (name_run == NULL || name_call_soon == NULL || name_context == NULL
+    if (name_call_soon == NULL || name_context == NULL
         || cancelled_error == NULL || copy_context == NULL || bases == NULL) {
         return -1;
     }

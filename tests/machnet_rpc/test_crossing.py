@@ -7,6 +7,7 @@ import os
 import random
 import weakref
 from collections.abc import Iterator
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -221,6 +222,15 @@ async def test_an_awaiter_that_ends_the_process_loses_nobody(rig: Rig) -> None:
     ((_, payload),) = rig.crossing.receive(0)
     assert payload == b"behind it"
     assert loop.is_running()
+
+
+async def test_an_awaiter_whose_context_is_in_use_is_resumed_by_the_loop(rig: Rig) -> None:
+    context, resumed = copy_context(), asyncio.get_running_loop().create_future()
+    rig.call(1).add_done_callback(resumed.set_result, context=context)  # type: ignore[attr-defined]
+    rig.reply(1, b"answer")
+    assert context.run(rig.crossing.receive, 0) == []
+    ended = await asyncio.wait_for(resumed, 10)
+    assert ended.result() == b"answer"
 
 
 async def test_an_awaiter_may_close_everything(rig: Rig) -> None:
