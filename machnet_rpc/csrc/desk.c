@@ -89,11 +89,6 @@ static bool end_task(const struct desk *self, struct task *task, PyObject *value
 
 /* The first step of a task, in its own context. False: an exception. */
 static bool first_step(const struct desk *self, struct task *task) {
-    PyObject *token = PyContextVar_Set(self->current, task->call);
-    if (token == NULL) {
-        return false;
-    }
-    Py_DECREF(token);
     PyObject *const argument = (PyObject *)task;
     PyObject *result;
     bool is_done;
@@ -190,8 +185,10 @@ static bool handle(struct desk *self, struct incoming *call, PyObject *payload, 
     }
     bool is_well = PyContext_Enter(task->context) == 0;
     if (is_well) {
-        *has_started = true;
-        is_well = first_step(self, task);
+        PyObject *token = PyContextVar_Set(self->current, (PyObject *)call);
+        *has_started = token != NULL;
+        Py_XDECREF(token);
+        is_well = *has_started && first_step(self, task);
         is_well = PyContext_Exit(task->context) == 0 && is_well;
     }
     if (task->is_done) {

@@ -1,8 +1,15 @@
 """What is left undone for want of memory is done later: nothing is lost."""
 
+import asyncio
+import gc
+
 import pytest
 
 from machnet_rpc._native import crossing
+from machnet_rpc._protocol.calls import HEARD_STARTED
+from machnet_rpc._protocol.starts import Starts
+from tests.machnet_rpc.test_crossing import FLOW
+from tests.machnet_rpc.test_desk import Served, in_turn
 
 pytestmark = pytest.mark.skipif(crossing is None, reason="messages cross in Python here")
 
@@ -28,3 +35,35 @@ def test_no_timer_is_lost(failing: int) -> None:
     assert len(expired) + len(wheel) == TIMERS
     assert not expired or not wheel or wheel.next_ns() <= 10_000_000
     assert len(expired) + len(wheel.expire(10_000_000)) == TIMERS
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+@pytest.mark.parametrize("failing", range(16))
+async def test_a_handler_is_noted_as_started_only_where_it_was(failing: int) -> None:
+    memory = pytest.importorskip("_testcapi")
+    loop, rig = asyncio.get_running_loop(), Served()
+    over = loop.create_future()
+
+    def turn() -> None:
+        memory.set_nomemory(failing, failing + 1)
+        try:
+            rig.crossing.receive(0)
+        except MemoryError:
+            pass
+        finally:
+            memory.remove_mem_hooks()
+            over.set_result(None)
+
+    rig.near.begin_starts(FLOW, 1)
+    rig.request(0, b"before")
+    await in_turn(rig)
+    rig.request(1, b"payload")
+    loop.call_soon(turn)
+    await over
+    was_run = b"payload" in rig.service.seen
+    is_noted = Starts(rig.near.starts(FLOW, is_own=True)).heard(1) == HEARD_STARTED
+    answers = [call_id for call_id, *_ in rig.answers()]
+    rig.close()
+    gc.collect()
+    assert is_noted or not was_run
+    assert not is_noted or was_run or 1 in answers
