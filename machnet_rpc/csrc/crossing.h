@@ -301,7 +301,7 @@ bool flow_note(struct flow *flow, struct incoming *call);
 struct flow *served_flow(struct crossing *crossing, uint32_t number);
 /* To be called before what it finds changes. */
 void crossing_forget_near(struct crossing *crossing);
-/* Answers a call of this flow that is not answered yet. False: an exception. */
+/* Answers a call of this flow that is not answered, nor noted. False: an exception. */
 bool flow_reply(struct flow *flow, struct incoming *call, PyObject *payload);
 /* Notes what is true of a request (enum te_start), for when this process is killed. The flow may be
  * NULL, or closed. */

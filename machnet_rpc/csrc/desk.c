@@ -75,7 +75,7 @@ static bool end_task(const struct desk *self, struct task *task, PyObject *value
         return note(call) && told((PyObject *)task, name_end, NULL, NULL);
     }
     task->is_done = 1;
-    if (!call->noted && served_flow(flow->crossing, flow->number) != flow) {
+    if (served_flow(flow->crossing, flow->number) != flow) {
         call->answered = 1; /* the handler had the flow closed */
         return !PyErr_Occurred();
     }

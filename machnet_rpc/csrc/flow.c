@@ -223,15 +223,7 @@ bool flow_reply(struct flow *self, struct incoming *call, PyObject *payload) {
         .priority = call->priority,
     };
     call->answered = 1;
-    const bool is_sent = post_message(self->crossing, self->ticket, payload, &record);
-    if (!call->noted) {
-        return is_sent;
-    }
-    timed_stop(&call->timed);
-    PyObject *call_id = is_sent ? PyLong_FromUnsignedLongLong(call->call_id) : NULL;
-    const bool is_done = call_id != NULL && PyDict_DelItem(self->incoming, call_id) == 0;
-    Py_XDECREF(call_id);
-    return is_done;
+    return post_message(self->crossing, self->ticket, payload, &record);
 }
 
 /* next_call_id() -> that of a call that Python makes */
