@@ -78,7 +78,7 @@ class StreamCall:
 
     async def start(self) -> None:
         """Sends the request, if it was not sent. Errors: RpcError."""
-        if self._stream is not None or self._is_closed:
+        if self._is_begun:
             return
         self._loop = running_loop()
         try:
@@ -87,12 +87,21 @@ class StreamCall:
             self._is_closed = True
             await closed(self._source)
             raise
+        if self._is_closed:  # meanwhile, by another task
+            self.cancel()
+            await closed(self._source)
+            return
         if stream.receiving is not None:
             self._reader = ItemReader(stream)
         if self._source is not None:
             self._feed = self._loop.create_task(self._feeding(stream, self._source))
             _feeds.add(self._feed)
             self._feed.add_done_callback(_fed)
+
+    @property
+    def _is_begun(self) -> bool:
+        """Whether there is nothing to start any more."""
+        return self._stream is not None or self._is_closed
 
     async def next(self) -> Any:
         """The next item. Errors: StopAsyncIteration, RpcError, what the contract declares."""

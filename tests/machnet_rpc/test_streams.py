@@ -21,6 +21,7 @@ from machnet_rpc import (
     connect,
     serve,
 )
+from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.conftest import only_memory
 from tests.machnet_rpc.leftovers import nothing_left
@@ -198,6 +199,28 @@ async def test_cancelling_an_upload_cancels_its_handler_and_closes_its_source(
     with pytest.raises(asyncio.CancelledError):
         await call
     await until(lambda: source.is_closed and desk.journal[-1] == "total is cancelled")
+
+
+async def test_leaving_while_the_flow_opens_ends_the_call(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_flow, usable = asyncio.Event(), client._keeper.usable
+
+    async def usable_later(deadline_ns: int, *, wait: bool) -> Connection:
+        await open_flow.wait()
+        return await usable(deadline_ns, wait=wait)
+
+    monkeypatch.setattr(client._keeper, "usable", usable_later)
+    connection = await usable(1 << 62, wait=True)
+    connection.is_usable = False
+    stream = client.stream(Tap.run, 1000, 10)
+    reader = asyncio.create_task(anext(stream, None))
+    await asyncio.sleep(0)
+    await stream.aclose()
+    connection.is_usable = True
+    open_flow.set()
+    assert await reader is None
+    assert connection.outgoing == 0
 
 
 async def test_a_source_that_raises_ends_the_call_with_that(client: Client, desk: TapDesk) -> None:
