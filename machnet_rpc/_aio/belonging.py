@@ -32,7 +32,7 @@ class Inherited(Protocol):
         ...
 
 
-class LoopSelector(selectors.EpollSelector):
+class LoopSelector(selectors.DefaultSelector):
     """A loop's, of which a child has one of its own: all processes share what they inherit."""
 
     def forked(self) -> None:
