@@ -89,8 +89,13 @@ static inline void check_reassembly(const struct reassembly *in, struct store *s
     }
     must(last == in->ready_last);
     uint32_t held = 0;
-    for (uint8_t lane = 0; lane < LANES; lane++) {
-        const uint32_t newest = in->held.last[lane];
+    uint32_t lanes = 0;
+    uint32_t newest = in->held.newest;
+    while (newest != NO_ITEM) {
+        const struct incoming *youngest = pool_at(&store->incoming, newest);
+        const uint8_t lane = youngest->lane;
+        must(lane < LANES && (lanes >> lane & 1) == 0);
+        lanes |= 1u << lane;
         uint16_t before = 0; /* nothing is held whose turn it is */
         for (uint32_t index = newest; index != NO_ITEM;) {
             index = ((struct incoming *)pool_at(&store->incoming, index))->next;
@@ -101,6 +106,7 @@ static inline void check_reassembly(const struct reassembly *in, struct store *s
             before = ahead;
             index = index == newest ? NO_ITEM : index;
         }
+        newest = youngest->other;
     }
     must(held == in->held.count);
     count += held;

@@ -90,6 +90,7 @@ struct flow {
     uint16_t marked_received;  /* packets with the ECN mark CE, mod 2^16 */
     uint16_t marked_reported;  /* the same of ours, as the peer last said */
     uint16_t doubtful_losses; /* behind the last reduction, and not yet proven wrong */
+    uint32_t untaken_at; /* credit and whole messages, mod 2^32, at `untaken_since_ns` */
 
     uint64_t local_id;
     uint64_t remote_id;
@@ -110,7 +111,6 @@ struct flow {
     uint64_t waiting_since_ns; /* for an acknowledgement */
     uint64_t close_deadline_ns;
     uint64_t untaken_since_ns; /* what waits to be sent has not gone on, while memory was short */
-    uint64_t untaken_at;       /* credit and messages, as they were then */
 
     struct send_queue out;
     struct reassembly in;

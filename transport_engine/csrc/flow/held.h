@@ -1,8 +1,9 @@
 /* Whole messages that wait for earlier ones of their lanes, by their sequence.
  *
  * Knows the sequence of lanes. Does not know frames or when a lane's turn has come.
- * Shape: a ring for each lane, ascending; fewer than MESSAGE_WINDOW messages in each, for so many
- * ids may lie between a message that has not come and the newest (docs/wire.md §3).
+ * Shape: a ring for each lane of which any wait, ascending, and a list of the rings; fewer than
+ * MESSAGE_WINDOW messages in each, for so many ids may lie between a message that has not come and
+ * the newest (docs/wire.md §3).
  */
 #ifndef FLOW_HELD_H
 #define FLOW_HELD_H
@@ -10,11 +11,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "flow/packet.h"
 #include "flow/store.h"
 
 struct held {
-    uint32_t last[LANES]; /* the newest of each lane, whose `next` is its oldest; NO_ITEM: none */
+    uint32_t newest; /* of one lane: `next` is the oldest of it, `other` the newest of another */
     uint32_t count;
 };
 
@@ -24,9 +24,9 @@ void held_init(struct held *held);
  * of its lane that are older. Returns false if no peer may have sent it before that one. */
 bool held_add(struct held *held, struct store *store, uint32_t index, uint16_t turn);
 
-/* Takes the oldest of a lane. Returns its index, or NO_ITEM. */
-uint32_t held_take(struct held *held, struct store *store, uint8_t lane);
-/* The same, but only if its sequence is `turn`. */
+/* Takes the oldest of any lane. Returns its index, or NO_ITEM. */
+uint32_t held_take(struct held *held, struct store *store);
+/* Takes the oldest of a lane, if its sequence is `turn`. */
 uint32_t held_take_turn(struct held *held, struct store *store, uint8_t lane, uint16_t turn);
 
 #endif

@@ -58,7 +58,7 @@ struct ledger {
     bool has_acked;
     uint8_t lost_next;       /* in lost_memory */
     uint8_t lost_count;      /* that it holds */
-    uint16_t real_losses;    /* since reordering was last seen */
+    uint8_t real_losses;     /* since reordering was last seen */
     uint64_t reorder_ns;     /* extra time that packets are given; 0: no reordering seen */
     struct lost_packet lost_memory[LOST_MEMORY];
 };

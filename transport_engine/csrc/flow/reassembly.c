@@ -47,11 +47,9 @@ static uint32_t *partials(const struct reassembly *reassembly, const struct stor
 
 void reassembly_fini(struct reassembly *reassembly, struct store *store) {
     free_list(store, reassembly->ready_first);
-    for (uint8_t lane = 0; lane < LANES; lane++) {
-        uint32_t index;
-        while ((index = held_take(&reassembly->held, store, lane)) != NO_ITEM) {
-            free_incoming(store, index);
-        }
+    uint32_t index;
+    while ((index = held_take(&reassembly->held, store)) != NO_ITEM) {
+        free_incoming(store, index);
     }
     if (reassembly->partial_index != NO_ITEM) {
         for (uint32_t place = 0; place < MESSAGE_WINDOW; place++) {
@@ -100,12 +98,12 @@ uint64_t reassembly_waiting_since_ns(struct reassembly *reassembly, const struct
             lanes |= 1u << message->lane;
         }
     }
-    for (int lane = 0; lane < LANES; lane++) {
-        const uint32_t last = reassembly->held.last[lane];
-        uint32_t index = (lanes >> lane & 1) == 0 ? last : NO_ITEM;
+    for (uint32_t newest = reassembly->held.newest; newest != NO_ITEM;
+         newest = at(store, newest)->other) {
+        uint32_t index = (lanes >> at(store, newest)->lane & 1) == 0 ? newest : NO_ITEM;
         while (index != NO_ITEM) {
             since_ns = min_u64(since_ns, at(store, index)->moved_ns);
-            index = at(store, index)->next == last ? NO_ITEM : at(store, index)->next;
+            index = at(store, index)->next == newest ? NO_ITEM : at(store, index)->next;
         }
     }
     reassembly->waiting_since_ns = since_ns;

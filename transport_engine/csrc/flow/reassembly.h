@@ -18,7 +18,8 @@
 #include "flow/window.h"
 
 struct incoming {
-    uint32_t next; /* the pool's; then in the ready or held list */
+    uint32_t next;  /* the pool's; then in the ready list, or of its lane's that are held */
+    uint32_t other; /* if held: see struct held */
     uint32_t segment_count;
     uint64_t id;
     uint64_t moved_ns; /* when the last of its bytes came that were new */

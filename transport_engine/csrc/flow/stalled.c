@@ -15,7 +15,7 @@ uint64_t flow_stalled_ns(const struct flow *flow) {
  * does not hold on to it. */
 void flow_end_untaken(struct flow *flow, struct store *store, uint64_t now_ns) {
     struct fragment ignored;
-    const uint64_t at = flow->out.units_limit + flow->out.whole.base;
+    const uint32_t at = (uint32_t)(flow->out.units_limit + flow->out.whole.base);
     bool is_short = now_ns - store->refused_ns < flow->config->dead_ns;
     bool is_stuck = is_short && flow->state == FLOW_OPEN && send_queue_has_work(&flow->out) &&
                     !send_queue_pick(&flow->out, store, now_ns, &ignored);
