@@ -69,6 +69,23 @@ def test_a_method_that_was_renamed_is_told_so() -> None:
     )
 
 
+def test_a_method_that_was_there_before_is_no_new_name_of_one_that_was_removed() -> None:
+    old, new = Version(["f(a: int) -> int", "g(a: int) -> int"]), Version("g(a: int) -> int")
+    (finding,) = compare(old.schema, new.schema)
+    assert finding.why == "the method was removed"
+
+
+def test_both_are_told_what_contracts_declare_otherwise() -> None:
+    old = Version("f() -> None", options="@rpc(timeout=5, lane=2)").schema
+    new = Version("f() -> None", options="@rpc(timeout=1.5, lane=1)").schema
+    assert [(finding.who, finding.why) for finding in compare(old, new)] == [
+        ("old clients", "their timeout is 5 s, and the server's contract says 1.5 s"),
+        ("old clients", "their calls use lane 2, and the server's contract says 1"),
+        ("new clients", "their timeout is 1.5 s, and the server's contract says 5 s"),
+        ("new clients", "their calls use lane 1, and the server's contract says 2"),
+    ]
+
+
 def method_of(version: Version) -> str:
     methods = version.methods
     return (methods if isinstance(methods, str) else methods[0]).partition("(")[0]
