@@ -211,8 +211,12 @@ def _errors(
         raised, known = server.service.definitions[shape], client.service.definitions[shape]
         problems = _Reading(client, server).record(known, raised, "")
         fields = {each.name for each in raised.members} ^ {each.name for each in known.members}
-        if fields or raised.code != known.code or problems:
+        if fields or problems:
             sentence = f"its fields differ, and {client.name} may get an RpcError instead"
+            yield Problem("risky", f"error {name}", sentence)
+        elif raised.code != known.code:
+            theirs_is, ours_is = (each.code or "UNKNOWN" for each in (raised, known))
+            sentence = f"its code is {theirs_is} for {server.name}, and {ours_is} for {client.name}"
             yield Problem("risky", f"error {name}", sentence)
 
 

@@ -75,6 +75,17 @@ def test_a_method_that_was_there_before_is_no_new_name_of_one_that_was_removed()
     assert finding.why == "the method was removed"
 
 
+def test_an_error_with_another_code_is_told_with_both_codes() -> None:
+    old, new = (
+        Version("f() -> None", f"class Fault({base}):\n    ...", options="@rpc(errors=[Fault])")
+        for base in ("NotFound", "Exception")
+    )
+    assert [finding.why for finding in compare(old.schema, new.schema)] == [
+        "its code is UNKNOWN for a new server, and NOT_FOUND for an old client",
+        "its code is NOT_FOUND for an old server, and UNKNOWN for a new client",
+    ]
+
+
 def test_both_are_told_what_contracts_declare_otherwise() -> None:
     old = Version("f() -> None", options="@rpc(timeout=5, lane=2)").schema
     new = Version("f() -> None", options="@rpc(timeout=1.5, lane=1)").schema
