@@ -15,6 +15,7 @@ from idl import (
     SchemaError,
     ServiceDescription,
     canonical,
+    compare,
     describe,
     dump_lock,
     load_lock,
@@ -159,6 +160,25 @@ def test_a_lock_file_comes_back() -> None:
     assert target == "tests.idl.catalogue:Catalogue"
     assert back.fingerprint == schema.fingerprint
     assert dump_lock([back], target) == text
+
+
+Q = "class Q(BaseModel):\n    x: int\n"
+
+
+@pytest.mark.parametrize(
+    "types",
+    [
+        f"{Q}class R(BaseModel, extra='allow'):\n    __pydantic_extra__: dict[str, Q]",
+        "@dataclass\nclass R:\n    x: InitVar[int] = 1",
+        "@dataclass\nclass R:\n    x: int = field(init=False, default=1)",
+    ],
+    ids=["typed unknown fields", "only read", "only sent"],
+)
+def test_what_fields_are_besides_their_types_comes_back(types: str) -> None:
+    schema = Version("f(a: R) -> None", types).schema
+    (back,), _ = load_lock(dump_lock([schema], "t"))
+    assert back.fingerprint == schema.fingerprint
+    assert compare(back, schema) == []
 
 
 def test_a_lock_file_that_is_none_gets_a_sentence() -> None:
