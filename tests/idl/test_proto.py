@@ -144,6 +144,32 @@ def test_import_makes_a_contract(greeter: ModuleType) -> None:
     assert not service.methods["reset"].parameters
 
 
+def test_each_scalar_is_imported_with_its_limits(tmp_path: Path) -> None:
+    limits = {
+        "int32": (-(2**31), 2**31), "sint32": (-(2**31), 2**31), "sfixed32": (-(2**31), 2**31),
+        "int64": (-(2**63), 2**63), "sint64": (-(2**63), 2**63), "sfixed64": (-(2**63), 2**63),
+        "uint32": (0, 2**32), "fixed32": (0, 2**32), "uint64": (0, 2**64), "fixed64": (0, 2**64),
+    }  # fmt: skip
+    others = {"float": "float", "double": "float", "bool": "bool", "string": "str"}
+    kinds = [*limits, *others, "bytes"]
+    fields = " ".join(f"{kind} {kind}_ = {at};" for at, kind in enumerate(kinds, 1))
+    (tmp_path / "all.proto").write_text(
+        f'syntax = "proto3"; message A {{ {fields} }} service S {{ rpc F(A) returns (A); }}',
+        encoding="utf-8",
+    )
+    sys.modules["imported_all"] = module = ModuleType("imported_all")
+    try:
+        exec(import_proto([tmp_path / "all.proto"]), vars(module))
+        members = schema_of(module.S).definitions.by_name["A"].members
+    finally:
+        del sys.modules["imported_all"]
+    assert {each.name.rstrip("_"): str(each.shape) for each in members} == {
+        **{kind: f"int (ge={least}, lt={most})" for kind, (least, most) in limits.items()},
+        **others,
+        "bytes": "bytes",
+    }
+
+
 def test_import_is_clean(greeter: ModuleType) -> None:
     folder = Path(str(greeter.__file__)).parent
     two = folder / "two.py"

@@ -223,6 +223,7 @@ TYPES: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (dict[frozenset[int], bool], st.dictionaries(st.frozensets(ints), st.booleans(), max_size=3)),
     (dict[Decimal, UUID], st.dictionaries(decimals, st.uuids(), max_size=3)),
     (dict[Level, int], st.dictionaries(st.sampled_from(Level), ints)),
+    (dict[tuple[tuple[int, int], str], int], st.just({((1, 2), "a"): 3})),
     (tuple[int, ...], st.lists(ints).map(tuple)),
     (tuple[()], st.just(())),
     (set[tuple[int, bytes]], st.sets(st.tuples(ints, st.binary()), max_size=3)),
