@@ -141,6 +141,7 @@ def test_import_makes_a_contract(greeter: ModuleType) -> None:
     assert (shapes["class_"], shapes["datetime_"]) == ("bytes", "float")
     assert greeter.HelloRequest(name="x").tone == greeter.Tone.TONE_UNSPECIFIED
     assert "At most one of text, part is set (choice)." in greeter.HelloRequest.__doc__
+    assert greeter.HelloRequest.__doc__.count("At most one of") == 1  # `optional` is no choice
     assert not service.methods["reset"].parameters
 
 
@@ -239,6 +240,7 @@ def test_names_that_would_clash_and_what_is_only_there_or_not(tmp_path: Path) ->
         message A {
           oneof choice { google.protobuf.Empty nothing = 1; Odd odd = 2; }
           google.protobuf.FieldMask mask = 3;
+          string __kind = 4;
         }
         service S {
           rpc GetA(A) returns (A);
@@ -260,6 +262,7 @@ def test_names_that_would_clash_and_what_is_only_there_or_not(tmp_path: Path) ->
             "nothing": "dict[str, any] | None",
             "odd": "Odd | None",
             "mask": "list[str] | None",
+            "kind": "str",
         }
         assert [each.value for each in odd.Odd] == [0, 1, 2, 3]
         with pytest.raises(ProtoError, match="another method is called GetA"):
