@@ -5,11 +5,13 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
+from enum import IntEnum
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import Field
 
 from idl import MethodFacts as Facts
 from idl import ProtoError, compare, import_proto, proto_of
@@ -105,6 +107,35 @@ def test_what_proto3_cannot_say_is_refused(annotation: Any, words: str) -> None:
     schema = MethodSchema("s/f", (Parameter("a", annotation, True),), int)
     with pytest.raises(ProtoError, match=f"s/f: .*{words}"):
         proto_of(describe("s", 1, [(schema, Facts(timeout=1.0))]))
+
+
+class Sign(IntEnum):
+    MORE = 1
+    NONE = 0
+    LESS = -1
+
+
+class Far(IntEnum):
+    BELOW = -(2**40)
+    ABOVE = 5
+
+
+def test_enumerations_begin_with_zero_and_numbers_are_as_narrow_as_is_said(tmp_path: Path) -> None:
+    small, narrow = (Annotated[int, Field(ge=0, lt=limit)] for limit in (100, 2**32))
+    given = {"sign": Sign, "far": Far, "small": small, "narrow": narrow}
+    parameters = tuple(Parameter(name, each, True) for name, each in given.items())
+    schema = MethodSchema("s/f", parameters, int)
+    pool = pool_of(tmp_path, proto_of(describe("s", 1, [(schema, Facts(timeout=1.0))])))
+    fields = pool.FindMessageTypeByName("s.FRequest").fields_by_name
+    assert {
+        name: [(each.name, each.number) for each in fields[name].enum_type.values]
+        for name in ("sign", "far")
+    } == {
+        "sign": [("SIGN_NONE", 0), ("SIGN_MORE", 1), ("SIGN_LESS", -1)],
+        "far": [("FAR_UNSPECIFIED", 0), ("FAR_BELOW", 1), ("FAR_ABOVE", 2)],
+    }
+    unsigned = fields["small"].TYPE_UINT64, fields["narrow"].TYPE_UINT32
+    assert (fields["small"].type, fields["narrow"].type) == unsigned
 
 
 @pytest.fixture(scope="module")

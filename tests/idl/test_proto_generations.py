@@ -107,3 +107,21 @@ async def test_values_cross(imported: Any) -> None:
         stub = client.stub(module.Twos)
         assert await stub.rpc_(two) == two
         assert await stub.list_([1, "a", None]) == [1, "a", None]
+
+
+def test_an_imported_file_is_not_taken_for_one_whose_name_ends_alike(tmp_path: Path) -> None:
+    (tmp_path / "user.proto").write_text(
+        'syntax = "proto3"; message User {} message Unused {} '
+        "service Users { rpc Get(User) returns (User); }",
+        encoding="utf-8",
+    )
+    named = tmp_path / "super_user.proto"
+    named.write_text(
+        'syntax = "proto3"; import "user.proto"; service S { rpc F(User) returns (User); }',
+        encoding="utf-8",
+    )
+    text = import_proto([named])
+    assert [line for line in text.splitlines() if line.startswith("class")] == [
+        "class User:",
+        "class S:",
+    ]
