@@ -1,16 +1,17 @@
 """The JSON Schemas are of the dialect that they name, and are true of what travels."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jsonschema
 import pytest
+from pydantic import Field
 
 from idl import json_schema, json_schema_of, markdown_of, pack, unpack
 from idl.jsonschema import DIALECT
 from machnet_rpc.cli.arguments import jsonable
 from machnet_rpc.schemas import schema_of
-from tests.idl.catalogue import ENTRY, Catalogue, Extent, Range, Trade
-from tests.idl.values import TYPES, Colour, Model, Struct
+from tests.idl.catalogue import ENTRY, Box, Catalogue, Extent, Range, Trade
+from tests.idl.values import TYPES, Colour, Model, Span, Struct
 
 
 def plain(value: object) -> Any:
@@ -64,6 +65,25 @@ def test_it_is_true_of_values(part: str, value: object, is_valid: bool) -> None:
 @pytest.mark.parametrize("annotation", [each for each, _ in TYPES] + [Range, Extent], ids=str)
 def test_every_type_has_a_schema(annotation: Any) -> None:
     jsonschema.Draft202012Validator.check_schema(json_schema(annotation))
+
+
+@pytest.mark.parametrize(
+    ("annotation", "valid", "invalid"),
+    [
+        (Annotated[int, Field(gt=5)], 6, 5),
+        (Annotated[int, Field(lt=5)], 4, 5),
+        (Annotated[list[int], Field(min_length=2)], [1, 2], [1]),
+        (Annotated[set[int], Field(max_length=1)], [1], [1, 2]),
+        (Annotated[dict[str, int], Field(max_length=1)], {"a": 1}, {"a": 1, "b": 2}),
+        (Annotated[str, Field(min_length=2)], "ab", "a"),
+        (Span, [1], []),
+        (Box[Literal["a/b~c"]], {"content": "a/b~c"}, {"content": "b"}),
+    ],
+    ids=str,
+)
+def test_limits_are_those_of_the_type(annotation: Any, valid: Any, invalid: Any) -> None:
+    validator = jsonschema.Draft202012Validator(json_schema(annotation))
+    assert [validator.is_valid(value) for value in (valid, invalid)] == [True, False]
 
 
 def test_json_schemas() -> None:

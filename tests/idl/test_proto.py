@@ -5,10 +5,12 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import date
 from enum import IntEnum
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
+from uuid import UUID
 
 import pytest
 from pydantic import Field
@@ -120,9 +122,9 @@ class Far(IntEnum):
     ABOVE = 5
 
 
-def test_enumerations_begin_with_zero_and_numbers_are_as_narrow_as_is_said(tmp_path: Path) -> None:
+def test_what_proto3_asks_for_is_in_the_export(tmp_path: Path) -> None:
     small, narrow = (Annotated[int, Field(ge=0, lt=limit)] for limit in (100, 2**32))
-    given = {"sign": Sign, "far": Far, "small": small, "narrow": narrow}
+    given = {"sign": Sign, "far": Far, "small": small, "narrow": narrow, "id": UUID | date | str}
     parameters = tuple(Parameter(name, each, True) for name, each in given.items())
     schema = MethodSchema("s/f", parameters, int)
     pool = pool_of(tmp_path, proto_of(describe("s", 1, [(schema, Facts(timeout=1.0))])))
@@ -134,6 +136,9 @@ def test_enumerations_begin_with_zero_and_numbers_are_as_narrow_as_is_said(tmp_p
         "sign": [("SIGN_NONE", 0), ("SIGN_MORE", 1), ("SIGN_LESS", -1)],
         "far": [("FAR_UNSPECIFIED", 0), ("FAR_BELOW", 1), ("FAR_ABOVE", 2)],
     }
+    assert [name for name in fields if fields[name].containing_oneof] == [
+        "id_string", "id_string_6", "id_string_7"
+    ]  # fmt: skip
     unsigned = fields["small"].TYPE_UINT64, fields["narrow"].TYPE_UINT32
     assert (fields["small"].type, fields["narrow"].type) == unsigned
 
