@@ -1,5 +1,6 @@
 """Hints become schemas; what is wrong with them gets a sentence."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -33,6 +34,8 @@ class Bad:
     async def stream(self) -> Any:
         yield 1
 
+    async def take(self, a: AsyncIterator[int] = ...) -> None: ...
+
 
 @pytest.mark.parametrize(
     ("name", "words"),
@@ -45,6 +48,7 @@ class Bad:
         ("place", "a needs one"),
         ("plain", "must be an `async def`"),
         ("stream", "must return `-> AsyncIterator"),
+        ("take", "takes at most one stream, and without a default"),
     ],
 )
 def test_what_is_wrong_gets_a_sentence(name: str, words: str) -> None:
