@@ -20,6 +20,7 @@ from idl import (
     markdown_of,
     proto_of,
 )
+from idl.reading import SEVERITIES
 from machnet_rpc.cli.arguments import Commands, UsageError, add_command, shown
 from machnet_rpc.cli.files import write_whole
 from machnet_rpc.cli.target import called, named
@@ -194,10 +195,14 @@ def _class_of(found: Any, target: str) -> type:
 
 
 def _print(found: list[Finding], breaks: list[Finding]) -> None:
-    for finding in sorted(found, key=lambda each: (each.severity, each.where)):
+    for finding in sorted(found, key=_gravest_first):
         print(finding)
     if not found:
         print("nothing changed")
     else:
         said = f"{len(breaks)} of {len(found)} changes break" if breaks else "nothing breaks"
         print(said)
+
+
+def _gravest_first(finding: Finding) -> tuple[int, str]:
+    return -SEVERITIES.index(finding.severity), finding.where

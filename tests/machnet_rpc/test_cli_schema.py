@@ -128,6 +128,19 @@ def test_what_breaks_says_whom_and_why(capsys: Capture) -> None:
     }
 
 
+def test_the_gravest_changes_come_first(capsys: Capture) -> None:
+    write("size: int = 0")
+    dump(capsys)
+    write("size: int | None = 0\n    colour: str = 'red'")
+    text = Path("shop.py").read_text(encoding="utf-8").replace("@rpc\n", "@rpc(timeout=1)\n")
+    Path("shop.py").write_text(text, encoding="utf-8")
+    assert mrpc.main(["schema", "check", "api.lock"]) == 1
+    *found, said = capsys.readouterr().out.splitlines()
+    severities = [line.partition(":")[0] for line in found]
+    assert severities == ["breaking", "risky", "compatible", "compatible"]
+    assert said == "1 of 4 changes break"
+
+
 def test_services_come_and_go(capsys: Capture) -> None:
     write("size: int = 0")
     dump(capsys)
