@@ -141,6 +141,23 @@ def test_the_gravest_changes_come_first(capsys: Capture) -> None:
     assert said == "1 of 4 changes break"
 
 
+def test_what_is_checked_is_what_is_named(capsys: Capture) -> None:
+    write("size: int = 0")
+    dump(capsys)
+    assert mrpc.main(["schema", "check", "api.lock", "shop:Nothing"]) == 2
+    assert "Nothing is no service" in capsys.readouterr().err
+
+
+def test_a_proto_file_is_for_one_service(capsys: Capture) -> None:
+    write("size: int = 0")
+    with Path("shop.py").open("a", encoding="utf-8") as module:
+        module.write('@service("other")\nclass Other(Shop):\n    pass\nboth = [Shop, Other]\n')
+    assert mrpc.main(["schema", "export", "--to", "proto", "shop:both"]) == 2
+    captured = capsys.readouterr()
+    assert "shop:both has several services: a .proto file is for one" in captured.err
+    assert not captured.out
+
+
 def test_services_come_and_go(capsys: Capture) -> None:
     write("size: int = 0")
     dump(capsys)
