@@ -9,6 +9,7 @@ import pytest
 from examples.kvstore.play import StoreNotEmptyError, play_trace, play_workload
 from examples.kvstore.server import KeyValueServer
 from examples.kvstore.store import Limits, Store
+from examples.kvstore.trace import page_key
 from examples.kvstore.workload import BUILT_IN
 from machnet_rpc import Unavailable, rpc
 
@@ -119,6 +120,17 @@ def test_what_nobody_wrote_is_found() -> None:
 
     played = asyncio.run(play_trace(Haunted(), [1], value_bytes=8, window=1))
     assert played.wrong == 1
+
+
+def test_what_is_lost_and_never_asked_for_again_is_found() -> None:
+    class Lossy(KeyValueServer):
+        @rpc
+        async def put(self, key: bytes, value: bytes) -> bool:
+            self.store.delete(page_key(1))
+            return self.store.put(key, value)
+
+    played = asyncio.run(play_trace(Lossy(), [1, 2], value_bytes=8, window=1))
+    assert (played.wrong, played.items) == (1, 1)
 
 
 def test_a_full_store_ends_the_load_with_its_own_word() -> None:

@@ -81,6 +81,7 @@ def test_limits_of_keys_values_and_pages() -> None:
     assert [key for key, _ in page.items] == [b"a", b"b"]
     assert page.next_key == b"c"
     assert store.scan(b"e", 1).next_key is None
+    assert store.get_many([b"a", b"b"]) == [bytes(10)] * 2
     with pytest.raises(ValueTooLargeError, match="30 bytes"):
         store.get_many([b"a", b"b", b"c"])
     with pytest.raises(ValueTooLargeError, match="4 keys"):

@@ -77,6 +77,8 @@ def test_replace_keeps_the_place_only_when_it_shrinks() -> None:
     book.limit(2, BUY, 100, 5)
     assert book.replace(1, 100, 3) == [Replaced(1, 100, 3, True)]
     assert queue(book, BUY) == [(100, 1, 3), (100, 2, 5)]
+    assert book.replace(1, 100, 3) == [Replaced(1, 100, 3, True)]  # the same again
+    assert queue(book, BUY) == [(100, 1, 3), (100, 2, 5)]
     assert book.replace(1, 100, 4) == [Replaced(1, 100, 4, False)]
     assert queue(book, BUY) == [(100, 2, 5), (100, 1, 4)]
 

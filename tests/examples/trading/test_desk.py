@@ -202,7 +202,7 @@ def test_who_leaves_has_nothing_open_any_more() -> None:
 def test_numbers_of_ended_sessions_are_never_given_again() -> None:
     """However many have ended: a command of any of them that comes late is not executed anew."""
     desk = Desk(DeskLimits(sessions_max=1, ended_max=2, silence_ns=0))
-    for name, last in (("a", 3), ("b", 2), ("c", 1), ("d", 1)):
+    for name, last in (("a", 3), ("b", 2), ("c", 1), ("d", 1), ("e", 1)):
         for number in range(1, last + 1):
             desk.execute(NewOrder(name, desk.next_id(name), BUY, None, number), 0)
     seen = desk.commands
