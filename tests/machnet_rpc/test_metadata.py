@@ -8,14 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from idl import CodecError, pack
 from machnet_rpc import Client, InvalidArgument, connect, current_call, rpc, serve, service
 from machnet_rpc._metadata import (
+    KEY,
     METADATA_BYTES_MAX,
     MalformedMetadata,
+    add_where_it_fits,
     split,
     with_metadata,
 )
-from machnet_rpc._options import Metadata
+from machnet_rpc._options import KEY_CHARACTERS_MAX, Metadata
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.records import METADATA
 from machnet_rpc._transports.ladder import Via
@@ -54,6 +57,19 @@ def test_any_bytes_are_metadata_or_malformed(message: bytes) -> None:
 def test_malformed_metadata_are_told(message: bytes) -> None:
     with pytest.raises(MalformedMetadata, match="metadata"):
         split(message)
+
+
+def test_as_much_as_is_said_can_be_sent() -> None:
+    most = METADATA_BYTES_MAX - len(pack({"a": bytes(METADATA_BYTES_MAX)})) + METADATA_BYTES_MAX
+    assert split(with_metadata({"a": bytes(most)}, b"")) == ({"a": bytes(most)}, b"")
+    with pytest.raises(CodecError, match=f"at most {METADATA_BYTES_MAX} can be sent"):
+        with_metadata({"a": bytes(most + 1)}, b"")
+
+
+def test_what_the_application_did_not_ask_for_leaves_room_for_a_key() -> None:
+    own: Metadata = {"a": "x" * (METADATA_BYTES_MAX - 310)}
+    add_where_it_fits(own, {"traceparent": "y" * 55})
+    with_metadata({**own, KEY: "k" * KEY_CHARACTERS_MAX}, b"")
 
 
 async def _sent(client: Client, method: str, message: bytes) -> Any:

@@ -26,6 +26,10 @@ async def use(rpc_client, rpc_server, rpc_clock):
         assert rpc_clock.elapsed >= 4
     async with rpc_server(kv) as server, connect(server.address) as client:
         assert await client.call(double, 0) == 0
+    with pytest.raises(ValueError) as caught:
+        async with rpc_client(kv):
+            raise ValueError
+    assert caught.value.__notes__ == ["with the faults of seed=7"]
 """
 
 
@@ -43,7 +47,7 @@ TESTS = {
 def test_fixtures(pytester: pytest.Pytester, plugin: str) -> None:
     pytester.makepyfile(SERVICE + TESTS[plugin])
     others = [each for each in ("asyncio", "anyio") if each != plugin]
-    options = [word for each in others for word in ("-p", f"no:{each}")]
+    options = [word for each in others for word in ("-p", f"no:{each}")] + ["--rpc-seed=7"]
     done = pytester.runpytest_subprocess("-W", "ignore::pytest.PytestDeprecationWarning", *options)
     done.assert_outcomes(passed=1)
 

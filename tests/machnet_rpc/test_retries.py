@@ -345,8 +345,8 @@ def test_a_budget_begins_with_what_the_minimum_gives() -> None:
 
 def test_a_budget_grows_by_a_share_of_the_calls() -> None:
     budget, flow = RetryBudget(RetryPolicy(share=0.1, minimum=0.0), 0), Flow()
-    assert _spent(budget, flow, 1000, 0) == 100
-    assert _spent(budget, flow, 1000, 0) == 0
+    assert budget.spend(_call(flow, 1000), 0)
+    assert _spent(budget, flow, 500, 0) == 99  # an older one, which fails later
     assert _spent(budget, flow, 1500, 0) == 50
     assert _spent(budget, Flow(), 30, 0) == 3  # its ids start over
 
