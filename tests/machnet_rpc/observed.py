@@ -133,13 +133,17 @@ async def numbers(*given: int) -> AsyncIterator[int]:
 class Seen:
     """One middleware for both sides, and what it told."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         self._exporter = InMemorySpanExporter()
         self._reader = InMemoryMetricReader()
         self.tracers = TracerProvider()
         self.tracers.add_span_processor(SimpleSpanProcessor(self._exporter))
         self._meters = MeterProvider([self._reader])
-        self.telemetry = Telemetry(tracer_provider=self.tracers, meter_provider=self._meters)
+        providers: dict[str, Any] = {
+            "tracer_provider": self.tracers,
+            "meter_provider": self._meters,
+        }
+        self.telemetry = Telemetry(**providers, **options)
 
     def spans(self, kind: SpanKind) -> list[ReadableSpan]:
         """Those of the desk's calls that ended, in order; a client may ask for schemas, too."""

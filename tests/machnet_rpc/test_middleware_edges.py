@@ -12,6 +12,7 @@ import pytest
 from machnet_rpc import Client, Code, DeadlineExceeded, InvalidArgument, RpcError, Server, rpc
 from machnet_rpc._transports.ladder import Via
 from machnet_rpc.middleware import CallInfo, Middleware, Next, Request
+from machnet_rpc.testing import VirtualClock, test_client
 from tests.machnet_rpc.test_middleware import Desk, Shapes, both
 from tests.machnet_rpc.waiting import until
 
@@ -56,6 +57,22 @@ async def test_a_call_that_ends_late_says_itself_how_far_it_came(via: Via) -> No
         for end in await asyncio.gather(*calls, return_exceptions=True):
             assert isinstance(end, DeadlineExceeded)
             assert (end.executed, end.stage) == ("yes", "handler started")
+
+
+def test_a_call_that_ended_leaves_no_clock_behind() -> None:
+    async def pausing(call: CallInfo, request: Request, following: Next) -> Any:
+        await asyncio.sleep(0.001)
+        return await following(request)
+
+    async def main() -> None:
+        told: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        async with VirtualClock(), test_client(Desk(), client_middleware=[pausing]) as client:
+            assert await client.stub(Shapes).double.using(timeout=1.0)(1) == 2
+            await asyncio.sleep(2.0)
+        assert not told
+
+    asyncio.run(main())
 
 
 async def test_less_time_may_be_given(via: Via) -> None:

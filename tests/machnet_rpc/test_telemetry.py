@@ -371,8 +371,8 @@ async def test_without_an_sdk_the_trace_goes_on(network: Via) -> None:
     assert heard == [place, None]
 
 
-def test_virtual_time_is_what_calls_take(seen: Seen) -> None:
-    async def main() -> None:
+def test_virtual_time_is_what_calls_take() -> None:
+    async def main(seen: Seen) -> None:
         around = [seen.telemetry]
         async with (
             VirtualClock(),
@@ -381,9 +381,10 @@ def test_virtual_time_is_what_calls_take(seen: Seen) -> None:
             with pytest.raises(DeadlineExceeded):
                 await client.stub(Desk).fail.using(timeout=7.0)("slow")
 
-    asyncio.run(main())
+    asyncio.run(main(seen := Seen(boundaries=[1.0, 8.0])))
     (point,) = seen.durations("client")
     assert point.sum == pytest.approx(7.0, abs=0.1)
+    assert list(point.bucket_counts) == [0, 1, 0]
 
 
 def test_who_lacks_the_api_is_told() -> None:
