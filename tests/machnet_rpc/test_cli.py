@@ -67,8 +67,9 @@ async def test_call_with_a_key(network: MemoryNetwork, capsys: Capture) -> None:
     out = capsys.readouterr().out
     assert out.count('"1 a as order 1"') == 2
     assert "timeout 5 s, keyed" in out
-    with pytest.raises(UsageError, match="not keyed"):
-        await run(network, "call", ADDRESS, "ledger/nothing", "--key", "k")
+    for method in ("ledger/nothing", "mrpc.reflection/services"):
+        with pytest.raises(UsageError, match="not keyed"):
+            await run(network, "call", ADDRESS, method, "--key", "k")
 
 
 @pytest.mark.parametrize("wrong", ["", "k" * 257])

@@ -140,10 +140,5 @@ def test_percentiles() -> None:
     assert at_percent(counts, 50, 7) == 0
     for value in range(1, 101):
         counts[bucket_of(value, 7)] += 1
-    assert [at_percent(counts, percent, 7) for percent in (0, 1, 50, 99, 100)] == [
-        1,
-        1,
-        50,
-        99,
-        100,
-    ]
+    percents = (0, 1, 50, 98.5, 99, 99.9, 100)
+    assert [at_percent(counts, each, 7) for each in percents] == [1, 1, 50, 99, 99, 100, 100]

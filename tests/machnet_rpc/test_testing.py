@@ -175,6 +175,7 @@ async def test_a_failure_tells_its_seed() -> None:
         ({"corrupt": -0.1}, "corrupt is -0.1: a fraction"),
         ({"duplicate": float("nan")}, "duplicate is nan: a fraction"),
         ({"delay": -1.0}, "delay is -1.0: it may be 0 to 10 seconds"),
+        ({"delay": 10.5}, "delay is 10.5: it may be 0 to 10 seconds"),
         ({"seed": -1}, "seed is -1: it may be 0 to"),
         ({"kill_after": 0}, "kill_after is 0: the server takes one call at least"),
     ],
