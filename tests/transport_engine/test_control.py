@@ -264,10 +264,11 @@ async def test_an_engine_without_descriptors_says_so(
 
 async def test_ports_of_one_application_are_bounded(sidecar: Sidecar) -> None:
     application = await sidecar.application()
-    for _ in range(PORTS_PER_APPLICATION_MAX):
-        await application.listen(0)
+    ports = [await application.listen(0) for _ in range(PORTS_PER_APPLICATION_MAX)]
     with pytest.raises(NoRoomError, match="ports at most"):
         await application.listen(0)
+    await application.unlisten(ports[0])
+    assert await application.listen(ports[0]) == ports[0]
     await application.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from transport_engine import ConfigError, Endpoint, ForbiddenError, NoRoomError, QuotaError
 from transport_engine.config import SidecarConfig, parse
-from transport_engine.policy import OWNER, Peer, Policy, pidfd_of
+from transport_engine.policy import OWNER, Peer, Policy, described, pidfd_of
 from transport_engine.ports import ALL, Ports
 
 CONFIG = parse(
@@ -235,7 +235,11 @@ def test_default_policy_lets_in_root_and_the_own_user_and_bounds_neither() -> No
 
 def test_own_user_can_be_a_tenant_too() -> None:
     said = {"tenants": [{"name": "self", "uids": [0, os.geteuid()]}]}
-    assert Policy.of(parse(said, "x")).tenant_of(Peer(1, 0, 0)).name == "self"
+    policy = Policy.of(parse(said, "x"))
+    assert policy.tenant_of(Peer(1, 0, 0)).name == "self"
+    owner, own = described(policy)
+    assert owner.startswith("owner (nobody) listens on 1-65535")
+    assert own.startswith("self (user 0")
 
 
 def test_memory_goes_by_weight_and_what_is_said_comes_first() -> None:
@@ -279,6 +283,7 @@ def test_ports_read_and_print() -> None:
     mixed = Ports.parse(["80", "50000-50002"], {})
     assert sorted(mixed.some(64)) == [50000, 50001, 50002]  # dynamic ones are for who does not care
     assert all(port >= 49152 for port in ALL.some(64))
+    assert sorted(Ports.parse(["80-49152", "65534-65535"], {}).some(64)) == [49152, 65534, 65535]
 
 
 def test_kernel_says_who_and_tells_of_its_end() -> None:
