@@ -142,9 +142,13 @@ class Sorted(Exception):
     seed: InitVar[int] = 5
 
 
-@service("odd", errors=[Fixed, Sorted])
+class Closed(Unavailable):
+    """For today: the handler has said so, and says so again."""
+
+
+@service("odd", errors=[Fixed, Sorted, Closed])
 class Odd:
-    @rpc
+    @rpc(idempotent=True)
     async def fail(self, how: str) -> None:
         raise NotImplementedError
 
@@ -152,7 +156,15 @@ class Odd:
 class OddServer(Odd):
     @rpc
     async def fail(self, how: str) -> None:
-        raise Fixed(3) if how == "fixed" else Sorted(3)
+        raise Closed("today") if how == "closed" else Fixed(3) if how == "fixed" else Sorted(3)
+
+
+async def test_a_declared_error_says_where_it_comes_from_and_is_an_answer() -> None:
+    async with test_client(OddServer()) as client:
+        with pytest.raises(Closed, match=r"odd/fail at .*: today") as caught:
+            await client.stub(Odd).fail("closed")
+    assert (caught.value.executed, caught.value.stage) == ("yes", "reply seen")
+    assert caught.value.attempts == 1
 
 
 async def test_frozen_exceptions_and_those_with_more_than_fields_arrive() -> None:

@@ -127,6 +127,18 @@ async def test_views_of_any_size_carry_metadata_both_ways(via: Via, size: int) -
             back.clear()
 
 
+async def test_what_a_call_asks_for_is_over_what_its_client_does(network: Via) -> None:
+    back: Metadata = {}
+    async with (
+        serve(FrameDesk(), "127.0.0.1:1", via=network) as server,
+        connect(server.address, via=network) as client,
+    ):
+        own = client.using(metadata={"tenant": "a", "user": "b"}, reply_metadata=back)
+        put = own.stub(Frames).put.using(metadata={"tenant": "c"}, timeout=5.0)
+        assert await put(memoryview(b"abc")) == 3
+    assert back == {"tenant": "c", "user": "b"}
+
+
 async def test_many_calls_leave_no_place_for_metadata(client: Client) -> None:
     carrying = client.using(metadata={"tenant": "a"}, reply_metadata={})
     assert await carrying.call_many(Ledger.echo, [b"a", b"b"]) == [b"a", b"b"]
