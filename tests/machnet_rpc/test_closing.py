@@ -10,6 +10,7 @@ from machnet_rpc import server as server_module
 from machnet_rpc._aio.dispatch import CANCELLED_SECONDS_MAX
 from machnet_rpc._aio.pump import CLOSE_SECONDS_MAX
 from machnet_rpc._transports.ladder import Via
+from machnet_rpc.health import HealthContract
 from machnet_rpc.testing import VirtualClock
 from tests.machnet_rpc.conftest import only_inline, only_memory
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
@@ -171,3 +172,17 @@ async def test_a_server_is_closed_in_its_own_loop(via: Via) -> None:
             await asyncio.to_thread(asyncio.run, server.close())
         async with connect(server.address, via=via) as client:
             assert await client.call(Ledger.echo, b"it listens still") == b"it listens still"
+
+
+async def test_a_server_that_was_closed_may_listen_again(via: Via) -> None:
+    server = Server(LedgerBook())
+    for _ in range(2):
+        await server.listen("127.0.0.1:0", via=via)
+        async with connect(server.address, via=via) as client:
+            assert await client.stub(Ledger).echo(b"a") == b"a"
+            assert await client.stub(HealthContract).check("ledger") == "SERVING"
+            flow = client._keeper.connection
+            assert flow is not None
+            assert flow.is_usable
+        await server.close(1.0)
+        assert server.health.get("ledger") == "NOT_SERVING"
