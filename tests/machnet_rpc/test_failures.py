@@ -177,6 +177,15 @@ async def test_frozen_exceptions_and_those_with_more_than_fields_arrive() -> Non
         assert sorted_.value.at == 3
 
 
+def test_an_error_tells_of_attempts_where_there_were_several() -> None:
+    error = Unavailable("it is gone", executed="maybe", stage="sent")
+    assert str(error) == "it is gone (UNAVAILABLE, stage: sent, executed: maybe)"
+    assert "attempts" not in error.as_dict()
+    error.attempts, error.earlier = 2, "UNAVAILABLE: it was gone"
+    assert "2 attempts, the one before ended as UNAVAILABLE: it was gone)" in str(error)
+    assert error.as_dict()["attempts"] == "2"
+
+
 async def test_next_step_travels(client: Client) -> None:
     with pytest.raises(NotFound, match=r"Insert it first\.$"):
         await client.stub(Ledger).fail("not found")
