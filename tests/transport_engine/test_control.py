@@ -295,6 +295,15 @@ async def test_who_breaks_the_rules_waits_before_it_may_ask_again(tmp_path: Path
     sidecar.close()
 
 
+async def test_large_rings_cost_as_much_as_several_messages(
+    sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owed: list[float] = []
+    monkeypatch.setattr(Bucket, "owe", lambda bucket, tokens: owed.append(tokens))
+    await (await attach(sidecar.path, 16 << 20)).close()
+    assert max(owed) == 64
+
+
 def test_bucket() -> None:
     bucket = Bucket(10, now=0.0, burst=10)
     assert [bucket.take(0.0) for _ in range(10)] == [0.0] * 10

@@ -9,7 +9,7 @@ from tests.transport_engine.records import field, packed
 from tests.transport_engine.sidecars import POLICY, Sidecar, records, until
 from transport_engine import Endpoint, Engine, EngineConfig, Limits, messages, read_flows
 from transport_engine._native import ffi, lib
-from transport_engine.flows import CORE_BITS, FlowReport, page_of, placed, unpacked
+from transport_engine.flows import CORE_BITS, FlowPage, FlowReport, page_of, placed, unpacked
 from transport_engine.onlookers import seen_by
 from transport_engine.policy import Peer, Tenant
 
@@ -38,6 +38,15 @@ async def test_both_ends_of_a_flow_are_told(sidecar: Sidecar) -> None:
     await until(lambda: sidecar.engine.stats()["flows_open"] == 0)
     assert await read_flows(sidecar.path) == []
     await server.close()
+
+
+async def test_all_pages_are_read(sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch) -> None:
+    def page(first: int) -> FlowPage:
+        return [replace(REPORT, messages=first)] * 3, None if first == 40 else first + 1
+
+    monkeypatch.setattr(sidecar.engine, "flows", page)
+    seen = [report.messages for report in await read_flows(sidecar.path)]
+    assert seen == [first for first in range(41) for _ in range(3)]
 
 
 def engine_with(flows: int) -> Engine:

@@ -11,6 +11,8 @@ import pytest
 
 from tests.transport_engine.sidecars import RING_BYTES, Sidecar, heard, until
 from transport_engine import messages
+from transport_engine.bucket import Bucket
+from transport_engine.session import VIOLATION_TOKENS
 
 VIOLATIONS = {
     "quarantined_position": (b"", 1 << 40, False),
@@ -22,8 +24,13 @@ TX_TAIL, TX_RING, SEAL_SEAL = 128, 65536, 1
 
 @pytest.mark.parametrize("counter", VIOLATIONS)
 async def test_violation_is_counted_logged_and_ends_its_session_only(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, counter: str
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    counter: str,
 ) -> None:
+    owed: list[float] = []
+    monkeypatch.setattr(Bucket, "owe", lambda bucket, tokens: owed.append(tokens))
     sidecar = Sidecar(tmp_path / "engine.sock")
     written, tail, is_sealed = VIOLATIONS[counter]
     good = await sidecar.application()
@@ -46,6 +53,7 @@ async def test_violation_is_counted_logged_and_ends_its_session_only(
         name: int(name == counter) for name in VIOLATIONS
     }
     assert (stats["channels_quarantined"], stats["channels_open"]) == (1, 1)
+    assert VIOLATION_TOKENS in owed  # so that coming back to do it again takes time
     (record,) = caplog.records
     assert f"process {os.getpid()} of user {os.geteuid()}" in record.message
     assert await good.listen(0) > 0
