@@ -98,6 +98,17 @@ def test_a_pool_that_somebody_else_set_since_is_left_alone(tmp_path: Path) -> No
 
 
 @root_only
+def test_who_gave_back_leaves_nothing_for_the_next_one_to_take(tmp_path: Path) -> None:
+    pool = made_up_pool(tmp_path, 100, 0)
+    with hugepages(100, pool):
+        assert total(pool) == 150
+    (pool / "nr_hugepages").write_text("150")  # somebody else's from here on
+    with hugepages(2, pool):
+        assert total(pool) == 151
+    assert total(pool) == 150
+
+
+@root_only
 def test_two_at_once_have_pages_for_both() -> None:
     before = total(POOL)
     with hugepages(free_megabytes() + 8), hugepages(8) as added:
