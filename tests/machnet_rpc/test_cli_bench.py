@@ -176,6 +176,9 @@ async def test_health(network: MemoryNetwork, server: Server, capsys: Capture) -
     assert await run(network, "health", ADDRESS, "ledger", "--json") == 1
     said = json.loads(capsys.readouterr().out)
     assert said == {"service": "ledger", "status": "NOT_SERVING"}
+    server.health.set("", "UNKNOWN")
+    assert await run(network, "health", ADDRESS) == 1
+    assert capsys.readouterr().out == "UNKNOWN\n"
     watching = asyncio.create_task(run(network, "health", ADDRESS, "ledger", "--watch"))
     await until(lambda: server.health._watchers)
     (waiting,) = server.health._watchers["ledger"]

@@ -171,6 +171,7 @@ def test_the_blocking_client_carries_it(via: Via) -> None:
         for number in range(3):  # by the loop, and past it
             assert client.method(Queue.priority)(number) == 4
             assert client.stub(Queue).priority.using(priority=2)(number) == 2
+            assert client.stub(Queue).priority.using(priority=0)(number) == 0
             assert client.using(priority=1).call(Queue.priority, number) == 1
             assert client.using(priority=1).call("queue/priority", number) == 1
         urgent = client.using(priority=0)

@@ -185,6 +185,7 @@ def test_processors_are_those_that_the_process_may_use(
         ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "2000 20000\n"}, "warn"),
         ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max": "150000 100000"}, "warn"),
         ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "400000 100000\n"}, "ok"),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "200000 100000\n"}, "ok"),
         ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, "ok"),
         ({}, "ok"),
     ],

@@ -118,7 +118,7 @@ async def test_application_that_takes_none(both: Two) -> None:
 async def test_listener_that_does_not_answer_in_time(both: Two) -> None:
     async with listener_by_hand(both) as listener:
         began = time.monotonic()
-        with pytest.raises(PeerSilentError, match="did not map the pair in time"):
+        with pytest.raises(PeerSilentError, match="the server's application did not map"):
             await both.client.pair(listener.at)
         assert time.monotonic() - began < PAIR_SECONDS_MAX + 1
         number, fds = await listener.offered()  # late, it learns that it is over
