@@ -4,6 +4,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from machnet_rpc import Client, connect
 from machnet_rpc import cli as mrpc
+from machnet_rpc.cli import reload
 from machnet_rpc.cli.reload import Reloader
 from tests.e2e.processes import Running
 from tests.machnet_rpc.waiting import until
@@ -192,3 +194,10 @@ def test_without_watchfiles_there_is_a_sentence(
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert mrpc.main(["serve", "x:y", "--reload"]) == 2
     assert "pip install 'machnet-rpc[reload]'" in capsys.readouterr().err
+
+
+def test_each_server_is_started_as_was_asked_for() -> None:
+    way = {"engine": "/run/e.sock", "require": "bypass"}
+    asked = Namespace(target="a:b", listen="127.0.0.1:0", grace=2.5, json=True, **way)
+    words = "a:b --listen 127.0.0.1:0 --grace 2.5 --engine /run/e.sock --require bypass --json"
+    assert reload._argv(asked) == words.split()
