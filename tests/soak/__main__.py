@@ -7,6 +7,7 @@ wrong, a call outlives its deadline, or memory, descriptors or threads of anybod
 import argparse
 import itertools
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -139,6 +140,7 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 150)
     columns = ("{task.description}", "{task.fields[calls]:,} calls, {task.fields[problems]} bad")
     os.environ.update(ALLOCATOR)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nobody is left behind
     began = time.monotonic()
     with (
         tempfile.TemporaryDirectory() as folder,
