@@ -99,7 +99,12 @@ class Caller:
 
 class Requester:
     def __init__(
-        self, how: tuple[int, int, int, int, Any, int], current: ContextVar[Any], keeper: Any, /
+        self,
+        how: tuple[int, int, int, int, Any, int],
+        current: ContextVar[Any],
+        keeper: Any,
+        running_loop: Callable[[], Any],
+        /,
     ) -> None: ...
     def begin(self, payload: bytes | memoryview, /) -> OutgoingCall | None: ...
 

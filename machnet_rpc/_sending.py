@@ -6,11 +6,11 @@ methods are called by stubs, of attempts, and of what else calls may be.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from threading import get_ident
 from typing import Any, NamedTuple, TypeAlias
 
 from idl import CodecError
 from machnet_rpc import _clock
+from machnet_rpc._aio.belonging import loop_if_any
 from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._aio.flows import FlowKeeper, NoFlow
 from machnet_rpc._calling import Target
@@ -59,7 +59,7 @@ class UsualCalls(dict[Any, Usual | None]):
             return None
         begin: BeginUsual = _left_to_python
         loop = self._keeper.loop
-        is_here = loop is not None and get_ident() == self._keeper.thread
+        is_here = loop is not None and loop_if_any() is loop
         if self._options is not None and loop is not None and is_here:
             begin = self._begin_of(binding, self._options, loop)
         usual = Usual(begin, binding.takes_bytes, binding.gives_bytes, binding)
@@ -81,7 +81,7 @@ class UsualCalls(dict[Any, Usual | None]):
             loop,
             0,
         )
-        begin: BeginUsual = crossing.Requester(how, CURRENT, self._keeper).begin
+        begin: BeginUsual = crossing.Requester(how, CURRENT, self._keeper, loop_if_any).begin
         return begin
 
 
@@ -122,7 +122,7 @@ class Sending:
 
         Errors: RpcError; RuntimeError where the client does not belong.
         """
-        if get_ident() != self._keeper.thread:
+        if loop_if_any() is not self._keeper.loop:
             self._keeper.check_here()
         now_ns = _clock.monotonic_ns()
         deadline_ns = self._deadline(target, options, now_ns)

@@ -144,20 +144,13 @@ class Client(NamedCalls):
             payload = args[0]
         else:
             payload = self._encoded(binding, args, kwargs)
-        try:
-            call = begin(payload) or self._begun(binding, payload, options)
-        except RuntimeError:
-            self._keeper.check_here()
-            raise
+        call = begin(payload) or self._begun(binding, payload, options)
         if call is None:
             call = await self._begun_later(binding, bytes(payload), options)
         try:
             answer: bytes | Refused | Failed = await call
         except (asyncio.CancelledError, GeneratorExit) as reason:
             give_up(call, reason)
-            raise
-        except RuntimeError:
-            self._keeper.check_here()
             raise
         if gives_bytes and isinstance(answer, bytes):
             return answer

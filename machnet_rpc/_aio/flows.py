@@ -7,7 +7,6 @@ engine's death nobody waits for a call: the keeper attaches to the next engine b
 import asyncio
 import logging
 from collections.abc import Callable
-from threading import get_ident
 from typing import Final
 
 from machnet_rpc import _clock, _reasons
@@ -64,7 +63,6 @@ class FlowKeeper:
         self.connection: Connection | None = None
         self.pump: Pump | None = None
         self.loop: asyncio.AbstractEventLoop | None = None  # once it is attached
-        self.thread: int = 0  # of which the loop was then
         self.on_event = on_event
         self.lent: set[int] = set()  # methods that give views
         self._reach = reach
@@ -111,7 +109,6 @@ class FlowKeeper:
             return await self.attach()
         self._reach = self._reach.again(link.transport)
         self.loop = asyncio.get_running_loop()
-        self.thread = get_ident()
         watch_forks(self)
         self.pump = Pump(link, self, self._reach.spin, self.lent)
         self._backoff.succeeded()  # a new engine: its server may be there in a moment, too

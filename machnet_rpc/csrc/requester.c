@@ -12,7 +12,8 @@ struct requester {
     PyObject *fields;  /* of which `how` was read, and whose references it borrows */
     PyObject *current; /* CURRENT */
     PyObject *keeper;  /* whose `connection` it is by, or None */
-    unsigned long thread; /* that made it: the event loop's */
+    PyObject *running_loop; /* asyncio's function */
+    PyObject *seen; /* what asyncio noted for the thread while the loop of `how` ran; or NULL */
 };
 
 static PyTypeObject *requester_type;
@@ -20,6 +21,29 @@ static PyObject *name_connection;
 static PyObject *name_deadline;
 static PyObject *name_exchanger;
 static PyObject *name_usable;
+static PyObject *name_noted;
+
+/* Whether the loop of `how` runs here; -1: an exception.
+ *
+ * asyncio before 3.14 notes what runs in the thread's dictionary, and anew whenever that changes;
+ * where the note is the one seen before, it need not be asked, which may cost a system call.
+ */
+static int runs_here(struct requester *self) {
+    PyObject *thread = PyThreadState_GetDict(); /* borrowed, as what is in it */
+    PyObject *noted = thread == NULL ? NULL : PyDict_GetItemWithError(thread, name_noted);
+    if (noted != NULL && noted == self->seen) {
+        return 1;
+    }
+    Py_XINCREF(noted);
+    PyObject *loop = PyErr_Occurred() ? NULL : PyObject_CallNoArgs(self->running_loop);
+    const int is_own = loop == NULL ? -1 : loop == self->how.loop;
+    if (is_own > 0) {
+        slot_set(&self->seen, Py_XNewRef(noted));
+    }
+    Py_XDECREF(loop);
+    Py_XDECREF(noted);
+    return is_own;
+}
 
 /* The flow by which a call can be sent at once; a new reference. NULL: none, or an exception. */
 static struct flow *flow_for(PyObject *keeper, Py_ssize_t size_bytes) {
@@ -62,9 +86,10 @@ static int64_t deadline_around(const struct requester *self) {
 
 /* begin(payload) -> OutgoingCall; None: something is not usual, and nothing was sent */
 static PyObject *requester_begin(PyObject *object, PyObject *payload) {
-    const struct requester *self = (const struct requester *)object;
-    if (!PyBytes_CheckExact(payload) || PyThread_get_thread_ident() != self->thread) {
-        Py_RETURN_NONE;
+    struct requester *self = (struct requester *)object;
+    const int is_here = PyBytes_CheckExact(payload) ? runs_here(self) : 0;
+    if (is_here <= 0) {
+        return is_here < 0 ? NULL : Py_NewRef(Py_None);
     }
     const int64_t around_ns = deadline_around(self);
     struct flow *flow = around_ns < 0 ? NULL : flow_for(self->keeper, PyBytes_Size(payload));
@@ -92,14 +117,17 @@ static PyObject *requester_begin(PyObject *object, PyObject *payload) {
     return call;
 }
 
-/* Requester((method_id, timeout_ns, lane, priority, loop, spin_ns), CURRENT, keeper) */
+/* Requester((method_id, timeout_ns, lane, priority, loop, spin_ns), CURRENT, keeper,
+ * running_loop) */
 static PyObject *requester_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     PyObject *fields;
     PyObject *current;
     PyObject *keeper;
+    PyObject *running_loop;
     struct how how;
     if ((kwargs != NULL && PyDict_Size(kwargs) != 0)
-        || !PyArg_ParseTuple(args, "OOO:Requester", &fields, &current, &keeper)
+        || !PyArg_ParseTuple(args, "OOOO:Requester", &fields, &current, &keeper,
+                             &running_loop)
         || !how_read(fields, &how)) {
         return NULL;
     }
@@ -109,7 +137,7 @@ static PyObject *requester_new(PyTypeObject *type, PyObject *args, PyObject *kwa
         self->fields = Py_NewRef(fields);
         self->current = Py_NewRef(current);
         self->keeper = Py_NewRef(keeper);
-        self->thread = PyThread_get_thread_ident();
+        self->running_loop = Py_NewRef(running_loop);
     }
     return (PyObject *)self;
 }
@@ -120,6 +148,8 @@ static int requester_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->fields);
     Py_VISIT(self->current);
     Py_VISIT(self->keeper);
+    Py_VISIT(self->running_loop);
+    Py_VISIT(self->seen);
     return 0;
 }
 
@@ -130,6 +160,8 @@ static void requester_dealloc(PyObject *object) {
     Py_CLEAR(self->fields);
     Py_CLEAR(self->current);
     Py_CLEAR(self->keeper);
+    Py_CLEAR(self->running_loop);
+    Py_CLEAR(self->seen);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(object);
     Py_DECREF(type);
@@ -160,8 +192,9 @@ int requester_register(PyObject *module) {
     name_deadline = PyUnicode_InternFromString("deadline_ns");
     name_exchanger = PyUnicode_InternFromString("exchanger");
     name_usable = PyUnicode_InternFromString("is_usable");
+    name_noted = PyUnicode_InternFromString("__asyncio_running_event_loop__");
     if (name_connection == NULL || name_deadline == NULL || name_exchanger == NULL
-        || name_usable == NULL) {
+        || name_usable == NULL || name_noted == NULL) {
         return -1;
     }
     requester_type = (PyTypeObject *)PyType_FromSpec(&requester_spec);

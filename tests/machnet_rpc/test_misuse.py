@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
+import uvloop
 
 from machnet_rpc import (
     AddressError,
@@ -22,6 +23,7 @@ from machnet_rpc import (
     sync,
 )
 from machnet_rpc.testing import test_client
+from tests.machnet_rpc.server_thread import serving
 from tests.machnet_rpc.waiting import until
 from transport_engine import EngineConfig
 
@@ -198,6 +200,39 @@ async def test_elsewhere_nothing_is_sent(kind: str) -> None:
         assert connection.outgoing == 0
         assert connection.next_call_id() == before + 1
         await MADE[kind](client)
+
+
+@pytest.mark.parametrize("kind", MADE)
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_nor_in_another_loop_of_the_same_thread(
+    kind: str, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    via = EngineConfig()
+
+    async def make() -> None:
+        await MADE[kind](client)
+
+    with (
+        serving(Clerk(), "127.0.0.1:0", via) as server,
+        asyncio.Runner(loop_factory=new_loop) as own,
+    ):
+        client = connect(server.address, via=via, timeout=5.0)
+        own.run(client.open())
+        own.run(make())
+        own.run(make())
+        connection = client._keeper.connection
+        assert connection is not None
+        before = connection.next_call_id()
+        for _ in range(2):
+            with (
+                asyncio.Runner(loop_factory=new_loop) as other,
+                pytest.raises(RuntimeError, match="belongs to another event loop"),
+            ):
+                other.run(make())
+        assert connection.outgoing == 0
+        assert connection.next_call_id() == before + 1
+        own.run(make())
+        own.run(client.close())
 
 
 def test_what_is_no_loop_of_asyncio_is_told() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from machnet_rpc._aio.belonging import loop_if_any
 from machnet_rpc._clock import monotonic_ns
 from machnet_rpc._native import crossing
 from tests.machnet_rpc.test_crossing import FLOW, Rig
@@ -32,7 +33,7 @@ class Sending:
         how = (METHOD_ID, TIMEOUT_NS, LANE, PRIORITY, asyncio.get_running_loop(), 0)
         self.connection = SimpleNamespace(is_usable=True)
         self.keeper = SimpleNamespace(connection=self.connection)
-        self.requester = crossing.Requester(how, self.around, self.keeper)
+        self.requester = crossing.Requester(how, self.around, self.keeper, loop_if_any)
         flow = crossing.Flow(rig.crossing, FLOW, self.connection, rig.calls, self.wheel)
         flow.message_bytes_max = MESSAGE_BYTES_MAX
         self.connection.exchanger = flow
@@ -126,9 +127,9 @@ async def test_mistakes_are_said_and_change_nothing(rig: Rig, sending: Sending) 
     with pytest.raises(AttributeError, match="deadline_ns"):
         sending.begin()
     assert (rig.taken(), rig.calls) == ([], {})
-    for arguments in ((), ((1, 2, 3), None, None), ((1, 2, 256, 4, None, "x"), None, None)):
+    for arguments in ((), ((1, 2, 3), None), ((1, 2, 256, 4, None, "x"), None)):
         with pytest.raises((TypeError, OverflowError)):
-            crossing.Requester(*arguments)
+            crossing.Requester(*arguments, None, loop_if_any)
 
 
 def test_nothing_leaks() -> None:
@@ -138,7 +139,7 @@ def test_nothing_leaks() -> None:
     loop = Loop()
     gone = weakref.ref(loop)
     requester = crossing.Requester(
-        (METHOD_ID, 1, LANE, PRIORITY, loop, 0), ContextVar[Any]("around"), loop
+        (METHOD_ID, 1, LANE, PRIORITY, loop, 0), ContextVar[Any]("around"), loop, loop_if_any
     )
     loop.requester = requester  # type: ignore[attr-defined]
     del loop, requester
