@@ -77,9 +77,9 @@ class FlowKeeper:
 
     def check_here(self) -> None:
         """Errors: RuntimeError in an event loop that is not its own, and in a child process."""
-        loop = running_loop()
         if self._is_inherited:
             raise RuntimeError(FORKED)
+        loop = running_loop()
         if self.loop is not None and self.loop is not loop:
             raise RuntimeError(ELSEWHERE)
 

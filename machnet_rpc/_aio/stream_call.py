@@ -10,7 +10,6 @@ from collections.abc import AsyncIterable, Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from idl import CodecError
-from machnet_rpc._aio.belonging import running_loop
 from machnet_rpc._aio.items import CallOver, ItemReader, ItemWriter, Room, closed
 from machnet_rpc._protocol.events import Failed, Refused, Replied, apart
 from machnet_rpc._protocol.stream_table import OutgoingStream
@@ -80,7 +79,6 @@ class StreamCall:
         """Sends the request, if it was not sent. Errors: RpcError."""
         if self._is_begun:
             return
-        self._loop = running_loop()
         try:
             stream = self._stream = await self._opener.open_stream()
         except BaseException:
@@ -93,6 +91,7 @@ class StreamCall:
             return
         if stream.receiving is not None:
             self._reader = ItemReader(stream)
+        self._loop = asyncio.get_running_loop()
         if self._source is not None:
             self._feed = self._loop.create_task(self._feeding(stream, self._source))
             _feeds.add(self._feed)

@@ -24,6 +24,7 @@ from machnet_rpc import (
 )
 from machnet_rpc.testing import test_client
 from tests.machnet_rpc.server_thread import serving
+from tests.machnet_rpc.test_sync_forks import in_child
 from tests.machnet_rpc.waiting import until
 from transport_engine import EngineConfig
 
@@ -269,6 +270,25 @@ async def test_a_child_leaves_its_parents_client_alone() -> None:
         with os.fdopen(reader) as said:
             assert "connected before the process forked" in said.read()
         assert await add.using(timeout=10)(1) == 2
+
+
+@pytest.mark.parametrize("kind", MADE)
+async def test_so_is_a_child_in_the_midst_of_its_parents_loop(kind: str) -> None:
+    async with serve(Clerk(), "127.0.0.1:0", grace=1) as server, connect(server.address) as client:
+        await MADE[kind](client)
+        assert "connected before the process forked" in in_child(lambda: driven(MADE[kind](client)))
+        assert "connected before the process forked" in in_child(lambda: driven(client.open()))
+        assert in_child(lambda: driven(client.close())) == "None"
+        await MADE[kind](client)
+
+
+def driven(coroutine: Coroutine[Any, Any, object]) -> object:
+    """What a coroutine gives that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("it waits")
 
 
 async def test_a_call_from_another_thread_leaves_a_loop_in_debug_mode_its_client() -> None:
