@@ -14,6 +14,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from idl.raised import is_of
+from machnet_rpc._faults import log_raised
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol.calls import IncomingCall
 
@@ -236,6 +237,8 @@ class HandlerTask(TaskState):
         self.error = error
         self._end()
         if ends_process(error):
+            if is_of(error, SystemExit):  # of which Python says nothing
+                log_raised(self.call.binding.full_name, error, ", and the process ends")
             raise error
 
     def _end(self) -> None:

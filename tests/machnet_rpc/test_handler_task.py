@@ -56,6 +56,22 @@ async def forever() -> str:
     raise AssertionError("nobody sets it")
 
 
+@pytest.mark.parametrize("pause", [False, True])
+def test_what_ends_the_process_without_a_word_is_logged(
+    caplog: pytest.LogCaptureFixture, pause: bool
+) -> None:
+    async def body() -> str:
+        if pause:
+            await asyncio.sleep(0)
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit, match="3"):
+        asyncio.run(answer(body))
+    (record,) = caplog.records
+    assert record.getMessage() == "any/run raised SystemExit, and the process ends"
+    assert record.exc_info is not None
+
+
 async def test_the_current_task_is_one_from_the_first_step_to_the_last() -> None:
     async def body() -> str:
         first = asyncio.current_task()
