@@ -122,6 +122,33 @@ static void three_packets_later_is_lost(void **state) {
     assert_int_equal(ledger.newest, NO_ITEM);
 }
 
+/* Each packet is lost in its own time, and the first of these times is waited for. */
+static void the_oldest_is_waited_for(void **state) {
+    (void)state;
+    const uint64_t begun_ns = now_ns;
+    send(1);
+    now_ns += TRIP_NS / 2;
+    send(2);
+    struct ack_frame ack = ack_of(2, 2);
+    acknowledge(&ack);
+    assert_int_equal(lose(), 0);
+    assert_int_equal(ledger.loss_ns, begun_ns + TRIP_NS + TRIP_NS / 8);
+    now_ns = ledger.loss_ns;
+    assert_int_equal(lose(), 1);
+    assert_int_equal(ledger.loss_ns, begun_ns + TRIP_NS / 2 + TRIP_NS + TRIP_NS / 8);
+}
+
+/* On a path that has just become longer, packets are as late as the one that told of it. */
+static void a_longer_round_trip_counts_at_once(void **state) {
+    (void)state;
+    rtt_update(&rtt, &(struct rtt_sample){2 * TRIP_NS, 0, false}, 0);
+    send(2);
+    struct ack_frame ack = ack_of(1, 1);
+    acknowledge(&ack);
+    assert_int_equal(lose(), 0);
+    assert_int_equal(ledger.loss_ns, now_ns + 2 * TRIP_NS + 2 * TRIP_NS / 8);
+}
+
 /* Packets declared lost that arrive widen the time that later ones are given, until losses have
  * been real for long. */
 static void reordering_is_learnt_and_forgotten(void **state) {
@@ -166,6 +193,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(nothing_is_lost_before_anything_arrived, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(three_packets_later_is_lost, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_oldest_is_waited_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_longer_round_trip_counts_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(reordering_is_learnt_and_forgotten, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
