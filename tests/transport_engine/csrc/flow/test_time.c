@@ -73,6 +73,11 @@ static void packets_keep_their_distance(void **state) {
     uint64_t burst_ns = (uint64_t)PACER_BURST_BYTES * 8;
     assert_true(pacer.next_ns >= now_ns + 400000 - burst_ns - 10);
     assert_true(pacer.next_ns <= now_ns + 400000 - burst_ns + 10);
+    now_ns += 1000000000; /* of idleness, which earns no more than one burst */
+    for (int i = 0; i < 40; i++) {
+        pacer_sent(&pacer, now_ns, 1250);
+    }
+    assert_true(pacer.next_ns >= now_ns + 400000 - burst_ns - 10);
     pacer_init(&pacer);
     pacer_set_rate(&pacer, 100000, 1000000, 1000, 1);
     pacer_sent(&pacer, 5, 1000); /* right after the clock began */
