@@ -82,15 +82,20 @@ static void lost_tail_is_probed(void **state) {
     struct pair *pair = pair_open(1);
     pair_establish(pair);
     exchange(pair, 50, 100, 0);
-    uint64_t srtt_ns = pair->flows[CLIENT].rtt.srtt_ns;
-    uint64_t start_ns = pair->now_ns;
-    assert_true(pair_send(pair, CLIENT, 9, 500, 0));
-    pair->drop_mask = 1;
-    pair_transmit(pair, CLIENT);
-    while (pair_take(pair, SERVER) != 9) {
-        assert_true(pair_step(pair));
+    for (int i = 0; i < 3; i++) { /* each time anew */
+        uint64_t srtt_ns = pair->flows[CLIENT].rtt.srtt_ns;
+        uint64_t start_ns = pair->now_ns;
+        assert_true(pair_send(pair, CLIENT, 9, 500, 0));
+        pair->drop_mask = 1;
+        pair_transmit(pair, CLIENT);
+        while (pair_take(pair, SERVER) != 9) {
+            assert_true(pair_step(pair));
+        }
+        assert_true(pair->now_ns - start_ns <= 3 * srtt_ns + pair->config.ack_delay_ns);
+        while (pair->flows[CLIENT].ledger.count > 0) {
+            assert_true(pair_step(pair));
+        }
     }
-    assert_true(pair->now_ns - start_ns <= 3 * srtt_ns + pair->config.ack_delay_ns);
     assert_int_equal(pair->counters.timeouts, 0);
     pair_close(pair);
 }
