@@ -101,6 +101,18 @@ static void a_lost_close_is_said_again(void **state) {
     assert_int_equal(server->reason, TE_R_PEER_CLOSED);
 }
 
+/* Also where later packets are acknowledged, and so nothing asks for a probe. */
+static void a_close_lost_among_others_is_said_again(void **state) {
+    (void)state;
+    pair->drop_mask = 1;
+    flow_close(client, &pair->store, TE_R_CLOSED, true, pair->now_ns);
+    pair_transmit(pair, CLIENT);
+    client->credit_due = true;
+    pair_transmit(pair, CLIENT);
+    step_until_closed(server);
+    assert_int_equal(server->reason, TE_R_PEER_CLOSED);
+}
+
 static void a_reset_does_not_change_why_we_close(void **state) {
     (void)state;
     assert_true(pair_send(pair, CLIENT, 9, 3000, 0));
@@ -236,6 +248,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(closing_twice_is_closing_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_peer_that_does_not_answer_is_left, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_lost_close_is_said_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_close_lost_among_others_is_said_again, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_reset_does_not_change_why_we_close, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nothing_waits_in_a_closed_flow, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_unknown_frame_is_a_violation, set_up, tear_down),
