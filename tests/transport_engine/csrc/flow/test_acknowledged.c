@@ -79,15 +79,52 @@ static void an_older_count_of_marks_tells_nothing(void **state) {
     assert_true(client->congestion.window >= window);
 }
 
-/* However long nothing was heard: the packets were lost in one instant. */
-static void a_late_acknowledgement_is_no_timeout(void **state) {
+/* However late it is noticed: the packets were lost in one instant. */
+static void losses_that_are_seen_late_are_no_timeout(void **state) {
     (void)state;
     establish();
     const uint64_t number = lose_packets(5);
-    pair->now_ns += 100 * pair->config.rto_min_ns;
+    pair->now_ns += 50000;
     receive_ack(number + 4, number + 4, 0, 0);
     assert_int_equal(pair->counters.packets_lost, 2);
+    pair->now_ns += 100 * pair->config.rto_min_ns;
+    flow_timeout(client, &pair->store, pair->now_ns);
+    assert_int_equal(pair->counters.packets_lost, 4);
     assert_int_equal(pair->counters.timeouts, 0);
+}
+
+/* Also those that were found after the window was reduced were the reason for it. */
+static void a_reduction_is_taken_back_with_its_last_reason(void **state) {
+    (void)state;
+    pair->config.congestion = congestion_find("cubic");
+    establish();
+    const uint64_t number = lose_packets(9);
+    const uint64_t window = client->congestion.window;
+    pair->now_ns += 50000;
+    receive_ack(number + 4, number + 4, 0, 0);
+    receive_ack(number + 8, number + 8, 0, 0);
+    assert_int_equal(pair->counters.packets_lost, 5);
+    receive_ack(number, number + 3, 0, 0);
+    assert_true(client->congestion.window < window);
+    receive_ack(number + 5, number + 5, 0, 0);
+    assert_int_equal(pair->counters.packets_spurious, 5);
+    assert_true(client->congestion.window >= window);
+}
+
+/* Nothing more would come before the acknowledgement, so it does not wait for more. */
+static void the_last_packet_of_a_small_window_is_acknowledged_at_once(void **state) {
+    (void)state;
+    establish();
+    client->congestion.window = (uint64_t)client->congestion.packet_bytes << WINDOW_FRACTION_BITS;
+    assert_true(pair_send(pair, CLIENT, 1, 5000, 0));
+    pair_transmit(pair, CLIENT);
+    assert_int_equal(pair->link_count, 1);
+    const uint64_t sent_ns = pair->now_ns;
+    const uint64_t number = client->ledger.next_number - 1;
+    while (client->ledger.largest_acked < number) {
+        assert_true(pair_step(pair));
+    }
+    assert_int_equal(pair->now_ns, sent_ns + 2 * pair->delay_ns);
 }
 
 /* A window that was not used up tells nothing of the path, and does not grow. */
@@ -153,7 +190,12 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(time_in_our_own_queue_is_not_the_paths, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_older_count_of_marks_tells_nothing, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_late_acknowledgement_is_no_timeout, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(losses_that_are_seen_late_are_no_timeout, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_reduction_is_taken_back_with_its_last_reason, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(the_last_packet_of_a_small_window_is_acknowledged_at_once,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_a_full_window_grows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_longest_message_gets_its_credit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(probes_are_never_far_apart, set_up, tear_down),
