@@ -100,6 +100,31 @@ static void test_who_is_wanted_finds_a_place_among_strangers(void **state) {
     assert_non_null(neighbours_want(neighbours, friend_address, second_ns));
 }
 
+static void test_whose_time_is_over_first_makes_room(void **state) {
+    struct neighbours *neighbours = *state;
+    uint8_t address[16];
+    bool gone = false;
+    uint32_t number = 0;
+    while (!gone) {
+        stranger(++number, address);
+        neighbours_learn(neighbours, address, friend_mac, number);
+        neighbours_look(neighbours, address, &gone); /* it found no place */
+    }
+    const struct neighbours before = *neighbours;
+    neighbours_want(neighbours, address, number);
+    for (int i = 0; i < NEIGHBOURS_SETS * NEIGHBOURS_WAYS; i++) {
+        const struct neighbour *set = before.sets[i / NEIGHBOURS_WAYS];
+        const struct neighbour *each = &neighbours->sets[i / NEIGHBOURS_WAYS][i % NEIGHBOURS_WAYS];
+        if (address_equal(each->address, address)) {
+            for (int way = 0; way < NEIGHBOURS_WAYS; way++) {
+                assert_true(set[i % NEIGHBOURS_WAYS].due_ns <= set[way].due_ns);
+            }
+            return;
+        }
+    }
+    fail();
+}
+
 static void test_what_is_said_to_everybody_changes_who_is_known_and_adds_nobody(void **state) {
     struct neighbours *neighbours = *state;
     static const uint8_t other_mac[MAC_BYTES] = {2, 0, 0, 0, 0, 3};
@@ -119,6 +144,7 @@ int main(void) {
         cmocka_unit_test_setup(test_old_knowledge_is_used_while_it_is_asked_anew, setup),
         cmocka_unit_test_setup(test_strangers_do_not_push_out_a_friend, setup),
         cmocka_unit_test_setup(test_who_is_wanted_finds_a_place_among_strangers, setup),
+        cmocka_unit_test_setup(test_whose_time_is_over_first_makes_room, setup),
         cmocka_unit_test_setup(
             test_what_is_said_to_everybody_changes_who_is_known_and_adds_nobody, setup),
     };
