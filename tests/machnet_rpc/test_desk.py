@@ -252,12 +252,13 @@ async def test_what_ends_the_process_loses_nobody(rigs: list[Served]) -> None:
     rig.service.doings[b"exit"] = ends
     for call_id, payload in enumerate((b"before", b"exit", b"after")):
         rig.request(call_id, payload)
+    rig.request(9, b"", kind=records.GOAWAY)
     with pytest.raises(RuntimeError, match=r"SystemExit\(3\)"):
         await in_turn(rig)
     assert [each[0] for each in rig.answers()] == [0, 1]
     left = await in_turn(rig)
     assert left is not None
-    assert [(head[0], payload) for head, payload in left] == [(2, b"after")]
+    assert [(head[0], payload) for head, payload in left] == [(2, b"after"), (9, b"")]
 
 
 async def test_a_handler_may_close_everything(rigs: list[Served]) -> None:
