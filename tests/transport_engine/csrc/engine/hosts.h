@@ -154,7 +154,7 @@ static void close_hosts(void) {
     engine_fini(&far, now_ns);
 }
 
-static void set_share(uint32_t share, struct te_share terms) {
+static inline void set_share(uint32_t share, struct te_share terms) {
     struct te_command request = {.op = TE_SHARE, .share = share, .terms = terms};
     assert_int_equal(command(&near, request).error, TE_OK);
 }
@@ -189,7 +189,7 @@ static void drain(struct app *app) {
 }
 
 /* Sends to one flow after another until the ring is full. */
-static void fill(struct app *app) {
+static inline void fill(struct app *app) {
     static uint8_t packed[sizeof(struct te_record) + APP_MESSAGE_MAX];
     while (app->flow_count > 0) {
         struct te_record record = {.kind = TE_REQUEST, .flags = TE_FIRST | TE_LAST,
