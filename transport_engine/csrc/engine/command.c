@@ -75,7 +75,7 @@ static int connect_to(struct engine *engine, const struct te_command *command) {
     engine_random_birth(engine, flow, &local, &command->endpoint, &birth);
     flow_connect(&flow->flow, &engine->flow_config, &birth, engine->now_ns);
     flow->token = command->token;
-    engine_enter_flow(engine, flow);
+    engine_enter_flow(engine, flow, peers_add(engine, command->endpoint.address, false));
     engine->stats.handshakes_started++;
     engine_touch(engine, flow);
     return TE_OK;

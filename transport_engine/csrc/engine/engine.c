@@ -62,7 +62,8 @@ int engine_open_flow(struct engine *engine, uint32_t tenant, struct engine_flow 
     return tenant_adopt(engine, tenant, flow) ? TE_OK : TE_E_NO_MEMORY;
 }
 
-void engine_enter_flow(struct engine *engine, struct engine_flow *flow) {
+void engine_enter_flow(struct engine *engine, struct engine_flow *flow, struct peer *peer) {
+    flow->peer = peer;
     flow_table_put(&engine->table, flow->slot, &flow->flow);
     engine->shares[flow->share].flow_count++;
     engine->stats.flows_open++;
@@ -87,12 +88,12 @@ static void free_flow(struct engine *engine, struct engine_flow *flow) {
     }
     if (flow->flow.is_server) {
         listener_forget_flow(engine, flow->flow.local.port);
-        peers_remove(engine, flow->flow.remote.address);
     }
     timers_set(&engine->timers, flow->slot, UINT64_MAX);
     flow_table_remove(&engine->table, flow->slot);
     share_bill(engine, flow->share);
     flow_fini(&flow->flow, &engine->store);
+    peers_remove(engine, flow->peer, flow->flow.is_server);
     engine->shares[flow->share].flow_count--;
     engine->stats.flows_open--;
 }
@@ -123,16 +124,13 @@ static void reset(struct engine *engine, const struct netif_datagram *datagram,
 
 /* Both ids are random: who knows them has seen the flow's packets. A peer behind a NAT may go on
  * from another address; the flow follows it. */
-static bool is_from_peer(struct engine *engine, struct flow *flow,
+static bool is_from_peer(const struct engine *engine, struct flow *flow,
                          const struct netif_datagram *datagram, const struct packet *packet) {
     bool is_same_place = endpoint_equal(&flow->remote, &datagram->remote);
     if (flow->state == FLOW_CONNECTING || packet->source_id != flow->remote_id) {
         return flow->state == FLOW_CONNECTING && is_same_place;
     }
     if (!is_same_place && flow_may_rebind(flow, packet)) {
-        if (flow->is_server) {
-            peers_move(engine, flow->remote.address, datagram->remote.address);
-        }
         flow_rebind(flow, &datagram->remote, engine->world.random(engine->world.context));
         return true;
     }

@@ -54,6 +54,7 @@ struct engine_flow {
     uint32_t older, newer;     /* flows of the same tenant */
     uint32_t next_ready;       /* flows that may have something to transmit */
     uint32_t next_in_inbox;    /* flows with something for the application */
+    struct peer *peer;         /* as which it counts */
     uint64_t token;            /* of the connect that made it */
     uint64_t acked_below;      /* call id, as told last; UINT64_MAX: nothing is told any more */
     bool is_ready;
@@ -200,8 +201,8 @@ void engine_touch(struct engine *engine, struct engine_flow *flow);
 void engine_notify(struct engine *engine, struct engine_flow *flow);
 /* Errors: TE_E_NO_MEMORY (a table is full), TE_E_QUOTA. */
 int engine_open_flow(struct engine *engine, uint32_t tenant, struct engine_flow **opened);
-/* Enters an opened flow into the tables, once it has its ids. */
-void engine_enter_flow(struct engine *engine, struct engine_flow *flow);
+/* Enters an opened flow into the tables, once it has its ids, as one of the peer's. */
+void engine_enter_flow(struct engine *engine, struct engine_flow *flow, struct peer *peer);
 void engine_random_birth(struct engine *engine, struct engine_flow *flow,
                          const struct te_endpoint *local, const struct te_endpoint *remote,
                          struct flow_birth *birth);

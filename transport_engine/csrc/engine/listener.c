@@ -129,20 +129,21 @@ static void refuse(struct engine *engine, const struct netif_datagram *datagram,
 static void accept_flow(struct engine *engine, const struct netif_datagram *datagram,
                         const struct packet *init, struct listener *listener) {
     struct engine_flow *flow = NULL;
-    if (!peers_add(engine, datagram->remote.address)) {
+    struct peer *peer = peers_add(engine, datagram->remote.address, true);
+    if (peer == NULL) {
         engine->stats.peer_refusals++;
         refuse(engine, datagram, init, TE_R_NO_RESOURCES);
         return;
     }
     if (engine_open_flow(engine, listener->tenant, &flow) != TE_OK) {
-        peers_remove(engine, datagram->remote.address);
+        peers_remove(engine, peer, true);
         refuse(engine, datagram, init, TE_R_NO_RESOURCES);
         return;
     }
     struct flow_birth birth;
     engine_random_birth(engine, flow, &datagram->local, &datagram->remote, &birth);
     flow_accept(&flow->flow, &engine->flow_config, &birth, init, engine->now_ns);
-    engine_enter_flow(engine, flow);
+    engine_enter_flow(engine, flow, peer);
     listener->flow_count++;
     engine->stats.handshakes_completed++;
     engine_touch(engine, flow);

@@ -6,80 +6,67 @@
 #include "base/check.h"
 #include "engine/engine.h"
 
-enum peers_constant {
-    PLACES_A_FLOW = 2, /* so that half of them are free */
-    KEPT_FOR_OTHERS = 8 /* one in so many flows */
-};
+enum { KEPT_FOR_OTHERS = 8 /* one in so many flows */ };
 
 bool peers_init(struct peers *peers, uint32_t total_max, uint32_t flows_max) {
+    const uint32_t places = total_max + 1; /* of one that is refused for want of a flow, too */
     uint32_t count = 1;
-    while (count < total_max * PLACES_A_FLOW) {
+    while (count < places) {
         count *= 2;
     }
-    peers->mask = count - 1;
-    peers->flows_max = flows_max == 0 ? total_max - total_max / KEPT_FOR_OTHERS : flows_max;
-    peers->places = calloc(count, sizeof *peers->places);
-    return peers->places != NULL;
+    *peers = (struct peers){
+        .places = calloc(places, sizeof *peers->places),
+        .heads = calloc(count, sizeof *peers->heads),
+        .mask = count - 1,
+        .flows_max = flows_max == 0 ? total_max - total_max / KEPT_FOR_OTHERS : flows_max,
+    };
+    for (uint32_t i = 0; peers->places != NULL && i < places; i++) {
+        peers->places[i].next = peers->free;
+        peers->free = &peers->places[i];
+    }
+    return peers->places != NULL && peers->heads != NULL;
 }
 
 void peers_fini(struct peers *peers) {
     free(peers->places);
-    peers->places = NULL;
+    free(peers->heads);
+    *peers = (struct peers){0};
 }
 
-static uint32_t home_of(const struct engine *engine, const uint8_t *address) {
+/* Where the peer is named, or would be. */
+static struct peer **find(const struct engine *engine, const uint8_t *address) {
     uint64_t hash = engine->world.mac(engine->world.context, address, TE_ADDRESS_BYTES);
-    return (uint32_t)hash & engine->peers.mask;
-}
-
-/* Its place, or the free one that it would get. */
-static uint32_t find(const struct engine *engine, const uint8_t *address) {
-    const struct peers *peers = &engine->peers;
-    uint32_t at = home_of(engine, address);
-    while (peers->places[at].flow_count != 0 &&
-           memcmp(peers->places[at].address, address, TE_ADDRESS_BYTES) != 0) {
-        at = (at + 1) & peers->mask;
+    struct peer **at = &engine->peers.heads[(uint32_t)hash & engine->peers.mask];
+    while (*at != NULL && memcmp((*at)->address, address, TE_ADDRESS_BYTES) != 0) {
+        at = &(*at)->next;
     }
     return at;
 }
 
-static bool add(struct engine *engine, const uint8_t *address, uint32_t flows_max) {
-    struct peer *peer = &engine->peers.places[find(engine, address)];
-    if (peer->flow_count >= flows_max) {
-        return false;
+struct peer *peers_add(struct engine *engine, const uint8_t address[16], bool is_accepted) {
+    struct peers *peers = &engine->peers;
+    struct peer **at = find(engine, address);
+    if (*at == NULL) {
+        struct peer *taken = peers->free;
+        te_check(taken != NULL);
+        peers->free = taken->next;
+        *taken = (struct peer){0};
+        memcpy(taken->address, address, sizeof taken->address);
+        *at = taken;
+    } else if (is_accepted && (*at)->accepted_count >= peers->flows_max) {
+        return NULL;
     }
-    memcpy(peer->address, address, sizeof peer->address);
-    peer->flow_count++;
-    return true;
+    (*at)->flow_count++;
+    (*at)->accepted_count += is_accepted;
+    return *at;
 }
 
-bool peers_add(struct engine *engine, const uint8_t address[16]) {
-    return add(engine, address, engine->peers.flows_max);
-}
-
-/* Moves up who would not be found any more behind a free place. */
-static void close_gap(struct engine *engine, uint32_t gap) {
-    const struct peers *peers = &engine->peers;
-    uint32_t at = gap;
-    while (peers->places[at = (at + 1) & peers->mask].flow_count != 0) {
-        uint32_t home = home_of(engine, peers->places[at].address);
-        if (((at - home) & peers->mask) >= ((at - gap) & peers->mask)) {
-            peers->places[gap] = peers->places[at];
-            gap = at;
-        }
+void peers_remove(struct engine *engine, struct peer *peer, bool is_accepted) {
+    te_check(peer->flow_count > 0);
+    peer->accepted_count -= is_accepted;
+    if (--peer->flow_count == 0) {
+        *find(engine, peer->address) = peer->next;
+        peer->next = engine->peers.free;
+        engine->peers.free = peer;
     }
-    peers->places[gap].flow_count = 0;
-}
-
-void peers_remove(struct engine *engine, const uint8_t address[16]) {
-    uint32_t at = find(engine, address);
-    te_check(engine->peers.places[at].flow_count > 0);
-    if (--engine->peers.places[at].flow_count == 0) {
-        close_gap(engine, at);
-    }
-}
-
-void peers_move(struct engine *engine, const uint8_t from[16], const uint8_t to[16]) {
-    peers_remove(engine, from);
-    (void)add(engine, to, UINT32_MAX);
 }

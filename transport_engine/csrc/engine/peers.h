@@ -1,8 +1,9 @@
-/* How many flows each remote address has open with this engine's listeners, so that none takes the
- * whole table.
+/* The remote addresses that this engine's flows go to and come from, so that none of them takes
+ * the whole table of flows.
  *
- * A keyed hash table with a place for each peer that the flows could have. Does not know flows.
- * Source: linear probing with deletion, Knuth, TAOCP vol. 3, §6.4, algorithm R.
+ * A keyed hash table with a place for each peer that the flows could have. A place stays where it
+ * is for as long as a flow is counted there. Does not know flows.
+ * Source: hashing with chaining, Knuth, TAOCP vol. 3, §6.4, algorithm C.
  */
 #ifndef ENGINE_PEERS_H
 #define ENGINE_PEERS_H
@@ -14,24 +15,28 @@ struct engine;
 
 struct peer {
     uint8_t address[16];
+    struct peer *next; /* with the same hash, or that is free, too */
     uint32_t flow_count; /* 0: a free place */
+    uint32_t accepted_count; /* those of them that it opened */
 };
 
 struct peers {
     struct peer *places; /* Owner: this */
+    struct peer **heads; /* Owner: this */
+    struct peer *free;
     uint32_t mask;
-    uint32_t flows_max; /* of one peer */
+    uint32_t flows_max; /* that one peer may open */
 };
 
-/* For `total_max` flows, of which one peer may have `flows_max`; 0: all but an eighth. Returns
+/* For `total_max` flows, of which one peer may open `flows_max`; 0: all but an eighth. Returns
  * false without memory. */
 bool peers_init(struct peers *peers, uint32_t total_max, uint32_t flows_max);
 void peers_fini(struct peers *peers);
 
-/* Counts one flow more. False: the peer has all that it may have. */
-bool peers_add(struct engine *engine, const uint8_t address[16]);
-void peers_remove(struct engine *engine, const uint8_t address[16]);
-/* A flow goes on from another address, and counts there, also beyond what that may have. */
-void peers_move(struct engine *engine, const uint8_t from[16], const uint8_t to[16]);
+/* Counts one flow more, also if it goes on from another address later: from where a peer says that
+ * it is does not give it more. NULL: the peer has opened all that it may. Released by
+ * peers_remove. */
+struct peer *peers_add(struct engine *engine, const uint8_t address[16], bool is_accepted);
+void peers_remove(struct engine *engine, struct peer *peer, bool is_accepted);
 
 #endif

@@ -27,6 +27,7 @@ struct wire {
     uint64_t filled_ns;
     uint64_t room_bytes;
     bool is_cut; /* it takes everything, and nothing arrives */
+    bool is_forged; /* what leaves says that it comes from another address */
     uint64_t unanswered; /* what the engine said of it */
     uint64_t datagrams;
     uint64_t bytes_to[PORTS];
@@ -69,6 +70,17 @@ static int wire_rx(struct netif *netif, uint64_t at_ns, struct netif_datagram *d
     return inner->ops->rx_burst(inner, at_ns, datagrams, count);
 }
 
+static int wire_send(struct wire *self, uint64_t at_ns, const struct netif_datagram *datagrams,
+                     int count) {
+    struct netif_datagram forged[TE_BURST_MAX];
+    for (int i = 0; i < count && self->is_forged; i++) {
+        forged[i] = datagrams[i];
+        forged[i].local.address[0] ^= 1;
+    }
+    return self->inner->ops->tx_burst(self->inner, at_ns, self->is_forged ? forged : datagrams,
+                                      count);
+}
+
 static int wire_tx(struct netif *netif, uint64_t at_ns, const struct netif_datagram *datagrams,
                    int count) {
     struct wire *self = (struct wire *)netif;
@@ -84,7 +96,7 @@ static int wire_tx(struct netif *netif, uint64_t at_ns, const struct netif_datag
     while (fits < count && datagrams[fits].size_bytes <= self->room_bytes) {
         self->room_bytes -= datagrams[fits++].size_bytes;
     }
-    int taken = self->inner->ops->tx_burst(self->inner, at_ns, datagrams, fits);
+    int taken = wire_send(self, at_ns, datagrams, fits);
     for (int i = 0; i < taken; i++) {
         uint32_t port = datagrams[i].remote.port - (uint32_t)PORT_FIRST;
         self->datagrams++;

@@ -54,8 +54,9 @@ static void one_peer_does_not_take_the_whole_table(void **state) {
     assert_int_equal(sink.messages_received, client.messages_sent);
 
     const uint8_t other[16] = {[15] = 9};
-    assert_true(peers_add(&far, other));
-    peers_remove(&far, other);
+    struct peer *peer = peers_add(&far, other, true);
+    assert_non_null(peer);
+    peers_remove(&far, peer, true);
 
     struct te_command leave = {.op = TE_DETACH, .channel = client.index};
     assert_int_equal(command(&near, leave).error, TE_OK);
@@ -67,6 +68,26 @@ static void one_peer_does_not_take_the_whole_table(void **state) {
     te_channel_close(client.channel);
     open_app(&client, &near, 1);
     connect_flows(&client, PORT_FIRST, FLOWS); /* it may again */
+    close_listener();
+}
+
+/* Flows that go on from elsewhere, or say so, leave no place for more. */
+static void a_peer_that_moves_gets_no_more(void **state) {
+    (void)state;
+    open_listener();
+    far.peers.flows_max = FLOWS;
+    ask_for_flows(FLOWS);
+    wire.is_forged = true;
+    fill(&client);
+    for (int i = 0; i < STEPS; i++) { /* until all is said */
+        step();
+        drain(&sink);
+    }
+    wire.is_forged = false;
+    assert_int_equal(far.flow_counters.rebinds, FLOWS);
+    ask_for_flows(1);
+    assert_int_equal(client.refused, 1);
+    assert_int_equal(far.stats.flows_open, FLOWS);
     close_listener();
 }
 
@@ -86,28 +107,31 @@ static uint64_t crowded(void *context, const uint8_t *bytes, size_t size_bytes) 
 
 static void counts_are_right_whatever_collides(void **state) {
     (void)state;
-    uint32_t counts[ADDRESSES] = {0};
+    uint32_t opened[ADDRESSES] = {0};
+    uint32_t called[ADDRESSES] = {0};
+    struct peer *peers[ADDRESSES] = {0};
     static struct engine engine;
     engine.world.mac = crowded;
-    assert_true(peers_init(&engine.peers, 64, 3));
+    assert_true(peers_init(&engine.peers, 6 * ADDRESSES, 3));
     prng_init(&prng, 7);
     for (int i = 0; i < TURNS; i++) {
-        uint8_t address[16] = {0};
         uint32_t who = (uint32_t)(prng_next(&prng) % ADDRESSES);
-        address[15] = (uint8_t)who;
-        uint64_t what = prng_next(&prng) % 5;
-        if (what < 2) {
-            assert_int_equal(peers_add(&engine, address), counts[who] < 3);
-            counts[who] += counts[who] < 3;
-        } else if (counts[who] > 0 && what == 2 && counts[(who + 9) % ADDRESSES] < 5) {
-            uint8_t to[16] = {[15] = (uint8_t)((who + 9) % ADDRESSES)};
-            peers_move(&engine, address, to);
-            counts[who]--;
-            counts[to[15]]++;
-        } else if (counts[who] > 0) {
-            peers_remove(&engine, address);
-            counts[who]--;
+        const uint8_t address[16] = {[15] = (uint8_t)who};
+        bool is_accepted = prng_next(&prng) % 2;
+        uint32_t *count = is_accepted ? &opened[who] : &called[who];
+        if (prng_next(&prng) % 2 == 0 && opened[who] + called[who] < 6) {
+            bool is_refused = is_accepted && *count == 3;
+            struct peer *peer = peers_add(&engine, address, is_accepted);
+            assert_int_equal(peer == NULL, is_refused);
+            assert_true(peer == NULL || peers[who] == NULL || peer == peers[who]);
+            peers[who] = peer == NULL ? peers[who] : peer;
+            *count += peer != NULL;
+        } else if (*count > 0) {
+            assert_memory_equal(peers[who]->address, address, sizeof address);
+            peers_remove(&engine, peers[who], is_accepted);
+            --*count;
         }
+        peers[who] = opened[who] + called[who] == 0 ? NULL : peers[who];
     }
     peers_fini(&engine.peers);
 }
@@ -115,6 +139,7 @@ static void counts_are_right_whatever_collides(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_peer_does_not_take_the_whole_table),
+        cmocka_unit_test(a_peer_that_moves_gets_no_more),
         cmocka_unit_test(an_eighth_is_kept_for_others),
         cmocka_unit_test(counts_are_right_whatever_collides),
     };
