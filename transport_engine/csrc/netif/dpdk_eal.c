@@ -1,5 +1,4 @@
 /* Starting DPDK's EAL: defaults, hugepages, and its log turned into one sentence. */
-#define _GNU_SOURCE
 #include "netif/dpdk_eal.h"
 
 #include <dirent.h>

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* struct ifreq */
 #include "netif/dpdk_interface.h"
 
 #include <errno.h>
