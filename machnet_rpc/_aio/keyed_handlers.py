@@ -216,9 +216,12 @@ class Execution:
                 is_other = stored.digest != self.entry.digest
                 return self._unstarted(_other_arguments()) if is_other else Ended(stored, True)
         outcome = await self._executed()
-        if store is not None:
-            return await self._kept(store, outcome)
-        return Ended(self._reply(outcome), not is_of(outcome, Aborted))
+        try:
+            if store is not None:
+                return await self._kept(store, outcome)
+            return Ended(self._reply(outcome), not is_of(outcome, Aborted))
+        finally:
+            del outcome  # its traceback holds this
 
     async def _executed(self) -> Reply | BaseException:
         self.has_begun = True
