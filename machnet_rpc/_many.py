@@ -66,12 +66,14 @@ class Many(Generic[T]):
                     under_way.append(error)
             while under_way:
                 results.append(await self._first())
+            return results
         except BaseException as reason:
             for rest in under_way:
                 if not isinstance(rest, Exception):
                     give_up(rest[0], reason)
             raise
-        return results
+        finally:
+            del results  # the traceback of what failed holds this
 
     async def _begun(self, payload: Payload, in_flight_max: int) -> tuple[OutgoingCall, Any]:
         """Its call, once that can begin; those that wait in vain have waited beside each other."""
@@ -84,17 +86,16 @@ class Many(Generic[T]):
     async def _first(self) -> Any:
         """The end of the oldest call."""
         first = self._under_way.popleft()
+        if isinstance(first, Exception):
+            return first
+        call, more = first
         try:
-            if isinstance(first, Exception):
-                raise first
-            call, more = first
             try:
                 return self._steps.result_of(await call)
             except RpcError:
                 return await self._steps.outcome(call, more)
         except (asyncio.CancelledError, GeneratorExit) as reason:
-            if not isinstance(first, Exception):
-                give_up(first[0], reason)
+            give_up(call, reason)
             raise
         except Exception as error:
             if not self._return_exceptions:
@@ -132,15 +133,16 @@ async def tasks_of(
             await asyncio.sleep(0)  # so that it is under way before its item may change
         while under_way:
             results.append(await first())
+        return results
     except GeneratorExit:
         is_closed = True
         raise
     finally:
+        del results  # the traceback of what failed holds this
         for rest in under_way:
             rest.cancel()
         if not is_closed:
             await asyncio.gather(*under_way, return_exceptions=True)
-    return results
 
 
 def _check(in_flight_max: int) -> None:

@@ -20,6 +20,7 @@ from machnet_rpc import (
     sync,
 )
 from machnet_rpc._transports.ladder import Via
+from machnet_rpc.middleware import CallInfo, Next, Request
 from tests.machnet_rpc.conftest import only_inline
 from tests.machnet_rpc.server_thread import serving
 from transport_engine.config import EngineConfig
@@ -176,6 +177,15 @@ WAYS: dict[str, Way] = {
     "unknown": lambda client: client.call("cyclic/unknown"),
     "wrong": lambda client: client.stub(Cyclic).fail(cast(str, 5)),
     "many": lambda client: client.call_many(Cyclic.fail, ["code"] * 3, return_exceptions=True),
+    "many, too large": lambda client: client.call_many(
+        Cyclic.take_once, [bytes(TOO_LARGE)] * 3, return_exceptions=True
+    ),
+    "many keyed": lambda client: client.call_many(
+        Cyclic.fail_once, ["code"] * 3, return_exceptions=True
+    ),
+    "many wrong": lambda client: client.call_many(
+        Cyclic.fail, [cast(str, 5)] * 3, return_exceptions=True
+    ),
 }
 
 
@@ -204,6 +214,24 @@ async def client(via: Via) -> AsyncIterator[Client]:
 @only_inline
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_call_leaves_nothing_to_collect(client: Client, way: str) -> None:
+    await nothing_to_collect(client, way)
+
+
+async def passed(_: CallInfo, request: Request, following: Next) -> Any:
+    return await following(request)
+
+
+@only_inline
+@pytest.mark.parametrize("way", [way for way in WAYS if way.startswith("many")])
+async def test_nor_do_many_that_pass_middleware(via: Via, way: str) -> None:
+    async with (
+        serve(Handlers(), "127.0.0.1:0", via=via, grace=0.2) as server,
+        connect(server.address, via=via, timeout=5.0, middleware=[passed]) as client,
+    ):
+        await nothing_to_collect(client, way)
+
+
+async def nothing_to_collect(client: Client, way: str) -> None:
     await made(client, way)
     gc.collect()
     gc.disable()
