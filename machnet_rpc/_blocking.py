@@ -25,6 +25,7 @@ from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._told import Outcome, told
 from machnet_rpc.client import Client
 from machnet_rpc.context import CURRENT
 
@@ -308,11 +309,12 @@ class Blocking:
 
     def _run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         loop, around = self.loop, loop_if_any()
-        coroutine, task = told(function, args), None
+        outcome: list[Outcome[T]] = []
+        coroutine, task = told(function, args, outcome), None
         try:
             set_running_loop(None)  # a notebook's loop, which waits for this call like anybody
             task = _Task(coroutine, loop=loop)
-            result, failure = loop.run_until_complete(task)
+            loop.run_until_complete(task)
         except BaseException as error:
             if task is None or not (task.done() and isinstance(error, Exception)):
                 self._recover()
@@ -324,12 +326,13 @@ class Blocking:
             raise
         finally:
             set_running_loop(around)
+        result, failure = outcome.pop()
         try:
             if failure is not None:
                 raise failure
             return cast(T, result)
         finally:
-            del task, coroutine, failure  # they would hold each other
+            del task, coroutine, result, failure  # they would hold each other
 
     def _recover(self) -> None:
         """Has the pump go on after what a signal's handler raised: between any two steps."""
@@ -360,16 +363,6 @@ class Blocking:
             self._selector.forked()
         if self._line is not None:
             self._line.close()
-
-
-async def told(
-    function: Callable[..., Coroutine[Any, Any, T]], args: tuple[Any, ...]
-) -> tuple[T | None, Exception | None]:
-    """The result of a coroutine, or what it raised."""
-    try:
-        return await function(*args), None
-    except Exception as error:  # noqa: BLE001 (it is raised once the task is gone)
-        return None, error
 
 
 async def _ended(call: OutgoingCall) -> None:

@@ -6,22 +6,19 @@ and how calls travel.
 
 import asyncio
 from collections.abc import AsyncIterable, Iterable, Mapping
-from functools import partial
-from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from machnet_rpc import streams
-from machnet_rpc._blocking import LEAVE_SECONDS, Blocking, told
+from machnet_rpc._blocking import LEAVE_SECONDS, Blocking
 from machnet_rpc._blocking_contract import BlockingStream
 from machnet_rpc._blocking_sending import Feed, Inside, Sender
 from machnet_rpc._options import CallOptions, Metadata
+from machnet_rpc._told import Outcome, told
 from machnet_rpc.errors import ContractError
 from machnet_rpc.service import Method, MethodBinding
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
-
-Answer: TypeAlias = tuple[bool, Any, Exception | None]
-_MORE: Final = object()  # in the place of an item: what is to be sent has room
 
 
 class _Reading:
@@ -32,7 +29,8 @@ class _Reading:
         self._inside = inside
         self._stream = stream
         self._feed = feed
-        self._asked: asyncio.Task[Answer] | None = None
+        self._asked: asyncio.Task[None] | None = None
+        self._outcome: list[Outcome[Any]] = []  # of what was asked for
         self._is_over = False
 
     def start(self) -> None:
@@ -47,11 +45,12 @@ class _Reading:
         """The next item. Errors: StopIteration, RpcError, what the contract declares."""
         if self._is_over:
             raise StopIteration
-        is_item, item, failure = self._answer()
-        if is_item:
+        self._ask()
+        item, failure = self._outcome.pop()
+        if failure is None:
             return item
         try:
-            if failure is not None:
+            if not isinstance(failure, StopAsyncIteration):
                 self.close()
                 raise failure
         finally:
@@ -77,17 +76,13 @@ class _Reading:
         if self._feed is not None:
             self._feed.close()
 
-    def _answer(self) -> Answer:
+    def _ask(self) -> None:
         """What fails is closed once it is not being handled: else all that ends refers to it."""
         try:
-            answer = self._inside.begin(self._step)
-            while answer is _MORE:
+            while not self._inside.begin(self._step):
                 self._give()
-                answer = self._inside.begin(self._step)
         except Exception as error:  # noqa: BLE001
-            return False, None, error
-        given: Answer = answer
-        return given
+            self._outcome.append((None, error))
 
     def _give(self) -> None:
         assert self._feed is not None
@@ -98,11 +93,12 @@ class _Reading:
                 self.close()
             raise
 
-    async def _step(self) -> Any:
-        """The next item, asked for once; or _MORE."""
+    async def _step(self) -> bool:
+        """Asks for the next item, once. False: what is to be sent has room."""
         asked = self._asked
         if asked is None:
-            asked = self._asked = asyncio.get_running_loop().create_task(_next(self._stream))
+            asking = told(self._stream.__anext__, (), self._outcome)
+            asked = self._asked = asyncio.get_running_loop().create_task(asking)
             asked.add_done_callback(lambda task: task.cancelled() or task.exception())
         feed = self._feed
         if feed is None or feed.is_over:
@@ -114,10 +110,11 @@ class _Reading:
             finally:
                 room.cancel()
             if not asked.done() and not feed.is_over:
-                return _MORE
+                return False
             await asyncio.wait([asked])
         self._asked = None
-        return asked.result()
+        asked.result()
+        return True
 
     async def _left(self) -> None:
         if self._asked is not None:
@@ -196,14 +193,20 @@ class StreamMethod(Generic[P, R_co]):
         inside = self._inside()
         feed = Feed(inside, self._checked(source))
         waited = self._begun(feed.pipe, args, kwargs)
-        under_way: list[asyncio.Task[Any]] = []
+        outcome: list[Outcome[Any]] = []
+        under_way: list[asyncio.Task[None]] = []
 
         async def begin() -> None:
-            under_way.append(asyncio.get_running_loop().create_task(told(lambda: waited, ())))
+            telling = told(lambda: waited, (), outcome)
+            under_way.append(asyncio.get_running_loop().create_task(telling))
             await asyncio.sleep(0)
 
-        async def end() -> Any:
-            return await under_way[0]
+        async def end() -> None:
+            await under_way[0]
+
+        async def cancel() -> None:
+            under_way[0].cancel()
+            await asyncio.wait(under_way, timeout=LEAVE_SECONDS)
 
         try:
             inside.begin(begin)
@@ -215,17 +218,18 @@ class StreamMethod(Generic[P, R_co]):
         try:
             while not (feed.is_over or under_way[0].done()):
                 feed.give()
-            result, failure = inside.run(end)
-        except BaseException as error:  # noqa: BLE001 (see _answer)
+            inside.run(end)
+            result, failure = outcome.pop()
+        except BaseException as error:  # noqa: BLE001 (see _ask)
             failure = error
         try:
             if not under_way[0].done():
-                inside.end(partial(_cancelled, under_way[0]))
+                inside.end(cancel)
             feed.close()
             if failure is not None:
                 raise failure
         finally:
-            under_way.clear()  # its result may be a failure, whose traceback holds this
+            under_way.clear()  # its being cancelled has a traceback, which holds this
             del failure
         return result
 
@@ -257,18 +261,3 @@ class StreamMethod(Generic[P, R_co]):
                 f"{name}: {requests.name} must be an iterable, not {type(source).__name__}"
             )
         return source
-
-
-async def _cancelled(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    await asyncio.wait([task], timeout=LEAVE_SECONDS)
-
-
-async def _next(stream: streams.Stream[Any]) -> Answer:
-    """Whether there is an item, it, and why there is none: raised once the task is gone."""
-    try:
-        return True, await anext(stream), None
-    except StopAsyncIteration:
-        return False, None, None
-    except Exception as error:  # noqa: BLE001
-        return False, None, error

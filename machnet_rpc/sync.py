@@ -169,8 +169,7 @@ class Client:
                 method, items, return_exceptions=return_exceptions, in_flight_max=in_flight_max
             )
 
-        results: list[R | Exception] = run(self._blocking, method.full_name, seconds, every)
-        return results
+        return run(self._blocking, method.full_name, seconds, every)
 
     def open(self) -> None:
         """Attaches to an engine, and does not wait for the flow.

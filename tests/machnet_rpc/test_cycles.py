@@ -280,6 +280,9 @@ BLOCKING: dict[str, BlockingWay] = {
         client.stream(Cyclic.pass_on, sync.Items([cast(bytes, 5)]))
     ),
     "many": lambda client: client.call_many(Cyclic.fail, ["code"] * 3),
+    "many, returned": lambda client: client.call_many(
+        Cyclic.fail, ["code"] * 3, return_exceptions=True
+    ),
     "by name": lambda client: client.call("cyclic/unknown"),
     "by name, late": lambda client: client.using(timeout=0).call("cyclic/unknown"),
     "metadata": lambda client: client.using(metadata={"a": "b"}).call(Cyclic.fail, "code"),
