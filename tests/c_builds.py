@@ -16,7 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = Path(sys.executable).parent
 BUILD_TIMEOUT_S = 600.0
 C_ARGS = ("-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
-COVERAGE = {"clang-14": ("-fsanitize=fuzzer-no-link",)}  # libFuzzer needs all code to report
+# Debian 12 has several; elsewhere the distribution's own is taken.
+CLANG = "clang-14" if shutil.which("clang-14") else "clang"
+COVERAGE = {CLANG: ("-fsanitize=fuzzer-no-link",)}  # libFuzzer needs all code to report
 SANITIZER_ENVIRONMENT = {
     "ASAN_OPTIONS": "abort_on_error=0:detect_stack_use_after_return=1",
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
@@ -98,7 +100,7 @@ PLAIN = CBuild(
 # Applications as they are, and an engine that reports what it does wrong.
 TENANTS = CBuild("tenants", "none", options=("-Dtenants=enabled", "-Ddpdk=disabled"))
 ENGINE = CBuild("asan-engine", "address,undefined", options=("-Dextension=true", "-Ddpdk=disabled"))
-FUZZ = CBuild("fuzz", "address,undefined", "clang-14", ("-Dfuzz=enabled", "-Ddpdk=disabled"))
+FUZZ = CBuild("fuzz", "address,undefined", CLANG, ("-Dfuzz=enabled", "-Ddpdk=disabled"))
 # Where there is no clang: the same targets under gcc with tests/fuzz/standalone.c.
 FUZZ_GCC = CBuild("fuzz-gcc", "address,undefined", options=("-Dfuzz=enabled", "-Ddpdk=disabled"))
 

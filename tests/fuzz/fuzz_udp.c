@@ -76,7 +76,8 @@ static uint32_t fill_message(struct msghdr *header) {
     name->ss_family = families[how % 3];
     header->msg_namelen = (how & 0x20) != 0 ? 0 : sizeof(struct sockaddr_in6);
     fill_control(header);
-    const uint32_t size_bytes = input_u16(kernel) >> (how & 0x40 ? 0 : 8);
+    const uint32_t any_bytes = input_u16(kernel);
+    const uint32_t size_bytes = any_bytes >> (how & 0x40 ? 0 : 8);
     const bool is_cut = size_bytes > vector->iov_len;
     header->msg_flags |= is_cut ? MSG_TRUNC : 0;
     const uint32_t written = is_cut ? (uint32_t)vector->iov_len : size_bytes;

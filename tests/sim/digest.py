@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from tests.c_builds import CLANG
 from tests.sim import swarm
 from tests.sim.variants import Toolchain, swarm_with
 from transport_engine import simulator
@@ -13,8 +14,8 @@ BUILDS: Final = {
     "gcc -O0": ("gcc", ("-O0",)),
     "gcc -O2": ("gcc", ("-O2",)),
     "gcc -O3 -march=native": ("gcc", ("-O3", "-march=native")),
-    "clang -O0": ("clang-14", ("-O0",)),
-    "clang -O2": ("clang-14", ("-O2",)),
+    "clang -O0": (CLANG, ("-O0",)),
+    "clang -O2": (CLANG, ("-O2",)),
     "gcc -fsanitize=address,undefined": ("gcc", SANITIZED),
 }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.c_builds import CLANG
 from tests.tidy import c_code, tree
 from tests.tidy.tree import ROOT, File
 
@@ -97,7 +98,7 @@ def test_pure_layers_call_nothing_outside() -> None:
     assert not _called_outside(objects)
 
 
-@pytest.mark.parametrize("compiler", ["gcc", "clang-14"])
+@pytest.mark.parametrize("compiler", ["gcc", CLANG])
 @pytest.mark.parametrize("level", ["-O0", "-O2"])
 def test_no_compiler_adds_a_call(compiler: str, level: str, tmp_path: Path) -> None:
     """What a compiler makes of the same source may call what the source does not."""
