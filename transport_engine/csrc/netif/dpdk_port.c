@@ -245,8 +245,12 @@ int dpdk_port_receive(const struct dpdk_port *port, struct rte_mbuf **mbufs, int
     return port->is_gone ? 0 : rte_eth_rx_burst(port->id, port->queue, mbufs, (uint16_t)count);
 }
 
+/* Of no frames, net_memif would look at the first one. */
 int dpdk_port_send(const struct dpdk_port *port, struct rte_mbuf **mbufs, int count) {
-    return port->is_cut ? 0 : rte_eth_tx_burst(port->id, port->queue, mbufs, (uint16_t)count);
+    if (port->is_cut || count == 0) {
+        return 0;
+    }
+    return rte_eth_tx_burst(port->id, port->queue, mbufs, (uint16_t)count);
 }
 
 void dpdk_port_close(void) {
