@@ -1,6 +1,8 @@
 """Keyed calls whose replies a database keeps, in the transactions of what they did."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -29,8 +31,14 @@ def shop() -> ShopServer:
     return ShopServer()
 
 
-async def test_a_reply_outlives_its_server(network: MemoryNetwork) -> None:
+@pytest.fixture
+def replies() -> Iterator[Replies]:
     replies = Replies()
+    with closing(replies.database):
+        yield replies
+
+
+async def test_a_reply_outlives_its_server(network: MemoryNetwork, replies: Replies) -> None:
     stored = StoredShop(replies)
     stored.cuts = 1
     async with connect(ADDRESS, via=network, retries=QUICK) as client:
@@ -47,9 +55,8 @@ async def test_a_reply_outlives_its_server(network: MemoryNetwork) -> None:
 
 
 async def test_a_store_is_given_what_the_handler_does_not_store(
-    network: MemoryNetwork, shop: ShopServer
+    network: MemoryNetwork, shop: ShopServer, replies: Replies
 ) -> None:
-    replies = Replies()
     for _ in range(2):
         async with (
             serve(shop, ADDRESS, via=network, replies=replies),
@@ -93,9 +100,8 @@ async def test_a_handler_that_a_store_holds_up_has_not_started(
 
 
 async def test_a_declared_failure_is_stored_and_others_are_not(
-    network: MemoryNetwork, shop: ShopServer
+    network: MemoryNetwork, shop: ShopServer, replies: Replies
 ) -> None:
-    replies = Replies()
     for attempt in range(2):
         async with (
             serve(StoredShop(replies), ADDRESS, via=network, replies=replies),
@@ -115,9 +121,10 @@ async def test_a_declared_failure_is_stored_and_others_are_not(
         assert await client.stub(Shop).place.using(key="l")("a") == "1 a as order 2"
 
 
-async def test_two_servers_of_one_store_execute_once(network: MemoryNetwork) -> None:
+async def test_two_servers_of_one_store_execute_once(
+    network: MemoryNetwork, replies: Replies
+) -> None:
     """The second finds out by the database that the first was quicker."""
-    replies = Replies()
 
     class Slow(StoredShop):
         @rpc
@@ -137,8 +144,9 @@ async def test_two_servers_of_one_store_execute_once(network: MemoryNetwork) -> 
     assert replies.orders() == ["a"]
 
 
-async def test_a_store_that_does_not_work_is_told(network: MemoryNetwork, shop: ShopServer) -> None:
-    replies = Replies()
+async def test_a_store_that_does_not_work_is_told(
+    network: MemoryNetwork, shop: ShopServer, replies: Replies
+) -> None:
     async with (
         serve(shop, ADDRESS, via=network, replies=replies),
         connect(ADDRESS, via=network, retries=None) as client,
@@ -159,8 +167,9 @@ async def test_a_store_that_does_not_work_is_told(network: MemoryNetwork, shop: 
         assert after.value.executed == "maybe"
 
 
-async def test_garbage_in_a_store_is_told(network: MemoryNetwork, shop: ShopServer) -> None:
-    replies = Replies()
+async def test_garbage_in_a_store_is_told(
+    network: MemoryNetwork, shop: ShopServer, replies: Replies
+) -> None:
     replies.database.execute("insert into replies values ('shop/place:k', x'c1')")
     async with (
         serve(shop, ADDRESS, via=network, replies=replies),
