@@ -63,7 +63,7 @@ int engine_open_flow(struct engine *engine, uint32_t tenant, struct engine_flow 
 }
 
 void engine_enter_flow(struct engine *engine, struct engine_flow *flow, struct peer *peer) {
-    flow->peer = peer;
+    flow->peer = (uint32_t)(peer - engine->peers.places);
     flow_table_put(&engine->table, flow->slot, &flow->flow);
     engine->shares[flow->share].flow_count++;
     engine->stats.flows_open++;
@@ -93,7 +93,7 @@ static void free_flow(struct engine *engine, struct engine_flow *flow) {
     flow_table_remove(&engine->table, flow->slot);
     share_bill(engine, flow->share);
     flow_fini(&flow->flow, &engine->store);
-    peers_remove(engine, flow->peer, flow->flow.is_server);
+    peers_remove(engine, &engine->peers.places[flow->peer], flow->flow.is_server);
     engine->shares[flow->share].flow_count--;
     engine->stats.flows_open--;
 }

@@ -54,9 +54,9 @@ struct engine_flow {
     uint32_t older, newer;     /* flows of the same tenant */
     uint32_t next_ready;       /* flows that may have something to transmit */
     uint32_t next_in_inbox;    /* flows with something for the application */
-    struct peer *peer;         /* as which it counts */
     uint64_t token;            /* of the connect that made it */
     uint64_t acked_below;      /* call id, as told last; UINT64_MAX: nothing is told any more */
+    uint32_t peer; /* its place in engine->peers, where it counts */
     bool is_ready;
     bool is_in_inbox;
     bool is_announced; /* the application knows of it */
