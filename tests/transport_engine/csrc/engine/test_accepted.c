@@ -1,5 +1,5 @@
-/* Flows that peers open: each counts once, wherever its peer goes, and a call that comes again is answered
- * again. */
+/* Flows that peers open: each counts once, wherever its peer goes, and a call that comes again is
+ * answered again. */
 #include "test.h"
 
 #include <unistd.h>
