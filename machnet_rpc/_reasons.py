@@ -6,9 +6,11 @@ from transport_engine._native import lib
 
 NO_ANSWER: Final[int] = lib.TE_R_NO_ANSWER
 
+_AGAIN: Final = "Try again if it was not executed, or its method is idempotent."
+
 _REASONS: Final[dict[int, tuple[str, str]]] = {
     lib.TE_R_CLOSED: ("this side closed the flow", "Close a client when its calls have ended."),
-    lib.TE_R_PEER_CLOSED: ("the peer closed the flow, or its process ended", "Try again."),
+    lib.TE_R_PEER_CLOSED: ("the peer closed the flow, or its process ended", _AGAIN),
     lib.TE_R_REFUSED: (
         "nobody listens on that port",
         "Start the server, or check the address.",
@@ -21,7 +23,7 @@ _REASONS: Final[dict[int, tuple[str, str]]] = {
         "the peer stopped answering",
         "Check that its machine and its engine are up.",
     ),
-    lib.TE_R_PEER_RESTARTED: ("the peer's engine was restarted", "Try again."),
+    lib.TE_R_PEER_RESTARTED: ("the peer's engine was restarted", _AGAIN),
     lib.TE_R_ENGINE_STOPPED: (
         "the engine stopped",
         "Start it again (`mrpc engine`); the next call attaches to it.",
@@ -56,4 +58,4 @@ PERMANENT: Final[frozenset[int]] = frozenset(
 
 def sentence(reason: int) -> tuple[str, str]:
     """What happened, and the next step."""
-    return _REASONS.get(reason, (f"the flow ended (reason {reason})", "Try again."))
+    return _REASONS.get(reason, (f"the flow ended (reason {reason})", _AGAIN))

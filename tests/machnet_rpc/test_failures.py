@@ -31,6 +31,7 @@ from machnet_rpc import (
     service,
 )
 from machnet_rpc._protocol.records import MESSAGE_BYTES_MAX
+from machnet_rpc._reasons import sentence
 from machnet_rpc._repetitions import WHOLE_MAX
 from machnet_rpc._transports.memory import MemoryLink
 from machnet_rpc.testing import test_client
@@ -356,3 +357,9 @@ async def test_what_fails_again_and_again_is_counted_in_the_log(
         f"ledger/nothing raised Undeclared: {300 - WHOLE_MAX} times more",
         f"ledger/echo gave what its contract does not allow: {200 - WHOLE_MAX} times more",
     ]
+
+
+def test_nobody_is_told_to_repeat_a_call_that_may_have_been_executed() -> None:
+    again = [step for _, step in map(sentence, range(32)) if "again" in step and "call" not in step]
+    assert again
+    assert all("if it was not executed" in step for step in again)
