@@ -9,7 +9,7 @@ from typing import Any, Final
 
 RESIDENT_SHARE_MAX: Final = 0.03  # by which memory may grow from the second third to the last
 RESIDENT_KIB_MAX: Final = 2048  # or by so much, if that is more
-SAMPLES_MIN: Final = 6  # fewer say nothing of growth
+SAMPLES_MIN: Final = 30  # fewer say nothing of growth: caches fill, threads begin
 
 
 @dataclass(frozen=True, slots=True)
