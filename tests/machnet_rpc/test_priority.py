@@ -206,7 +206,7 @@ async def test_the_command_line_carries_it(
             assert capsys.readouterr().out == f"{seen}\n"
     with pytest.raises(SystemExit, match="2"):
         await run(network, "call", ADDRESS, "queue/priority", "1", "--priority", "8")
-    assert "--priority: invalid choice: 8" in capsys.readouterr().err
+    assert "--priority: invalid choice: " in capsys.readouterr().err
 
 
 def test_all_that_belongs_to_a_call_has_its_priority() -> None:

@@ -83,8 +83,9 @@ async def test_a_handler_that_a_store_holds_up_has_not_started(
     shop.may_end.clear()
     if not is_asked:
         may_find.set()
+    slow = Slow()
     async with (
-        serve(shop, ADDRESS, via=network, replies=Slow(), grace=0.0) as server,
+        serve(shop, ADDRESS, via=network, replies=slow, grace=0.0) as server,
         connect(ADDRESS, via=network, retries=None) as client,
     ):
         failing = asyncio.create_task(client.stub(Shop).place.using(timeout=0.2)("a"))
@@ -97,6 +98,7 @@ async def test_a_handler_that_a_store_holds_up_has_not_started(
     told = ("maybe", "sent", "maybe") if is_asked else ("yes", "handler started", "yes")
     assert (late.value.executed, late.value.stage, stopped.value.executed) == told
     assert shop.placed == ([] if is_asked else ["a", "b"])
+    slow.database.close()
 
 
 async def test_a_declared_failure_is_stored_and_others_are_not(
