@@ -38,7 +38,6 @@ static enum take begin(struct engine *engine, struct tenant *tenant,
                                                record->lane, record->priority)
                             : NO_ITEM;
     if (transfer->message == NO_ITEM) {
-        engine->store.refused_ns = engine->now_ns;
         *transfer = (struct transfer){0};
         return TAKE_LATER;
     }

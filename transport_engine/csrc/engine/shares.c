@@ -49,12 +49,15 @@ static uint32_t incoming_blocks(uint32_t blocks_max) {
     return blocks_max / INCOMING_SHARE + EXTRA_BLOCKS;
 }
 
-bool share_has_memory(const struct engine *engine, uint32_t total_bytes) {
+bool share_has_memory(struct engine *engine, uint32_t total_bytes) {
     const struct pool *blocks = &engine->store.blocks;
     uint32_t wanted = send_queue_blocks(total_bytes);
     uint32_t own_max = engine->shares[engine->billed].blocks_max;
-    return pool_room(blocks) >= wanted + incoming_blocks(own_max) &&
-           blocks->free_count >= wanted + incoming_blocks(blocks->capacity);
+    if (blocks->free_count < wanted + incoming_blocks(blocks->capacity)) {
+        engine->store.refused_ns = engine->now_ns;
+        return false;
+    }
+    return pool_room(blocks) >= wanted + incoming_blocks(own_max);
 }
 
 uint32_t share_message_bytes_max(const struct share *share) {

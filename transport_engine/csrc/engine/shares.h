@@ -30,8 +30,8 @@ static inline void share_bill(struct engine *engine, uint32_t index) {
 /* Whether the share, which is billed, may take memory for a message of so many bytes that it sends:
  * a quarter, which is room for the longest, stays with what arrives. Two engines full of what they
  * want to send could not take each other's acknowledged bytes otherwise; the same holds for two
- * tenants. */
-bool share_has_memory(const struct engine *engine, uint32_t total_bytes);
+ * tenants. Notes when it is the engine that has none, and not the share alone. */
+bool share_has_memory(struct engine *engine, uint32_t total_bytes);
 /* The longest message for which that leaves room. */
 uint32_t share_message_bytes_max(const struct share *share);
 

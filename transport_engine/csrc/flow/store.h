@@ -29,7 +29,7 @@ struct store {
     struct pool sent;     /* struct sent_packet */
     struct lent lent[LENT_MAX];
     uint32_t lent_count;
-    uint64_t refused_ns; /* when there last was no memory for a message to be sent; 0: never */
+    uint64_t refused_ns; /* when it last had no memory for a message to be sent; 0: never */
 };
 
 /* Bytes that store_init wants for `blocks` blocks of BLOCK_BYTES. */

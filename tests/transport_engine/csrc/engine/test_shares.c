@@ -160,6 +160,26 @@ static void memory_is_a_quota(void **state) {
     assert_true(sink.bytes_received - before > (4 << 20)); /* and it goes on */
 }
 
+/* It says nothing of peers of others that take their time (see flow_end_untaken). */
+static void a_quota_that_is_used_up_is_no_lack_of_memory(void **state) {
+    (void)state;
+    set_share(1, (struct te_share){.weight = 1, .memory_bytes = 4 << 20});
+    connect_both(100);
+    for (int i = 0; i < 2000; i++) {
+        fill(&hog);
+        step();
+    }
+    share_bill(&near, 0);
+    assert_true(near.shares[1].blocks_held > (3 << 20) / BLOCK_BYTES / 10 * 9);
+    assert_int_equal(near.store.refused_ns, 0);
+    set_share(1, (struct te_share){.weight = 1, .memory_bytes = 0});
+    for (int i = 0; i < 20000 && near.store.refused_ns == 0; i++) {
+        fill(&hog);
+        step();
+    }
+    assert_int_not_equal(near.store.refused_ns, 0);
+}
+
 static void all_memory_comes_back_to_who_paid(void **state) {
     (void)state;
     set_share(1, (struct te_share){.weight = 1, .memory_bytes = 4 << 20});
@@ -308,6 +328,7 @@ int main(void) {
         WITH_HOSTS(rate_of_bytes_holds),
         WITH_HOSTS(rate_of_messages_holds),
         WITH_HOSTS(memory_is_a_quota),
+        WITH_HOSTS(a_quota_that_is_used_up_is_no_lack_of_memory),
         WITH_HOSTS(all_memory_comes_back_to_who_paid),
         WITH_HOSTS(messages_begun_at_once_are_all_finished),
         WITH_HOSTS(flows_are_a_quota),
