@@ -3,14 +3,15 @@
 Knows nothing of what is in it.
 """
 
+import re
 from importlib import import_module
 from typing import Final
 
-# By the beginning of their names, what brings libraries of a wheel to another Debian 12.
+# By their names, what brings libraries of a wheel to another Debian. Their numbers change with it.
 PACKAGES: Final = {
-    "libsodium": "libsodium23",
-    "libseccomp": "libseccomp2",
-    "librte_": "librte-ethdev23",
+    r"libsodium\.so\.(\d+)": r"libsodium\1",
+    r"libseccomp\.so\.(\d+)": r"libseccomp\1",
+    r"librte_\w+\.so\.(\d+)": r"librte-ethdev\1",
 }
 MODULE: Final = "transport_engine._native"
 MISSING: Final = "cannot open shared object file"
@@ -31,15 +32,17 @@ def _explained(error: ImportError) -> ImportError:
             f"{said}: this is a checkout that is not built. Run `make build`, or, where "
             "machnet-rpc is installed, start Python in another folder"
         )
-    for prefix, package in PACKAGES.items():
-        if said.startswith(prefix) and MISSING in said:
+    for library, package in PACKAGES.items():
+        found = re.match(library, said)
+        if found is not None and MISSING in said:
             without = (
-                "; or build the wheel without DPDK, by -Csetup-args=-Ddpdk=disabled"
-                if prefix == "librte_"
+                "; or build the wheel on this system, or without DPDK, by "
+                "-Csetup-args=-Ddpdk=disabled"
+                if said.startswith("librte_")
                 else ""
             )
             return ImportError(
-                f"{said}. machnet-rpc was built with this library: install it, on Debian 12 by "
-                f"`apt-get install {package}`{without}"
+                f"{said}. machnet-rpc was built with this library: install it, on Debian by "
+                f"`apt-get install {found.expand(package)}`{without}"
             )
     return error
