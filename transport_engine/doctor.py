@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from transport_engine.machine import Finding, Level, Machine
+from transport_engine.config import EngineConfig
+from transport_engine.machine import MEGABYTE, Finding, Level, Machine
 
 HUGEPAGES_MB_MIN: Final = 128  # what one engine over DPDK takes, and some room
 OPEN_FILES_MIN: Final = 1024
@@ -27,7 +28,7 @@ CAPABILITIES: Final = {
 USERSPACE_DRIVERS: Final = ("vfio-pci", "igb_uio", "uio_pci_generic")
 BIFURCATED_DRIVERS: Final = ("mlx4_core", "mlx5_core", "mana")  # DPDK drives them beside the kernel
 NETWORK_CLASS: Final = "0x02"
-MEGABYTE: Final = 1 << 20
+ENGINE_MB: Final = 64  # beside its pool; docs/how-to/deploy.md
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ def examine(machine: Machine) -> tuple[Finding, ...]:
     return (
         check_drivers(machine),
         check_hugepages(machine),
+        check_memory(machine),
         check_capabilities(machine),
         check_memlock(machine),
         check_open_files(machine),
@@ -75,10 +77,19 @@ def check_drivers(machine: Machine) -> Finding:
 def check_hugepages(machine: Machine) -> Finding:
     """Whether memory is set aside for DPDK."""
     free_mb = machine.free_hugepages_mb()
+    quota_mb = machine.hugepages_quota_mb()
     mounts = [
         line.split()[1] for line in machine.read("proc/mounts").splitlines() if _is_huge(line)
     ]
     where = f"mounted at {mounts[0]}" if mounts else "not mounted, which --in-memory does not need"
+    if quota_mb is not None and quota_mb < HUGEPAGES_MB_MIN:
+        return Finding(
+            "hugepages",
+            "missing",
+            f"this control group may hold {quota_mb} MB of hugepages more, an engine over dpdk "
+            f"takes {HUGEPAGES_MB_MIN}: raise hugetlb.2MB.max, which in Kubernetes is the "
+            "container's limit of hugepages-2Mi",
+        )
     if free_mb >= HUGEPAGES_MB_MIN:
         return Finding("hugepages", "ok", f"{free_mb} MB of hugepages are free, {where}")
     return Finding(
@@ -86,6 +97,24 @@ def check_hugepages(machine: Machine) -> Finding:
         "missing",
         f"{free_mb} MB of hugepages are free, an engine over dpdk takes {HUGEPAGES_MB_MIN}",
         "sysctl -w vm.nr_hugepages=512",
+    )
+
+
+def check_memory(machine: Machine) -> Finding:
+    """What the kernel would kill an engine for; its pool is memory from when it is first used."""
+    quota_mb = machine.memory_quota_mb()
+    c_config, _ = EngineConfig().into_c()
+    wanted_mb = c_config.pool_bytes // MEGABYTE + ENGINE_MB
+    if quota_mb is None:
+        return Finding("memory", "ok", "this control group has no limit of memory")
+    said = f"this control group may hold {quota_mb} MB, an engine takes up to {wanted_mb}"
+    if quota_mb >= wanted_mb:
+        return Finding("memory", "ok", said)
+    return Finding(
+        "memory",
+        "warn",
+        f"{said}, and is killed beyond the limit: raise memory.max, which is the container's limit "
+        f"of memory, or lower pool_bytes so that it and {ENGINE_MB} MB have room",
     )
 
 
@@ -294,6 +323,9 @@ def has_capability(machine: Machine, name: str) -> bool:
 
 def _hugepage_rung(machine: Machine, name: str, drivers: tuple[str, ...], what: str) -> Rung:
     lacking = _lacking_drivers(machine, drivers)
+    quota_mb = machine.hugepages_quota_mb()
+    if lacking is None and quota_mb is not None and quota_mb < 2 * HUGEPAGES_MB_MIN:
+        lacking = f"this control group may hold {quota_mb} MB of hugepages more"
     if lacking is None and machine.free_hugepages_mb() < 2 * HUGEPAGES_MB_MIN:
         if not machine.is_root:
             lacking = "hugepages: sysctl -w vm.nr_hugepages=512 (as root)"

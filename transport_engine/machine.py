@@ -8,11 +8,12 @@ import platform
 import re
 import resource
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from pathlib import Path, PurePosixPath
+from typing import Final, Literal
 
 from transport_engine._native import ffi, lib
 
+MEGABYTE: Final = 1 << 20
 Level = Literal["ok", "warn", "missing"]
 
 
@@ -69,18 +70,38 @@ class Machine:
         return sum(int(span[-1]) - int(span[0]) + 1 for span in spans)
 
     def cpu_quota(self) -> float | None:
-        """Processors' worth of time that the process's control group (v2) may use; None: all."""
-        found = re.search(r"^0::(/.*)$", self.read("proc/self/cgroup"), re.MULTILINE)
-        group = found[1].strip("/") if found else ""
-        words = self.read(f"sys/fs/cgroup/{group}/cpu.max").split()
-        is_limited = len(words) == 2 and all(word.isdigit() for word in words)
-        return int(words[0]) / int(words[1]) if is_limited else None
+        """Processors' worth of time that the process's control groups (v2) may use; None: all."""
+        limits = [
+            re.fullmatch(r"(\d+) (\d+)", self.read(f"{group}/cpu.max")) for group in self._groups()
+        ]
+        return min((int(each[1]) / int(each[2]) for each in limits if each), default=None)
+
+    def memory_quota_mb(self) -> int | None:
+        """What the process's control groups (v2) may hold, hugepages apart; None: any amount."""
+        texts = [self.read(f"{group}/memory.max") for group in self._groups()]
+        return min((int(text) // MEGABYTE for text in texts if text.isdigit()), default=None)
+
+    def hugepages_quota_mb(self) -> int | None:
+        """What its control groups (v2) may hold more of hugepages of 2 MB; None: any number."""
+        left: list[int] = []
+        for group in self._groups():
+            most = self.read(f"{group}/hugetlb.2MB.max")
+            held = self.read(f"{group}/hugetlb.2MB.current")
+            if most.isdigit() and held.isdigit():
+                left.append(max(0, int(most) - int(held)) // MEGABYTE)
+        return min(left, default=None)
 
     def has_dpdk_driver(self, name: str) -> bool:
         """A DPDK driver of that name is installed, as Debian installs them."""
         folders = ("usr/lib", "usr/local/lib")
         pattern = f"**/dpdk/pmds-*/librte_{name}.so*"
         return any(any((self.root / folder).glob(pattern)) for folder in folders)
+
+    def _groups(self) -> list[str]:
+        """The folders of the process's control group and of all that it is in."""
+        found = re.search(r"^0::(/.*)$", self.read("proc/self/cgroup"), re.MULTILINE)
+        group = PurePosixPath(found[1] if found else "/")
+        return [f"sys/fs/cgroup{each}" for each in (group, *group.parents)]
 
     def free_hugepages_mb(self) -> int:
         """Of all sizes that the kernel knows."""

@@ -17,6 +17,7 @@ from transport_engine.doctor import (
     check_identity,
     check_kernel,
     check_memlock,
+    check_memory,
     check_open_files,
     check_processors,
     check_sidecar,
@@ -184,6 +185,7 @@ def test_processors_are_those_that_the_process_may_use(
     [
         ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "2000 20000\n"}, "warn"),
         ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max": "150000 100000"}, "warn"),
+        ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/cpu.max": "150000 100000"}, "warn"),
         ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "400000 100000\n"}, "ok"),
         ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "200000 100000\n"}, "ok"),
         ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, "ok"),
@@ -200,6 +202,46 @@ def test_a_container_with_a_part_of_a_processor_is_told(
     finding = check_processors(here)
     assert finding.level == level
     assert level == "ok" or "cpu.max" in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("files", "level", "words"),
+    [
+        ({}, "ok", "no limit"),
+        ({"memory.max": "max\n"}, "ok", "no limit"),
+        ({"memory.max": f"{512 << 20}\n"}, "ok", "may hold 512 MB, an engine takes up to 320"),
+        ({"memory.max": f"{256 << 20}\n"}, "warn", "may hold 256 MB"),
+        ({"a/memory.max": f"{32 << 20}", "a/b/memory.max": "max"}, "warn", "may hold 32 MB"),
+        (
+            {"a/memory.max": f"{512 << 20}", "a/b/memory.max": f"{128 << 20}"},
+            "warn",
+            "may hold 128 MB",
+        ),
+    ],
+)
+def test_a_container_with_little_memory_is_told(
+    tmp_path: Path, files: dict[str, str], level: str, words: str
+) -> None:
+    here = machine(tmp_path)
+    write(tmp_path, "proc/self/cgroup", "0::/a/b\n")
+    for path, text in files.items():
+        write(tmp_path, f"sys/fs/cgroup/{path}", text)
+    finding = check_memory(here)
+    assert (finding.level, words in finding.sentence) == (level, True)
+    assert level == "ok" or "memory.max" in finding.sentence
+
+
+def test_hugepages_that_a_container_may_not_have_are_none(tmp_path: Path) -> None:
+    here = machine(tmp_path, hugepages=512)
+    assert (check_hugepages(here).level, best_rung(here).name) == ("ok", "virtio")
+    write(tmp_path, "sys/fs/cgroup/hugetlb.2MB.current", f"{512 << 20}\n")
+    write(tmp_path, "sys/fs/cgroup/hugetlb.2MB.max", f"{512 << 20}\n")
+    finding = check_hugepages(here)
+    assert (finding.level, finding.command) == ("missing", None)
+    assert "hugetlb.2MB.max" in finding.sentence
+    assert best_rung(here).name == "af_packet"
+    write(tmp_path, "sys/fs/cgroup/hugetlb.2MB.max", "max\n")
+    assert check_hugepages(here).level == "ok"
 
 
 def test_saving_governor_is_named(tmp_path: Path) -> None:
