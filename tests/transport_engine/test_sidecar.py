@@ -27,11 +27,11 @@ drain_seconds = 1.0
 
 
 @contextmanager
-def started(folder: Path) -> Generator[tuple[subprocess.Popen[str], Path]]:
+def started(folder: Path, text: str = CONFIG) -> Generator[tuple[subprocess.Popen[str], Path]]:
     """A sidecar that has said that it is ready."""
     path = folder / "run" / "engine.sock"
     config = folder / "engine.toml"
-    config.write_text(CONFIG.format(socket=path))
+    config.write_text(text.format(socket=path))
     argv = [sys.executable, "-m", "transport_engine", "--config", str(config)]
     with subprocess.Popen(
         argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -53,6 +53,19 @@ def test_signal_ends_it_and_nothing_is_left(tmp_path: Path) -> None:
             assert (process.returncode, errors) == (0, "")
             assert time.monotonic() - started_at < 1.0  # no flows: nothing to wait for
             assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.dpdk
+def test_dpdk_keeps_no_folder_of_it(tmp_path: Path) -> None:
+    prefix = f"mrpc-test-{os.getpid()}"
+    folder = Path("/run/dpdk", prefix)
+    options = f"--no-huge -m 64 --no-shconf --file-prefix={prefix} --no-pci --vdev=net_null0"
+    driver = f'driver = "dpdk"\nnetif = "{options}"'
+    with started(tmp_path, CONFIG.replace("port = 0", driver)) as (process, _):
+        assert folder.exists()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS_MAX) == 0
+    assert not folder.exists()
 
 
 async def test_under_nohup_it_outlives_its_terminal(tmp_path: Path) -> None:

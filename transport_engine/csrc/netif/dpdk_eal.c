@@ -2,12 +2,14 @@
 #include "netif/dpdk_eal.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <rte_eal.h>
 #include <rte_lcore.h>
@@ -197,6 +199,12 @@ const char *dpdk_eal_last_words(void) {
     return last_words;
 }
 
+/* Its folder stays otherwise, one for each --file-prefix that ever was. With files in it, it is
+ * somebody's; without, it is made again by whoever wants one. Not by rmdir, which the sandbox does
+ * not know. */
 void dpdk_eal_stop(void) {
+    char folder[PATH_BYTES_MAX];
+    snprintf(folder, sizeof folder, "%s", rte_eal_get_runtime_dir());
     rte_eal_cleanup();
+    unlinkat(AT_FDCWD, folder, AT_REMOVEDIR);
 }
