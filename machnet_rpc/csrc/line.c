@@ -140,7 +140,8 @@ static PyObject *exchanged(const struct caller *self, PyObject *payload) {
     const bool is_prepared = exchange_prepare((struct flow *)flow, &self->how);
     const int may_call = is_prepared ? is_free(self->line) : -1;
     PyObject *answer = NULL;
-    if (may_call > 0 && self->line->flow == flow) {
+    /* What was prepared may be another thread's by now; to make one anew might let others in. */
+    if (may_call > 0 && self->line->flow == flow && ((struct flow *)flow)->spare != NULL) {
         answer = exchange_bytes((struct flow *)flow, payload, &self->how);
     } else if (may_call >= 0) {
         answer = Py_NewRef(Py_None);

@@ -242,6 +242,27 @@ def test_a_collection_between_calls_and_within(called: Called) -> None:
     assert set(called.unusual) <= ({None} if sys.version_info >= (3, 12) else set())
 
 
+def test_what_another_thread_took_is_not_made_anew(called: Called) -> None:
+    """Memory is taken before it is looked who is inside: a collection could let others in."""
+    under_way: list[object] = []
+
+    def running_loop() -> None:
+        if not under_way:  # here another thread has its turn, and its call takes long
+            under_way.append(None)
+            under_way.append(other.exchange(b"never"))
+
+    def at_once(call: OutgoingCall, spin_ns: int) -> OutgoingCall:
+        return call
+
+    called.line = crossing.Line(running_loop, CURRENT)
+    how = (1, 10**10, 0, 4, called.loop, 0)
+    rest = (at_once, called.give_up, None, None, False, False)
+    caller, other = (crossing.Caller(called.line, how, *rest) for _ in range(2))
+    called.open()
+    assert caller.exchange(b"not sent") is None
+    assert list(called.calls.values()) == under_way[1:]
+
+
 def test_what_cannot_be_made() -> None:
     line = crossing.Line(print, CURRENT)
     good = (1, 1, 0, 0, None, 0)
