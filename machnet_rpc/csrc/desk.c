@@ -8,7 +8,7 @@
 
 #include "crossing.h"
 
-enum { CODE_OK = 0, METHOD_TALLY = 4 };
+enum { CODE_OK = 0, CODE_CANCELLED = 1, METHOD_TALLY = 4 };
 
 struct desk {
     PyObject ob_base;     /* PyObject_HEAD */
@@ -77,6 +77,7 @@ static bool end_task(const struct desk *self, struct task *task, PyObject *value
     task->is_done = 1;
     if (served_flow(flow->crossing, flow->number) != flow) {
         call->answered = 1; /* the handler had the flow closed */
+        tally_end(call, CODE_CANCELLED);
         return !PyErr_Occurred();
     }
     if (call->answered) {

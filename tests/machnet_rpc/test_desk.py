@@ -92,6 +92,13 @@ class Served(Rig):
         for record in records.pieces(kind, FLOW, call_id, payload, **fields):
             assert self.far.send(record) == len(record)
 
+    def ended(self, method: int) -> dict[int, int]:
+        """How many calls of a method ended, by code; none is under way."""
+        tally = vars(self.dispatcher)["_routes"][method].tally
+        ended = {code: count for code, count in enumerate(tally.ended()) if count}
+        assert sum(ended.values()) == tally.begun
+        return ended
+
     def answers(self) -> list[tuple[int, int, bytes]]:
         """Call, status and payload of each; what is said of progress is no answer."""
         taken = self.taken()
@@ -270,6 +277,7 @@ async def test_a_handler_may_close_everything(rigs: list[Served]) -> None:
         await in_turn(rig)
     assert rig.service.seen == [b"before", b"close"]
     assert rig.answers() == [(0, 0, b"before")]
+    assert rig.ended(ECHO) == {0: 1, Code.CANCELLED: 1}
 
 
 async def test_a_turn_goes_on_until_the_loop_has_work(rigs: list[Served]) -> None:
