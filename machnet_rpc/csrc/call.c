@@ -140,11 +140,17 @@ static PyObject *call_complete(PyObject *object, PyObject *result) {
 static PyObject *call_result(PyObject *object, PyObject *unused) {
     (void)unused;
     struct call *self = (struct call *)object;
+    PyObject *error;
     switch (self->state) {
     case CALL_ENDED:
         return Py_NewRef(self->result);
-    case CALL_CANCELLED:
-        PyErr_SetObject(cancelled_error, self->result == Py_None ? NULL : self->result);
+    case CALL_CANCELLED: /* with the message as it is, which PyErr_SetObject would take apart */
+        error = PyObject_CallFunctionObjArgs(
+            cancelled_error, self->result == Py_None ? NULL : self->result, NULL);
+        if (error != NULL) {
+            PyErr_SetObject(cancelled_error, error);
+            Py_DECREF(error);
+        }
         return NULL;
     case CALL_WAITS:
     default:
