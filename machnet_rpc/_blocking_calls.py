@@ -80,7 +80,7 @@ class BlockingMethod(Generic[P, R_co]):
         )
         self._takes_bytes = binding.takes_bytes
         self._gives_bytes = binding.gives_bytes
-        self._is_plain = binding.is_plain and timeout > 0
+        self._is_plain = binding.is_plain and self._how.timeout_ns > 0  # 0 would be no deadline
         caller = blocking.caller(self._how) if self._is_plain else None
         self._exchange = _later if caller is None else caller.exchange
 

@@ -128,6 +128,13 @@ def checked_timeout(timeout: float) -> float:
     )
 
 
+def checked_spin(spin: float) -> float:
+    """For how long an application looks without sleep. Errors: InvalidArgument."""
+    if _is_seconds(spin) and spin >= 0:
+        return spin
+    raise _refusal(f"spin={spin!r} must be a number of seconds from 0 to {SECONDS_MAX:g}")
+
+
 def checked_key(key: str) -> str:
     """What an application names a call of a keyed method. Errors: InvalidArgument."""
     given: Any = key

@@ -120,7 +120,8 @@ class Server:
 
         `via`, `require` and `spin` are those of `connect`.
 
-        Errors: AddressError, TransportError (PortInUseError, NoEngineError and others).
+        Errors: AddressError, InvalidArgument (spin), TransportError (PortInUseError, NoEngineError
+        and others).
         """
         if self._pump is not None:
             raise RuntimeError(f"{self!r} listens already")
@@ -323,7 +324,7 @@ async def serve(
     calls where the server's end does not forget them. `middleware` stands around every call, also
     of built-in services, its first the outermost.
 
-    Errors: ContractError, AddressError, TransportError.
+    Errors: ContractError, AddressError, InvalidArgument (spin), TransportError.
     """
     every = several(implementations)
     server = Server(*every, limits=limits, replies=replies, middleware=middleware)

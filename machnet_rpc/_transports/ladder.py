@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from machnet_rpc._options import checked_spin
 from machnet_rpc._transports.base import Link, Transport
 from machnet_rpc._transports.inline import InlineLink, udp_towards
 from machnet_rpc._transports.memory import MemoryNetwork
@@ -26,7 +27,7 @@ SPIN: Final = 200e-6
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What the user said about the way to the network.
+    """What the user said about the way to the network. Errors: InvalidArgument (spin).
 
     `spin` is for how long after a message the next one is looked for without sleep, in seconds, at
     most.
@@ -38,6 +39,9 @@ class Reach:
     require: Require = None
     spin: float = SPIN
     is_sidecar_only: bool = False
+
+    def __post_init__(self) -> None:
+        checked_spin(self.spin)
 
     def again(self, transport: Transport) -> "Reach":
         """The way back for whoever had this transport and lost it."""

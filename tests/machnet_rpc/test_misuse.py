@@ -105,6 +105,16 @@ def test_a_timeout_is_a_number_of_seconds(seconds: Any) -> None:
         rpc(timeout=seconds)
 
 
+@pytest.mark.parametrize("spin", [*SECONDS, -1])
+async def test_so_is_a_spin(spin: Any) -> None:
+    for opened in (connect, sync.connect):
+        with pytest.raises(InvalidArgument, match="must be a number of seconds from 0"):
+            opened("127.0.0.1:1", spin=spin)
+    with pytest.raises(InvalidArgument, match="must be a number of seconds from 0"):
+        async with serve(Clerk(), "127.0.0.1:0", spin=spin):
+            pass
+
+
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_an_address_names_a_server(address: Any) -> None:
     for opened in (connect, sync.connect):
