@@ -214,7 +214,9 @@ async def _watched(load: Load) -> Measured:
 
 def _say_what_failed(measured: Measured, plan: Plan) -> None:
     ended = measured.answered + measured.failed
-    if plan.rate and ended < plan.rate * measured.seconds * REACHED:
+    if not ended:
+        print("mrpc: nothing was measured: no call began after the warm-up", file=sys.stderr)
+    elif plan.rate and ended < plan.rate * measured.seconds * REACHED:
         print(
             f"mrpc: {measured.rate:,.0f} of {plan.rate:,.0f} calls a second were answered: the "
             "server, or this client, cannot do more",
@@ -244,6 +246,8 @@ def _load_in_words(plan: Plan) -> str:
 
 def _check_plot(path: Path) -> None:
     """Errors: UsageError, before anything is measured."""
+    if path.suffix.lower() != ".svg":
+        raise UsageError(f"--plot draws SVG: {path.name} must end in .svg")
     if importlib.util.find_spec("matplotlib") is None:
         raise UsageError("--plot needs matplotlib: pip install 'machnet-rpc[plot]'")
     if not path.parent.is_dir():

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from machnet_rpc.cli.arguments import Commands, add_command
-from machnet_rpc.cli.watching import add_interval, micros, repeat, short, show, table
+from machnet_rpc.cli.watching import (
+    add_interval,
+    frame_columns,
+    micros,
+    repeat,
+    short,
+    show,
+    table,
+)
 from transport_engine import read_flows
 from transport_engine.flows import FlowReport
 
@@ -24,6 +32,8 @@ HEAD: Final = (
     "sent",
     "lost %",
 )
+OMITTED: Final = ("age s", "min µs", "channel", "messages", "in flight", "window")
+"""What a narrow terminal does without, the first of them first."""
 EPILOG: Final = """\
 try it:
   mrpc flows                        all that this user may see
@@ -32,7 +42,8 @@ try it:
 
 window and in flight are bytes; messages are those that are not whole at the peer; sent and lost
 count packets. Root and the engine's own user see all flows, others those of their tenant. A flow
-between two applications of one engine is two lines; calls on the direct rung pass no engine.
+between two applications of one engine is two lines; calls on the direct rung pass no engine. With
+--interval a narrow terminal is shown fewer columns; into a file, or with --json, all are.
 
 exit status: 0 they were read, 3 there is no engine
 """
@@ -54,19 +65,27 @@ async def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print(json.dumps([dataclasses.asdict(flow) for flow in flows]), flush=True)
         else:
-            show(lines_of(flows), in_place=arguments.interval is not None)
+            in_place = arguments.interval is not None
+            show(lines_of(flows, frame_columns() if in_place else None), in_place=in_place)
 
     await repeat(arguments, look)
     return 0
 
 
-def lines_of(flows: Sequence[FlowReport]) -> list[str]:
-    """The flows as a table, those with the most in flight first."""
+def lines_of(flows: Sequence[FlowReport], columns: int | None = None) -> list[str]:
+    """The flows as a table, those with the most in flight first, as wide as `columns` at most."""
     busiest = sorted(flows, key=lambda flow: (-flow.in_flight_bytes, -flow.packets_sent))
-    return table([HEAD, *map(_row, busiest)], left=2)
+    rows: list[tuple[str, ...]] = [HEAD, *map(_row, busiest)]
+    for omitted in OMITTED:
+        lines = table(rows, left=2)
+        if columns is None or max(map(len, lines)) <= columns:
+            return lines
+        place = rows[0].index(omitted)
+        rows = [(*row[:place], *row[place + 1 :]) for row in rows]
+    return table(rows, left=2)
 
 
-def _row(flow: FlowReport) -> Sequence[str]:
+def _row(flow: FlowReport) -> tuple[str, ...]:
     lost = 100 * flow.packets_lost / flow.packets_sent if flow.packets_sent else 0.0
     return (
         flow.local,

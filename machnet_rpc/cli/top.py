@@ -8,7 +8,7 @@ from typing import Final
 
 from machnet_rpc.cli import flows, stat
 from machnet_rpc.cli.arguments import Commands, add_command
-from machnet_rpc.cli.watching import add_interval, repeat, short, show
+from machnet_rpc.cli.watching import add_interval, frame_columns, repeat, short, show
 from transport_engine import Stats, read_flows, read_stats
 
 HEAD_LINES: Final = 6
@@ -25,7 +25,7 @@ try it:
   mrpc top --json --count 10        ten lines, for a program
 
 busy is the share of the engine's turns that found something to do. Flows are those of `mrpc flows`,
-as many as fit. Ctrl-C ends it.
+as many as fit, with as many columns. Ctrl-C ends it.
 
 exit status: 0 it was ended, 3 there is no engine, or it went
 """
@@ -52,7 +52,8 @@ async def run(arguments: argparse.Namespace) -> int:
             print(json.dumps(facts), flush=True)
         else:
             height = max(shutil.get_terminal_size().lines - HEAD_LINES - 2, 1)
-            show([*head_of(stats, before), *flows.lines_of(reports)[:height]], in_place=True)
+            lines = flows.lines_of(reports, frame_columns())[:height]
+            show([*head_of(stats, before), *lines], in_place=True)
         before = stats
 
     await repeat(arguments, look)

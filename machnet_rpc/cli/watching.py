@@ -78,6 +78,11 @@ class Progress:
             print(CLEAR_LINE, end="", file=sys.stderr, flush=True)
 
 
+def frame_columns() -> int | None:
+    """How wide a frame may be that is shown in place; None where nothing is cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def show(lines: Sequence[str], *, in_place: bool) -> None:
     """Prints a frame; on a terminal over the one before, if that is wished, as much as fits."""
     if in_place and sys.stdout.isatty():

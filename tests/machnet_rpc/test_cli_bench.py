@@ -82,6 +82,7 @@ async def test_failures_are_counted_by_their_code(network: MemoryNetwork, capsys
         (["ledger/nothing", "--warm-up", "-1"], UsageError, "--warm-up"),
         (["ledger/nothing", "--rate", "9", "--expected-interval", "1"], UsageError, "closed loop"),
         (["ledger/nothing", "--plot", "/nowhere/p.svg"], UsageError, "no folder /nowhere"),
+        (["ledger/nothing", "--plot", "p.png"], UsageError, "draws SVG: p.png must end in .svg"),
         (["mrpc.health/watch", "--expected-interval", "1e-9"], UsageError, "at least 1e-05"),
     ],
 )
@@ -98,6 +99,14 @@ async def test_a_plot(network: MemoryNetwork, tmp_path: Path) -> None:
     drawn = path.read_text()
     assert "<svg" in drawn
     assert "99 %" in drawn
+
+
+async def test_who_measured_nothing_is_told(network: MemoryNetwork, capsys: Capture) -> None:
+    """One call takes the time of the warm-up, and all that was to be measured."""
+    assert await bench(network, "mrpc.health/watch", "--timeout", "0.4") == 0
+    said = capsys.readouterr()
+    assert " 0 answers" in said.out
+    assert said.err == "mrpc: nothing was measured: no call began after the warm-up\n"
 
 
 async def test_ctrl_c_prints_what_was_measured(network: MemoryNetwork, capsys: Capture) -> None:

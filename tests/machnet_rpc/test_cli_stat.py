@@ -162,6 +162,26 @@ def test_busy_flows_come_first_and_losses_are_shares() -> None:
     assert second.split() == ["a:1", "b:1", "gone", "0", "-", "-", "0", "0", "0", "0", "0"]
 
 
+def test_a_narrow_terminal_has_the_columns_that_fit() -> None:
+    flow = FlowReport("127.0.0.1:31580", "127.0.0.1:17000", 3, 1, 2, 3, 4, 5, 6, 7, 8)
+    wide, narrow = flows.lines_of([flow]), flows.lines_of([flow], 80)
+    assert max(map(len, narrow)) <= 80 < max(map(len, wide))
+    assert flows.lines_of([flow], 200) == wide
+    for column in ("local", "remote", "srtt µs", "sent", "lost %"):
+        assert column in narrow[0]
+        assert column in flows.lines_of([flow], 20)[0]
+
+
+async def test_top_on_a_narrow_terminal(
+    sidecar: Path, client: Client, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await client.stub(Ledger).echo(b"x")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert await run("top", "--engine", str(sidecar), "--count", "1") == 0
+    assert re.search(r"^local .* lost %$", capsys.readouterr().out, re.MULTILINE)
+
+
 def test_a_frame_and_a_line_of_progress_fit_on_the_terminal(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
