@@ -68,14 +68,11 @@ bool last_word_say(struct engine *engine, uint32_t index) {
     }
     send_rest(engine, index);
     share_bill(engine, tenant->share);
-    if (tenant->reason != TE_R_NONE) {
-        return false; /* what it left breaks the rules */
-    }
     for (uint32_t slot = tenant->first_flow; slot != NO_ITEM;) {
         struct engine_flow *flow = engine_flow_at(engine, slot);
         const bool is_cut = tenant->sending.is_active && !tenant->sending.is_discarded
                             && tenant->sending.handle == flow->handle;
-        if (flow->flow.state == FLOW_OPEN
+        if (flow->flow.state == FLOW_OPEN /* so is none, if what it left breaks the rules */
             && channel_starts(tenant->channel, flow->handle, &starts)) {
             tell(engine, flow, &starts);
         }

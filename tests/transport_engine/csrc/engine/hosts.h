@@ -161,7 +161,7 @@ static void open_hosts(uint32_t bytes_per_us) {
     assert_int_equal(engine_init(&far, &config, &world, pair[1], now_ns, why), TE_OK);
 }
 
-static void close_hosts(void) {
+static inline void close_hosts(void) {
     engine_fini(&near, now_ns);
     engine_fini(&far, now_ns);
 }

@@ -124,6 +124,25 @@ static void test_each_datagram_keeps_what_is_its_own(void **state) {
     other->ops->close(other);
 }
 
+/* Flows of a netif at all of a host's addresses go out from that which their peer knows. */
+static void test_what_leaves_from_two_addresses_is_no_run(void **state) {
+    (void)state;
+    struct te_endpoint any = ipv4_endpoint(0, 0);
+    any.address[12] = 0;
+    struct te_engine_config config = config_for("udp", any);
+    struct netif *from = open_or_fail(&config);
+    struct netif *to = open_here();
+    struct netif_datagram sent[TE_BURST_MAX];
+    for (int i = 0; i < TE_BURST_MAX; i++) {
+        sent[i] = numbered(from, to, i, 100);
+        sent[i].local = ipv4_endpoint(i < 5 || i % 8 == 0 ? 1 : 2, from->local.port);
+    }
+    assert_int_equal(from->ops->tx_burst(from, 0, sent, TE_BURST_MAX), TE_BURST_MAX);
+    expect(to, sent, TE_BURST_MAX, TE_BURST_MAX);
+    from->ops->close(from);
+    to->ops->close(to);
+}
+
 /* A peer may cut as it likes: into more than a burst holds, and into what is too large for us. */
 static void test_any_cut_of_a_peer_is_read_rightly(void **state) {
     (void)state;
@@ -312,6 +331,7 @@ int main(void) {
         cmocka_unit_test(test_a_run_takes_one_call_each_way),
         cmocka_unit_test(test_a_long_run_is_handed_on_in_short_bursts),
         cmocka_unit_test(test_each_datagram_keeps_what_is_its_own),
+        cmocka_unit_test(test_what_leaves_from_two_addresses_is_no_run),
         cmocka_unit_test(test_any_cut_of_a_peer_is_read_rightly),
         cmocka_unit_test(test_where_the_kernel_will_not_cut_they_go_one_by_one),
         cmocka_unit_test(test_a_path_that_loses_is_asked_for_less),

@@ -1,0 +1,52 @@
+/* An engine that ends says so on each of its flows, however many they are. */
+#include "hosts.h"
+
+enum { FLOWS = 900, BYTES_PER_US = 100000 };
+
+/* A wire that is never full: the other engine takes what comes at once. */
+static int send_and_take(struct netif *netif, uint64_t at_ns,
+                         const struct netif_datagram *datagrams, int count) {
+    int taken = wire_tx(netif, at_ns, datagrams, count);
+    engine_poll(&far, at_ns);
+    return taken;
+}
+
+static void each_flow_is_told(void **state) {
+    (void)state;
+    struct app server, client;
+    uint32_t closed = 0, stopped = 0;
+    open_hosts(BYTES_PER_US);
+    open_app(&server, &far, 0);
+    open_app(&client, &near, 0);
+    const struct te_command listen = {.op = TE_LISTEN, .channel = server.index,
+                                      .endpoint = {.port = PORT_FIRST}};
+    assert_int_equal(command(&far, listen).error, TE_OK);
+    connect_flows(&client, PORT_FIRST, FLOWS);
+    for (int i = 0; i < 10; i++) {
+        step();
+        drain(&server);
+    }
+    te_channel_close(client.channel);
+    struct netif_ops ops = wire_ops;
+    ops.tx_burst = send_and_take;
+    wire.netif.ops = &ops;
+    engine_fini(&near, now_ns);
+    struct te_record heads[HEADS];
+    for (int polls = 0; polls < 1000 && closed < FLOWS; polls++) { /* time stands still */
+        engine_poll(&far, now_ns);
+        int count = te_channel_receive(server.channel, heads, HEADS, payload, sizeof payload);
+        for (int i = 0; i < count; i++) {
+            closed += heads[i].kind == TE_FLOW_CLOSED;
+            stopped += heads[i].kind == TE_FLOW_CLOSED && heads[i].status == TE_R_ENGINE_STOPPED;
+        }
+    }
+    assert_int_equal(closed, FLOWS);
+    assert_int_equal(stopped, FLOWS);
+    te_channel_close(server.channel);
+    engine_fini(&far, now_ns);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(each_flow_is_told)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,147 @@
+/* What ends an engine's sleep, and what makes its control plane look, on a clock that stands. */
+#include "test.h"
+
+#include <poll.h>
+
+#include "transport_engine.h"
+
+enum {
+    MESSAGES_PER_SECOND = 100,
+    MESSAGE_NS = 1000000000 / MESSAGES_PER_SECOND,
+    MESSAGES = 300, /* more than it may send at once */
+    SHARE = 1,
+    POLLS_MAX = 1000
+};
+
+static struct te_engine *engine;
+static struct te_channel *channels[2];
+static uint32_t indices[2];
+static uint64_t clock_ns;
+
+static struct te_completion command(struct te_command request) {
+    struct te_completion completion;
+    assert_int_equal(te_engine_command(engine, &request), TE_OK);
+    te_engine_poll(engine);
+    assert_int_equal(te_engine_completion(engine, &completion), TE_OK);
+    assert_int_equal(completion.error, TE_OK);
+    return completion;
+}
+
+static int set_up(void **state) {
+    (void)state;
+    struct te_engine_config config;
+    char why[TE_WHY_BYTES];
+    clock_ns = UINT64_C(1) << 40;
+    te_engine_config_init(&config);
+    config.driver = "loopback";
+    config.clock_ns = &clock_ns;
+    assert_int_equal(te_engine_open(&config, &engine, why), TE_OK);
+    for (int i = 0; i < 2; i++) {
+        struct te_completion done = command(
+            (struct te_command){.op = TE_ATTACH, .ring_bytes = 1 << 18, .share = SHARE});
+        indices[i] = done.value;
+        assert_int_equal(
+            te_channel_open(done.memory_fd, done.doorbell_fd, &channels[i], why), TE_OK);
+    }
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    te_channel_close(channels[0]);
+    te_channel_close(channels[1]);
+    te_engine_close(engine);
+    return 0;
+}
+
+static void poll_to_rest(void) {
+    int polls = 0;
+    while (te_engine_poll(engine) > 0) {
+        assert_true(polls++ < POLLS_MAX);
+    }
+}
+
+static bool is_readable(int fd) {
+    struct pollfd look = {.fd = fd, .events = POLLIN};
+    return poll(&look, 1, 0) == 1;
+}
+
+/* To nobody: it is read and forgotten. */
+static void put(struct te_channel *channel, uint8_t lane) {
+    const struct te_record record = {.kind = TE_REQUEST, .flags = TE_FIRST | TE_LAST, .flow = 7,
+                                     .lane = lane};
+    assert_int_equal(te_channel_put(channel, &record, NULL), 1);
+}
+
+static void a_rate_lets_it_sleep_until_the_next_message(void **state) {
+    (void)state;
+    command((struct te_command){.op = TE_SHARE, .share = SHARE,
+                                .terms = {.messages_per_second = MESSAGES_PER_SECOND,
+                                          .weight = 1}});
+    for (int i = 0; i < MESSAGES; i++) {
+        put(channels[0], 0);
+    }
+    poll_to_rest();
+    for (int i = 0; i < 10; i++) {
+        int64_t wait_ns = te_engine_arm(engine);
+        assert_in_range(wait_ns, 1, MESSAGE_NS);
+        clock_ns += (uint64_t)wait_ns;
+        assert_int_not_equal(te_engine_poll(engine), 0);
+        poll_to_rest();
+    }
+}
+
+static void who_asks_it_to_stop_wakes_it(void **state) {
+    (void)state;
+    poll_to_rest();
+    assert_true(te_engine_arm(engine) > 0);
+    assert_false(is_readable(te_engine_fd(engine)));
+    te_engine_stop(engine);
+    assert_true(is_readable(te_engine_fd(engine)));
+    assert_int_equal(te_engine_run(engine), TE_OK); /* it was asked before */
+}
+
+static void a_command_wakes_it(void **state) {
+    (void)state;
+    struct te_completion done;
+    assert_int_equal(te_engine_completion(engine, &done), TE_E_AGAIN);
+    poll_to_rest();
+    assert_true(te_engine_arm(engine) > 0);
+    const struct te_command look = {.op = TE_HAS_LEFT, .channel = indices[0]};
+    assert_int_equal(te_engine_command(engine, &look), TE_OK);
+    assert_true(is_readable(te_engine_fd(engine)));
+    assert_false(is_readable(te_engine_completion_fd(engine)));
+    te_engine_poll(engine);
+    assert_true(is_readable(te_engine_completion_fd(engine)));
+    assert_int_equal(te_engine_completion(engine, &done), TE_OK);
+    assert_int_equal(te_engine_completion(engine, &done), TE_E_AGAIN);
+    assert_false(is_readable(te_engine_completion_fd(engine)));
+}
+
+static void a_quarantine_is_told_unasked(void **state) {
+    (void)state;
+    struct te_completion done;
+    assert_int_equal(te_engine_completion(engine, &done), TE_E_AGAIN);
+    for (int i = 0; i < 2; i++) {
+        assert_false(is_readable(te_engine_completion_fd(engine)));
+        put(channels[i], UINT8_MAX);
+        poll_to_rest();
+        assert_true(is_readable(te_engine_completion_fd(engine)));
+        assert_int_equal(te_engine_completion(engine, &done), TE_OK);
+        assert_int_equal(done.op, TE_QUARANTINED);
+        assert_int_equal(done.value, indices[i]);
+        assert_int_equal(done.violation, TE_V_RECORD);
+        assert_int_equal(te_engine_completion(engine, &done), TE_E_AGAIN); /* each once */
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_rate_lets_it_sleep_until_the_next_message, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(who_asks_it_to_stop_wakes_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_command_wakes_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_quarantine_is_told_unasked, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
