@@ -56,6 +56,26 @@ def test_signal_ends_it_and_nothing_is_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.dpdk
+@pytest.mark.parametrize(
+    "device",
+    ["net_memif0,role=server,socket=SOCKET,socket-abstract=no", "net_vhost0,iface=SOCKET"],
+    ids=["memif", "vhost"],
+)
+def test_dpdk_listens_again_where_it_was_killed(tmp_path: Path, device: str) -> None:
+    place = tmp_path / "device.sock"
+    options = f"--no-huge -m 128 --no-pci --vdev={device.replace('SOCKET', str(place))}"
+    text = CONFIG.replace("port = 0", f'driver = "dpdk"\nnetif = "{options}"')
+    with started(tmp_path, text) as (process, _):
+        process.kill()
+        process.wait()
+        assert place.exists()
+    with started(tmp_path, text) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS_MAX) == 0
+    assert not place.exists()
+
+
+@pytest.mark.dpdk
 def test_dpdk_keeps_no_folder_of_it(tmp_path: Path) -> None:
     prefix = f"mrpc-test-{os.getpid()}"
     folder = Path("/run/dpdk", prefix)

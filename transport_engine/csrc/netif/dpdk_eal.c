@@ -16,6 +16,7 @@
 #include <rte_log.h>
 
 #include "netif/arguments.h"
+#include "netif/dpdk_sockets.h"
 #include "transport_engine.h"
 
 enum eal_limit { PATH_BYTES_MAX = 320, LAST_WORDS_BYTES = 128 };
@@ -168,6 +169,7 @@ int dpdk_eal_start(const char *line, char *why) {
                  "or add --no-huge to the driver's arguments");
         return TE_E_NO_MEMORY;
     }
+    dpdk_sockets_clear(&given);
     error = init(&all, why);
     started = error == TE_OK;
     return error;
