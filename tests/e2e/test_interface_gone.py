@@ -1,7 +1,7 @@
 """An engine whose interface is taken from under it: down and up, or deleted and made anew.
 
 The drivers that read and write frames through the kernel are bound to one interface, which is not
-the next one of its name.
+the next one of its name; virtio_user is to one process at the other end of its socket.
 """
 
 import asyncio
@@ -14,11 +14,14 @@ import pytest
 
 from tests.e2e.processes import Fleet, Running, ip, two_hosts
 from transport_engine import _native, read_stats
+from transport_engine.hugepages import hugepages
 
 CALLS = 300
 WINDOW = 8
 SERVER = "10.77.0.2:7000"
 AWAY_SECONDS = 2.0
+HUGE_MIB = 768  # for two processes, of which one has its memory twice for a moment
+LINES_MAX = 200  # that the driver says of it, until its interrupt is off
 POLLS_PER_SECOND_MAX = 200_000  # a thread that never sleeps makes millions
 CORES = sorted(os.sched_getaffinity(0))[:2]
 
@@ -139,4 +142,38 @@ async def test_its_link_goes_and_comes(tmp_path: Path) -> None:
         assert load.process.poll() is None  # its calls waited
         assert fleet.load(CALLS, WINDOW, SERVER, client, left)["wrong"] == 0
         load.kill()
+        assert not engine.has_line()
+
+
+@pytest.mark.parametrize("queues", [1, 2])
+async def test_the_other_end_of_a_virtio_pair_is_killed(tmp_path: Path, queues: int) -> None:
+    if len(CORES) < queues:
+        pytest.skip("this process may run on one core only")
+    path = tmp_path / "vhost.sock"
+
+    def virtio(device: str, address: str) -> str:
+        return (
+            f'driver = "dpdk"\nnetif = "--vdev={device},queues={queues}"\naddress = "{address}"\n'
+            f'cores = {CORES[:queues]}\nprefix_bits = 24\nsecurity = "none"'
+        )
+
+    def until_said(engine: Running, words: str) -> None:
+        assert any(words in engine.text() for _ in range(LINES_MAX)), words
+
+    with hugepages(HUGE_MIB), Fleet(tmp_path) as fleet:
+        other = fleet.engine("other", virtio(f"net_vhost0,iface={path}", "10.99.0.1"))
+        listening = fleet.latest
+        client = fleet.engine("client", virtio(f"net_virtio_user0,path={path}", "10.99.0.2"))
+        engine = fleet.latest
+        for _ in range(2):
+            address = fleet.serve("10.99.0.1:7000", other)
+            serving = fleet.latest
+            assert fleet.load(CALLS, WINDOW, address, client)["wrong"] == 0
+            serving.stop()
+            listening.kill()
+            until_said(engine, f"the process at {path} is gone")
+            assert await polls_a_second(client) < POLLS_PER_SECOND_MAX * queues
+            fleet.engine_again("other")
+            listening = fleet.latest
+            until_said(engine, f"the process at {path} is back, and the port on it open again")
         assert not engine.has_line()

@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <rte_dev.h>
+#include <rte_devargs.h>
 #include <rte_ethdev.h>
 
 /* mlx5 has an interface beside its port, and does without it. */
@@ -13,11 +15,16 @@ static bool is_bound(const char *driver_name) {
     return strcmp(driver_name, "net_af_packet") == 0 || strcmp(driver_name, "net_af_xdp") == 0;
 }
 
-void dpdk_interface_of(const struct rte_eth_dev_info *info, struct dpdk_interface *interface) {
+void dpdk_interface_of(uint16_t port, const struct rte_eth_dev_info *info,
+                       struct dpdk_interface *interface) {
     memset(interface, 0, sizeof *interface);
+    const struct rte_devargs *made = rte_dev_devargs(info->device);
     if (info->if_index != 0 && is_bound(info->driver_name) &&
         if_indextoname(info->if_index, interface->name) != NULL) {
         interface->index = info->if_index;
+    } else if (strcmp(info->driver_name, "net_virtio_user") == 0 && made != NULL &&
+               made->args != NULL && dpdk_sockets_other_side(made->args, interface->name)) {
+        interface->port = port;
     }
 }
 
@@ -27,7 +34,7 @@ static bool is_up(int fd, struct ifreq *request) {
     return ioctl(fd, SIOCGIFFLAGS, request) == 0 && (request->ifr_flags & wanted) == wanted;
 }
 
-enum interface_state dpdk_interface_look(const struct dpdk_interface *interface) {
+static enum interface_state look_at_kernel(const struct dpdk_interface *interface) {
     struct ifreq request = {.ifr_ifindex = (int)interface->index};
     enum interface_state state = INTERFACE_UP;
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -42,4 +49,19 @@ enum interface_state dpdk_interface_look(const struct dpdk_interface *interface)
     }
     close(fd);
     return state;
+}
+
+enum interface_state dpdk_interface_look(const struct dpdk_interface *interface) {
+    struct rte_eth_link link;
+    if (interface->index != 0) {
+        return look_at_kernel(interface);
+    }
+    bool is_down = rte_eth_link_get_nowait(interface->port, &link) == 0 &&
+                   link.link_status == RTE_ETH_LINK_DOWN;
+    return is_down ? INTERFACE_GONE : INTERFACE_UP;
+}
+
+bool dpdk_interface_is_back(const struct dpdk_interface *interface) {
+    return interface->index != 0 ? look_at_kernel(interface) == INTERFACE_REPLACED
+                                 : dpdk_sockets_has_listener(interface->name);
 }

@@ -82,7 +82,7 @@ static int open_answers(const struct dpdk_port *port, char *why) {
 /* What the device was made of, to make it once more. */
 static void keep_making(struct dpdk_port *port) {
     struct rte_eth_dev_info info;
-    if (port->interface.index == 0 || rte_eth_dev_info_get(port->id, &info) != 0) {
+    if (port->interface.name[0] == '\0' || rte_eth_dev_info_get(port->id, &info) != 0) {
         return;
     }
     const struct rte_devargs *made = rte_dev_devargs(info.device);
@@ -144,6 +144,10 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...) {
     va_end(arguments);
 }
 
+static const char *kind_of(const struct dpdk_interface *interface) {
+    return interface->index != 0 ? "interface" : "the process at";
+}
+
 static int make_again(struct dpdk_port *port, char *why) {
     if (!device.is_missing) {
         dpdk_setup_close(port, device.pools);
@@ -178,10 +182,12 @@ static void open_anew(void *ignored) {
     bool was_missing = device.is_missing;
     int error = make_again(&port, why);
     if (error == TE_OK) {
-        say("dpdk: interface %s is back, and the port on it open again\n", port.interface.name);
+        say("dpdk: %s %s is back, and the port on it open again\n", kind_of(&port.interface),
+            port.interface.name);
     } else if (!was_missing) {
-        say("dpdk: interface %s is back, but the port on it does not open (%s): tried again each "
-            "minute; a restart of the engine opens it\n", port.interface.name, why);
+        say("dpdk: %s %s is back, but the port on it does not open (%s): tried again each minute; "
+            "a restart of the engine opens it\n", kind_of(&port.interface), port.interface.name,
+            why);
     }
     rte_spinlock_lock(&device.lock);
     if (error == TE_OK) {
@@ -196,7 +202,7 @@ static void open_anew(void *ignored) {
 /* Takes the port as it was opened anew, if it was; else has it opened once that can be. */
 static enum port_change look_for_another(struct dpdk_port *port, uint64_t now_ns) {
     bool is_up = port->queue == 0 && now_ns >= port->retry_ns &&
-                 dpdk_interface_look(&port->interface) == INTERFACE_REPLACED;
+                 dpdk_interface_is_back(&port->interface);
     rte_spinlock_lock(&device.lock);
     const struct dpdk_port opened = device.port;
     bool opens = is_up && device.left == opened.queues && !device.is_opening;
@@ -229,7 +235,7 @@ enum port_change dpdk_port_look(struct dpdk_port *port, uint64_t now_ns) {
     port->is_cut = state != INTERFACE_UP;
     port->is_gone = state == INTERFACE_GONE || state == INTERFACE_REPLACED;
     if (port->is_gone && port->queue == 0) {
-        say("dpdk: interface %s is gone; waiting for another one of its name\n",
+        say("dpdk: %s %s is gone; waiting for another one\n", kind_of(&port->interface),
             port->interface.name);
     }
     return port->is_gone ? PORT_GONE : PORT_SAME;
@@ -286,10 +292,13 @@ void dpdk_port_tell_rival(const struct dpdk_port *port, const uint8_t *mac) {
     }
 }
 
-bool dpdk_port_is_down(const struct dpdk_port *port) {
+/* virtio_user says in the log, each time, that its link is down: it is asked no more. */
+bool dpdk_port_is_down(struct dpdk_port *port) {
     struct rte_eth_link link;
-    return port->is_cut || (rte_eth_link_get_nowait(port->id, &link) == 0 &&
-                            link.link_status == RTE_ETH_LINK_DOWN);
+    const bool is_down = port->is_cut || (rte_eth_link_get_nowait(port->id, &link) == 0 &&
+                                          link.link_status == RTE_ETH_LINK_DOWN);
+    port->is_cut = is_down && port->look_ns != UINT64_MAX;
+    return is_down;
 }
 
 bool dpdk_port_came_up(struct dpdk_port *port) {

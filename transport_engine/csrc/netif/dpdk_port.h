@@ -64,7 +64,7 @@ void dpdk_port_tell(const struct dpdk_port *port, const struct rte_mbuf *mbuf);
 void dpdk_port_tell_rival(const struct dpdk_port *port, const uint8_t *mac);
 
 /* Whether the driver, or the interface that it stands on, says that there is no link. */
-bool dpdk_port_is_down(const struct dpdk_port *port);
+bool dpdk_port_is_down(struct dpdk_port *port);
 /* Looks at the link; whether it has come since the last look, the first included. To be told to the
  * neighbours once: false of queues other than 0. */
 bool dpdk_port_came_up(struct dpdk_port *port);

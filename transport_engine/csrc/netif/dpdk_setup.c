@@ -169,7 +169,7 @@ int dpdk_setup_open(struct dpdk_port *port, uint32_t mtu_bytes, struct rte_mempo
     }
     memcpy(port->mac, mac.addr_bytes, sizeof port->mac);
     port->mtu_bytes = usable_mtu_bytes(&info, mtu_bytes);
-    dpdk_interface_of(&info, &port->interface);
+    dpdk_interface_of(port->id, &info, &port->interface);
     error = check_queues(&info, port->queues, why);
     for (uint32_t i = 0; i < port->queues && error == TE_OK; i++) {
         error = create_pool(port, i, &pools[i], why);

@@ -1,9 +1,8 @@
-/* Removing sockets of the dead, as far as that is certain. Knows the devices that listen, by their
- * arguments; not DPDK. */
 #define _GNU_SOURCE /* lstat */
 #include "netif/dpdk_sockets.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -27,7 +26,7 @@ static bool begins_with(const char *text, const char *beginning) {
     return strncmp(text, beginning, strlen(beginning)) == 0;
 }
 
-/* What stands behind `key` in a list with commas, to its end; NULL: it is not there. */
+/* What stands behind `key` in a list with commas, but for its first word; NULL: it is not there. */
 static const char *find(const char *list, const char *key) {
     while ((list = strchr(list, ',')) != NULL) {
         list++;
@@ -38,38 +37,47 @@ static const char *find(const char *list, const char *key) {
     return NULL;
 }
 
-/* A datagram socket cannot connect to one that streams, and so disturbs nobody who listens: what
- * is refused has nobody behind it. */
-static bool is_dead(const struct sockaddr_un *name) {
-    struct stat status;
-    if (lstat(name->sun_path, &status) != 0 || !S_ISSOCK(status.st_mode) ||
-        status.st_uid != geteuid()) {
+/* The path behind `key`. False: it is not there, or too long for a socket. */
+static bool read_path(const char *device, const char *key, char path[DPDK_SOCKET_PATH_BYTES]) {
+    const char *found = find(device, key);
+    const size_t path_bytes = found == NULL ? 0 : strcspn(found, ",");
+    if (path_bytes == 0 || path_bytes >= DPDK_SOCKET_PATH_BYTES) {
         return false;
     }
+    memset(path, 0, DPDK_SOCKET_PATH_BYTES);
+    memcpy(path, found, path_bytes);
+    return true;
+}
+
+/* How the kernel refuses a datagram socket that would connect there: it cannot, to one that
+ * streams, and so disturbs nobody who listens. 0: it does not refuse. */
+static int refusal(const char path[DPDK_SOCKET_PATH_BYTES]) {
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    _Static_assert(sizeof name.sun_path == DPDK_SOCKET_PATH_BYTES, "unix(7)");
+    memcpy(name.sun_path, path, DPDK_SOCKET_PATH_BYTES);
     const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    const bool is_refused =
-        fd >= 0 && connect(fd, (const struct sockaddr *)name, sizeof *name) != 0 &&
-        errno == ECONNREFUSED;
-    if (fd >= 0) {
-        close(fd);
+    if (fd < 0) {
+        return errno;
     }
-    return is_refused;
+    const int error =
+        connect(fd, (const struct sockaddr *)&name, sizeof name) == 0 ? 0 : errno;
+    close(fd);
+    return error;
+}
+
+static bool is_dead(const char path[DPDK_SOCKET_PATH_BYTES]) {
+    struct stat status;
+    return lstat(path, &status) == 0 && S_ISSOCK(status.st_mode) &&
+           status.st_uid == geteuid() && refusal(path) == ECONNREFUSED;
 }
 
 static void clear(const char *device) {
+    char path[DPDK_SOCKET_PATH_BYTES];
     for (size_t i = 0; i < sizeof LISTENING / sizeof LISTENING[0]; i++) {
-        struct sockaddr_un name = {.sun_family = AF_UNIX};
-        const char *path = find(device, LISTENING[i].path);
-        if (!begins_with(device, LISTENING[i].device) || path == NULL ||
-            (find(device, LISTENING[i].role) != NULL) != LISTENING[i].listens) {
-            continue;
-        }
-        const size_t path_bytes = strcspn(path, ",");
-        if (path_bytes < sizeof name.sun_path) {
-            memcpy(name.sun_path, path, path_bytes);
-            if (is_dead(&name)) {
-                unlink(name.sun_path);
-            }
+        const bool has_role = find(device, LISTENING[i].role) != NULL;
+        if (begins_with(device, LISTENING[i].device) && has_role == LISTENING[i].listens &&
+            read_path(device, LISTENING[i].path, path) && is_dead(path)) {
+            unlink(path);
         }
     }
 }
@@ -84,4 +92,14 @@ void dpdk_sockets_clear(const struct arguments *arguments) {
             clear(word + sizeof option);
         }
     }
+}
+
+bool dpdk_sockets_other_side(const char *arguments, char path[DPDK_SOCKET_PATH_BYTES]) {
+    char device[ARGUMENTS_BYTES_MAX];
+    snprintf(device, sizeof device, "net_virtio_user,%s", arguments);
+    return find(device, "server=1") == NULL && read_path(device, "path=", path);
+}
+
+bool dpdk_sockets_has_listener(const char path[DPDK_SOCKET_PATH_BYTES]) {
+    return refusal(path) == EPROTOTYPE;
 }

@@ -97,6 +97,31 @@ static void test_sockets_of_the_living_stay_and_hear_nothing(void **state) {
     }
 }
 
+static void test_a_listener_is_found_and_hears_nothing(void **state) {
+    (void)state;
+    char other[DPDK_SOCKET_PATH_BYTES] = "";
+    strcpy(other, path);
+    assert_false(dpdk_sockets_has_listener(other));
+    int fd = bind_there(SOCK_STREAM | SOCK_NONBLOCK);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_true(dpdk_sockets_has_listener(other));
+    assert_int_equal(accept(fd, NULL, NULL), -1);
+    close(fd);
+    assert_false(dpdk_sockets_has_listener(other));
+}
+
+static void test_the_other_side_is_where_virtio_user_connects(void **state) {
+    (void)state;
+    char other[DPDK_SOCKET_PATH_BYTES];
+    assert_true(dpdk_sockets_other_side("path=/run/a,queues=2", other));
+    assert_string_equal(other, "/run/a");
+    assert_true(dpdk_sockets_other_side("queues=2,path=/run/b", other));
+    assert_string_equal(other, "/run/b");
+    assert_false(dpdk_sockets_other_side("path=/run/a,server=1", other));
+    assert_false(dpdk_sockets_other_side("queues=2", other));
+    assert_false(dpdk_sockets_other_side("path=,queues=2", other));
+}
+
 static void test_what_is_no_socket_stays(void **state) {
     (void)state;
     close(open(path, O_CREAT | O_WRONLY, 0600));
@@ -120,6 +145,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_sockets_of_who_connects_stay, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sockets_of_the_living_stay_and_hear_nothing, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_a_listener_is_found_and_hears_nothing, set_up,
+                                        tear_down),
+        cmocka_unit_test(test_the_other_side_is_where_virtio_user_connects),
         cmocka_unit_test_setup_teardown(test_what_is_no_socket_stays, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_path_too_long_for_a_socket_is_let_be, set_up,
                                         tear_down),
