@@ -23,7 +23,10 @@ _REASONS: Final[dict[int, tuple[str, str]]] = {
         "the peer stopped answering",
         "Check that its machine and its engine are up.",
     ),
-    lib.TE_R_PEER_RESTARTED: ("the peer's engine was restarted", _AGAIN),
+    lib.TE_R_PEER_RESTARTED: (
+        "the peer's engine does not know the flow any more: it was restarted, or had given it up",
+        _AGAIN,
+    ),
     lib.TE_R_ENGINE_STOPPED: (
         "the engine stopped",
         "Start it again (`mrpc engine`); the next call attaches to it.",
