@@ -205,6 +205,7 @@ async def connect_control(path: str | Path | None) -> ControlClient:
     is_searched = path is None
     places = [Path(path)] if path is not None else [default_socket_path(), system_socket_path()]
     reasons: dict[str, None] = {}
+    closed: Path | None = None
     for place in dict.fromkeys(places):
         try:
             connection = await _connected(place)
@@ -212,6 +213,8 @@ async def connect_control(path: str | Path | None) -> ControlClient:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 what = "no descriptor for a connection to a sidecar"
                 raise NoRoomError(f"{what}: {error.strerror}; raise `ulimit -n`") from error
+            if isinstance(error, PermissionError):
+                closed = place
             reasons[f"{place}: {error.strerror or error}"] = None
             continue
         client = ControlClient(connection, place)
@@ -222,7 +225,9 @@ async def connect_control(path: str | Path | None) -> ControlClient:
                 "them, name the socket by via= or --engine, for which MRPC_SOCKET is not enough"
             )
         return client
-    raise NoEngineError(f"no sidecar answers ({'; '.join(reasons)}); `mrpc engine` starts one")
+    others = "" if closed is None else f"; who may open {closed}, its engine's control.group says"
+    said = f"no sidecar answers ({'; '.join(reasons)}); `mrpc engine` starts one{others}"
+    raise NoEngineError(said)
 
 
 def _trusted_uids(place: Path) -> set[int]:

@@ -1,6 +1,7 @@
 """The way to a sidecar where none is, or where something else sits on its socket."""
 
 import asyncio
+import errno
 import os
 import socket
 import sys
@@ -31,6 +32,18 @@ async def test_nobody_there_is_a_sentence(tmp_path: Path) -> None:
     dead.close()
     with pytest.raises(NoEngineError, match="Connection refused"):
         await attach(tmp_path / "dead.sock")
+
+
+async def test_a_socket_that_others_may_open_is_said_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(_path: Path) -> socket.socket:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(sys.modules["transport_engine.attach"], "_connected", refused)
+    words = r"Permission denied.*; who may open .*closed\.sock, its engine's control\.group says"
+    with pytest.raises(NoEngineError, match=words):
+        await attach(tmp_path / "closed.sock")
 
 
 async def test_without_descriptors_it_is_not_the_engine_that_lacks(tmp_path: Path) -> None:
