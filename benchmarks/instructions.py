@@ -37,7 +37,7 @@ STAGES = {
     "messages → records": r"engine/delivery",
     "send queue, bodies": r"flow/(messages|body|segments|window|store)|base/pool",
     "packets out": r"flow/(transmit|packet|pacer)|engine/output",
-    "packets in, reassembly": r"flow/(flow|reassembly|sack)",
+    "packets in, reassembly": r"flow/(flow|reassembly|begun|sack)",
     "loss, congestion": r"flow/(ledger|rtt|swift|congestion|cubic)|base/limits",
     "netif": r"/netif/|/ip/",
     "poll, timers": r"engine/(engine|timers)|base/",

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "flow/begun.h"
 #include "flow_checks.h"
 
 enum {
@@ -46,6 +47,7 @@ static void *memory;
 static struct flow_counters counters;
 static struct flow_config config;
 static struct flow flows[2]; /* 0: the client */
+static struct begun begun[2]; /* of what each receives */
 static struct way ways[2];   /* from flow 0, from flow 1 */
 static uint64_t now_ns;
 static bool is_honest;
@@ -143,6 +145,7 @@ static void receive(int to, const uint8_t *bytes, size_t size_bytes, uint8_t ecn
     struct packet packet;
     must(packet_parse(arrive(bytes, size_bytes), size_bytes, &packet));
     packet.is_lent = true;
+    packet.begun = &begun[to];
     packet.ecn = ecn;
     packet.waited_ns = ecn * UINT64_C(1000);
     if (to == SERVER && flows[SERVER].state == FLOW_FREE) {
@@ -348,6 +351,7 @@ static void set_up(struct input *input) {
     now_ns = 1000000000;
     is_honest = true;
     memset(flows, 0, sizeof flows);
+    memset(begun, 0, sizeof begun);
     for (int side = 0; side < 2; side++) {
         ways[side].count = 0;
         ways[side].posted = 0;
@@ -374,5 +378,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size_bytes) {
     flow_fini(&flows[0], &store);
     flow_fini(&flows[SERVER], &store);
     check_all_returned(&store);
+    must(begun[0].blocks == 0 && begun[0].beyond == NULL);
+    must(begun[SERVER].blocks == 0 && begun[SERVER].beyond == NULL);
     return 0;
 }

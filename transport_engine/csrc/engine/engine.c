@@ -203,6 +203,7 @@ static uint32_t receive_own(struct engine *engine, const struct netif_datagram *
     struct engine_flow *flow = (struct engine_flow *)found;
     bool was_connecting = found->state == FLOW_CONNECTING;
     uint64_t lost_before = engine->flow_counters.packets_lost;
+    packet.begun = &engine->peers.places[flow->peer].begun;
     share_bill(engine, flow->share);
     flow_receive(found, &engine->store, &packet, engine->now_ns);
     if (engine->flow_counters.packets_lost != lost_before && engine->netif->ops->lost != NULL) {

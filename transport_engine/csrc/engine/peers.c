@@ -65,6 +65,7 @@ void peers_remove(struct engine *engine, struct peer *peer, bool is_accepted) {
     te_check(peer->flow_count > 0);
     peer->accepted_count -= is_accepted;
     if (--peer->flow_count == 0) {
+        te_check(peer->begun.blocks == 0);
         *find(engine, peer->address) = peer->next;
         peer->next = engine->peers.free;
         engine->peers.free = peer;

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "flow/begun.h"
+
 struct engine;
 
 struct peer {
@@ -18,6 +20,7 @@ struct peer {
     struct peer *next; /* with the same hash, or that is free, too */
     uint32_t flow_count; /* 0: a free place */
     uint32_t accepted_count; /* those of them that it opened */
+    struct begun begun; /* messages on all of them */
 };
 
 struct peers {

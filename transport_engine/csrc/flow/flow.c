@@ -414,6 +414,7 @@ static void receive_data(struct flow *flow, struct store *store, const struct pa
         }
         if (frame.type == FRAME_MESSAGE) {
             frame.message.is_lent = packet->is_lent;
+            frame.message.begun = packet->begun;
             frame.message.received_ns = now_ns;
         }
         is_refused |=

@@ -53,6 +53,8 @@ enum frame_type {
     FRAME_CLOSE = 5
 };
 
+struct begun;
+
 struct packet {
     uint64_t destination_id; /* the receiver's name for the flow; 0 in INIT */
     uint64_t source_id;      /* the sender's name for it */
@@ -64,6 +66,7 @@ struct packet {
     uint64_t waited_ns; /* in this host, before it was read; set by the caller */
     uint8_t ecn;  /* the ECN bits of the IP header, set by the caller after parsing; 3: CE */
     bool is_lent; /* set by the caller: the bytes stay until it calls reassembly_keep */
+    struct begun *begun; /* of all flows of its sender; set by the caller; NULL: not counted */
 };
 
 /* What INIT and ACCEPT say of their sender. */
@@ -95,6 +98,7 @@ struct message_frame {
     uint8_t priority;
     uint64_t received_ns; /* when it came; the receiver's own */
     bool is_lent; /* as its packet */
+    struct begun *begun; /* the same */
     const uint8_t *bytes;
 };
 

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "flow/begun.h"
 
 enum { SET_RECEIVED = 0 };
 
@@ -28,6 +29,7 @@ static void free_incoming(struct store *store, uint32_t index) {
     for (uint32_t i = message->lent_first; i != NO_ITEM; i = store->lent[i].next) {
         store->lent[i].incoming = NO_ITEM;
     }
+    begun_end(message);
     body_fini(&message->body, &store->blocks);
     segments_fini(&message->sets, &store->blocks);
     pool_give(&store->incoming, index);
@@ -122,26 +124,26 @@ static void note_partial(struct reassembly *reassembly, struct store *store, uin
     reassembly->partial_count++;
 }
 
-/* Blocks that a message takes, at most: its bytes, its sets of segments, the map of partials. */
-static uint32_t blocks_of(uint32_t total_bytes) {
-    return body_blocks(total_bytes) + 2;
-}
-
 /* A message begins only with memory for all of it: else messages that have come in part could hold
  * what each of them waits for. The oldest may take all that there is; it is its lane's turn, so it
  * can always be finished and delivered. The others leave room for that, however long it will be:
  * else they could hold the memory that it wants, whole, and wait for it in their lane. */
-static bool is_admitted(const struct reassembly *reassembly, const struct store *store,
-                        const struct message_frame *frame) {
-    bool is_oldest = frame->id == reassembly->whole.base;
-    uint32_t left_blocks = is_oldest ? 0 : blocks_of(reassembly->message_bytes_max);
-    return pool_room(&store->blocks) >= blocks_of(frame->total_bytes) + left_blocks;
+static bool is_admitted(const struct reassembly *reassembly, const struct message_frame *frame,
+                        uint32_t room, bool is_turn, bool waits) {
+    bool is_oldest = is_turn && frame->id == reassembly->whole.base;
+    uint32_t left_blocks = is_oldest ? 0 : begun_blocks(reassembly->message_bytes_max);
+    bool has_room = room >= begun_blocks(frame->total_bytes) + left_blocks;
+    return has_room &&
+           (!waits || begun_admits(frame->begun, frame->total_bytes, room, is_oldest));
 }
 
 /* Returns the new message's index, or NO_ITEM: no memory. */
 static uint32_t open_message(struct reassembly *reassembly, struct store *store,
                              const struct message_frame *frame) {
-    bool has_room = is_admitted(reassembly, store, frame);
+    const uint32_t room = pool_room(&store->blocks);
+    bool is_turn = reassembly_is_turn(reassembly, frame->lane, frame->lane_sequence);
+    bool waits = !is_turn || frame->size_bytes < frame->total_bytes; /* for its peer */
+    bool has_room = is_admitted(reassembly, frame, room, is_turn, waits);
     uint32_t index = has_room ? pool_take(&store->incoming) : NO_ITEM;
     if (index == NO_ITEM) {
         return NO_ITEM;
@@ -157,6 +159,9 @@ static uint32_t open_message(struct reassembly *reassembly, struct store *store,
     bool is_reserved = body_init(&message->body, &store->blocks, frame->total_bytes);
     te_check(is_reserved);
     reassembly->units_started += credit_units_of(frame->total_bytes);
+    if (waits) {
+        begun_add(frame->begun, message, room);
+    }
     return index;
 }
 
@@ -173,16 +178,13 @@ static bool is_aligned(const struct reassembly *reassembly, const struct message
 
 static void append_ready(struct reassembly *reassembly, struct store *store, uint32_t index) {
     at(store, index)->next = NO_ITEM;
+    begun_end(at(store, index));
     if (reassembly->ready_last == NO_ITEM) {
         reassembly->ready_first = index;
     } else {
         at(store, reassembly->ready_last)->next = index;
     }
     reassembly->ready_last = index;
-}
-
-static bool is_turn(const struct reassembly *reassembly, const struct incoming *message) {
-    return message->lane == 0 || message->lane_sequence == reassembly->lane_next[message->lane];
 }
 
 /* Moves held messages of `lane` whose turn has come. */
@@ -200,7 +202,7 @@ static enum reassembly_verdict finish_message(struct reassembly *reassembly, str
     const struct incoming *message = at(store, index);
     const uint8_t lane = message->lane;
     window_finish(&reassembly->whole, message->id);
-    if (!is_turn(reassembly, message)) {
+    if (!reassembly_is_turn(reassembly, lane, message->lane_sequence)) {
         note_waiting(reassembly, message->moved_ns);
         if (!held_add(&reassembly->held, store, index, reassembly->lane_next[lane])) {
             free_incoming(store, index);

@@ -17,6 +17,8 @@
 #include "flow/store.h"
 #include "flow/window.h"
 
+struct begun;
+
 struct incoming {
     uint32_t next;  /* the pool's; then in the ready list, or of its lane's that are held */
     uint32_t other; /* if held: see struct held */
@@ -27,6 +29,7 @@ struct incoming {
     /* Its bytes that are not in `body` yet: in the store's `lent`, in order; NO_ITEM: none. */
     uint32_t lent_first, lent_last;
     const struct reassembly *partial_of; /* that notes it in its map; NULL: none */
+    struct begun *begun; /* where it counts while it waits for its peer; NULL: it does not */
     struct segments sets; /* SET_RECEIVED */
     uint32_t received_count;
     uint16_t lane_sequence;
@@ -69,6 +72,12 @@ enum reassembly_verdict reassembly_receive(struct reassembly *reassembly, struct
 /* The partial message that is noted at a place of the map, or NULL. Only where there are any. */
 struct incoming *reassembly_partial(const struct reassembly *reassembly, const struct store *store,
                                     uint32_t place);
+
+/* Whether all earlier messages of its lane were ready before it. */
+static inline bool reassembly_is_turn(const struct reassembly *reassembly, uint8_t lane,
+                                      uint16_t lane_sequence) {
+    return lane == 0 || lane_sequence == reassembly->lane_next[lane];
+}
 
 /* Whether anything that has come waits for something that has not. */
 static inline bool reassembly_waits(const struct reassembly *reassembly) {

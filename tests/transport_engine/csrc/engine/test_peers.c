@@ -3,7 +3,15 @@
 
 #include "engine/peers.h"
 
-enum { LINK_BYTES_PER_US = 1000, STEPS = 20000, FLOWS = 8, ADDRESSES = 40, TURNS = 20000 };
+enum {
+    LINK_BYTES_PER_US = 1000,
+    STEPS = 20000,
+    FLOWS = 8,
+    ADDRESSES = 40,
+    TURNS = 20000,
+    LONG_BYTES = 8 << 20,
+    HOLDERS = 5 /* of a long message each: what they can send with, and more than can be received */
+};
 
 static struct app client, sink;
 
@@ -98,6 +106,82 @@ static void an_eighth_is_kept_for_others(void **state) {
     close_listener();
 }
 
+/* Sends pieces of a long message on the app's first flow, as far as there is room. Returns how many
+ * of its bytes have gone. */
+static uint32_t go_on(struct app *app, uint32_t sent_bytes, uint32_t until_bytes) {
+    static uint8_t packed[sizeof(struct te_record) + TE_RECORD_PAYLOAD_MAX];
+    struct te_record record = {.kind = TE_REQUEST, .flow = app->flows[0],
+                               .size_bytes = TE_RECORD_PAYLOAD_MAX, .total_bytes = LONG_BYTES};
+    while (sent_bytes < until_bytes) {
+        record.offset_bytes = sent_bytes;
+        record.flags = sent_bytes == 0 ? TE_FIRST : 0;
+        if (sent_bytes + record.size_bytes == LONG_BYTES) {
+            record.flags |= TE_LAST;
+        }
+        memcpy(packed, &record, sizeof record);
+        if (te_channel_send(app->channel, packed, sizeof packed) == 0) {
+            break;
+        }
+        sent_bytes += record.size_bytes;
+    }
+    return sent_bytes;
+}
+
+/* A peer begins long messages on several flows, and finishes none. */
+static void one_peer_does_not_hold_all_memory(void **state) {
+    (void)state;
+    struct app holders[HOLDERS];
+    open_listener();
+    struct te_command bound = {.op = TE_SHARE, .share = 1,
+                               .terms = {.weight = 1, .memory_bytes = 33 << 20}};
+    assert_int_equal(command(&far, bound).error, TE_OK);
+    far.tenants[sink.index].share = 1;
+    for (int i = 0; i < HOLDERS; i++) {
+        open_app(&holders[i], &near, 1);
+        connect_flows(&holders[i], PORT_FIRST, 1);
+        go_on(&holders[i], 0, TE_RECORD_PAYLOAD_MAX);
+        for (int j = 0; j < 100; j++) {
+            step();
+        }
+    }
+    uint32_t slot = 0;
+    while (far.flows[slot].flow.state != FLOW_OPEN) {
+        slot++;
+    }
+    const struct peer *peer = &far.peers.places[far.flows[slot].peer];
+    assert_int_equal(peer->flow_count, HOLDERS);
+    assert_in_range(peer->begun.blocks, 2 * LONG_BYTES / BLOCK_BYTES,
+                    4 * LONG_BYTES / BLOCK_BYTES - 1);
+    struct te_command leave = {.op = TE_DETACH, .channel = holders[HOLDERS - 1].index};
+    assert_int_equal(command(&near, leave).error, TE_OK); /* its memory is for the other one */
+    te_channel_close(holders[HOLDERS - 1].channel);
+
+    wire.is_forged = true; /* as of another peer, to which those flows go over by and by */
+    connect_flows(&client, PORT_FIRST, 1);
+    uint32_t sent_bytes = 0;
+    for (int i = 0; i < 10 * STEPS && sink.messages_received == 0; i++) {
+        sent_bytes = go_on(&client, sent_bytes, LONG_BYTES);
+        step();
+        drain(&sink);
+        drain(&client);
+    }
+    assert_int_equal(sink.bytes_received, LONG_BYTES);
+
+    for (int i = 0; i < HOLDERS - 1; i++) {
+        leave.channel = holders[i].index;
+        assert_int_equal(command(&near, leave).error, TE_OK);
+        te_channel_close(holders[i].channel);
+    }
+    for (int i = 0; i < STEPS && far.stats.flows_open > 1; i++) {
+        step();
+        drain(&sink);
+    }
+    assert_int_equal(far.stats.flows_open, 1);
+    assert_int_equal(peer->begun.blocks, 0);
+    assert_int_equal(far.store.blocks.free_count, far.store.blocks.capacity);
+    close_listener();
+}
+
 /* Against a plain array, with addresses that fall upon each other. */
 static uint64_t crowded(void *context, const uint8_t *bytes, size_t size_bytes) {
     (void)context;
@@ -141,6 +225,7 @@ int main(void) {
         cmocka_unit_test(one_peer_does_not_take_the_whole_table),
         cmocka_unit_test(a_peer_that_moves_gets_no_more),
         cmocka_unit_test(an_eighth_is_kept_for_others),
+        cmocka_unit_test(one_peer_does_not_hold_all_memory),
         cmocka_unit_test(counts_are_right_whatever_collides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
