@@ -251,8 +251,9 @@ class Dispatcher:
         connection: Connection = call.connection
         connection.done(call)
         end(call, OK if error is None else Code.UNKNOWN, _clock.monotonic_ns())
-        if error is not None and not is_of(error, asyncio.CancelledError):
-            _faults.log_raised(call.binding.full_name, error, ", and nobody waits for it")
+        if error is None or is_of(error, asyncio.CancelledError) or ends_process(error):
+            return  # what ends the process is logged where it does
+        _faults.log_raised(call.binding.full_name, error, ", and nobody waits for it")
 
     def _answer_stream(self, task: HandlerTask) -> None:
         call, error = task.call, task.error

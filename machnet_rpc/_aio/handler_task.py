@@ -246,13 +246,14 @@ class HandlerTask(TaskState):
             self.error = self._make_cancelled_error()
             self.returned = None
         self.is_done = True
-        self.on_end(self)
-        self.call.task = None  # they would hold each other, and what is large, for the collector
-        if self._callbacks is not None:
-            for callback, context in self._callbacks:
-                self._loop.call_soon(callback, self, context=context)
-            self._callbacks = None
-        self.call.task = None  # so that both are freed at once
+        try:
+            self.on_end(self)
+        finally:  # it may raise what ends the process
+            self.call.task = None  # they would hold each other, and what is large
+            if self._callbacks is not None:
+                for callback, context in self._callbacks:
+                    self._loop.call_soon(callback, self, context=context)
+                self._callbacks = None
 
 
 def _advanced(

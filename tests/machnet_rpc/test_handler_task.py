@@ -6,13 +6,15 @@ import gc
 import io
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import anyio
 import pytest
 
 from machnet_rpc import NotFound, RpcError, current_call, rpc, service
+from machnet_rpc._aio.handler_task import HandlerTask
+from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc.testing import test_client
 from tests.machnet_rpc.waiting import until
 
@@ -26,6 +28,10 @@ class Anything:
     async def run(self, body: int) -> str:
         raise NotImplementedError
 
+    @rpc(oneway=True)
+    async def tell(self, body: int) -> None:
+        raise NotImplementedError
+
 
 class AnyServer(Anything):
     """Runs a body of the test's own, in this process."""
@@ -36,6 +42,10 @@ class AnyServer(Anything):
     @rpc
     async def run(self, body: int) -> str:
         return str(await self.bodies[body]())
+
+    @rpc
+    async def tell(self, body: int) -> None:
+        await self.bodies[body]()
 
 
 async def answer(*bodies: Body) -> list[Any]:
@@ -70,6 +80,46 @@ def test_what_ends_the_process_without_a_word_is_logged(
     (record,) = caplog.records
     assert record.getMessage() == "any/run raised SystemExit, and the process ends"
     assert record.exc_info is not None
+
+
+@pytest.mark.parametrize("pause", [False, True])
+def test_what_ends_the_process_is_logged_once_where_nobody_waits(
+    caplog: pytest.LogCaptureFixture, pause: bool
+) -> None:
+    async def body() -> str:
+        if pause:
+            await asyncio.sleep(0)
+        raise SystemExit(3)
+
+    async def told() -> None:
+        async with test_client(AnyServer(body)) as client:
+            await client.stub(Anything).tell(0)
+            await asyncio.sleep(5)
+
+    with pytest.raises(SystemExit, match="3"):
+        asyncio.run(told())
+    assert [each.getMessage() for each in caplog.records] == [
+        "any/tell raised SystemExit, and the process ends"
+    ]
+
+
+def test_a_task_whose_answer_ends_the_process_has_ended() -> None:
+    async def body() -> None:
+        pass
+
+    def on_end(task: object) -> None:
+        raise KeyboardInterrupt
+
+    loop, ended = asyncio.new_event_loop(), list[object]()
+    with closing(loop):
+        call = IncomingCall(1, 1, 1 << 62, None)
+        task = call.task = HandlerTask(body(), loop, contextvars.copy_context(), on_end, call)
+        task.add_done_callback(ended.append)
+        with pytest.raises(KeyboardInterrupt):
+            task.start()
+        loop.run_until_complete(asyncio.sleep(0))
+        assert ended == [task]
+        assert call.task is None
 
 
 async def test_the_current_task_is_one_from_the_first_step_to_the_last() -> None:
