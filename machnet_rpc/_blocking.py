@@ -40,7 +40,8 @@ _current: Final = CURRENT.get
 
 INTERRUPTED: Final = (
     "a call of this client is under way in this thread already, which a signal handler "
-    "interrupted: let handlers note what happened, and no more"
+    "interrupted, or which runs this itself (middleware, the items of call_many): let handlers "
+    "note what happened, and no more; elsewhere use another client"
 )
 
 
