@@ -44,7 +44,7 @@ class CarryingCall:
         self._metadata: Metadata = dict(options.metadata or {})
         if self._is_keyed:
             self._metadata[KEY] = uuid4().hex if options.key is None else options.key
-        self._timeout_ns = int((options.timeout or target.options.timeout) * 1e9)
+        self._timeout_ns = 0  # what it had at its start
 
     def __repr__(self) -> str:
         return f"<CarryingCall {self._target.full_name} {self._metadata}>"
@@ -55,7 +55,9 @@ class CarryingCall:
 
     async def start(self) -> OutgoingCall:
         """Sends it for the first time. Errors: RpcError."""
-        deadline_ns = self._ways.deadline(self._target, self._options, _clock.monotonic_ns())
+        now_ns = _clock.monotonic_ns()
+        deadline_ns = self._ways.deadline(self._target, self._options, now_ns)
+        self._timeout_ns = deadline_ns - now_ns
         return await self.begin(deadline_ns, None)
 
     async def outcome(self, call: OutgoingCall) -> Any:
