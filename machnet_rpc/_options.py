@@ -1,6 +1,6 @@
 """What a contract says about a method, and what a caller may say about a call."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -116,6 +116,23 @@ AS_DECLARED: Final = CallOptions()
 def _is_seconds(given: Any) -> bool:
     is_number = isinstance(given, int | float) and not isinstance(given, bool)
     return is_number and -SECONDS_MAX <= given <= SECONDS_MAX
+
+
+def checked_errors(errors: Iterable[type[Exception]]) -> tuple[type[Exception], ...]:
+    """What a contract declares. Errors: ContractError."""
+    given: Any = errors
+    every: tuple[Any, ...] = tuple(given) if isinstance(given, Iterable) else (None,)
+    if not all(_is_raised(each) for each in every):
+        raise ContractError(
+            f"errors={given!r} must be a list of subclasses of Exception; no handler can raise "
+            "StopIteration or StopAsyncIteration"
+        )
+    return every
+
+
+def _is_raised(kind: Any) -> bool:
+    is_exception = isinstance(kind, type) and issubclass(kind, Exception)
+    return is_exception and not issubclass(kind, StopIteration | StopAsyncIteration)
 
 
 def checked_timeout(timeout: float) -> float:

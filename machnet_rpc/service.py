@@ -33,6 +33,7 @@ from machnet_rpc._options import (
     CallOptions,
     Idempotent,
     MethodOptions,
+    checked_errors,
 )
 from machnet_rpc._requests_argument import RequestsArgument, requests_of
 from machnet_rpc.errors import ContractError
@@ -188,7 +189,7 @@ def service(
         )
 
     def declare(contract: type[C]) -> type[C]:
-        declared = Declared(name, version, tuple(errors))
+        declared = Declared(name, version, checked_errors(errors))
         setattr(contract, "__rpc_service__", declared)  # noqa: B010 (a type has no such attribute)
         for method in _methods_in(contract.__mro__).values():
             if method.name not in vars(contract):  # another contract may inherit it, too
@@ -243,7 +244,7 @@ def rpc(
     `oneway` has no answer: it is done when it was sent, and what its handler raises is in the
     server's log. Calls of a `lane` other than 0 are delivered in the order in which they were made.
     """
-    options = MethodOptions(timeout, idempotent, lane, tuple(errors), oneway)
+    options = MethodOptions(timeout, idempotent, lane, checked_errors(errors), oneway)
     if function is not None:
         return Method(function, options)
 

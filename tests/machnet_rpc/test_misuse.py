@@ -59,10 +59,16 @@ class Clerk(Desk):
         return number
 
 
+class Other:
+    pass
+
+
 CLERK: Any = Clerk()
 NAME: Any = "desk"
 PRINT: Any = print
 FIVE: Any = 5
+VALUE_ERROR: Any = ValueError
+CANCELLED: Any = asyncio.CancelledError
 HALF: Any = 1.5
 SECONDS = (float("inf"), float("nan"), 1e20, "1", True)
 ADDRESSES: tuple[Any, ...] = (5, None, ("127.0.0.1", 7000), "127.0.0.1:0")
@@ -72,6 +78,11 @@ BEFORE: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "middleware called": (lambda: Server(Clerk(), middleware=[FIVE]), ContractError, "is none"),
     "middleware alone": (lambda: connect("h:1", middleware=PRINT), ContractError, "list"),
     "middleware blocking": (lambda: sync.connect("h:1", middleware=[FIVE]), ContractError, "list"),
+    "errors": (lambda: rpc(errors=[PRINT]), ContractError, "list of subclasses of Exception"),
+    "one error": (lambda: rpc(errors=VALUE_ERROR), ContractError, "list of subclasses of Exce"),
+    "cancelling": (lambda: rpc(errors=[CANCELLED]), ContractError, "list of subclasses of Exc"),
+    "end as error": (lambda: rpc(errors=[StopAsyncIteration]), ContractError, "no handler can"),
+    "all's error": (lambda: service("a", errors=[FIVE])(Other), ContractError, "list of sub"),
     "limits": (lambda: Server(Clerk(), limits=FIVE), ContractError, "limits=5 is no Limits"),
     "twice": (lambda: Server(Clerk(), Clerk()), ContractError, "two implementations of desk"),
     "no handlers": (lambda: Limits(handlers=0), ValueError, "handlers=0 must be"),
