@@ -88,6 +88,8 @@ class _Reading:
         assert self._feed is not None
         try:
             self._feed.give()
+        except StopAsyncIteration as error:  # which would look like the end of the answer
+            raise RuntimeError(f"the items for {self.name} raised {error!r}") from error
         except BaseException as error:
             if not isinstance(error, Exception):
                 self.close()

@@ -202,14 +202,25 @@ class _Reading:
         self._is_closed = False
 
     async def start(self) -> None:
-        if self._is_closed or self._items is not None:
+        if self._is_begun:
             return
         given = chained(self._middleware, self._call, self._last)(self._request)
         try:
-            self._items = aiter(await in_time(self._call, None, given))
+            items = aiter(await in_time(self._call, None, given))
+        except StopAsyncIteration as error:  # which would look like an answer without items
+            await self.aclose()
+            raise RuntimeError(f"middleware of {self.name} raised {error!r}") from error
         except BaseException:
             await self.aclose()
             raise
+        self._items = items
+        if self._is_closed:  # meanwhile, by another task
+            await self.aclose()
+
+    @property
+    def _is_begun(self) -> bool:
+        """Whether there is nothing to start any more."""
+        return self._is_closed or self._items is not None
 
     async def next(self) -> Any:
         await self.start()

@@ -184,6 +184,36 @@ async def test_a_call_that_is_cancelled_is_cancelled_at_the_server(via: Via) -> 
         await until(lambda: ends == ["begun", "ended"])
 
 
+async def test_a_stream_that_is_closed_within_its_middleware_ends_there(via: Via) -> None:
+    passes, begun = asyncio.Event(), asyncio.Event()
+
+    async def waiting(call: CallInfo, request: Request, following: Next) -> Any:
+        begun.set()
+        await passes.wait()
+        return await following(request)
+
+    desk = Desk()
+    async with known(via, desk, [waiting]) as (client, _):
+        stream = client.stub(Shapes).count(1000)
+        reader = asyncio.create_task(anext(stream, None))
+        await begun.wait()
+        await stream.aclose()
+        passes.set()
+        assert await reader is None
+        assert await anext(stream, None) is None
+
+
+async def test_middleware_that_finds_no_item_does_not_look_like_an_answer(via: Via) -> None:
+    async def peeking(call: CallInfo, request: Request, following: Next) -> Any:
+        items = await following(request)
+        assert await anext(items) == 0
+        return items
+
+    async with known(via, Desk(), [peeking]) as (client, _):
+        with pytest.raises(RuntimeError, match="middleware of shapes/count raised StopAsyncIter"):
+            assert [each async for each in client.stub(Shapes).count(0)]
+
+
 async def test_a_call_is_left_also_where_the_items_of_a_middleware_raise_then(via: Via) -> None:
     async def failing(call: CallInfo, request: Request, following: Next) -> Any:
         items = await following(request)

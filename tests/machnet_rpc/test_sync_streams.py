@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import os
 import queue
 import signal
@@ -231,8 +232,13 @@ def test_a_call_that_ends_early_closes_what_it_is_fed_from(client: sync.Client) 
         finally:
             closed.append("numbers")
 
-    assert client.stub(Kv).first(numbers(), scale=2) == 14
+    held = numbers()  # or it would be closed because nobody holds it
+    assert client.stub(Kv).first(held, scale=2) == 14
     assert closed == ["numbers"]
+    keys = (str(number) for number in itertools.count())
+    with client.stub(Kv).lookup(keys) as answers:
+        assert next(answers) == "0"
+    assert next(keys, None) is None
     with pytest.raises(NotFound, match="there was none"):
         client.stub(Kv).first([])
 
@@ -255,6 +261,12 @@ def test_what_an_iterator_raises_ends_the_call(client: sync.Client, store: Store
     answers = client.stub(Kv).lookup(keys())
     with pytest.raises(OSError, match="the file is gone"):
         list(answers)
+
+    def nothing() -> str:
+        raise StopAsyncIteration("nothing")
+
+    with pytest.raises(RuntimeError, match=r"the items for kv/lookup raised StopAsyncIteration"):
+        list(client.stub(Kv).lookup(iter(nothing, "")))
     with pytest.raises(InvalidArgument, match="an item to send"):
         client.stub(Kv).load(1, ["no number"])
 
