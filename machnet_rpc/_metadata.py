@@ -4,6 +4,7 @@ A record that says METADATA begins with the length of a msgpack map in four byte
 first, and the map; the usual payload follows. Names that begin with "mrpc-" are reserved.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ METADATA_BYTES_MAX: Final = 16 << 10
 OWN_BYTES_MAX: Final = 1 << 10  # of which a call's key, and what belongs to it, may need
 KEY: Final = "mrpc-key"
 KEY_AGE: Final = "mrpc-key-age-ms"
+
+log: Final = logging.getLogger("machnet_rpc")
 
 
 class MalformedMetadata(ValueError):
@@ -114,7 +117,10 @@ def take_off_reply(connection: Connection, head: Head, message: bytes) -> tuple[
     if wanted is None and call_id in connection.streams.outgoing:
         wanted = connection.streams.outgoing[call_id].reply_metadata
     if wanted is not None:
-        wanted.update(visible(received))
+        try:
+            wanted.update(visible(received))
+        except Exception:  # it is the application's, and what else came has to be handled
+            log.exception("call %d: %s takes no metadata", call_id, type(wanted).__name__)
     return head, payload
 
 

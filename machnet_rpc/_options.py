@@ -77,6 +77,9 @@ class CallOptions:
         if key is not None:
             checked_key(key)
         given = None if metadata is None else checked(metadata)
+        back: Any = reply_metadata
+        if not isinstance(back, dict | None):
+            raise _refusal(f"reply_metadata is a dict, which replies fill, not {back!r}")
         urgency = checked_priority(priority)
         return CallOptions(timeout, wait, key, given, reply_metadata, urgency).over(self)
 

@@ -137,6 +137,24 @@ async def test_what_goes_with_a_call_and_comes_back_with_its_reply(via: Via) -> 
         assert caught.value.executed == "no"
 
 
+@pytest.mark.parametrize("wrong", [None, 5, [1]])
+async def test_metadata_of_a_reply_that_have_no_place_harm_nobody(via: Via, wrong: Any) -> None:
+    async def adding(call: CallInfo, request: Request, following: Next) -> Any:
+        call.reply_metadata["served"] = "yes"
+        return await following(request)
+
+    async def losing(call: CallInfo, request: Request, following: Next) -> Any:
+        call.reply_metadata = wrong
+        return await following(request)
+
+    async with known(via, Desk(), [losing], [adding]) as (client, _):
+        connection = client._keeper.connection
+        assert await client.stub(Shapes).double(1) == 2
+        assert await client.call("shapes/double", 1) == 2
+        assert [each async for each in client.stub(Shapes).count(2)] == [0, 1]
+        assert client._keeper.connection is connection
+
+
 async def test_how_a_call_fails_is_what_middleware_sees(via: Via) -> None:
     class Broken(Desk):
         @rpc

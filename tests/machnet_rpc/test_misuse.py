@@ -152,6 +152,13 @@ def test_metadata_are_a_mapping(metadata: Any) -> None:
         nobody().using(metadata=metadata)
 
 
+@pytest.mark.parametrize("back", ["text", 5, [1]])
+def test_metadata_of_replies_go_into_a_dict(back: Any) -> None:
+    for ask in (nobody().using, nobody().stub(Desk).add.using):
+        with pytest.raises(InvalidArgument, match="reply_metadata is a dict"):
+            ask(reply_metadata=back)
+
+
 async def test_mistakes_in_a_call() -> None:
     async with test_client(Clerk(), timeout=5) as client:
         stub = client.stub(Desk)
