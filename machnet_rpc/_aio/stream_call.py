@@ -201,11 +201,12 @@ class StreamCall:
             else:
                 changed()
 
-        iterator = aiter(source)
+        iterator: AsyncIterable[Any] = source
         try:
             if stream.is_over:
                 return
             sending.on_change = on_change
+            iterator = aiter(source)
             async for item in iterator:
                 await writer.write(self._encode(item))
             stream.finish()
