@@ -32,6 +32,7 @@ class FlowReport:
     in_flight_bytes: int
     packets_sent: int
     packets_lost: int
+    packet_bytes: int
 
 
 FlowPage: TypeAlias = tuple[list[FlowReport], int | None]

@@ -2,10 +2,15 @@
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable
+from typing import Final
 
 from machnet_rpc._protocol.connection import Connection
+from machnet_rpc._repetitions import repetitions
 from machnet_rpc._transports.base import Link
+
+log: Final = logging.getLogger("machnet_rpc")
 
 
 class FlowRefused(Exception):
@@ -41,8 +46,13 @@ class Openings:
         finally:
             self._answers.pop(token, None)
 
-    def opened(self, token: int, connection: Connection) -> None:
-        """A flow that was asked for is open, and closed again if whoever asked has given up."""
+    def opened(self, token: int, connection: Connection, narrow_mtu_bytes: int) -> None:
+        """A flow that was asked for is open, and closed again if whoever asked has given up.
+
+        `narrow_mtu_bytes` is of the longest IP packet on a way that lost longer ones; else 0.
+        """
+        if narrow_mtu_bytes:
+            _warn(connection.peer, narrow_mtu_bytes)
         answer = self._answers.pop(token, None)
         if answer is None or answer.done():
             connection.close()
@@ -61,3 +71,9 @@ class Openings:
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(error)
+
+
+def _warn(peer: str, mtu_bytes: int) -> None:
+    words = f"on the way to {peer} packets of more than {mtu_bytes} bytes are lost without a word"
+    if repetitions.is_shown(words):
+        log.warning("%s: this flow has shorter ones; `mtu_bytes` spares it the tries", words)

@@ -217,7 +217,7 @@ class Pump:
         if kind == records.FLOW_ACCEPTED:
             self._owner.on_accepted(connection)
         else:
-            self._openings.opened(head[CALL_ID], connection)
+            self._openings.opened(head[CALL_ID], connection, ends.narrow_mtu_bytes)
 
     # -- turns --
 

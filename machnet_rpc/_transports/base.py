@@ -168,9 +168,15 @@ class FlowEnds(NamedTuple):
     remote: str  # "host:port"
     message_bytes_max: int
     number: int  # of the flow, which both ends know
+    narrow_mtu_bytes: int  # of the longest IP packet, where the way lost longer ones; else 0
 
     @classmethod
     def read(cls, payload: bytes) -> "FlowEnds":
         """Reads a `struct te_flow_ends`."""
         ends = ffi.from_buffer("struct te_flow_ends *", payload)
-        return cls(str(Endpoint.from_c(ends.remote)), ends.message_bytes_max, ends.number)
+        return cls(
+            str(Endpoint.from_c(ends.remote)),
+            ends.message_bytes_max,
+            ends.number,
+            ends.narrow_mtu_bytes,
+        )

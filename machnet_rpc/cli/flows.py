@@ -31,8 +31,9 @@ HEAD: Final = (
     "messages",
     "sent",
     "lost %",
+    "packet",
 )
-OMITTED: Final = ("age s", "min µs", "channel", "messages", "in flight", "window")
+OMITTED: Final = ("packet", "age s", "min µs", "channel", "messages", "in flight", "window")
 """What a narrow terminal does without, the first of them first."""
 EPILOG: Final = """\
 try it:
@@ -41,9 +42,10 @@ try it:
   mrpc flows --engine /run/machnet/engine.sock --json
 
 window and in flight are bytes; messages are those that are not whole at the peer; sent and lost
-count packets. Root and the engine's own user see all flows, others those of their tenant. A flow
-between two applications of one engine is two lines; calls on the direct rung pass no engine. With
---interval a narrow terminal is shown fewer columns; into a file, or with --json, all are.
+count packets; packet is the longest, in bytes of UDP payload. Root and the engine's own user see
+all flows, others those of their tenant. A flow between two applications of one engine is two lines;
+calls on the direct rung pass no engine. With --interval a narrow terminal is shown fewer columns;
+into a file, or with --json, all are.
 
 exit status: 0 they were read, 3 there is no engine
 """
@@ -99,4 +101,5 @@ def _row(flow: FlowReport) -> tuple[str, ...]:
         short(flow.messages),
         short(flow.packets_sent),
         f"{lost:.3g}",
+        str(flow.packet_bytes),
     )

@@ -143,8 +143,10 @@ def test_growth_is_of_counters_only() -> None:
 
 
 def test_busy_flows_come_first_and_losses_are_shares() -> None:
-    idle = FlowReport("a:1", "b:1", None, 0, 0, 0, 0, 0, 0, 0, 0)
-    busy = FlowReport("a:2", "b:2", 3, 1, 1_500_000_000, 20_000, 10_000, 2_000_000, 900, 200, 1)
+    idle = FlowReport("a:1", "b:1", None, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    busy = FlowReport(
+        "a:2", "b:2", 3, 1, 1_500_000_000, 20_000, 10_000, 2_000_000, 900, 200, 1, 1452
+    )
     _, first, second = flows.lines_of([idle, busy])
     assert first.split() == [
         "a:2",
@@ -158,8 +160,9 @@ def test_busy_flows_come_first_and_losses_are_shares() -> None:
         "1",
         "200",
         "0.5",
+        "1452",
     ]
-    assert second.split() == ["a:1", "b:1", "gone", "0", "-", "-", "0", "0", "0", "0", "0"]
+    assert second.split() == ["a:1", "b:1", "gone", "0", "-", "-", "0", "0", "0", "0", "0", "0"]
 
 
 def test_a_narrow_terminal_has_the_columns_that_fit() -> None:

@@ -33,7 +33,7 @@ PAGE: Final = ROOT / "docs/congestion.md"
 FILES: Final = (
     "flow/congestion.h", "flow/swift.c", "flow/cubic.c", "flow/fixed.c", "flow/pacer.h",
     "flow/rtt.h", "flow/ledger.h", "flow/flow_config.c", "flow/flow.h", "flow/flow.c",
-    "flow/transmit.c",
+    "flow/handshake.c", "flow/transmit.c",
 )  # fmt: skip
 CONSTANTS_ENUM: Final = re.compile(r"(\w+_(constants?|limits?))?")
 BEGIN, END = "<!-- make constants: begin -->", "<!-- make constants: end -->"

@@ -13,7 +13,7 @@ from transport_engine.flows import CORE_BITS, FlowPage, FlowReport, page_of, pla
 from transport_engine.onlookers import seen_by
 from transport_engine.policy import Peer, Tenant
 
-REPORT = FlowReport("127.0.0.1:1", "127.0.0.1:2", 3, 0, 1, 2, 3, 4, 5, 6, 7)
+REPORT = FlowReport("127.0.0.1:1", "127.0.0.1:2", 3, 0, 1, 2, 3, 4, 5, 6, 7, 8)
 
 
 async def test_both_ends_of_a_flow_are_told(sidecar: Sidecar) -> None:
@@ -88,7 +88,7 @@ def test_a_page_from_anywhere_is_a_page(first: int) -> None:
 def test_a_page_of_ipv6_fits_into_a_message() -> None:
     far = f"[{':'.join(['ffff'] * 8)}]:65535"
     most = (1 << 64) - 1
-    report = FlowReport(far, far, 1 << 31, 1 << 31, *([most] * 7))
+    report = FlowReport(far, far, 1 << 31, 1 << 31, *([most] * 8))
     answer = messages.pack({"id": most, "result": {"flows": [], "next": most}})
     flows = seen_by(Session(os.geteuid()), [], ([report] * lib.TE_FLOWS_PAGE, most))
     assert unpacked(flows) == ([report] * lib.TE_FLOWS_PAGE, most)

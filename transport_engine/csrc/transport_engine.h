@@ -136,7 +136,7 @@ struct te_flow_ends {
     struct te_endpoint local;
     struct te_endpoint remote;
     uint32_t message_bytes_max; /* longest payload that the peer takes */
-    uint32_t zero;
+    uint32_t narrow_mtu_bytes; /* largest IP packet where the way lost longer ones; else 0 */
     uint64_t number; /* of the flow; random, the same at both ends, and known to nobody else */
 };
 
@@ -317,6 +317,7 @@ struct te_stats {
     uint64_t probes;
     uint64_t timeouts;
     uint64_t flows_stalled; /* ended for a message that was not finished, or not taken */
+    uint64_t flows_narrowed; /* opened with shorter packets, as the way lost longer ones */
     uint64_t messages_sent;
     uint64_t messages_received;
     uint64_t message_bytes_sent;

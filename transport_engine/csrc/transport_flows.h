@@ -26,6 +26,7 @@ struct te_flow_report {
     uint64_t in_flight_bytes; /* sent, and neither acknowledged nor lost */
     uint64_t packets_sent;
     uint64_t packets_lost;
+    uint64_t packet_bytes;    /* UDP payload of the longest */
 };
 
 /* What TE_FLOWS fills in; in: `next`, the slot to begin with. */

@@ -44,6 +44,7 @@ static enum outcome announce(const struct engine *engine, struct tenant *tenant,
         .local = flow->flow.local,
         .remote = flow->flow.remote,
         .message_bytes_max = sending_bytes_max(engine, flow),
+        .narrow_mtu_bytes = flow_narrow_mtu_bytes(&flow->flow),
         .number = flow->flow.local_id ^ flow->flow.remote_id,
     };
     struct te_record notice = {

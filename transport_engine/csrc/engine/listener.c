@@ -126,6 +126,19 @@ static void refuse(struct engine *engine, const struct netif_datagram *datagram,
     answer(engine, datagram, &packet, body, sizeof body);
 }
 
+/* Also where the flow is open: its client asks whether it is the length of INIT and ACCEPT that
+ * keeps it from hearing so. */
+static void retry(struct engine *engine, const struct netif_datagram *datagram,
+                  const struct packet *init) {
+    uint8_t body[TOKEN_BYTES + sizeof(uint32_t)];
+    struct packet packet = {.destination_id = init->source_id, .version = PACKET_VERSION,
+                            .type = PACKET_RETRY};
+    make_token(engine, datagram, init, engine->now_ns >> TOKEN_LIFE_NS_SHIFT, body);
+    store_u32(body + TOKEN_BYTES, engine->flow_config.parameters.segment_bytes);
+    engine->stats.retries_sent++;
+    answer(engine, datagram, &packet, body, sizeof body);
+}
+
 static void accept_flow(struct engine *engine, const struct netif_datagram *datagram,
                         const struct packet *init, struct listener *listener) {
     struct engine_flow *flow = NULL;
@@ -164,7 +177,8 @@ void listener_receive(struct engine *engine, const struct netif_datagram *datagr
         return;
     }
     struct flow *known = flow_table_find_peer(&engine->table, init->source_id, &datagram->remote);
-    if (known != NULL) {
+    bool is_proven = has_good_token(engine, datagram, init);
+    if (known != NULL && is_proven) {
         share_bill(engine, ((struct engine_flow *)known)->share);
         flow_receive(known, &engine->store, init, engine->now_ns);
         engine_touch(engine, (struct engine_flow *)known);
@@ -175,14 +189,9 @@ void listener_receive(struct engine *engine, const struct netif_datagram *datagr
     if (listener == NULL || listener->tenant == NO_ITEM || engine->is_draining) {
         refuse(engine, datagram, init,
                engine->is_draining ? TE_R_ENGINE_STOPPED : TE_R_REFUSED);
-    } else if (has_good_token(engine, datagram, init)) {
+    } else if (is_proven) {
         accept_flow(engine, datagram, init, listener);
     } else {
-        uint8_t token[TOKEN_BYTES];
-        struct packet packet = {.destination_id = init->source_id, .version = PACKET_VERSION,
-                                .type = PACKET_RETRY};
-        make_token(engine, datagram, init, engine->now_ns >> TOKEN_LIFE_NS_SHIFT, token);
-        engine->stats.retries_sent++;
-        answer(engine, datagram, &packet, token, sizeof token);
+        retry(engine, datagram, init);
     }
 }

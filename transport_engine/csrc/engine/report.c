@@ -19,6 +19,7 @@ static void report(const struct engine *engine, const struct engine_flow *flow,
         .in_flight_bytes = each->ledger.bytes_in_flight,
         .packets_sent = each->ledger.next_number - each->first_number,
         .packets_lost = each->packets_lost,
+        .packet_bytes = each->packet_bytes,
     };
     if (each->rtt.has_sample) {
         report->srtt_ns = each->rtt.srtt_ns;
@@ -66,6 +67,7 @@ void engine_fill_stats(const struct engine *engine, struct te_stats *stats) {
     stats->probes = counters->probes;
     stats->timeouts = counters->timeouts;
     stats->flows_stalled = counters->stalls;
+    stats->flows_narrowed = counters->narrowed;
     stats->pool_blocks = engine->store.blocks.capacity;
     stats->pool_blocks_free = engine->store.blocks.free_count;
     if (engine->netif->ops->add_stats != NULL) {

@@ -1,9 +1,9 @@
-/* The flow's life and what it does with packets and time; flow/transmit.c writes its packets. */
+/* The flow's life and what it does with packets and time; flow/handshake.c opens it,
+ * flow/transmit.c writes its packets. */
 #include "flow/flow.h"
 
-#include <string.h>
-
 #include "base/limits.h"
+#include "flow/handshake.h"
 
 enum flow_constant {
     ECN_CE = 3,    /* RFC 3168 §5 */
@@ -22,6 +22,7 @@ static void init(struct flow *flow, const struct flow_config *config,
         .remote = birth->remote,
         .config = config,
         .first_number = birth->first_number,
+        .packet_bytes = (uint16_t)config->packet_bytes,
         .hello_due = true,
         .opened_ns = now_ns,
         .hello_next_ns = now_ns,
@@ -37,28 +38,10 @@ static void init(struct flow *flow, const struct flow_config *config,
     pacer_init(&flow->pacer);
 }
 
-/* Both sides cut messages into segments of the smaller of the two sizes. */
-static void open_streams(struct flow *flow, const struct parameters *peer, uint64_t first_number) {
-    const struct parameters *own = &flow->config->parameters;
-    uint32_t segment_bytes =
-        (uint32_t)min_u64(own->segment_bytes, peer->segment_bytes);
-    flow->peer_message_bytes_max = peer->message_bytes_max;
-    send_queue_init(&flow->out, segment_bytes);
-    flow->out.units_limit = peer->credit_units;
-    reassembly_init(&flow->in, segment_bytes, own->message_bytes_max, own->credit_units);
-    sack_init(&flow->sack, first_number);
-    flow->congestion = (struct congestion){
-        .ops = flow->config->congestion,
-        .packet_bytes = segment_bytes + MESSAGE_HEADER_BYTES + PACKET_BYTES_MIN,
-        .profile = flow->config->profile,
-    };
-    flow->congestion.ops->init(&flow->congestion);
-    flow->state = FLOW_OPEN;
-}
-
 void flow_connect(struct flow *flow, const struct flow_config *config,
                   const struct flow_birth *birth, uint64_t now_ns) {
     init(flow, config, birth, now_ns);
+    flow->hello_bytes = flow->packet_bytes;
     flow->state = FLOW_CONNECTING;
 }
 
@@ -69,7 +52,8 @@ void flow_accept(struct flow *flow, const struct flow_config *config,
     flow->is_server = true;
     flow->remote_id = packet->source_id;
     if (parameters_parse(packet->body, packet->body_bytes, &peer)) {
-        open_streams(flow, &peer, packet->number);
+        handshake_ask(flow, packet);
+        handshake_open(flow, &peer, packet->number);
     } else {
         flow_abort(flow, TE_R_PROTOCOL);
     }
@@ -124,57 +108,6 @@ void flow_release(struct flow *flow, struct store *store) {
 
 static void fail(struct flow *flow, struct store *store, uint64_t now_ns) {
     flow_close(flow, store, TE_R_PROTOCOL, false, now_ns);
-}
-
-/* ---- handshake ---- */
-
-static void sample_handshake(struct flow *flow, const struct packet *packet, uint64_t now_ns) {
-    if (flow->hello_count == 1) { /* only one copy was out: the sample is unambiguous */
-        struct rtt_sample sample = {now_ns - flow->hello_sent_ns, packet->waited_ns, false};
-        rtt_update(&flow->rtt, &sample, 0);
-    }
-}
-
-/* Only what a listener may say; a peer does not choose our words. */
-static uint8_t refusal(const struct packet *packet) {
-    uint8_t reason = packet->body_bytes >= 2 ? packet->body[0] : TE_R_REFUSED;
-    bool is_known = reason == TE_R_NO_RESOURCES || reason == TE_R_ENGINE_STOPPED;
-    return is_known ? reason : TE_R_REFUSED;
-}
-
-static void receive_connecting(struct flow *flow, const struct packet *packet, uint64_t now_ns) {
-    struct parameters peer;
-    switch (packet->type) {
-    case PACKET_RETRY:
-        if (packet->body_bytes >= TOKEN_BYTES &&
-            memcmp(flow->token, packet->body, TOKEN_BYTES) != 0) {
-            memcpy(flow->token, packet->body, TOKEN_BYTES);
-            sample_handshake(flow, packet, now_ns);
-            flow->hello_count = 0;
-            flow->hello_due = true;
-            flow->hello_next_ns = now_ns;
-        }
-        return;
-    case PACKET_ACCEPT:
-        if (packet->source_id != 0 &&
-            parameters_parse(packet->body, packet->body_bytes, &peer)) {
-            flow->remote_id = packet->source_id;
-            flow->hello_due = false;
-            sample_handshake(flow, packet, now_ns);
-            open_streams(flow, &peer, packet->number);
-            flow->last_heard_ns = now_ns;
-            flow->ping_due = true; /* gives the peer its first sample, too */
-        }
-        return;
-    case PACKET_REFUSE:
-        flow_abort(flow, refusal(packet));
-        return;
-    case PACKET_VERSIONS:
-        flow_abort(flow, TE_R_VERSION);
-        return;
-    default:
-        return;
-    }
 }
 
 /* ---- acknowledgements ---- */
@@ -441,13 +374,13 @@ static void receive_data(struct flow *flow, struct store *store, const struct pa
 void flow_receive(struct flow *flow, struct store *store, const struct packet *packet,
                   uint64_t now_ns) {
     if (flow->state == FLOW_CONNECTING) {
-        receive_connecting(flow, packet, now_ns);
+        handshake_receive(flow, packet, now_ns);
         return;
     }
     if (packet->type == PACKET_RESET) {
         flow_abort(flow, flow->state == FLOW_CLOSING ? flow->reason : TE_R_PEER_RESTARTED);
     } else if (packet->type == PACKET_INIT && flow->is_server) {
-        flow->hello_due = true; /* our ACCEPT was lost */
+        handshake_ask(flow, packet); /* our ACCEPT was lost */
     } else if (packet->type == PACKET_DATA &&
                (flow->state == FLOW_OPEN || flow->state == FLOW_CLOSING)) {
         receive_data(flow, store, packet, now_ns);
@@ -555,17 +488,9 @@ static void send_probe(struct flow *flow) {
     }
 }
 
-static void timeout_connecting(struct flow *flow, uint64_t now_ns) {
-    if (now_ns >= flow->opened_ns + flow->config->handshake_timeout_ns) {
-        flow_abort(flow, TE_R_NO_ANSWER);
-    } else if (now_ns >= flow->hello_next_ns) {
-        flow->hello_due = true;
-    }
-}
-
 void flow_timeout(struct flow *flow, struct store *store, uint64_t now_ns) {
     if (flow->state == FLOW_CONNECTING) {
-        timeout_connecting(flow, now_ns);
+        handshake_timeout(flow, now_ns);
         return;
     }
     if (flow->state != FLOW_OPEN && flow->state != FLOW_CLOSING) {

@@ -48,6 +48,7 @@ struct flow_counters {
     uint64_t packets_no_memory;
     uint64_t probes;
     uint64_t timeouts; /* losses so persistent that the window was given up */
+    uint64_t narrowed; /* flows on whose way longer packets were lost: flow_is_narrowed */
     uint64_t stalls;   /* flows that ended for a message that was not finished, or not taken */
 };
 
@@ -68,6 +69,8 @@ struct flow_config {
 
 /* The least that the largest IP packet may have, for any peer to talk to us. */
 uint32_t flow_mtu_bytes_min(void);
+/* The next shorter packets to try on a way that drops those; 0: there are none. */
+uint32_t flow_narrower_bytes(uint32_t packet_bytes);
 /* Sets packet_bytes, the segment size and the shortest timeouts, from `profile` and the largest IP
  * packet. Units: mtu_bytes >= flow_mtu_bytes_min(). */
 void flow_config_derive(struct flow_config *config, uint32_t mtu_bytes);
@@ -84,7 +87,7 @@ struct flow {
     bool is_limited;  /* by window or pacing, at the last transmission */
     bool was_limited; /* at any since congestion control last heard of an acknowledgement */
     uint8_t ack_count;   /* packets to acknowledge since the last ACK went out */
-    uint8_t probes_due;
+    uint8_t probes_due; /* while it is connecting: the next INIT is a short one */
     uint8_t probe_count; /* in a row without an acknowledgement */
     uint8_t hello_count;
     uint16_t marked_received;  /* packets with the ECN mark CE, mod 2^16 */
@@ -98,7 +101,11 @@ struct flow {
     struct te_endpoint remote;
     const struct flow_config *config;
     uint32_t peer_message_bytes_max;
-    uint8_t token[TOKEN_BYTES];
+    uint8_t token[TOKEN_BYTES]; /* zeros: none yet */
+    uint16_t packet_bytes; /* largest UDP payload: as offered, and once it is open as agreed */
+    /* Answering: of the INIT, so that ACCEPT is not longer. Calling: what packet_bytes would be if
+     * the way carried all that both sides take. */
+    uint16_t hello_bytes;
 
     uint64_t first_number; /* of the packets sent */
     uint64_t packets_lost; /* of those */
@@ -161,6 +168,13 @@ static inline uint64_t flow_dither(const struct flow *flow) {
     uint64_t moment = flow->ledger.next_number + flow->hello_count;
     return (flow->local_id ^ moment) * UINT64_C(0x9E3779B97F4A7C15) >> 56;
 }
+
+/* Whether longer packets, which both sides would take, were lost on the way when it was opened. */
+static inline bool flow_is_narrowed(const struct flow *flow) {
+    return !flow->is_server && flow->packet_bytes < flow->hello_bytes;
+}
+/* The largest IP packet that such a way carried; 0: it is none. */
+uint32_t flow_narrow_mtu_bytes(const struct flow *flow);
 
 /* Whether nothing of what was sent lately was answered: an INIT, or a probe and what it repeats. */
 static inline bool flow_is_unanswered(const struct flow *flow) {

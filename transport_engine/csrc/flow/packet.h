@@ -19,7 +19,7 @@ enum packet_limit {
     PACKET_TRAILER_BYTES = 4, /* CRC-32C; an AEAD tag of 16 takes its place */
     PACKET_BYTES_MAX = 9216,
     PACKET_BYTES_MIN = PACKET_HEADER_BYTES + PACKET_TRAILER_BYTES,
-    INIT_BYTES = 256, /* padded, so that no answer to it is longer */
+    INIT_BYTES = 256, /* at least, so that no answer to it is longer */
     TOKEN_BYTES = 16,
     MESSAGE_HEADER_BYTES = 24,
     ACK_HEADER_BYTES = 24,
@@ -124,6 +124,11 @@ static inline uint64_t packet_peek_id(const uint8_t *bytes, size_t size_bytes) {
 
 /* Splits a datagram and checks its trailer. False: not a packet of ours; count and drop. */
 bool packet_parse(const uint8_t *bytes, size_t size_bytes, struct packet *packet);
+
+/* Of the datagram that it was. */
+static inline uint64_t packet_size(const struct packet *packet) {
+    return PACKET_BYTES_MIN + (uint64_t)packet->body_bytes;
+}
 
 /* Writes the header. Shape: `out` has PACKET_HEADER_BYTES. */
 void packet_write_header(uint8_t *out, const struct packet *packet);

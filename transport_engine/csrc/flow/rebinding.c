@@ -28,10 +28,9 @@ void flow_rebind(struct flow *flow, const struct te_endpoint *remote, uint64_t r
 }
 
 void rebinding_received(struct flow *flow, const struct packet *packet) {
-    uint64_t size_bytes = PACKET_HEADER_BYTES + packet->body_bytes + PACKET_TRAILER_BYTES;
     if (flow->rebinding.number != 0) {
         flow->rebinding.budget_bytes = (uint32_t)min_u64(
-            flow->rebinding.budget_bytes + BUDGET_FACTOR * size_bytes, UINT32_MAX);
+            flow->rebinding.budget_bytes + BUDGET_FACTOR * packet_size(packet), UINT32_MAX);
     }
 }
 
@@ -55,10 +54,9 @@ bool rebinding_acked(struct flow *flow, const struct ack_frame *ack) {
 size_t rebinding_limit_bytes(const struct flow *flow) {
     uint64_t budget_bytes = flow->rebinding.budget_bytes;
     if (flow->rebinding.number == 0 || flow->state == FLOW_CLOSED) {
-        return flow->config->packet_bytes;
+        return flow->packet_bytes;
     }
-    return budget_bytes < CONTROL_BYTES_MIN ? 0
-                                            : min_u64(budget_bytes, flow->config->packet_bytes);
+    return budget_bytes < CONTROL_BYTES_MIN ? 0 : min_u64(budget_bytes, flow->packet_bytes);
 }
 
 void rebinding_sent(struct flow *flow, size_t size_bytes) {

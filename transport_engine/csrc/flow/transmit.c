@@ -1,12 +1,9 @@
 /* Writes a flow's packets: handshake, then whatever is due and allowed, in one datagram. */
-#include <string.h>
-
 #include "base/limits.h"
 #include "flow/flow.h"
+#include "flow/handshake.h"
 
 enum transmit_constant {
-    HELLO_EVEN = 8, /* INITs before the wait for the next one doubles */
-    HELLO_DOUBLINGS_MAX = 5,
     SMALL_WINDOW_PACKETS = 4,
     PROBES_PLAIN = 2 /* in a row before one brings the oldest message */
 };
@@ -20,39 +17,6 @@ struct draft {
     bool asks_ack;
     bool has_repeat;
 };
-
-/* Flows that were opened in the same instant, and lost in the same queue, do not try again in the
- * same instants. */
-static uint64_t hello_wait_ns(const struct flow *flow) {
-    uint64_t further = max_u64(flow->hello_count, HELLO_EVEN) - HELLO_EVEN;
-    uint64_t wait_ns = flow->config->hello_wait_ns << min_u64(further, HELLO_DOUBLINGS_MAX);
-    return flow->hello_count == 0 ? wait_ns : wait_ns - wait_ns * flow_dither(flow) / 512;
-}
-
-static size_t write_hello(struct flow *flow, uint64_t now_ns, uint8_t *out) {
-    struct packet packet = {
-        .destination_id = flow->remote_id,
-        .source_id = flow->local_id,
-        .number = flow->ledger.next_number,
-        .version = PACKET_VERSION,
-        .type = flow->is_server ? PACKET_ACCEPT : PACKET_INIT,
-    };
-    packet_write_header(out, &packet);
-    size_t size_bytes = PACKET_HEADER_BYTES;
-    size_bytes += parameters_write(out + size_bytes, &flow->config->parameters);
-    flow->hello_due = false;
-    flow->hello_sent_ns = now_ns;
-    if (!flow->is_server) {
-        memset(out + size_bytes, 0, INIT_BYTES - PACKET_TRAILER_BYTES - size_bytes);
-        memcpy(out + size_bytes, flow->token, TOKEN_BYTES);
-        size_bytes = INIT_BYTES - PACKET_TRAILER_BYTES;
-        flow->hello_next_ns = now_ns + hello_wait_ns(flow);
-        if (flow->hello_count < UINT8_MAX) {
-            flow->hello_count++;
-        }
-    }
-    return packet_seal(out, size_bytes);
-}
 
 static size_t room(const struct draft *draft) {
     return draft->limit_bytes - draft->size_bytes;
@@ -222,7 +186,7 @@ static bool has_nothing_to_say(const struct flow *flow, uint64_t now_ns) {
 
 size_t flow_transmit(struct flow *flow, struct store *store, uint64_t now_ns, uint8_t *out) {
     if (flow->hello_due) {
-        return write_hello(flow, now_ns, out);
+        return handshake_write(flow, now_ns, out);
     }
     if (flow->state == FLOW_CONNECTING || flow->state == FLOW_FREE) {
         return 0;

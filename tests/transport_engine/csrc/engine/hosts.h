@@ -28,6 +28,7 @@ struct wire {
     uint64_t room_bytes;
     bool is_cut; /* it takes everything, and nothing arrives */
     bool is_forged; /* what leaves says that it comes from another address */
+    uint32_t longest_bytes[2]; /* that it carries from and to the first; 0: any */
     uint64_t unanswered; /* what the engine said of it */
     uint64_t datagrams;
     uint64_t bytes_to[PORTS];
@@ -64,21 +65,35 @@ static uint64_t sum(void *context, const uint8_t *bytes, size_t size_bytes) {
     return total;
 }
 
+/* Moves those that the wire does not lose for their length to the front. Returns how many. */
+static int wire_keep(struct wire *self, int way, struct netif_datagram *datagrams, int count) {
+    uint32_t longest_bytes = self->longest_bytes[way];
+    int kept = 0;
+    for (int i = 0; i < count; i++) {
+        if (longest_bytes == 0 || datagrams[i].size_bytes <= longest_bytes) {
+            datagrams[kept++] = datagrams[i];
+        }
+    }
+    return kept;
+}
+
 static int wire_rx(struct netif *netif, uint64_t at_ns, struct netif_datagram *datagrams,
                    int count) {
     struct netif *inner = ((struct wire *)netif)->inner;
-    return inner->ops->rx_burst(inner, at_ns, datagrams, count);
+    int received = inner->ops->rx_burst(inner, at_ns, datagrams, count);
+    return wire_keep((struct wire *)netif, 1, datagrams, received);
 }
 
 static int wire_send(struct wire *self, uint64_t at_ns, const struct netif_datagram *datagrams,
                      int count) {
-    struct netif_datagram forged[TE_BURST_MAX];
-    for (int i = 0; i < count && self->is_forged; i++) {
-        forged[i] = datagrams[i];
-        forged[i].local.address[0] ^= 1;
+    struct netif_datagram sent[TE_BURST_MAX];
+    for (int i = 0; i < count; i++) {
+        sent[i] = datagrams[i];
+        sent[i].local.address[0] ^= self->is_forged;
     }
-    return self->inner->ops->tx_burst(self->inner, at_ns, self->is_forged ? forged : datagrams,
-                                      count);
+    int kept = wire_keep(self, 0, sent, count);
+    int taken = self->inner->ops->tx_burst(self->inner, at_ns, sent, kept);
+    return taken == kept ? count : taken; /* the inner one takes all, where some were lost */
 }
 
 static int wire_tx(struct netif *netif, uint64_t at_ns, const struct netif_datagram *datagrams,
@@ -141,12 +156,13 @@ static struct te_completion command(struct engine *engine, struct te_command req
     return done;
 }
 
-static void open_hosts(uint32_t bytes_per_us) {
+static void open_hosts_of(uint32_t bytes_per_us, uint32_t mtu_bytes) {
     struct te_engine_config config;
     struct engine_world world = {random_u64, sum, NULL};
     struct netif *pair[2];
     char why[TE_WHY_BYTES];
     te_engine_config_init(&config);
+    config.mtu_bytes = mtu_bytes;
     config.pool_bytes = 64 << 20;
     config.flows_max = 2048;
     config.congestion = "fixed"; /* what the engine shares out, whatever flows ask for */
@@ -159,6 +175,10 @@ static void open_hosts(uint32_t bytes_per_us) {
     wire.netif.ops = &wire_ops;
     assert_int_equal(engine_init(&near, &config, &world, &wire.netif, now_ns, why), TE_OK);
     assert_int_equal(engine_init(&far, &config, &world, pair[1], now_ns, why), TE_OK);
+}
+
+static inline void open_hosts(uint32_t bytes_per_us) {
+    open_hosts_of(bytes_per_us, 1500);
 }
 
 static inline void close_hosts(void) {

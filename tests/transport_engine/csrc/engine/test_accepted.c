@@ -14,14 +14,16 @@ enum { PORT = 7000, TOKEN_AT = PACKET_HEADER_BYTES + 16, CALLER_ID = 77, NUMBER 
 static struct wire wire;
 static struct te_channel *channel;
 static struct netif_datagram init;
-static uint8_t init_bytes[INIT_BYTES];
+static uint8_t init_bytes[PACKET_BYTES_MAX];
 static uint8_t last_bytes[PACKET_BYTES_MAX]; /* that the engine sent */
+static uint32_t last_size_bytes;
 static struct te_endpoint last_remote;
 static int sent_count;
 
 static void note_sent(struct wire *from, const struct netif_datagram *datagram) {
     (void)from;
     memcpy(last_bytes, datagram->bytes, datagram->size_bytes);
+    last_size_bytes = datagram->size_bytes;
     last_remote = datagram->remote;
     sent_count++;
 }
@@ -59,7 +61,7 @@ static struct te_endpoint caller(uint8_t host) {
 }
 
 static void receive_init(void) {
-    packet_seal(init_bytes, INIT_BYTES - PACKET_TRAILER_BYTES);
+    packet_seal(init_bytes, init.size_bytes - PACKET_TRAILER_BYTES);
     wire_receive(&wire, &init);
 }
 
@@ -128,6 +130,31 @@ static void a_call_that_comes_again_is_answered_again(void **state) {
     assert_int_equal(wire.engine.stats.flows_open, 1);
 }
 
+/* An answer is as long as the flow's packets may be, to see that the way back carries them, but
+ * never longer than what it answers; and a call that does not prove its address gets a token. */
+static void an_answer_is_as_long_as_packets_unless_the_call_is_shorter(void **state) {
+    (void)state;
+    static const uint32_t calls[] = {INIT_BYTES, 1451, 1452, 1453, PACKET_BYTES_MAX, INIT_BYTES};
+    static const uint32_t answers[] = {48, 48, 1452, 1452, 1452, 48};
+    call_from(2);
+    const uint64_t id = load_u64(last_bytes + 12);
+    assert_int_equal(last_size_bytes, 48);
+    for (int i = 0; i < 6; i++) {
+        init.size_bytes = calls[i];
+        receive_init();
+        assert_int_equal(last_bytes[1], PACKET_ACCEPT);
+        assert_int_equal(last_size_bytes, answers[i]);
+        assert_int_equal(load_u64(last_bytes + 12), id);
+    }
+    memset(init_bytes + TOKEN_AT, 0, TOKEN_BYTES);
+    init.size_bytes = PACKET_BYTES_MAX;
+    receive_init();
+    assert_int_equal(last_bytes[1], PACKET_RETRY);
+    assert_int_equal(last_size_bytes, 52);
+    assert_int_equal(load_u32(last_bytes + PACKET_HEADER_BYTES + TOKEN_BYTES), 1396);
+    assert_int_equal(wire.engine.stats.flows_open, 1);
+}
+
 static void a_call_that_finds_no_room_counts_for_nobody(void **state) {
     (void)state;
     wire.engine.shares[0].flows_max = 0;
@@ -173,6 +200,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_call_that_comes_again_is_answered_again, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            an_answer_is_as_long_as_packets_unless_the_call_is_shorter, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_call_that_finds_no_room_counts_for_nobody, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_flow_whose_peer_went_counts_once, set_up, tear_down),

@@ -143,7 +143,7 @@ static void take_token(struct netif_datagram *datagram) {
     wire_receive(&wire, datagram);
     assert_int_equal(sent_count, count + 1);
     assert_int_equal(last_bytes[1], PACKET_RETRY);
-    assert_int_equal(last.size_bytes, 48);
+    assert_int_equal(last.size_bytes, 52);
     memcpy(datagram->bytes + TOKEN_AT, last_bytes + PACKET_HEADER_BYTES, TOKEN_BYTES);
 }
 
