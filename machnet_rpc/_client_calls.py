@@ -19,7 +19,7 @@ from machnet_rpc._calling import Target
 from machnet_rpc._metadata import with_metadata
 from machnet_rpc._options import CallOptions
 from machnet_rpc._outcomes import failure_of, too_large, undecoded, unsent
-from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._protocol.calls import HANDLER_STARTED, OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._protocol.records import METADATA
@@ -120,11 +120,17 @@ class Request:
             await self.ways.explained(self.target, failure, answer.call, self.options)
         return failure
 
-    def undecoded(self, error: CodecError) -> Exception:
-        return undecoded(error, self.target.full_name, self.ways.keeper.address)
+    def undecoded(self, error: CodecError, stream: OutgoingStream) -> Exception:
+        failure = undecoded(error, self.target.full_name, self.ways.keeper.address)
+        if stream.reply is None:  # it is an item, and its handler goes on
+            failure.stage = HANDLER_STARTED
+        return failure
 
-    def unsent(self, error: InvalidArgument) -> Exception:
-        return unsent(error, self.target.full_name, self.ways.keeper.address)
+    def unfed(self, error: RpcError, call: OutgoingCall) -> RpcError:
+        stage = call.connection.stage_of(call)
+        unsent(error, self.target.full_name, self.ways.keeper.address, stage)
+        error.executed = call.executed  # its request was sent before its items
+        return error
 
     async def prepared(self) -> tuple[OutgoingCall, Connection]:
         """A call that is to be sent, and where there is room for it. Errors: RpcError."""

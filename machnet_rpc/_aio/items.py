@@ -6,20 +6,21 @@ Knows payloads. Does not know codecs, clients and servers.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.stream_table import StreamEnd
-from machnet_rpc.errors import ResourceExhausted
 
 Room: TypeAlias = Callable[[Connection], Awaitable[None]]
 """Returns when the connection is not full any more, as `Pump.room` does."""
 
-TOO_LARGE: Final = "Send less in one item, or raise message_bytes_max in the engines' limits."
-
 
 class CallOver(Exception):
     """The call has ended, so nobody takes items any more."""
+
+
+class TooLarge(Exception):
+    """The peer takes no item of this size; the sentence says so."""
 
 
 class Signal:
@@ -86,15 +87,14 @@ class ItemWriter:
         stream.sending.on_change = self._signal
 
     async def write(self, payload: bytes | memoryview) -> None:
-        """Returns when the item is on its way. Errors: CallOver, ResourceExhausted."""
+        """Returns when the item is on its way. Errors: CallOver, TooLarge."""
         stream = self._stream
         sending, connection = stream.sending, stream.connection
         assert sending is not None
         if len(payload) > connection.message_bytes_max:
-            raise ResourceExhausted(
+            raise TooLarge(
                 f"an item is {len(payload)} bytes, and the peer takes at most "
-                f"{connection.message_bytes_max} in a message",
-                next_step=TOO_LARGE,
+                f"{connection.message_bytes_max} in a message"
             )
         while True:
             if stream.is_over:

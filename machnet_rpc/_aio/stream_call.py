@@ -10,12 +10,15 @@ from collections.abc import AsyncIterable, Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from idl import CodecError
-from machnet_rpc._aio.items import CallOver, ItemReader, ItemWriter, Room, closed
+from machnet_rpc._aio.items import CallOver, ItemReader, ItemWriter, Room, TooLarge, closed
+from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.events import Failed, Refused, Replied, apart
 from machnet_rpc._protocol.stream_table import OutgoingStream
-from machnet_rpc.errors import InvalidArgument
+from machnet_rpc.errors import InvalidArgument, ResourceExhausted, RpcError
 
 Encode = Callable[[object], bytes | memoryview]
+
+TOO_LARGE: Final = "Send less in one item, or raise message_bytes_max in the engines' limits."
 
 log: Final = logging.getLogger("machnet_rpc")
 _feeds: Final[set[asyncio.Task[None]]] = set()  # the event loop itself does not hold its tasks
@@ -33,9 +36,11 @@ class Opener(Protocol):
 
     async def failure(self, answer: Refused | Failed) -> Exception: ...
 
-    def undecoded(self, error: CodecError) -> Exception: ...
+    def undecoded(self, error: CodecError, stream: OutgoingStream) -> Exception: ...
 
-    def unsent(self, error: InvalidArgument) -> Exception: ...
+    def unfed(self, error: RpcError, call: OutgoingCall) -> RpcError:
+        """The error of a call that is under way, and that an item cannot be sent for."""
+        ...
 
 
 class StreamCall:
@@ -120,8 +125,9 @@ class StreamCall:
         try:
             return self._decode(payload)
         except CodecError as error:
+            failure = self._opener.undecoded(error, stream)
             await self.aclose()
-            raise self._opener.undecoded(error) from None
+            raise failure from None
 
     async def result(self) -> Any:
         """What a call without items of the server returns."""
@@ -142,7 +148,7 @@ class StreamCall:
         try:
             return self._decode(stream.ended.payload)
         except CodecError as error:
-            raise self._opener.undecoded(error) from None
+            raise self._opener.undecoded(error, stream) from None
 
     def cancel(self) -> None:
         """Ends the call, on both sides, if it has not ended."""
@@ -213,7 +219,11 @@ class StreamCall:
         except CallOver:
             pass
         except CodecError as error:
-            self._error = self._opener.unsent(InvalidArgument(f"an item to send: {error}"))
+            wrong = InvalidArgument(f"an item to send: {error}")
+            self._error = self._opener.unfed(wrong, stream.call)
+        except TooLarge as error:
+            large = ResourceExhausted(str(error), next_step=TOO_LARGE)
+            self._error = self._opener.unfed(large, stream.call)
         except asyncio.CancelledError:
             if not stream.is_over or feed.uncancel():
                 raise  # else it is by `on_change`, and would hold the task, and the call

@@ -1,14 +1,27 @@
-"""What calls are fed from is the user's, and may fail wherever it is asked for something."""
+"""What calls are fed from is the user's, and may fail wherever it is asked for something.
 
+So may items that are none: how far their calls came is said of them as of any other.
+"""
+
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from machnet_rpc import Client, connect, serve
+from machnet_rpc import (
+    Client,
+    Internal,
+    InvalidArgument,
+    ResourceExhausted,
+    connect,
+    rpc,
+    serve,
+    service,
+)
 from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.leftovers import nothing_left
-from tests.machnet_rpc.tap import Tap, TapDesk
+from tests.machnet_rpc.tap import Drop, Tap, TapDesk
 from tests.machnet_rpc.waiting import until
 
 
@@ -42,3 +55,59 @@ async def test_a_source_that_gives_no_iterator_ends_the_call_with_that(client: C
     assert source.is_closed
     with pytest.raises(LookupError, match="no drops at all"):
         assert [drop async for drop in tap.echo(Unopened(), "y")]
+
+
+WRONG: Any = "no drop"
+
+
+@pytest.mark.parametrize("what", ["wrong", "large"])
+async def test_an_item_that_cannot_be_sent_is_of_a_call_that_has_begun(
+    client: Client, what: str
+) -> None:
+    taken = asyncio.Event()
+
+    async def drops() -> AsyncIterator[Drop]:
+        yield Drop(1)
+        await taken.wait()
+        connection = client._keeper.connection
+        assert connection is not None
+        yield WRONG if what == "wrong" else Drop(2, "x" * connection.message_bytes_max)
+
+    async def take() -> None:
+        async for drop in client.stub(Tap).echo(drops(), "y"):
+            assert drop == Drop(1, "y")
+            taken.set()
+
+    with pytest.raises(InvalidArgument if what == "wrong" else ResourceExhausted) as caught:
+        await take()
+    error = caught.value
+    assert "an item" in error.message
+    assert (error.method, error.executed) == ("tap/echo", "yes")
+    assert error.stage == "handler started"
+
+
+@service("tap")
+class Other:
+    """As the tap, but for what its items are."""
+
+    @rpc
+    def drip(self, first: int = 1) -> AsyncIterator[str]:
+        raise NotImplementedError
+
+    @rpc
+    def fail(self, after: int, how: str) -> AsyncIterator[str]:
+        raise NotImplementedError
+
+
+async def test_an_item_that_cannot_be_read_is_of_a_handler_that_may_go_on(client: Client) -> None:
+    with pytest.raises(Internal, match="the result is not what the contract says") as caught:
+        assert await anext(client.stub(Other).drip())
+    assert (caught.value.executed, caught.value.stage) == ("yes", "handler started")
+    answered = client.stub(Other).fail(1, "not found")
+    async with answered:
+        connection = client._keeper.connection
+        assert connection is not None
+        await until(lambda: not connection.outgoing)
+        with pytest.raises(Internal) as ended:
+            await anext(answered)
+    assert (ended.value.executed, ended.value.stage) == ("yes", "reply seen")
