@@ -1,12 +1,16 @@
 """What newcomers give `mrpc serve`: each mistake is a sentence with the next step."""
 
+import os
+import signal
 import socket
 import sys
 from pathlib import Path
 
 import pytest
 
+from machnet_rpc import Server
 from machnet_rpc import cli as mrpc
+from machnet_rpc.cli import serve
 
 Capture = pytest.CaptureFixture[str]
 
@@ -133,3 +137,43 @@ def test_where_it_cannot_listen_gets_a_sentence(
     assert said.startswith("mrpc: ")
     assert words in said
     assert "Traceback" not in said
+
+
+def test_calls_under_way_have_the_grace_that_was_asked_for(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    Path(f"{module}.py").write_text(SERVICE)
+    given: list[float] = []
+    close = Server.close
+
+    async def closed(server: Server, grace: float = -1.0) -> None:
+        given.append(grace)
+        await close(server, 0.0)
+
+    def ready(server: Server, *, as_json: bool) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Server, "close", closed)
+    monkeypatch.setattr(serve, "_say_ready", ready)
+    asked = ["serve", f"{module}:Shop", "--listen", "127.0.0.1:0"]
+    assert mrpc.main([*asked, "--grace", "0.25"]) == 0
+    assert mrpc.main(asked) == 0
+    assert given == [0.25, 10.0]
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(";")[0] for line in said] == [
+        "closing: 0 calls under way have 0.25 s to end",
+        "closing: 0 calls under way have 10 s to end",
+    ]
+
+
+@pytest.mark.parametrize("name", ["call", "ls", "ping", "health", "bench", "stat"])
+def test_commands_that_call_fail_without_the_way_that_is_required(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("MRPC_SOCKET", str(tmp_path / "none.sock"))
+    method = ["shop/price"] if name in ("call", "bench") else []
+    asked = [name, "127.0.0.1:1", *method, "--timeout", "0.2"]
+    assert mrpc.main([*asked, "--require", "bypass"]) == 3
+    assert "require='bypass', but the way to 127.0.0.1 is" in capsys.readouterr().err
+    assert mrpc.main(asked) in (1, 3)
+    assert "require" not in capsys.readouterr().err

@@ -149,6 +149,9 @@ def test_timeouts_of_client_and_method_merge(blocking: sync.Client) -> None:
     remaining = blocking.using(timeout=2.0).stub(BlockingLedger).remaining()
     assert remaining is not None
     assert 1 < remaining <= 2
+    remaining = blocking.using(timeout=2.0).using(priority=1).call(Ledger.remaining)
+    assert remaining is not None
+    assert 1 < remaining <= 2
     remaining = blocking.method(Ledger.remaining).using(timeout=0.5)()
     assert remaining is not None
     assert remaining <= 0.5

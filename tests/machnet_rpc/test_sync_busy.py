@@ -26,6 +26,10 @@ class Hasty:
         raise NotImplementedError
 
     @rpc
+    async def later(self, number: int) -> int:
+        raise NotImplementedError
+
+    @rpc
     async def left(self) -> float:
         raise NotImplementedError
 
@@ -45,6 +49,10 @@ class Hasty:
 class HastyServer(Hasty):
     @rpc(timeout=SECONDS)
     async def plain(self, number: int) -> int:
+        return number
+
+    @rpc
+    async def later(self, number: int) -> int:
         return number
 
     @rpc
@@ -123,6 +131,7 @@ FIRST_STEPS: dict[str, Callable[[sync.Client], object]] = {
     "metadata": lambda client: client.using(metadata={"a": "b"}).call(Hasty.plain, 1),
     "by name": lambda client: client.call("hasty/plain", 1),
     "many": lambda client: client.call_many(Hasty.plain, [1, 2]),
+    "many within": lambda client: client.using(timeout=SECONDS).call_many(Hasty.later, [1]),
     "items": lambda client: next(client.stream(Hasty.give, 3)),
     "entered": lambda client: client.stream(Hasty.give, 3).__enter__(),
     "taken": lambda client: client.call(Hasty.take, sync.Items([1, 2])),
