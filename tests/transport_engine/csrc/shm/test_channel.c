@@ -206,6 +206,60 @@ static void test_engine_waits_for_room(void **state) {
     assert_true(engine_send(both->engine, PIECE, 1));
 }
 
+static void take_all(struct both *both) {
+    static struct te_record heads[HEADS];
+    static uint8_t payload[HEADS * PIECE];
+    while (te_channel_receive(both->application, heads, HEADS, payload, sizeof payload) > 0) {
+    }
+}
+
+static void pop_all(struct both *both) {
+    struct te_record record;
+    const uint8_t *payload;
+    while (channel_peek(both->engine, &record, &payload) == 1) {
+        channel_pop(both->engine);
+    }
+}
+
+/* Of what it was told, and has taken, it is not told again. */
+static void test_nobody_is_woken_twice_for_the_same(void **state) {
+    struct both *both = *state;
+    const int fd = te_channel_fd(both->application);
+    engine_send(both->engine, 8, 0);
+    channel_flush(both->engine);
+    take_all(both);
+    assert_int_equal(te_channel_arm(both->application, TE_WAKE_READABLE), 0);
+    channel_flush(both->engine);
+    assert_false(readable(fd));
+    while (send_sized(both->application, 1000, 1) > 0) {
+    }
+    pop_all(both);
+    channel_flush(both->engine);
+    while (send_sized(both->application, 1000, 1) > 0) {
+    }
+    assert_int_equal(te_channel_arm(both->application, TE_WAKE_WRITABLE), 0);
+    channel_flush(both->engine);
+    assert_false(readable(fd));
+}
+
+/* Whoever goes to sleep keeps nothing back: the other side may wait for it. */
+static void test_who_arms_publishes_and_rings(void **state) {
+    struct both *both = *state;
+    const int fd = te_channel_fd(both->application);
+    assert_int_equal(te_channel_arm(both->application, TE_WAKE_READABLE), 0);
+    engine_send(both->engine, 8, 0);
+    assert_int_equal(channel_arm(both->engine), 0);
+    assert_true(readable(fd));
+    assert_int_equal(te_channel_awake(both->application), TE_OK);
+    take_all(both);
+    while (send_sized(both->application, 1000, 1) > 0) {
+    }
+    assert_int_equal(te_channel_arm(both->application, TE_WAKE_WRITABLE), 0);
+    pop_all(both);
+    assert_int_equal(channel_arm(both->engine), 0);
+    assert_true(readable(fd));
+}
+
 static void test_receive_stops_where_payload_is_full(void **state) {
     struct both *both = *state;
     static uint8_t payload[PIECE];
@@ -285,6 +339,8 @@ int main(void) {
         CHANNEL_TEST(test_blocked_engine_may_sleep_on_a_peeked_record),
         CHANNEL_TEST(test_application_waits_for_room),
         CHANNEL_TEST(test_engine_waits_for_room),
+        CHANNEL_TEST(test_nobody_is_woken_twice_for_the_same),
+        CHANNEL_TEST(test_who_arms_publishes_and_rings),
         CHANNEL_TEST(test_receive_stops_where_payload_is_full),
         CHANNEL_TEST(test_engine_is_told_when_the_application_dies),
         CHANNEL_TEST(test_flush_to_a_dead_application_says_closed),

@@ -129,6 +129,20 @@ static void test_hostile_positions(void **state) {
     assert_int_equal(channel_arm(both->engine), 1);
 }
 
+/* Nobody rings for them; an engine that slept on them would not find out. */
+static void test_no_engine_sleeps_on_hostile_positions(void **state) {
+    struct both *both = *state;
+    assert_int_equal(channel_arm(both->engine), 0);
+    atomic_store(&header_of(both)->tx_tail, RING_BYTES + 8);
+    assert_int_not_equal(channel_arm(both->engine), 0);
+    atomic_store(&header_of(both)->tx_tail, 0);
+    while (engine_send(both->engine, 1000, 1)) {
+    }
+    assert_int_equal(channel_arm(both->engine), 0); /* for room */
+    atomic_store(&header_of(both)->rx_head, (uint64_t)2 * RING_BYTES);
+    assert_int_not_equal(channel_arm(both->engine), 0);
+}
+
 static void test_geometry_in_shared_memory_is_not_believed(void **state) {
     struct both *both = *state;
     struct te_record record;
@@ -246,6 +260,7 @@ int main(void) {
         CHANNEL_TEST(test_flooded_doorbell_drains_a_bounded_part),
         CHANNEL_TEST(test_corrupt_header_quarantines_and_stays_so),
         CHANNEL_TEST(test_hostile_positions),
+        CHANNEL_TEST(test_no_engine_sleeps_on_hostile_positions),
         CHANNEL_TEST(test_geometry_in_shared_memory_is_not_believed),
         CHANNEL_TEST(test_application_refuses_a_broken_engine),
         CHANNEL_TEST(test_seals),
