@@ -127,6 +127,8 @@ def test_processes_without_hugepages_do_not_run_into_each_other() -> None:
         ("--no-huge -m 64 --vdev=net_nonsense0", "net_nonsense0"),
         ("--no-huge -m 64 --vdev=net_af_packet0,iface=nowhere", "DPDK"),
         ("--no-huge -m 64 --nonsense", "DPDK did not start"),
+        ("-m 1000000 --vdev=net_null0", "hugepages, which `mrpc doctor` names"),
+        ("--no-huge -m 8 --vdev=net_null0", "or a larger -m"),
         ("--vdev='net_null0", "quote"),
     ],
 )

@@ -145,7 +145,9 @@ static int init(struct arguments *arguments, char *why) {
     keep_last_words(log == NULL ? (char[]){""} : log);
     free(log);
     if (result < 0) {
-        snprintf(why, TE_WHY_BYTES, "DPDK did not start: %s", last_words);
+        snprintf(why, TE_WHY_BYTES,
+                 "DPDK did not start (%s): its arguments are wrong, or it lacks something, such as "
+                 "hugepages, which `mrpc doctor` names", last_words);
     }
     return result < 0 ? TE_E_SYSTEM : TE_OK;
 }

@@ -72,7 +72,8 @@ static int create_pool(const struct dpdk_port *port, uint32_t queue, struct rte_
         return TE_OK;
     }
     snprintf(why, TE_WHY_BYTES,
-             "DPDK has no %u MB for packets (%s): sysctl -w vm.nr_hugepages=512 (as root)",
+             "DPDK has no %u MB for packets (%s): sysctl -w vm.nr_hugepages=512 (as root), or a "
+             "larger -m or --socket-limit, if its arguments have one",
              (PORT_MBUFS * room_bytes >> 20) + 1, rte_strerror(rte_errno));
     return TE_E_NO_MEMORY;
 }
