@@ -45,6 +45,8 @@ class Openings:
             return await answer
         finally:
             self._answers.pop(token, None)
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # or the loop reports it, where the link failed before
 
     def opened(self, token: int, connection: Connection, narrow_mtu_bytes: int) -> None:
         """A flow that was asked for is open, and closed again if whoever asked has given up.
