@@ -10,6 +10,7 @@ enum {
     ADDRESSES = 40,
     TURNS = 20000,
     LONG_BYTES = 8 << 20,
+    ROUNDS = 2,
     HOLDERS = 5 /* of a long message each: what they can send with, and more than can be received */
 };
 
@@ -127,10 +128,10 @@ static uint32_t go_on(struct app *app, uint32_t sent_bytes, uint32_t until_bytes
     return sent_bytes;
 }
 
-/* A peer begins long messages on several flows, and finishes none. */
-static void one_peer_does_not_hold_all_memory(void **state) {
-    (void)state;
-    struct app holders[HOLDERS];
+static struct app holders[HOLDERS]; /* each with a flow of its own, all of one peer */
+
+/* What is to be received has room for four long messages, and may fill it. */
+static void open_holders(void) {
     open_listener();
     struct te_command bound = {.op = TE_SHARE, .share = 1,
                                .terms = {.weight = 1, .memory_bytes = 33 << 20}};
@@ -139,6 +140,20 @@ static void one_peer_does_not_hold_all_memory(void **state) {
     for (int i = 0; i < HOLDERS; i++) {
         open_app(&holders[i], &near, 1);
         connect_flows(&holders[i], PORT_FIRST, 1);
+    }
+}
+
+static void close_holder(int i) {
+    struct te_command leave = {.op = TE_DETACH, .channel = holders[i].index};
+    assert_int_equal(command(&near, leave).error, TE_OK);
+    te_channel_close(holders[i].channel);
+}
+
+/* It begins long messages on several flows, and finishes none. */
+static void one_peer_does_not_hold_all_memory(void **state) {
+    (void)state;
+    open_holders();
+    for (int i = 0; i < HOLDERS; i++) {
         go_on(&holders[i], 0, TE_RECORD_PAYLOAD_MAX);
         for (int j = 0; j < 100; j++) {
             step();
@@ -152,9 +167,7 @@ static void one_peer_does_not_hold_all_memory(void **state) {
     assert_int_equal(peer->flow_count, HOLDERS);
     assert_in_range(peer->begun.blocks, 2 * LONG_BYTES / BLOCK_BYTES,
                     4 * LONG_BYTES / BLOCK_BYTES - 1);
-    struct te_command leave = {.op = TE_DETACH, .channel = holders[HOLDERS - 1].index};
-    assert_int_equal(command(&near, leave).error, TE_OK); /* its memory is for the other one */
-    te_channel_close(holders[HOLDERS - 1].channel);
+    close_holder(HOLDERS - 1); /* with what it held there the other one sends */
 
     wire.is_forged = true; /* as of another peer, to which those flows go over by and by */
     connect_flows(&client, PORT_FIRST, 1);
@@ -168,9 +181,7 @@ static void one_peer_does_not_hold_all_memory(void **state) {
     assert_int_equal(sink.bytes_received, LONG_BYTES);
 
     for (int i = 0; i < HOLDERS - 1; i++) {
-        leave.channel = holders[i].index;
-        assert_int_equal(command(&near, leave).error, TE_OK);
-        te_channel_close(holders[i].channel);
+        close_holder(i);
     }
     for (int i = 0; i < STEPS && far.stats.flows_open > 1; i++) {
         step();
@@ -179,6 +190,32 @@ static void one_peer_does_not_hold_all_memory(void **state) {
     assert_int_equal(far.stats.flows_open, 1);
     assert_int_equal(peer->begun.blocks, 0);
     assert_int_equal(far.store.blocks.free_count, far.store.blocks.capacity);
+    close_listener();
+}
+
+/* More at once than there is room for, and than one peer may hold. */
+static void all_that_one_peer_sends_at_once_arrives(void **state) {
+    (void)state;
+    uint32_t sent_bytes[HOLDERS] = {0};
+    open_holders();
+    for (int i = 0; i < 10 * STEPS && sink.messages_received < ROUNDS * HOLDERS; i++) {
+        for (int j = 0; j < HOLDERS; j++) {
+            uint32_t done_bytes = sent_bytes[j] / LONG_BYTES * LONG_BYTES;
+            if (done_bytes < ROUNDS * LONG_BYTES) {
+                sent_bytes[j] = done_bytes + go_on(&holders[j], sent_bytes[j] - done_bytes,
+                                                   LONG_BYTES);
+            }
+        }
+        step();
+        drain(&sink);
+    }
+    assert_int_equal(sink.messages_received, ROUNDS * HOLDERS);
+    assert_int_equal(sink.bytes_received, (uint64_t)ROUNDS * HOLDERS * LONG_BYTES);
+    assert_true(far.flow_counters.packets_no_memory > 0);
+    assert_int_equal(far.stats.flows_open, HOLDERS);
+    for (int i = 0; i < HOLDERS; i++) {
+        close_holder(i);
+    }
     close_listener();
 }
 
@@ -226,6 +263,7 @@ int main(void) {
         cmocka_unit_test(a_peer_that_moves_gets_no_more),
         cmocka_unit_test(an_eighth_is_kept_for_others),
         cmocka_unit_test(one_peer_does_not_hold_all_memory),
+        cmocka_unit_test(all_that_one_peer_sends_at_once_arrives),
         cmocka_unit_test(counts_are_right_whatever_collides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
