@@ -6,37 +6,37 @@ whoever calls, one at a time. Does not know contracts and codecs.
 """
 
 import asyncio
+import contextlib
 import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine
 from functools import partial
 from time import monotonic_ns
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from machnet_rpc._aio.belonging import (
     FORKED,
-    LoopSelector,
     loop_if_any,
-    set_running_loop,
     watch_forks,
 )
 from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._native import crossing
+from machnet_rpc._private_loop import PrivateLoop
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._told import Outcome, told
 from machnet_rpc.client import Client
 from machnet_rpc.context import CURRENT
 
 T = TypeVar("T")
+Made: TypeAlias = Callable[..., Coroutine[Any, Any, T]]
 
 WATCH_SECONDS: Final = 0.02  # between looks after an engine in this process, while nobody calls
 CLOSE_SECONDS: Final = 5.0  # for calls of other threads to end
 LEAVE_SECONDS: Final = 1.0  # for tasks to end that were interrupted, perhaps in asyncio's midst
 
 _current: Final = CURRENT.get
-
 
 INTERRUPTED: Final = (
     "a call of this client is under way in this thread already, which a signal handler "
@@ -99,8 +99,8 @@ class Blocking:
         self.client = client
         self.has_middleware = has_middleware
         self.spin = spin
-        self._selector = LoopSelector()
-        self.loop: asyncio.SelectorEventLoop = asyncio.SelectorEventLoop(self._selector)
+        self._private = PrivateLoop()
+        self.loop: asyncio.AbstractEventLoop = self._private.loop
         self.loop.set_exception_handler(self._on_exception)
         self.lent: set[int] = keeper.lent
         self._keeper = keeper
@@ -135,16 +135,17 @@ class Blocking:
         """
         if self._closing.is_set() or self._pid != os.getpid():
             return
-        self._enter(CLOSE_SECONDS)
-        try:
-            self._closing.set()
-            self._run(self.client.close)
-            self._run(_end_tasks)
-        finally:
-            self.loop.close()
-            self._leave()
+        self._visit(CLOSE_SECONDS, self._close)
         if self._watcher is not None:
             self._watcher.join()
+
+    def _close(self) -> None:
+        self._closing.set()
+        try:
+            self._run(CLOSE_SECONDS, self.client.close)
+            self._run(LEAVE_SECONDS, _end_tasks)
+        finally:
+            self.loop.close()
 
     def caller(self, how: Exchange, method: Callable[..., Any] | None = None, *given: Any) -> Any:
         """What calls past the loop while nobody else is inside, in C; None where there is none.
@@ -176,6 +177,7 @@ class Blocking:
                 self._recover()
                 raise
             finally:
+                self._is_busy = False
                 self._end()
         finally:
             self._lock.release()
@@ -186,16 +188,9 @@ class Blocking:
         Or if other threads call until its deadline.
         """
         try:
-            self._enter(seconds_left(call))
+            return self._visit(seconds_left(call), partial(self._waited, call, spin_ns))
         except (ClientClosed, ClientBusy):
             return call
-        try:
-            return self._waited(call, spin_ns)
-        except BaseException:
-            self._recover()
-            raise
-        finally:
-            self._leave()
 
     def give_up(self, call: OutgoingCall) -> None:
         """Nobody waits for it any more: cancels it inside, now or once the others are through."""
@@ -208,21 +203,12 @@ class Blocking:
         call.complete(answer)
         return call
 
-    def run(
-        self,
-        seconds: float,
-        function: Callable[..., Coroutine[Any, Any, T]],
-        *args: Any,
-    ) -> T:
+    def run(self, seconds: float, function: Made[T], *args: Any) -> T:
         """Runs a coroutine on the private loop.
 
         Errors: ClientBusy, when other threads kept it so for as long; ClientClosed.
         """
-        self._enter(seconds)
-        try:
-            return self._run(function, *args)
-        finally:
-            self._leave()
+        return self._visit(seconds, partial(self._run, seconds, function, *args))
 
     def run_sometime(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Runs a coroutine now, if nobody is inside; else when the loop runs next.
@@ -236,8 +222,9 @@ class Blocking:
                 if not (self._is_busy or self._closing.is_set()):
                     self._begin()
                     try:
-                        self._run(function)
+                        self._run(LEAVE_SECONDS, function)
                     finally:
+                        self._is_busy = False
                         self._end()
                     return
             finally:
@@ -249,20 +236,35 @@ class Blocking:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _visit(self, seconds: float, step: Callable[[], T]) -> T:
+        """Takes a step inside. What a signal's handler raises leaves it open, wherever it comes."""
+        self._enter(seconds)
+        try:
+            self._begin()
+            return step()
+        finally:
+            self._is_busy = False  # no call of Python's before it, for a handler runs at its begin
+            try:
+                self._end()
+            finally:
+                self._lock.release()
+
     def _enter(self, seconds: float) -> None:
         if self._pid != os.getpid():
             raise ClientInherited
         self._check_loop()
-        if not self._lock.acquire(timeout=min(max(seconds, 0), threading.TIMEOUT_MAX)):
+        try:
+            is_mine = self._lock.acquire(timeout=min(max(seconds, 0), threading.TIMEOUT_MAX))
+        except BaseException:  # of a signal's handler: while it waited, or once it had the lock
+            if not self._is_busy:
+                with contextlib.suppress(RuntimeError):
+                    self._lock.release()
+            raise
+        if not is_mine:
             raise ClientBusy("other threads call by this client all the time")
         if self._is_busy or self._closing.is_set():
             self._lock.release()
             raise RuntimeError(INTERRUPTED) if self._is_busy else ClientClosed
-        self._begin()
-
-    def _leave(self) -> None:
-        self._end()
-        self._lock.release()
 
     def _begin(self) -> None:
         """Nobody else calls from here on, not in C either."""
@@ -271,7 +273,6 @@ class Blocking:
         self._is_busy = self._is_used = True
 
     def _end(self) -> None:
-        self._is_busy = False
         connection = self._keeper.connection
         if (
             self._line is not None
@@ -299,34 +300,33 @@ class Blocking:
             answer = connection.exchanger.exchange(payload, how)
             if answer is not None or is_again:
                 break
-            self._run(_look)  # what has happened meanwhile is seen first; then once more
+            self._look()  # what has happened meanwhile is seen first; then once more
         return self._waited(answer, how.spin_ns) if isinstance(answer, OutgoingCall) else answer
 
     def _waited(self, call: OutgoingCall, spin_ns: int) -> bytes | OutgoingCall:
-        answer: bytes | OutgoingCall = call.connection.exchanger.wait(call, spin_ns)
+        try:
+            answer: bytes | OutgoingCall = call.connection.exchanger.wait(call, spin_ns)
+        except BaseException:
+            self._recover()
+            raise
         if isinstance(answer, OutgoingCall):
-            self._run(_ended, answer)
+            self._run(seconds_left(answer), _ended, answer)
         return answer
 
-    def _run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
-        loop, around = self.loop, loop_if_any()
+    def _run(self, seconds: float, function: Made[T], *args: Any) -> T:
         outcome: list[Outcome[T]] = []
         coroutine, task = told(function, args, outcome), None
         try:
-            set_running_loop(None)  # a notebook's loop, which waits for this call like anybody
-            task = _Task(coroutine, loop=loop)
-            loop.run_until_complete(task)
-        except BaseException as error:
-            if task is None or not (task.done() and isinstance(error, Exception)):
-                self._recover()
+            task = _Task(coroutine, loop=self.loop)
+            self._private.run(task, seconds + LEAVE_SECONDS)
+        except BaseException:
+            self._recover()
             if task is None:
                 coroutine.close()
             elif not task.done():
                 task.cancel()
-                loop.run_until_complete(asyncio.wait([task], timeout=LEAVE_SECONDS))
+                self._private.wait(task, LEAVE_SECONDS)
             raise
-        finally:
-            set_running_loop(around)
         result, failure = outcome.pop()
         try:
             if failure is not None:
@@ -334,6 +334,15 @@ class Blocking:
             return cast(T, result)
         finally:
             del task, coroutine, result, failure  # they would hold each other
+
+    def _look(self) -> None:
+        """Lets the pump and the descriptors have their turns."""
+        try:
+            self._private.turn()
+            self._private.turn()
+        except BaseException:
+            self._recover()
+            raise
 
     def _recover(self) -> None:
         """Has the pump go on after what a signal's handler raised: between any two steps."""
@@ -344,6 +353,7 @@ class Blocking:
         """For asyncio, which goes on after all but Ctrl-C. Not always in the loop's thread."""
         if "handle" in context:  # in a callback of the loop, which may have been the pump's
             self._recover()
+            self._private.doubt(context.get("exception"))
         loop.default_exception_handler(context)
 
     def _watch(self) -> None:
@@ -354,14 +364,14 @@ class Blocking:
             elif self._lock.acquire(blocking=False):
                 try:
                     if not (self._is_busy or self._closing.is_set()):
-                        self._run(_look)
+                        self._look()
                 finally:
                     self._lock.release()
 
     def forked(self) -> None:
         """This is the child, and the client is the parent's."""
         if not self.loop.is_closed():
-            self._selector.forked()
+            self._private.forked()
         if self._line is not None:
             self._line.close()
 
@@ -385,9 +395,3 @@ async def _end_tasks() -> None:
         task.cancel()
     if rest:
         await asyncio.wait(rest, timeout=LEAVE_SECONDS)
-
-
-async def _look() -> None:
-    """Lets the pump and the descriptors have their turns."""
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import selectors
 import threading
 import weakref
 from asyncio import events
@@ -30,15 +29,6 @@ class Inherited(Protocol):
     def forked(self) -> None:
         """This is the child."""
         ...
-
-
-class LoopSelector(selectors.DefaultSelector):
-    """A loop's, of which a child has one of its own: all processes share what they inherit."""
-
-    def forked(self) -> None:
-        """This is the child: what its loop takes out when it closes stays in the parent's."""
-        self.close()
-        super().__init__()
 
 
 def running_loop() -> asyncio.AbstractEventLoop:

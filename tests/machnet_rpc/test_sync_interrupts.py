@@ -5,15 +5,17 @@ import contextlib
 import gc
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import FrameType
 from typing import Any, Self
 
 import pytest
 
-from machnet_rpc import Client, sync
+from machnet_rpc import Client, RpcError, _blocking, sync
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.connection import Connection
@@ -241,6 +243,52 @@ def interrupted_after(seconds: float) -> Generator[threading.Event]:
 
 class Alarm(Exception):
     """What a handler of SIGALRM raises, to end what takes too long."""
+
+
+def with_metadata(client: sync.Client) -> None:
+    client.using(metadata={"a": "b"}).call(Ledger.nothing)
+
+
+def asleep(client: sync.Client) -> None:
+    client.call(Ledger.sleep, 0.001)
+
+
+def streamed(client: sync.Client) -> None:
+    with client.stream(Tap.run, 3) as items:
+        assert len(list(items)) == 3
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("call", [with_metadata, asleep, streamed])
+@pytest.mark.parametrize("via", ["inline", "direct"], indirect=True)
+def test_what_is_raised_as_any_function_begins_stops_no_later_call(
+    blocking: sync.Client, call: Callable[[sync.Client], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is where the handlers of signals run."""
+    monkeypatch.setattr(_blocking, "LEAVE_SECONDS", 0.1)
+    hasty = blocking.using(timeout=0.1)
+    left = at = 0
+
+    def profile(frame: FrameType, event: str, given: object) -> None:
+        nonlocal left
+        left -= event == "call"
+        if left == 0:
+            raise Alarm
+
+    while left == 0:
+        at = left = at + 1
+        with interrupted_after(SECONDS_MAX) as is_over, contextlib.suppress(KeyboardInterrupt):
+            with contextlib.suppress(Alarm, RpcError):
+                sys.setprofile(profile)
+                try:
+                    call(hasty)
+                finally:
+                    sys.setprofile(None)
+            assert blocking.call(Ledger.echo, b"goes on") == b"goes on"
+        assert not is_over.is_set(), f"{at}: it waits for ever"
+    assert at > 20, "it met nothing"
 
 
 @pytest.mark.parametrize("via", ["inline", "direct"], indirect=True)

@@ -34,6 +34,7 @@ SYSTEMS_TIME = {
     "_blocking_calls.py",
     "_blocking_sending.py",
     "_clock.py",
+    "_private_loop.py",
     "statistics.py",
     "sync.py",
 }

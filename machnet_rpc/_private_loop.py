@@ -1,0 +1,94 @@
+"""An event loop of asyncio that runs in a thread which has none, for as long as one task takes.
+
+What a signal's handler raises may come between any two steps of asyncio, also as it is about to
+schedule what would tell of a task's end. So nobody is told here: the loop looks before it sleeps.
+Does not know what its tasks do.
+"""
+
+import asyncio
+import selectors
+import time
+from typing import Any
+
+from machnet_rpc._aio.belonging import loop_if_any, set_running_loop
+
+
+class PrivateLoop:
+    """Owner: whoever made it closes `loop`. Thread: one at a time."""
+
+    def __init__(self) -> None:
+        self._selector = _Selector()
+        self.loop: asyncio.SelectorEventLoop = asyncio.SelectorEventLoop(self._selector)
+
+    def __repr__(self) -> str:
+        return f"<PrivateLoop {self.loop!r} awaits {self._selector.awaited!r}>"
+
+    def run(self, task: asyncio.Task[Any], seconds: float) -> None:
+        """Runs for as long as the task takes; once it is in doubt, for `seconds` in all.
+
+        Errors: the task's, and what raised doubts.
+        """
+        self._selector.awaited, self._selector.late = task, time.monotonic() + seconds
+        self._selector.doubt = None
+        try:
+            while not task.done():
+                self._run()
+            task.result()
+        finally:
+            self._selector.awaited = self._selector.doubt = None
+
+    def wait(self, task: asyncio.Task[Any], seconds: float) -> None:
+        """Runs until the task is done, for so long at most."""
+        self.run(self.loop.create_task(_ended(task, seconds)), 2 * seconds)
+
+    def doubt(self, error: BaseException | None) -> None:
+        """A callback of the loop raised this: the task may never hear of what it waits for."""
+        self._selector.doubt = error
+
+    def turn(self) -> None:
+        """Runs what waits now, and calls back for descriptors that are readable now."""
+        self.loop.stop()
+        self._run()
+
+    def forked(self) -> None:
+        """This is the child: what its loop takes out when it closes stays in the parent's."""
+        self._selector.forked()
+
+    def _run(self) -> None:
+        around = loop_if_any()  # a notebook's, which waits for this call like anybody
+        try:
+            set_running_loop(None)
+            self.loop.run_forever()
+        finally:
+            set_running_loop(around)
+
+
+class _Selector(selectors.DefaultSelector):
+    """Its loop stops once what is `awaited` is done.
+
+    A child has a set of descriptors of its own: all processes share what they inherit.
+    """
+
+    awaited: asyncio.Task[Any] | None = None
+    doubt: BaseException | None = None
+    late: float = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if self.awaited is not None and self.awaited.done():
+            self.awaited.get_loop().stop()
+            timeout = 0
+        elif self.awaited is not None and self.doubt is not None:
+            left = self.late - time.monotonic()
+            if left <= 0:
+                raise self.doubt
+            timeout = left if timeout is None else min(left, timeout)
+        return super().select(timeout)
+
+    def forked(self) -> None:
+        """This is the child."""
+        self.close()
+        super().__init__()
+
+
+async def _ended(task: asyncio.Task[Any], seconds: float) -> None:
+    await asyncio.wait([task], timeout=seconds)
