@@ -6,6 +6,7 @@ and how calls travel.
 
 import asyncio
 from collections.abc import AsyncIterable, Iterable, Mapping
+from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from machnet_rpc import streams
@@ -206,10 +207,6 @@ class StreamMethod(Generic[P, R_co]):
         async def end() -> None:
             await under_way[0]
 
-        async def cancel() -> None:
-            under_way[0].cancel()
-            await asyncio.wait(under_way, timeout=LEAVE_SECONDS)
-
         try:
             inside.begin(begin)
         except BaseException:
@@ -226,7 +223,7 @@ class StreamMethod(Generic[P, R_co]):
             failure = error
         try:
             if not under_way[0].done():
-                inside.end(cancel)
+                inside.end(partial(_cancelled, under_way[0]))  # perhaps long after this ended
             feed.close()
             if failure is not None:
                 raise failure
@@ -263,3 +260,8 @@ class StreamMethod(Generic[P, R_co]):
                 f"{name}: {requests.name} must be an iterable, not {type(source).__name__}"
             )
         return source
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task], timeout=LEAVE_SECONDS)

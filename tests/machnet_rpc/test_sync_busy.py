@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from machnet_rpc import DeadlineExceeded, current_call, rpc, service, sync
+from machnet_rpc._blocking import ClientBusy
 from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.conftest import only_memory
 from tests.machnet_rpc.leftovers import nothing_left
@@ -126,6 +127,12 @@ def others(client: sync.Client) -> Iterator[Others]:
         others.leave()
 
 
+def all_ended(client: sync.Client) -> bool:
+    """A call is over at its deadline, and found so in a turn of the loop."""
+    client._blocking.run(SECONDS_MAX, asyncio.sleep, 0)
+    return nothing_left(client._blocking.client)
+
+
 FIRST_STEPS: dict[str, Callable[[sync.Client], object]] = {
     "plain": lambda client: client.call(Hasty.plain, 1),
     "metadata": lambda client: client.using(metadata={"a": "b"}).call(Hasty.plain, 1),
@@ -151,7 +158,7 @@ def test_a_call_is_told_that_others_took_all_of_its_time(
     assert caught.value.executed == "no"
     others.leave()
     assert client.call("hasty/plain", 1) == 1
-    until_seen(lambda: nothing_left(client._blocking.client))
+    until_seen(lambda: all_ended(client))
 
 
 @only_memory
@@ -213,7 +220,7 @@ def test_so_is_one_under_way(client: sync.Client, others: Others, kind: str) -> 
     others.leave()
     del step
     assert client.call("hasty/plain", 1) == 1
-    until_seen(lambda: nothing_left(client._blocking.client))
+    until_seen(lambda: all_ended(client))
 
 
 @only_memory
@@ -228,7 +235,31 @@ def test_and_one_that_others_enter_during(client: sync.Client, others: Others) -
     assert caught.value.executed == "maybe"
     others.leave()
     assert client.call("hasty/plain", 1) == 1
-    until_seen(lambda: nothing_left(client._blocking.client))
+    until_seen(lambda: all_ended(client))
+
+
+@only_memory
+def test_an_upload_is_ended_once_the_others_are_through(
+    client: sync.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long after its caller was told."""
+    blocking, ends = client._blocking, list[Any]()
+
+    def busy(*_: object) -> None:
+        raise ClientBusy("other threads")
+
+    def numbers() -> Iterator[int]:
+        yield 1
+        monkeypatch.setattr(blocking, "run", busy)
+        monkeypatch.setattr(blocking, "run_sometime", ends.append)
+        yield 2
+
+    with pytest.raises(DeadlineExceeded, match="other threads"):
+        client.using(timeout=60.0).call(Hasty.take, sync.Items(numbers()))
+    monkeypatch.undo()
+    (end,) = ends
+    blocking.run(SECONDS_MAX, end)
+    until_seen(lambda: all_ended(client))
 
 
 @only_memory
@@ -241,7 +272,7 @@ def test_leaving_a_stream_waits_for_others_no_longer_than_the_call(
     others.beside(items.close)
     others.leave()
     assert client.call("hasty/plain", 1) == 1
-    until_seen(lambda: nothing_left(client._blocking.client))
+    until_seen(lambda: all_ended(client))
 
 
 @only_memory
