@@ -23,6 +23,7 @@ from tests.machnet_rpc.waiting import until
 
 Capture = pytest.CaptureFixture[str]
 BRIEFLY = ("--seconds", "0.1", "--warm-up", "0.02")
+AT_LENGTH = ("--seconds", "60", "--warm-up", "0", "--json")  # where a test says when it is over
 
 
 @pytest.fixture
@@ -39,37 +40,46 @@ async def bench(network: MemoryNetwork, *argv: str) -> int:
     return await run(network, "bench", ADDRESS, *argv, *BRIEFLY)
 
 
-async def test_a_closed_loop(network: MemoryNetwork, capsys: Capture) -> None:
-    assert await bench(network, "ledger/echo", '"x"', "--in-flight", "4", "--json") == 0
+async def test_a_closed_loop(
+    network: MemoryNetwork, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Load, "_is_over", lambda load, now_ns: load.measured.answered >= 100)
+    argv = ("--in-flight", "4", *AT_LENGTH)
+    assert await run(network, "bench", ADDRESS, "ledger/echo", '"x"', *argv) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["mode"], facts["errors"], facts["in_flight"]) == ("closed", {}, 4)
-    assert facts["answered"] > 0
-    assert facts["calls_per_second"] == pytest.approx(facts["answered"] / 0.1, rel=0.01)
+    assert facts["answered"] >= 100
+    assert facts["calls_per_second"] == pytest.approx(facts["answered"] / 60, abs=0.05)
     latency = facts["latency_us"]
     names = ["min", "p50", "p75", "p90", "p99", "p99.9", "p99.99", "max"]
     assert [latency[name] for name in names] == sorted(latency[name] for name in names)
 
 
 async def test_a_rate(network: MemoryNetwork, capsys: Capture) -> None:
-    assert await bench(network, "ledger/nothing", "--rate", "200") == 0
+    argv = ("--rate", "40", "--seconds", "0.5", "--warm-up", "0")
+    assert await run(network, "bench", ADDRESS, "ledger/nothing", *argv) == 0
     out = capsys.readouterr().out
-    assert "ledger/nothing at 127.0.0.1:7000 by memory\n200 calls a second, 0.1 s after" in out
+    assert "ledger/nothing at 127.0.0.1:7000 by memory\n40 calls a second, 0.5 s after" in out
     found = re.search(r" (\d+) answers?,", out)
     assert found is not None
     assert 0 < int(found[1]) <= 20  # a machine that is busy makes fewer in time
     assert "p99.99" in out
 
 
-async def test_failures_are_counted_by_their_code(network: MemoryNetwork, capsys: Capture) -> None:
-    assert await bench(network, "ledger/fail", '"not found"', "--json") == 1
+async def test_failures_are_counted_by_their_code(
+    network: MemoryNetwork, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Load, "_is_over", lambda load, now_ns: load.measured.failed >= 3)
+    assert await run(network, "bench", ADDRESS, "ledger/fail", '"not found"', *AT_LENGTH) == 1
     said = capsys.readouterr()
     facts = json.loads(said.out)
-    assert facts["errors"]["NOT_FOUND"] > 0
+    assert facts["errors"] == {"NOT_FOUND": 3}
     assert (facts["answered"], facts["latency_us"]) == (0, {})
     assert "the last failure: ledger/fail at 127.0.0.1:7000: no such row" in said.err
-    assert await bench(network, "ledger/sleep", "9", "--timeout", "0.03", "--json") == 1
+    sleep = ("ledger/sleep", "9", "--timeout", "0.03")
+    assert await run(network, "bench", ADDRESS, *sleep, *AT_LENGTH) == 1
     facts = json.loads(capsys.readouterr().out)
-    assert facts["errors"].keys() == {"DEADLINE_EXCEEDED"}
+    assert facts["errors"] == {"DEADLINE_EXCEEDED": 3}
     assert facts["latency_us"]["min"] >= 30_000
 
 
@@ -109,9 +119,15 @@ async def test_who_measured_nothing_is_told(network: MemoryNetwork, capsys: Capt
     assert said.err == "mrpc: nothing was measured: no call began after the warm-up\n"
 
 
-async def test_ctrl_c_prints_what_was_measured(network: MemoryNetwork, capsys: Capture) -> None:
-    loop = asyncio.get_running_loop()
-    loop.call_later(0.2, os.kill, os.getpid(), signal.SIGINT)
+async def test_ctrl_c_prints_what_was_measured(
+    network: MemoryNetwork, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_over(load: Load, now_ns: int) -> bool:
+        if load.measured.answered == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return load._stop.is_set()
+
+    monkeypatch.setattr(Load, "_is_over", is_over)
     began = time.monotonic()
     argv = ("ledger/nothing", "--seconds", "60", "--warm-up", "0", "--json")
     assert await run(network, "bench", ADDRESS, *argv) == 130
