@@ -16,22 +16,24 @@ from tests.transport_engine.records import field
 from transport_engine import Endpoint, EngineGoneError, attach
 from transport_engine._native import lib
 
-SECONDS_MAX = 10.0
+SECONDS_MAX = 30.0
 CONFIG = """
 [engine]
 port = 0
 [control]
 socket = "{socket}"
-drain_seconds = 1.0
+drain_seconds = {drain_seconds}
 """
 
 
 @contextmanager
-def started(folder: Path, text: str = CONFIG) -> Generator[tuple[subprocess.Popen[str], Path]]:
+def started(
+    folder: Path, text: str = CONFIG, drain_seconds: float = 1.0
+) -> Generator[tuple[subprocess.Popen[str], Path]]:
     """A sidecar that has said that it is ready."""
     path = folder / "run" / "engine.sock"
     config = folder / "engine.toml"
-    config.write_text(text.format(socket=path))
+    config.write_text(text.format(socket=path, drain_seconds=drain_seconds))
     argv = [sys.executable, "-m", "transport_engine", "--config", str(config)]
     with subprocess.Popen(
         argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -46,12 +48,11 @@ def started(folder: Path, text: str = CONFIG) -> Generator[tuple[subprocess.Pope
 
 def test_signal_ends_it_and_nothing_is_left(tmp_path: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        with started(tmp_path) as (process, path):
-            started_at = time.monotonic()
+        with started(tmp_path, drain_seconds=60.0) as (process, path):
             process.send_signal(number)
+            # No flows: nothing to wait for.
             _, errors = process.communicate(timeout=SECONDS_MAX)
             assert (process.returncode, errors) == (0, "")
-            assert time.monotonic() - started_at < 1.0  # no flows: nothing to wait for
             assert list(path.parent.iterdir()) == []
 
 
