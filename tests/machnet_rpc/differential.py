@@ -34,6 +34,7 @@ SHORT: Final = 0.08
 ADDRESSES: Final = re.compile(r"127\.0\.0\.1:\d+|0x[0-9a-f]+")
 CALLS: Final = ("raw", "view", "model", "several", "again", "keyed")
 STREAMS: Final = ("give", "leave", "take", "break", "both")
+ENDS_AT_ONCE: Final = ("tell", "break", "unknown")  # whatever their handler does
 OTHER: Final = ("ok", "ok", "reply metadata", "bad metadata", "back", "cancel itself")
 
 
@@ -87,7 +88,7 @@ class Sequence:
         back: dict[str, str | bytes] = {}
         if chance.random() < 0.2:
             options["reply_metadata"] = back
-        if fate == "late":
+        if fate == "late" and kind not in ENDS_AT_ONCE:
             options["timeout"] = SHORT
         using = client.using(**options)
         large = LARGE if chance.random() < 0.1 else 0
