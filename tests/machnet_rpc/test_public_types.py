@@ -13,6 +13,8 @@ import pytest
 from tests.ahead import Ahead, ahead, asked
 
 ROOT = Path(__file__).parents[2]
+SECONDS_MAX = 600.0  # of each; they run at once
+pytestmark = pytest.mark.timeout(1500)
 
 
 def report_of(package: str, folder: Path) -> dict[str, Any]:
@@ -25,7 +27,7 @@ def report_of(package: str, folder: Path) -> dict[str, Any]:
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
-        timeout=120,
+        timeout=SECONDS_MAX,
     )
     report: dict[str, Any] = json.loads(done.stdout)["typeCompleteness"]
     return report
@@ -69,6 +71,6 @@ def test_a_name_without_a_type_is_found(tmp_path: Path) -> None:
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         stdout=subprocess.PIPE,
         text=True,
-        timeout=120,
+        timeout=SECONDS_MAX,
     )
     assert json.loads(done.stdout)["typeCompleteness"]["completenessScore"] == 0
