@@ -166,7 +166,7 @@ def test_busy_flows_come_first_and_losses_are_shares() -> None:
 
 
 def test_a_narrow_terminal_has_the_columns_that_fit() -> None:
-    flow = FlowReport("127.0.0.1:31580", "127.0.0.1:17000", 3, 1, 2, 3, 4, 5, 6, 7, 8)
+    flow = FlowReport("127.0.0.1:31580", "127.0.0.1:17000", 3, 1, 2, 3, 4, 5, 6, 7, 8, 1452)
     wide, narrow = flows.lines_of([flow]), flows.lines_of([flow], 80)
     assert max(map(len, narrow)) <= 80 < max(map(len, wide))
     assert flows.lines_of([flow], 200) == wide
