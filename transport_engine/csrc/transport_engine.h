@@ -4,9 +4,8 @@
  * transport_engine/ffi_build.py hands the part between the two markers to cffi, and Python reads
  * sizes, offsets and enumerators back from there.
  *
- * Thread: an engine belongs to the one thread that polls it; a channel belongs to the one thread
- * that sends and receives on it. Only te_engine_command, te_engine_completion and te_engine_stop
- * may be called from another (one) thread.
+ * Thread: an engine belongs to who polls it, a channel to who sends and receives on it. One other
+ * thread may call te_engine_command, te_engine_completion and te_engine_stop, and nothing else.
  */
 #ifndef TRANSPORT_ENGINE_H
 #define TRANSPORT_ENGINE_H
