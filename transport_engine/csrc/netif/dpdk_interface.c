@@ -19,11 +19,14 @@ void dpdk_interface_of(uint16_t port, const struct rte_eth_dev_info *info,
                        struct dpdk_interface *interface) {
     memset(interface, 0, sizeof *interface);
     const struct rte_devargs *made = rte_dev_devargs(info->device);
+    char path[DPDK_SOCKET_PATH_BYTES];
     if (info->if_index != 0 && is_bound(info->driver_name) &&
         if_indextoname(info->if_index, interface->name) != NULL) {
         interface->index = info->if_index;
     } else if (strcmp(info->driver_name, "net_virtio_user") == 0 && made != NULL &&
-               made->args != NULL && dpdk_sockets_other_side(made->args, interface->name)) {
+               made->args != NULL && dpdk_sockets_other_side(made->args, path) &&
+               dpdk_sockets_has_listener(path)) { /* not at the kernel's vhost */
+        memcpy(interface->name, path, sizeof interface->name);
         interface->port = port;
     }
 }
