@@ -1,7 +1,7 @@
 """Flows that are being opened while their engine goes."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ class Going:
 
 
 @contextmanager
-def reports() -> Iterator[list[dict[str, Any]]]:
+def reports() -> Generator[list[dict[str, Any]]]:
     """What the loop has to say by itself."""
     loop = asyncio.get_running_loop()
     said: list[dict[str, Any]] = []
