@@ -1,5 +1,5 @@
-/* What a port stands on: a kernel's interface, or another process at the end of a socket; whether it
- * is there, and up.
+/* What a port stands on, a kernel's interface, or another process at the end of a socket: whether
+ * it is there, and up.
  *
  * The drivers that read and write frames through the kernel (af_packet, af_xdp) are bound to one
  * interface for life, and do not say when it goes; virtio_user is to the process that it connected

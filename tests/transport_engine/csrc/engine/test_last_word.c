@@ -64,12 +64,13 @@ static void take_one(const struct te_record *head, const uint8_t *bytes) {
 static void take(void) {
     struct te_record heads[HEADS];
     int count;
-    while ((count = te_channel_receive(client.channel, heads, HEADS, payload, sizeof payload)) > 0) {
+    do {
         const uint8_t *bytes = payload;
+        count = te_channel_receive(client.channel, heads, HEADS, payload, sizeof payload);
         for (int i = 0; i < count; bytes += heads[i++].size_bytes) {
             take_one(&heads[i], bytes);
         }
-    }
+    } while (count > 0);
     assert_int_equal(count, 0);
 }
 
@@ -121,8 +122,9 @@ static void start_some(uint32_t flow) {
 
 static int64_t put(struct te_record record) {
     static uint8_t packed[sizeof record + TE_RECORD_PAYLOAD_MAX];
+    const uint64_t bytes = sizeof record + (record.size_bytes + 7u) / 8 * 8;
     memcpy(packed, &record, sizeof record);
-    return te_channel_send(server.channel, packed, sizeof record + (record.size_bytes + 7u) / 8 * 8);
+    return te_channel_send(server.channel, packed, bytes);
 }
 
 static void reply(uint64_t call_id) {
