@@ -1,11 +1,11 @@
 """The argument of a method that is a stream: which it is, and how its items travel."""
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from idl import MethodSchema, ResultCodec
+from idl.schema import signature_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,6 @@ def requests_of(schema: MethodSchema, function: Callable[..., Any]) -> RequestsA
     if schema.requests is None:
         return None
     name = schema.requests.name
-    place = list(inspect.signature(function).parameters).index(name) - 1
+    place = list(signature_of(function).parameters).index(name) - 1
     item = MethodSchema(f"{schema.name}: {name}", (), schema.requests.annotation)
     return RequestsArgument(name, place, ResultCodec(item))

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
+from idl.schema import signature_of
 from machnet_rpc._options import TIMEOUT, Idempotent
 from machnet_rpc.errors import ContractError
 from machnet_rpc.service import Method, rpc, service
@@ -128,7 +129,7 @@ def _as_method(function: Callable[..., Any]) -> Callable[..., Any]:
 
     is_awaited = inspect.iscoroutinefunction(function)
     method = functools.wraps(function)(awaited if is_awaited else drained)
-    signature = inspect.signature(function)
+    signature = signature_of(function)
     first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
     parameters = [first, *signature.parameters.values()]
     setattr(  # noqa: B010 (functions have no such attribute for type checkers)

@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any, Final
 
+from idl.schema import signature_of
 from machnet_rpc.cli.arguments import UsageError
 from machnet_rpc.functions import Service
 from machnet_rpc.server import Server
@@ -35,7 +36,7 @@ def named(target: str) -> Any:
 def called(made: Any, target: str) -> Any:
     """What a class or a function gives that takes no arguments. Errors: UsageError."""
     try:
-        inspect.signature(made).bind()
+        signature_of(made).bind()
     except TypeError as error:
         raise UsageError(
             f"{target} cannot be called without arguments ({error}): name a function that gives "

@@ -88,6 +88,12 @@ MISTAKES = [
         "MODULE:fails",
         "could not be made: IndexError: list index out of range (MODULE.py, line",
     ),
+    pytest.param(
+        SERVICE + "def fails(of: Nowhere = None):\n    return [][1]\n",
+        "MODULE:fails",
+        "could not be made: IndexError: list index out of range (MODULE.py, line",
+        marks=pytest.mark.skipif(sys.version_info < (3, 14), reason="the hint is resolved at once"),
+    ),
 ]
 
 

@@ -1,6 +1,8 @@
 """Services made of functions: served as they stand, called by their names, checked like classes."""
 
+import sys
 from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
 from typing import Any, assert_type
 
 import pytest
@@ -87,3 +89,24 @@ def test_functions_are_checked() -> None:
     assert repr(wrong) == "<Service wrong>"
     assert get.full_name == "kv/get"
     assert get.__doc__ == "The row of a key."
+
+
+LATER = """
+later = Service("later")
+
+@later.rpc
+async def price(fruit: Fruit) -> int:
+    return len(fruit.name)
+
+@dataclass
+class Fruit:
+    name: str
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="hints are resolved where they stand")
+async def test_hints_name_what_is_defined_later() -> None:
+    module: dict[str, Any] = {"Service": Service, "dataclass": dataclass}
+    exec(LATER, module)
+    async with test_client(module["later"]) as client:
+        assert await client.call(module["price"], module["Fruit"]("fig")) == 3
