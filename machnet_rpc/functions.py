@@ -92,7 +92,8 @@ class Service:
         )
 
         def add(function: Callable[..., Any]) -> Method[..., Any]:
-            if not inspect.isroutine(function):
+            is_one = inspect.isroutine(function) and hasattr(function, "__name__")
+            if not is_one:  # a partial is a routine since Python 3.14, and has no name
                 raise ContractError(f"{function!r} is no function: write `async def` around it")
             return self._add(function.__name__, decorate(_as_method(function)))
 
