@@ -24,6 +24,7 @@ WRAPPERS: Final = (
     typing_extensions.ReadOnly, typing_extensions.Required, typing_extensions.NotRequired,
 )  # fmt: skip
 
+_AS_FAR_AS_KNOWN: Final = typing_extensions.Format.FORWARDREF
 _INIT_VAR: Final[Any] = vars(dataclasses)["_FIELD_INITVAR"]
 
 
@@ -108,7 +109,9 @@ def unknown_items(cls: Any) -> tuple[bool, Any]:
 def extra_of(model: type) -> Any:
     """The type of what a model of pydantic's takes besides its fields."""
     for base in model.__mro__[: model.__mro__.index(pydantic.BaseModel)]:
-        hint = vars(base).get("__annotations__", {}).get("__pydantic_extra__")
+        hint = typing_extensions.get_annotations(base, format=_AS_FAR_AS_KNOWN).get(
+            "__pydantic_extra__"
+        )
         if hint is not None:
             named = types.SimpleNamespace(__annotations__={"it": hint})
             hint = typing.get_type_hints(named, vars(sys.modules[base.__module__]))["it"]
