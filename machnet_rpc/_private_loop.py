@@ -10,7 +10,7 @@ import selectors
 import time
 from typing import Any
 
-from machnet_rpc._aio.belonging import loop_if_any, set_running_loop
+from machnet_rpc._aio.belonging import Around
 
 
 class PrivateLoop:
@@ -55,12 +55,12 @@ class PrivateLoop:
         self._selector.forked()
 
     def _run(self) -> None:
-        around = loop_if_any()  # a notebook's, which waits for this call like anybody
+        around = Around.now()  # a notebook's, which waits for this call like anybody
         try:
-            set_running_loop(None)
+            around.give_way(None)
             self.loop.run_forever()
         finally:
-            set_running_loop(around)
+            around.go_on()
 
 
 class _Selector(selectors.DefaultSelector):

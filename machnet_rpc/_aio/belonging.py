@@ -4,8 +4,9 @@ import asyncio
 import os
 import threading
 import weakref
-from asyncio import events
-from typing import Final, Protocol
+from asyncio import events, tasks
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, Protocol
 
 FORKED: Final = "this client was connected before the process forked: connect again in the child"
 ELSEWHERE: Final = (
@@ -20,7 +21,40 @@ NO_LOOP: Final = (
 
 # In the __all__ of asyncio's module, for whoever drives a loop, or does its work for a turn.
 loop_if_any: Final = events._get_running_loop  # noqa: SLF001
-set_running_loop: Final = events._set_running_loop  # noqa: SLF001
+_set_running_loop: Final = events._set_running_loop  # noqa: SLF001
+
+# Typed for asyncio.Task alone; what they need of a task is written in handler_task.py.
+enter_task: Final[Callable[..., None]] = tasks._enter_task  # noqa: SLF001
+leave_task: Final[Callable[..., None]] = tasks._leave_task  # noqa: SLF001
+
+
+class Around(NamedTuple):
+    """The loop that runs in this thread, and its current task, while another one does its work.
+
+    Since Python 3.14 the current task is the thread's, and no longer the loop's: none of the other
+    loop could take a step.
+    """
+
+    loop: asyncio.AbstractEventLoop | None
+    task: asyncio.Task[Any] | None
+
+    @classmethod
+    def now(cls) -> "Around":
+        """What runs here."""
+        loop = loop_if_any()
+        return cls(loop, None if loop is None else asyncio.current_task(loop))
+
+    def give_way(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Has the other loop run here, or none, until `go_on`."""
+        if self.task is not None:
+            leave_task(self.loop, self.task)
+        _set_running_loop(loop)
+
+    def go_on(self) -> None:
+        """Runs again, also where `give_way` was interrupted."""
+        _set_running_loop(self.loop)
+        if self.task is not None and asyncio.current_task(self.loop) is not self.task:
+            enter_task(self.loop, self.task)
 
 
 class Inherited(Protocol):

@@ -9,7 +9,7 @@ import time
 from typing import Any, Final, NamedTuple, Protocol
 
 from machnet_rpc import _clock
-from machnet_rpc._aio.belonging import loop_if_any, set_running_loop
+from machnet_rpc._aio.belonging import Around
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from transport_engine.errors import TransportError
@@ -68,9 +68,9 @@ class Exchanger:
     def wait(self, call: OutgoingCall, spin_ns: int) -> bytes | OutgoingCall:
         """Takes turns for a while, until the answer is there: the result, or the call."""
         late_ns = min(_clock.monotonic_ns() + spin_ns, call.deadline_ns)
-        around = loop_if_any()
+        around = Around.now()
         try:
-            set_running_loop(self._loop)  # what comes besides the answer may want it
+            around.give_way(self._loop)  # what comes besides the answer may want it
             while not call.done() and _clock.monotonic_ns() < late_ns:
                 self._port.turn()
                 time.sleep(0)  # the other end may be a thread of this process
@@ -80,6 +80,6 @@ class Exchanger:
             self._connection.cancel(call)
             raise
         finally:
-            set_running_loop(around)
+            around.go_on()
         result: object = call.result() if call.done() else None
         return result if type(result) is bytes else call

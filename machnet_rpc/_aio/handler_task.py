@@ -14,13 +14,12 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from idl.raised import is_of
+from machnet_rpc._aio.belonging import enter_task, leave_task
 from machnet_rpc._faults import log_raised
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol.calls import IncomingCall
 
-# Typed for asyncio.Task alone; what they need of a task is written here.
-_enter_task: Final[Callable[..., None]] = asyncio.tasks._enter_task  # noqa: SLF001
-_leave_task: Final[Callable[..., None]] = asyncio.tasks._leave_task  # noqa: SLF001
+# Typed for asyncio.Task alone, as those two are; what they need of a task is written here.
 _register_task: Final[Callable[..., None]] = asyncio.tasks._register_task  # noqa: SLF001
 _names: Final = itertools.count(1)
 
@@ -260,13 +259,13 @@ def _advanced(
     loop: asyncio.AbstractEventLoop, task: HandlerTask, coroutine: Coroutine[Any, Any, Any]
 ) -> tuple[bool, Any]:
     """Takes a step: (True, what it returned) or (False, what it waits for)."""
-    _enter_task(loop, task)
+    enter_task(loop, task)
     try:
         return False, coroutine.send(None)
     except StopIteration as stop:
         return True, stop.value
     finally:
-        _leave_task(loop, task)
+        leave_task(loop, task)
         del task
 
 
@@ -276,13 +275,13 @@ def _thrown(
     coroutine: Coroutine[Any, Any, Any],
     error: BaseException,
 ) -> tuple[bool, Any]:
-    _enter_task(loop, task)
+    enter_task(loop, task)
     try:
         return False, coroutine.throw(error)
     except StopIteration as stop:
         return True, stop.value
     finally:
-        _leave_task(loop, task)
+        leave_task(loop, task)
         del task, error
 
 
