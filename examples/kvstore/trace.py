@@ -22,7 +22,7 @@ LINE_BYTES_MAX = 256
 
 
 class TraceError(ValueError):
-    """A line that is not an access, and which; or a file that ends early."""
+    """A line that is not an access, and which; or a file that zstd did not write, or not whole."""
 
 
 def page_key(page: int) -> bytes:
@@ -38,7 +38,7 @@ def page_value(page: int, size_bytes: int) -> bytes:
 def accesses(path: Path) -> Iterator[int]:
     """Every page of every request, in order.
 
-    Errors: TraceError, OSError, zstandard.ZstdError.
+    Errors: TraceError, OSError.
     """
     for number, line in enumerate(_lines(path), 1):
         try:
@@ -82,7 +82,11 @@ def _decompressed(path: Path) -> Iterator[bytes]:
         while part:
             if frame.eof:
                 frame = zstandard.ZstdDecompressor().decompressobj()
-            yield frame.decompress(part)
+            try:
+                plain = frame.decompress(part)
+            except zstandard.ZstdError as error:
+                raise TraceError(f"{path} is not what zstd writes: {error}") from error
+            yield plain
             part = frame.unused_data or raw.read(READ_BYTES)
     if not frame.eof:
         raise TraceError(f"{path} ends early: what is compressed in it is not complete")
