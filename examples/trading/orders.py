@@ -34,7 +34,11 @@ class CancelOrder:
 
 @dataclass(frozen=True, slots=True)
 class ReplaceOrder:
-    """Give the order `order` a new price and open size; it goes by its old id."""
+    """Give the order `order` a new price and open size; it goes by its old id.
+
+    `size` is what is open then, whatever was filled while the command was on its way: who wants no
+    more than a total replaces by less, or cancels and looks at the answer first.
+    """
 
     session: str
     id: int
