@@ -155,11 +155,16 @@ def request_of(argument: str | None) -> Any:
 
 
 def check_taken(name: str, described: DescribedMethod | None, request: Any) -> None:
-    """Errors: UsageError for a value that a method without arguments would not look at."""
-    if described is None or described.arguments or request in (..., {}, []):
+    """Errors: UsageError for a value, or an argument by name, that the method would not look at."""
+    if described is None:
         return
-    rest = "" if described.requests is None else ", only the stream on standard input"
-    raise UsageError(f"{name} takes no argument{rest}")
+    arguments = described.arguments
+    if not arguments and request not in (..., {}, []):
+        rest = "" if described.requests is None else ", only the stream on standard input"
+        raise UsageError(f"{name} takes no argument{rest}")
+    if len(arguments) > 1 and isinstance(request, dict):
+        for unknown in request.keys() - arguments.keys():
+            raise UsageError(f"{name} has no argument {unknown!r}; it has {', '.join(arguments)}")
 
 
 def _parsed(text: str, what: str = "the argument") -> Any:

@@ -141,6 +141,12 @@ async def test_call_with_raw_bytes(network: MemoryNetwork, capsys: Capture) -> N
         ("ledger/echo", '"\\ud800"', UsageError, "the argument cannot be sent"),
         ("ledger/fail", None, InvalidArgument, "argument how is missing"),
         ("mrpc.reflection/services", '"all"', UsageError, "services takes no argument"),
+        (
+            "ledger/balance",
+            '{"account": "a", "currencey": "USD"}',
+            UsageError,
+            "balance has no argument 'currencey'; it has account, currency",
+        ),
         ("ledger/post", '{"account": 5}', RpcError, "account: Input should be a valid string"),
     ],
 )
