@@ -11,15 +11,19 @@ import pytest
 from machnet_rpc import (
     Internal,
     InvalidArgument,
+    MemoryNetwork,
     RpcError,
     Unimplemented,
+    connect,
     current_call,
     rpc,
+    serve,
     service,
 )
 from machnet_rpc.reflection import Reflection, ReflectionContract
 from machnet_rpc.testing import test_client
 from tests.idl.evolution import Answering, Version
+from tests.machnet_rpc.conftest import ADDRESS
 
 ORDER = "@dataclass\nclass Order:\n    {}"
 
@@ -119,6 +123,16 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
 async def test_it_asks_once_for_a_connection(counted: Counted) -> None:
     await failure(Version("f(a: str) -> int"), Version("f(a: int) -> int"), "'x'", times=3)
     assert counted.asked == 1
+
+
+async def test_it_asks_again_when_another_server_is_there(network: MemoryNetwork) -> None:
+    method = versioned(1, str).__mro__[1].f
+    async with connect(ADDRESS, via=network) as client:
+        for version in (2, 3):
+            async with serve(versioned(version, int)(), ADDRESS, via=network):
+                with pytest.raises(InvalidArgument) as caught:
+                    await client.call(method, "x")
+                assert f"the server has version {version} of" in caught.value.next_step
 
 
 async def test_it_asks_only_when_a_contract_may_be_why(counted: Counted) -> None:

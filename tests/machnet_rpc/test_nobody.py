@@ -5,11 +5,15 @@ import socket
 
 import pytest
 
-from machnet_rpc import Unavailable, connect, serve
+from machnet_rpc import MemoryNetwork, Unavailable, connect, serve
 from machnet_rpc._aio.flows import PATIENCE_NS
+from machnet_rpc._protocol.records import FLOW_CLOSED, WHOLE
 from machnet_rpc._transports.ladder import Via
+from machnet_rpc._transports.memory import MemoryLink
 from machnet_rpc.testing import VirtualClock
+from tests.machnet_rpc.conftest import ADDRESS
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
+from transport_engine._native import lib
 from transport_engine.config import EngineConfig
 
 TRIES_MAX = 1000
@@ -99,3 +103,27 @@ def test_who_waits_has_all_its_time() -> None:
 
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(main())
+
+
+async def test_what_waiting_does_not_change_is_told_at_once(
+    network: MemoryNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(link: MemoryLink, _: str, token: int) -> None:
+        status: int = lib.TE_R_FORBIDDEN
+        link.put((token, 0, 0, 0, 0, 0, 0, FLOW_CLOSED, WHOLE, 0, 0, status, 0, 0))
+
+    monkeypatch.setattr(network, "connect", forbidden)
+    async with connect(ADDRESS, via=network, timeout=10.0) as client:
+        with pytest.raises(Unavailable) as caught:
+            await client.stub(Ledger).echo(b"x")
+    assert "until the call's time was over" not in caught.value.message
+
+
+async def test_pauses_start_over_once_a_flow_has_opened(network: MemoryNetwork) -> None:
+    async with connect(ADDRESS, via=network, timeout=5.0) as client:
+        with pytest.raises(Unavailable):
+            await client.stub(Ledger).echo.using(wait=False)(b"x")
+        assert client._keeper._backoff.failures > 0
+        async with serve(LedgerBook(), ADDRESS, via=network, grace=0.1):
+            assert await client.stub(Ledger).echo(b"x") == b"x"
+            assert client._keeper._backoff.failures == 0

@@ -271,6 +271,21 @@ def test_what_an_iterator_raises_ends_the_call(client: sync.Client, store: Store
         client.stub(Kv).load(1, ["no number"])
 
 
+def test_an_iterator_that_is_interrupted_ends_the_call(
+    client: sync.Client, server_thread: ServerThread
+) -> None:
+    client.call(Kv.plain, "the flow is open")
+
+    def keys() -> Iterator[str]:
+        yield "a"
+        raise KeyboardInterrupt
+
+    answers = client.stub(Kv).lookup(keys())
+    with pytest.raises(KeyboardInterrupt):
+        list(answers)
+    until_seen(lambda: nothing_left(client._blocking.client, server_thread.server))
+
+
 def test_an_iterator_may_call(client: sync.Client) -> None:
     kv = client.stub(BlockingKv)
 
