@@ -76,6 +76,9 @@ async def test_a_draining_server_serves_nothing_and_lets_watchers_go(via: Via) -
     server.health.set("ledger", "SERVING")
     assert server.health.get("ledger") == "NOT_SERVING"
     await client.close()
+    await server.listen("127.0.0.1:0", via=via)
+    assert [server.health.get(name) for name in ("", "ledger")] == ["SERVING", "SERVING"]
+    await server.close()
 
 
 def test_what_is_no_status_is_refused_and_changes_nothing() -> None:

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from machnet_rpc import (
+    CallInfo,
     Client,
     InvalidArgument,
     MemoryNetwork,
+    Next,
     connect,
     rpc,
     serve,
@@ -25,6 +27,7 @@ from machnet_rpc._protocol.stream_table import OutgoingStream
 from machnet_rpc._protocol.streams import Window
 from machnet_rpc._transports.ladder import Via
 from machnet_rpc.context import CURRENT
+from machnet_rpc.middleware import Request
 from machnet_rpc.testing import VirtualClock
 from tests.machnet_rpc.commands import run
 from tests.machnet_rpc.conftest import ADDRESS
@@ -143,6 +146,12 @@ async def test_every_way_to_call_carries_it(via: Via) -> None:
         assert await stub.once.using(priority=0, key="k")() == 0
         assert [item async for item in stub.each.using(priority=5)(two())] == [5, 5]
         assert await stub.last.using(priority=3)(two()) == 3
+        async with connect(server.address, via=via, timeout=5.0, middleware=[passed]) as other:
+            assert await seen(other.using(priority=1), desk) == [1] * 8
+
+
+async def passed(call: CallInfo, request: Request, following: Next) -> Any:
+    return await following(request)
 
 
 async def seen(client: Client, desk: QueueServer) -> list[Any]:
