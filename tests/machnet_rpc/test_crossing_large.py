@@ -73,6 +73,20 @@ def test_what_is_lent(rig: Rig, size: int, lent: set[int] | None) -> None:
     assert view == payload
 
 
+def test_memory_that_waits_to_be_used_again_is_bounded(rig: Rig) -> None:
+    rig.crossing.lent = {2}
+    wholes: list[Any] = []
+    for _ in range(12):
+        for record in records.pieces(records.REQUEST, FLOW, 9, bytes(70_000), method_id=2):
+            rig.far.send(record)
+        wholes += [whole for _, whole in rig.crossing.receive(0)]
+    assert len(wholes) == 12
+    wholes.clear()
+    count, size_bytes = crossing.pool()
+    assert 1 <= count <= 8
+    assert size_bytes <= 32 << 20
+
+
 def test_received_memory_is_made_by_the_crossing_alone() -> None:
     with pytest.raises(TypeError):
         crossing.Received()
@@ -95,3 +109,15 @@ def test_put_of_what_is_wrong(rig: Rig) -> None:
     assert rig.crossing.put(*whole) == 2
     rig.crossing.close()
     assert rig.crossing.put(*whole) == 0
+
+
+def test_what_waits_for_room_is_not_overtaken(rig: Rig) -> None:
+    sizes = [60_000, 60_000, 60_000, 1, 60_000, 1]  # the third has no room, the fourth would have
+    for size in sizes:
+        rig.post(Ticket(), bytes(size))
+    assert rig.crossing.is_blocked
+    got = rig.taken()
+    while rig.outbox:
+        rig.flush_in_c()
+        got += rig.taken()
+    assert [len(whole) for _, whole in got] == sizes

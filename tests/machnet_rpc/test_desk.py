@@ -12,14 +12,16 @@ import pytest
 
 from machnet_rpc import Limits, current_call, rpc, service
 from machnet_rpc._aio.dispatch import Dispatcher
+from machnet_rpc._clock import monotonic_ns
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol import records
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.deadlines import Deadlines
+from machnet_rpc.context import CURRENT
 from machnet_rpc.errors import Code
 from machnet_rpc.server import Server
 from machnet_rpc.service import method_id
-from tests.machnet_rpc.test_crossing import FLOW, Rig
+from tests.machnet_rpc.test_crossing import FLOW, FOREVER_NS, Rig
 from tests.machnet_rpc.waiting import until
 
 pytestmark = pytest.mark.skipif(crossing is None, reason="requests are taken in Python here")
@@ -184,18 +186,30 @@ async def test_handlers_that_wait_raise_or_are_cancelled(rigs: list[Served]) -> 
     def raises() -> None:
         raise ValueError("no")
 
+    def watches() -> None:
+        task: Any = asyncio.current_task()
+        task.add_done_callback(ended.append)
+
+    def cancels_alone() -> None:
+        task: Any = asyncio.current_task()
+        task.cancel()
+
     event = asyncio.Event()
     rig.service.doings = {b"wait": event.wait, b"cancel": cancels, b"raise": raises}
-    for call_id, payload in enumerate((b"wait", b"cancel", b"raise", b"ok")):
+    rig.service.doings |= {b"watch": watches, b"cancel alone": cancels_alone}
+    for call_id, payload in enumerate(
+        (b"wait", b"cancel", b"raise", b"ok", b"watch", b"cancel alone")
+    ):
         rig.request(call_id, payload)
     assert await in_turn(rig) == []
     assert rig.dispatcher.running == 1
     answers = rig.answers()
-    assert [each[:2] for each in answers] == [(1, Code.CANCELLED), (2, Code.UNKNOWN), (3, 0)]
+    statuses = (Code.CANCELLED, Code.UNKNOWN, 0, 0, Code.CANCELLED)
+    assert [each[:2] for each in answers] == list(enumerate(statuses, 1))
     event.set()
     await until(lambda: rig.dispatcher.running == 0)
     assert rig.answers() == [(0, 0, b"wait")]
-    assert len(ended) == 1
+    assert len(ended) == 2
     assert (rig.connection.incoming, len(rig.wheel)) == (0, 0)
 
 
@@ -224,6 +238,21 @@ async def test_a_call_id_that_is_taken_is_ignored(rigs: list[Served]) -> None:
     assert rig.service.seen == [b"wait"]
 
 
+@pytest.mark.parametrize("left_ns", [SECOND_NS, 0, FOREVER_NS, FOREVER_NS + 1, 2 * FOREVER_NS])
+async def test_a_call_has_the_time_that_it_came_with(rigs: list[Served], left_ns: int) -> None:
+    rig, calls = served(rigs), []
+    rig.service.doings[b"look"] = lambda: calls.append(CURRENT.get())
+    fields = {"method_id": ECHO, "remaining_ns": left_ns}
+    for call_id in range(3):
+        before_ns = monotonic_ns()
+        rig.far.send(records.pack(records.REQUEST, FLOW, call_id, b"look", **fields))
+        assert await in_turn(rig, call_id * SECOND_NS) == []
+        call: Any = calls.pop()
+        assert before_ns <= call.taken_ns <= monotonic_ns()
+        bounded_ns = call.taken_ns + left_ns if left_ns == SECOND_NS else FOREVER_NS
+        assert call.deadline_ns == bounded_ns
+
+
 async def test_limits(rigs: list[Served]) -> None:
     rig = served(rigs, Limits(handlers=1, request_bytes=10, reply_bytes=8), 6)
     event = asyncio.Event()
@@ -243,11 +272,37 @@ async def test_limits(rigs: list[Served]) -> None:
 
 async def test_a_server_that_leaves_takes_no_more(rigs: list[Served]) -> None:
     rig = served(rigs)
+    rig.request(0, b"before")
+    assert await in_turn(rig) == []
     await rig.dispatcher.drain(0)
     rig.request(1, b"late")
     assert await in_turn(rig) == []
-    assert [each[:2] for each in rig.answers()] == [(1, Code.UNAVAILABLE)]
-    assert rig.service.seen == []
+    assert [each[:2] for each in rig.answers()] == [(0, 0), (1, Code.UNAVAILABLE)]
+    assert rig.service.seen == [b"before"]
+
+
+async def test_each_method_and_each_flow_has_its_own(rigs: list[Served]) -> None:
+    rig = served(rigs)
+    other: dict[int, Any] = {}
+    post = rig.crossing.post
+    connection = Connection(FLOW + 1, "other", rig.outbox, rig.wheel, 1 << 20, post=post)
+    flow = crossing.Flow(rig.crossing, FLOW + 1, connection, other, rig.wheel)
+    connection.served_by(flow, rig.dispatcher.desk)
+    number = bytes(
+        vars(Server(rig.service))["_routes"][LENGTH].binding.arguments.encode(("four",), {})
+    )
+    for call_id in range(4):
+        fields = {"method_id": ECHO, "remaining_ns": SECOND_NS}
+        rig.request(call_id, b"one")
+        rig.far.send(records.pack(records.REQUEST, FLOW + 1, call_id, b"two", **fields))
+        rig.request(10 + call_id, number, LENGTH)
+    assert await in_turn(rig) == []
+    given = [(head[records.FLOW], payload) for head, payload in rig.taken()]
+    four = bytes(vars(Server(rig.service))["_routes"][LENGTH].binding.result.encode(4))
+    assert given == [(FLOW, b"one"), (FLOW + 1, b"two"), (FLOW, four)] * 4
+    rig.crossing.forget(FLOW)
+    rig.request(20, b"nobody's")
+    assert len(await in_turn(rig) or ()) == 1
 
 
 async def test_what_ends_the_process_loses_nobody(rigs: list[Served]) -> None:

@@ -6,9 +6,10 @@ import gc
 import pytest
 
 from machnet_rpc._native import crossing
+from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import HEARD_STARTED
 from machnet_rpc._protocol.starts import Starts
-from tests.machnet_rpc.test_crossing import FLOW
+from tests.machnet_rpc.test_crossing import FLOW, Rig
 from tests.machnet_rpc.test_desk import Served, in_turn
 
 pytestmark = pytest.mark.skipif(crossing is None, reason="messages cross in Python here")
@@ -35,6 +36,29 @@ def test_no_timer_is_lost(failing: int) -> None:
     assert len(expired) + len(wheel) == TIMERS
     assert not expired or not wheel or wheel.next_ns() <= 10_000_000
     assert len(expired) + len(wheel.expire(10_000_000)) == TIMERS
+
+
+@pytest.mark.parametrize("is_lent", [False, True])
+@pytest.mark.parametrize("failing", range(6))
+def test_a_message_without_memory_is_lost_alone(failing: int, is_lent: bool) -> None:
+    memory = pytest.importorskip("_testcapi")
+    rig, taken = Rig(), []
+    rig.crossing.lent = {2} if is_lent else None
+    for call_id, size in ((1, 70_000), (2, 5)):
+        for record in records.pieces(records.REQUEST, FLOW, call_id, bytes(size), method_id=2):
+            rig.far.send(record)
+    memory.set_nomemory(failing, failing + 1)
+    try:
+        taken += rig.crossing.receive(0)
+    except MemoryError:
+        pass
+    finally:
+        memory.remove_mem_hooks()
+    while (more := rig.crossing.receive(0)) is not None:
+        taken += more
+    sizes = [(head[records.CALL_ID], len(whole)) for head, whole in taken]
+    rig.close()
+    assert sizes in ([(2, 5)], [(1, 70_000), (2, 5)])
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")

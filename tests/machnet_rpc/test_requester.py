@@ -106,6 +106,16 @@ async def test_in_another_thread_it_sends_nothing(rig: Rig, sending: Sending) ->
     assert (rig.taken(), rig.calls) == ([], {})
 
 
+async def test_in_another_loop_it_sends_nothing(rig: Rig, sending: Sending) -> None:
+    async def begun() -> Any:
+        return sending.begin()
+
+    assert sending.begin() is not None
+    rig.taken()
+    assert await asyncio.to_thread(asyncio.run, begun()) is None
+    assert rig.taken() == []
+
+
 async def test_only_bytes_are_usual(rig: Rig, sending: Sending) -> None:
     for payload in (bytearray(b"x"), memoryview(b"x"), "text"):
         assert sending.begin(payload) is None
