@@ -19,8 +19,8 @@ MUTATIONS = (
     Mutation(
         "no_lane_order",
         "flow/reassembly.c",
-        "return message->lane == 0 || message->lane_sequence ==",
-        "return 1 || message->lane_sequence ==",
+        "if (!reassembly_is_turn(reassembly, lane,",
+        "if (!reassembly_is_turn(reassembly, 0,",
     ),
     Mutation(
         "no_checksum",

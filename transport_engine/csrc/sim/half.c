@@ -154,9 +154,26 @@ static void renew(struct world *world, struct session *session) {
     session->is_gone[1] = false;
 }
 
+/* A client that takes shorter packets goes by another name: what was opened for the one before says
+ * nothing that it hears. */
+static void abandon(struct world *world, struct session *session) {
+    struct half *half = world->halves[session->halves[1]];
+    struct session *own = open_session(world, half->of_flow, 0);
+    if (own != NULL) {
+        own->halves[1] = half->index;
+        own->is_gone[0] = session->is_gone[1] = true;
+        half->session = own;
+        session->halves[1] = NO_ITEM;
+    }
+}
+
 void half_accept(struct world *world, uint32_t index, const struct packet *init) {
     struct sim_flow *flow = &world->flows[index];
     struct half *client = half_find(world, init->source_id);
+    if (client != NULL && client->flow.state == FLOW_CONNECTING &&
+        client->session->halves[1] != NO_ITEM) {
+        abandon(world, client->session);
+    }
     bool is_stale = is_late(client);
     struct session *session = is_stale ? open_session(world, index, 0) : client->session;
     if (!is_stale && session->is_gone[1]) {

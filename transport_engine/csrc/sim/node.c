@@ -95,17 +95,19 @@ static void knock(struct world *world, struct node *node, const struct sim_packe
                   const struct packet *init) {
     const struct sim_flow *flow = &world->flows[question->flow];
     struct half *known = half_find_server(world, question->flow, init->source_id);
-    if (known != NULL) {
+    bool is_proven = !world->config->settings[flow->model->settings].retry ||
+                     has_good_token(world, node, init);
+    if (known != NULL && is_proven) {
         half_receive(world, known, init);
-    } else if (!world->config->settings[flow->model->settings].retry ||
-               has_good_token(world, node, init)) {
+    } else if (is_proven) {
         half_accept(world, question->flow, init);
     } else {
-        uint8_t token[TOKEN_BYTES];
-        make_token(node, init->source_id, world->now_ns >> TOKEN_LIFE_NS_SHIFT, token);
+        uint8_t body[TOKEN_BYTES + sizeof(uint32_t)];
+        make_token(node, init->source_id, world->now_ns >> TOKEN_LIFE_NS_SHIFT, body);
+        store_u32(body + TOKEN_BYTES, flow->config.parameters.segment_bytes);
         struct packet header = {.destination_id = init->source_id, .version = PACKET_VERSION,
                                 .type = PACKET_RETRY};
-        answer(world, question, &header, token, sizeof token);
+        answer(world, question, &header, body, sizeof body);
     }
 }
 
