@@ -1,5 +1,6 @@
 """Skips what this machine cannot run, and says so; fixtures stand where they are used."""
 
+import gc
 import os
 
 import pytest
@@ -15,3 +16,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for name in ROOT_ONLY:
             if item.get_closest_marker(name) is not None:
                 item.add_marker(pytest.mark.skip(reason=f"{name}: needs root"))
+
+
+def pytest_collection_finish() -> None:
+    """What collecting made stays: no `gc.collect` of a test has to look at it again."""
+    gc.collect()
+    gc.freeze()
