@@ -236,9 +236,11 @@ def interrupted_after(seconds: float) -> Generator[threading.Event]:
 
     timer = threading.Timer(seconds, interrupt)
     timer.start()
-    yield is_over
-    timer.cancel()
-    timer.join()
+    try:
+        yield is_over
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 class Alarm(Exception):
@@ -253,21 +255,17 @@ def asleep(client: sync.Client) -> None:
     client.call(Ledger.sleep, 0.001)
 
 
-def streamed(client: sync.Client) -> None:
-    with client.stream(Tap.run, 3) as items:
-        assert len(list(items)) == 3
-
-
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("call", [with_metadata, asleep, streamed])
+@pytest.mark.parametrize("call", [with_metadata, asleep])
 @pytest.mark.parametrize("via", ["inline", "direct"], indirect=True)
 def test_what_is_raised_as_any_function_begins_stops_no_later_call(
     blocking: sync.Client, call: Callable[[sync.Client], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which is where the handlers of signals run."""
+    """Which is where the handlers of signals run. Of streams that is not said."""
     monkeypatch.setattr(_blocking, "LEAVE_SECONDS", 0.1)
+    call(blocking)  # what a first call compiles is not what is looked at
     hasty = blocking.using(timeout=0.1)
     left = at = 0
 
