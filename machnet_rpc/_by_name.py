@@ -14,6 +14,7 @@ from machnet_rpc._aio.giving_up import give_up
 from machnet_rpc._calling import NO_REQUEST, Target, plain_payload, split_name
 from machnet_rpc._carrying_calls import CarryingCall
 from machnet_rpc._client_calls import Request, Ways, carrying, started
+from machnet_rpc._method_id import method_id
 from machnet_rpc._options import TIMEOUT, CallOptions, MethodOptions, checked
 from machnet_rpc._outcomes import FAILURES, failure_of, undecoded, unsent
 from machnet_rpc._protocol.events import Failed, Refused
@@ -22,7 +23,7 @@ from machnet_rpc._retries import Retries
 from machnet_rpc._sending import Sending
 from machnet_rpc.errors import InvalidArgument, RpcError
 from machnet_rpc.middleware import CallInfo, Middleware, called
-from machnet_rpc.service import MethodBinding, method_id
+from machnet_rpc.service import MethodBinding
 
 
 class NamedCalls(Sending):

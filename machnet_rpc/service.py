@@ -5,10 +5,8 @@ subclasses the contract and overrides them, with `@rpc` again, so that type chec
 two signatures; a server compares them once more when it is built.
 """
 
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import (
     Any,
     Concatenate,
@@ -27,6 +25,7 @@ from typing import (
 from idl import ArgumentsCodec, MethodKind, MethodSchema, ResultCodec, SchemaError, method_schema
 from idl.generics import types_of
 from machnet_rpc._blocking_contract import BlockingCall, BlockingContract, BlockingStream
+from machnet_rpc._method_id import method_id
 from machnet_rpc._options import (
     AS_DECLARED,
     TIMEOUT,
@@ -113,6 +112,7 @@ class Method(Generic[P, R_co]):
         self.name: str = function.__name__
         self.contract: type | None = None
         self._owner: type | None = None  # whose type variables the hints have
+        self._bindings: dict[tuple[Declared, str], MethodBinding] = {}
         self.__doc__ = function.__doc__
         self.__name__: str = function.__name__
         self.__wrapped__ = function
@@ -152,6 +152,16 @@ class Method(Generic[P, R_co]):
         own._owner = self._owner
         own.__set_name__(contract, self.name)
         return own
+
+    def bound(self, declared: "Declared", name: str) -> "MethodBinding":
+        """It as a method of that service: compiled once for all servers and clients.
+
+        Errors: ContractError.
+        """
+        key = (declared, name)
+        if key not in self._bindings:
+            self._bindings[key] = _bind(declared, name, self)
+        return self._bindings[key]
 
     @property
     def types(self) -> dict[Any, Any]:
@@ -324,13 +334,13 @@ def contract_of(declaring: type) -> type:
 
 
 def resolve(declaring: type) -> Contract:
-    """Reads a contract's hints and compiles its codecs.
+    """Reads a contract's hints and compiles its codecs, unless that was done.
 
     Errors: ContractError.
     """
     contract = contract_of(declaring)
     declared: Declared = vars(contract)["__rpc_service__"]
-    methods = {name: _bind(declared, name, each) for name, each in methods_of(contract).items()}
+    methods = {name: each.bound(declared, name) for name, each in methods_of(contract).items()}
     return Contract(declared.name, declared.version, methods, contract)
 
 
@@ -349,13 +359,6 @@ def _methods_in(classes: Sequence[type]) -> dict[str, Method[..., Any]]:
             if isinstance(method, Method):
                 methods[name] = cast(Method[..., Any], method)
     return methods
-
-
-@lru_cache(maxsize=1024)  # for calls by name, each of which asks
-def method_id(service_name: str, method_name: str, kind: MethodKind = "unary") -> int:
-    """The 64 bits that stand for a method of this kind on the wire."""
-    name = method_name if kind == "unary" else f"{method_name} {kind}"
-    return _hash32(service_name) << 32 | _hash32(name)
 
 
 def _bind(declared: Declared, name: str, method: Method[..., Any]) -> MethodBinding:
@@ -394,7 +397,3 @@ def _bind(declared: Declared, name: str, method: Method[..., Any]) -> MethodBind
         requests,
         method.contract,
     )
-
-
-def _hash32(name: str) -> int:
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")

@@ -24,6 +24,7 @@ from machnet_rpc._aio.limits import Limits, Route
 from machnet_rpc._aio.results import encoded
 from machnet_rpc._aio.stream_handlers import StreamHandlers
 from machnet_rpc._metadata import KEY, reply, reply_error, reply_stream
+from machnet_rpc._method_id import method_id as method_id_of
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol.calls import Executed, IncomingCall
 from machnet_rpc._protocol.connection import Connection
@@ -45,7 +46,6 @@ from machnet_rpc.errors import (
 )
 from machnet_rpc.leases import end_lease
 from machnet_rpc.service import KINDS, MethodBinding
-from machnet_rpc.service import method_id as method_id_of
 
 _set_current: Final = CURRENT.set
 

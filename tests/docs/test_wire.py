@@ -3,8 +3,8 @@
 import re
 from typing import Final
 
+from machnet_rpc._method_id import method_id
 from machnet_rpc._protocol.records import APP_KIND_LAST
-from machnet_rpc.service import method_id
 from tests.tidy.tree import ROOT
 from transport_engine._native import ffi
 

@@ -13,6 +13,7 @@ import pytest
 from machnet_rpc import Limits, current_call, rpc, service
 from machnet_rpc._aio.dispatch import Dispatcher
 from machnet_rpc._clock import monotonic_ns
+from machnet_rpc._method_id import method_id
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol import records
 from machnet_rpc._protocol.connection import Connection
@@ -20,7 +21,6 @@ from machnet_rpc._protocol.deadlines import Deadlines
 from machnet_rpc.context import CURRENT
 from machnet_rpc.errors import Code
 from machnet_rpc.server import Server
-from machnet_rpc.service import method_id
 from tests.machnet_rpc.test_crossing import FLOW, FOREVER_NS, Rig
 from tests.machnet_rpc.waiting import until
 

@@ -18,11 +18,11 @@ from machnet_rpc._metadata import (
     split,
     with_metadata,
 )
+from machnet_rpc._method_id import method_id
 from machnet_rpc._options import KEY_CHARACTERS_MAX, Metadata
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.records import METADATA
 from machnet_rpc._transports.ladder import Via
-from machnet_rpc.service import method_id
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
 
 TOO_MUCH = pack({"a": bytes(METADATA_BYTES_MAX)})

@@ -5,7 +5,8 @@ from typing import Any, cast
 import pytest
 
 from machnet_rpc import ContractError, MemoryNetwork, Server, connect, rpc, serve, service
-from machnet_rpc.service import method_id, resolve
+from machnet_rpc._method_id import method_id
+from machnet_rpc.service import resolve
 from machnet_rpc.testing import test_client
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
 from transport_engine.errors import PortInUseError
@@ -50,6 +51,20 @@ del Untyped.method.function.__annotations__["it"]
 
 class UntypedDesk(Untyped):
     pass
+
+
+@service("another ledger")
+class Another(Ledger):
+    pass
+
+
+def test_a_contract_is_compiled_once_under_each_name() -> None:
+    first, again, another = resolve(Ledger), resolve(LedgerBook), resolve(Another)
+    assert first.methods
+    for name, binding in first.methods.items():
+        assert again.methods[name] is binding
+        assert another.methods[name] is not binding
+        assert another.methods[name].full_name == f"another ledger/{name}"
 
 
 @pytest.mark.parametrize(
