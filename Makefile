@@ -16,6 +16,7 @@ DPDK ?= auto
 TIME ?= 60
 SEEDS ?= 500
 MINUTES ?= 10
+JOBS ?= 2
 ARGS ?=
 
 BIN := .venv/bin
@@ -50,8 +51,8 @@ demo: build ## Two engines on this machine, a key-value store and an exchange ov
 	@$(BIN)/python -m examples.demo $(ARGS)
 
 .PHONY: test
-test: setup build ## All tests (ARGS="-k name" for some)
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup build ## All tests, JOBS=2 files at once (ARGS="-k name" for some)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 .PHONY: docs
 docs: build ## The documentation as a site, into build/site

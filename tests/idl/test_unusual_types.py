@@ -133,7 +133,7 @@ def codec_of(*annotations: Any) -> ArgumentsCodec:
         (Iterable[int], [1, 2]),
         (Forgetful, Forgetful()),
     ],
-    ids=str,
+    ids=lambda each: str(each)[:60],  # before the set, which has another order in each process
 )
 def test_they_come_back_equal(annotation: Any, value: object) -> None:
     one, two = codec_of(annotation), codec_of(annotation, int)
