@@ -51,6 +51,7 @@ struct congestion_ops {
 /* What Swift remembers, most of it of the present round trip. */
 struct swift {
     uint64_t target_ns; /* of queueing delay, at the latest acknowledgement */
+    uint64_t target_key; /* window and smallest round trip that it follows from; 0: unknown */
     uint64_t round_end_ns;
     uint64_t round_min_ns; /* smallest round trip */
     uint64_t acked_bytes;  /* these two since losses were last weighed */
@@ -62,9 +63,9 @@ struct swift {
     uint64_t floor_ns; /* when the first of floor_samples came */
     uint64_t noise_ns; /* a round trip that is no sign of a queue ... */
     uint64_t noise_until_ns; /* ... until then */
-    uint32_t floor_samples; /* in a row with a window of one packet or less */
-    uint32_t calm_rounds; /* in a row with all delays calm */
-    uint32_t rival_rounds; /* in a row with delays that no flow like us aims at */
+    uint8_t floor_samples; /* in a row with a window of one packet or less; as many as matter */
+    uint8_t calm_rounds;   /* in a row with all delays calm; as many as matter */
+    uint8_t rival_rounds;  /* in a row with delays that no flow like us aims at */
     bool is_calm;
     bool is_queued;   /* the latest packet found a queue of half the target or more */
     bool is_floor_late; /* all of floor_samples were late */

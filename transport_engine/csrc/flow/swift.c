@@ -25,6 +25,7 @@ enum swift_constant {
     CLOUD_SPAN_MIN_NS = 50000,
     CLOUD_SPAN_MAX_NS = 1000000,
     TARGET_SHIFT = 2,
+    TARGET_KEY_BITS = 30,   /* of a round trip, beside the window's 34 */
     SMALLEST_ROOT_16 = 6,   /* sqrt(1/8) in sixteenths: where the scaling of small windows ends */
     BURST_PACKETS = 2,      /* their time at the flow's own rate is admitted, too, ... */
     BURST_SHIFT = 2,        /* ... up to a quarter of what the span leaves of the round trip, */
@@ -78,13 +79,17 @@ static void init(struct congestion *congestion) {
 
 /* ---- the target ---- */
 
+/* Newton's method, from the power of two above the root. */
 static uint64_t root(uint64_t value) {
-    uint64_t estimate = value;
-    uint64_t next = (value + 1) / 2;
-    while (next < estimate) {
+    if (value < 2) {
+        return value;
+    }
+    uint64_t estimate;
+    uint64_t next = UINT64_C(1) << (65 - __builtin_clzll(value)) / 2;
+    do {
         estimate = next;
         next = (estimate + value / estimate) / 2;
-    }
+    } while (next < estimate);
     return estimate;
 }
 
@@ -117,6 +122,17 @@ static uint64_t target(const struct congestion *congestion, uint64_t rtt_min_ns)
     return target_ns + max_u64(small_ns, min_u64(burst_ns, rest_ns));
 }
 
+/* To divide takes long, and most acknowledgements leave what the target follows from as it was. */
+static void set_target(struct congestion *congestion, uint64_t rtt_min_ns) {
+    struct swift *swift = &congestion->swift;
+    bool is_short = rtt_min_ns >> TARGET_KEY_BITS == 0;
+    uint64_t key = is_short ? congestion->window << TARGET_KEY_BITS | rtt_min_ns : 0;
+    if (key == 0 || key != swift->target_key) {
+        swift->target_key = key;
+        swift->target_ns = target(congestion, rtt_min_ns);
+    }
+}
+
 /* A delay that is no sign of a queue. */
 static uint64_t calm_ns(const struct congestion *congestion, uint64_t rtt_min_ns,
                         uint64_t queue_ns) {
@@ -130,7 +146,7 @@ static uint64_t calm_ns(const struct congestion *congestion, uint64_t rtt_min_ns
 /* What a round trip adds to the window, or a packet to a window below one. */
 static uint64_t step(const struct congestion *congestion) {
     uint64_t packet = packets(congestion, 1);
-    uint64_t calm = min_u64(congestion->swift.calm_rounds, CALM_ROUNDS_MAX);
+    uint64_t calm = congestion->swift.calm_rounds;
     uint64_t steady = min_u64(packet, packet * window_root_16(congestion) / 16);
     uint64_t share = calm >= 2 ? congestion->window >> (CALM_ROUNDS_MAX + 1 - calm) : 0;
     return max_u64(steady, max_u64(calm * packet / 2, share));
@@ -224,7 +240,7 @@ static void watch_rivals(struct congestion *congestion, const struct congestion_
     }
     bool is_rival = congestion->profile == PROFILE_CLOUD &&
                     swift->round_min_ns >= rival_ns(congestion, ack->rtt_min_ns);
-    swift->rival_rounds = is_rival ? swift->rival_rounds + 1 : 0;
+    swift->rival_rounds = is_rival ? (uint8_t)(swift->rival_rounds + 1) : 0;
     if (swift->rival_rounds >= RIVAL_ROUNDS) {
         congestion->window = max_u64(congestion->window, swift->yielded_window);
         swift->rival_since_ns = ack->now_ns;
@@ -238,7 +254,11 @@ static void end_round(struct congestion *congestion, const struct congestion_ack
     struct swift *swift = &congestion->swift;
     weigh_losses(congestion, ack->now_ns);
     watch_rivals(congestion, ack, limit_ns);
-    swift->calm_rounds = swift->is_calm && ack->is_limited ? swift->calm_rounds + 1 : 0;
+    if (!swift->is_calm || !ack->is_limited) {
+        swift->calm_rounds = 0;
+    } else if (swift->calm_rounds < CALM_ROUNDS_MAX) {
+        swift->calm_rounds++;
+    }
     swift->is_calm = true;
     swift->round_min_ns = UINT64_MAX;
     swift->round_end_ns = ack->now_ns + ack->srtt_ns;
@@ -253,12 +273,15 @@ static void watch_floor(struct congestion *congestion, struct congestion_ack *ac
         swift->floor_samples = 0;
         return;
     }
-    if (swift->floor_samples++ == 0) {
+    if (swift->floor_samples == 0) {
         swift->floor_ns = ack->now_ns;
         swift->is_floor_late = true;
     }
     swift->is_floor_late &= is_late;
-    if (swift->floor_samples >= FLOOR_SAMPLES && ack->now_ns - swift->floor_ns >= FLOOR_NS) {
+    if (swift->floor_samples < FLOOR_SAMPLES) {
+        swift->floor_samples++;
+    }
+    if (swift->floor_samples == FLOOR_SAMPLES && ack->now_ns - swift->floor_ns >= FLOOR_NS) {
         swift->floor_samples = 0;
         swift->noise_ns = ack->srtt_ns;
         swift->noise_until_ns = ack->now_ns + NOISE_NS;
@@ -290,9 +313,8 @@ static void acked_beside_rivals(struct congestion *congestion, struct congestion
 static void acked(struct congestion *congestion, struct congestion_ack *ack) {
     struct swift *swift = &congestion->swift;
     uint64_t noise_ns = ack->now_ns < swift->noise_until_ns ? swift->noise_ns : 0;
-    uint64_t queue_ns = target(congestion, ack->rtt_min_ns);
-    uint64_t limit_ns = max_u64(ack->rtt_min_ns, noise_ns) + queue_ns;
-    swift->target_ns = queue_ns;
+    set_target(congestion, ack->rtt_min_ns);
+    uint64_t limit_ns = max_u64(ack->rtt_min_ns, noise_ns) + swift->target_ns;
     if (swift->rival_since_ns != 0) {
         acked_beside_rivals(congestion, ack);
         return;
@@ -300,9 +322,9 @@ static void acked(struct congestion *congestion, struct congestion_ack *ack) {
     bool is_late = ack->rtt_ns >= limit_ns;
     swift->acked_bytes += ack->acked_bytes;
     swift->round_min_ns = min_u64(swift->round_min_ns, ack->rtt_ns);
-    swift->is_queued = ack->rtt_ns >= ack->rtt_min_ns + queue_ns / 2;
+    swift->is_queued = ack->rtt_ns >= ack->rtt_min_ns + swift->target_ns / 2;
     swift->is_calm &=
-        ack->rtt_ns < ack->rtt_min_ns + calm_ns(congestion, ack->rtt_min_ns, queue_ns);
+        ack->rtt_ns < ack->rtt_min_ns + calm_ns(congestion, ack->rtt_min_ns, swift->target_ns);
     if (is_late) {
         congestion->is_slow_start = false;
         swift->calm_rounds = 0;
