@@ -192,10 +192,11 @@ def service(
 
     `errors` are exceptions that any of its methods may raise; they arrive as what they are.
     """
-    if not name or not name.isprintable() or "/" in name or len(name) > NAME_CHARACTERS_MAX:
+    is_text = isinstance(name, str) and name.isprintable() and "/" not in name
+    if not is_text or not 1 <= len(name) <= NAME_CHARACTERS_MAX:
         raise ContractError(
-            f"{name!r} cannot name a service: it must be text of 1 to {NAME_CHARACTERS_MAX} "
-            "characters without '/'"
+            f'{name!r} cannot name a service, as in @service("Name"): it must be text of 1 to '
+            f"{NAME_CHARACTERS_MAX} characters without '/'"
         )
 
     def declare(contract: type[C]) -> type[C]:

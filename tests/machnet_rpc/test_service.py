@@ -102,6 +102,7 @@ def test_nothing_to_serve() -> None:
     [
         (lambda: service(""), "cannot name a service"),
         (lambda: service("a/b"), "cannot name a service"),
+        (lambda: service(cast(Any, type)), r"as in @service\("),
         (lambda: service("a" * 201), "of 1 to 200 characters"),
         (lambda: rpc(timeout=0), "seconds, more than 0"),
         (lambda: rpc(lane=16), "from 0 to 15"),
