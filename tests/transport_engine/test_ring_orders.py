@@ -85,12 +85,12 @@ BROKEN = (
         Mutation(
             "reply_after_position",
             "shm/channel.c",
-            "    memcpy(ring_cursor(&channel->end.out), record, sizeof *record);\n"
-            "    ring_advance(&channel->end.out, record_stride_bytes(record->size_bytes));\n",
-            "    uint8_t *at = ring_cursor(&channel->end.out);\n"
-            "    ring_advance(&channel->end.out, record_stride_bytes(record->size_bytes));\n"
-            "    ring_publish(&channel->end.out);\n"
-            "    memcpy(at, record, sizeof *record);\n",
+            "    return (struct te_record *)(void *)ring_cursor(out);\n",
+            "    uint8_t *at = ring_cursor(out);\n"
+            "    ring_advance(out, stride);\n"
+            "    ring_publish(out);\n"
+            "    out->position -= stride;\n"
+            "    return (struct te_record *)(void *)at;\n",
         ),
     ),
     (

@@ -24,17 +24,17 @@ bool delivery_is_due(const struct engine *engine, const struct engine_flow *flow
 static enum outcome write_notice(struct tenant *tenant, const struct te_record *notice,
                                  const void *payload) {
     int error = TE_OK;
-    struct te_record record = *notice;
-    uint8_t *room = channel_reserve(tenant->channel, record.size_bytes, &error);
-    if (room == NULL) {
+    struct te_record *record = channel_reserve(tenant->channel, notice->size_bytes, &error);
+    if (record == NULL) {
         return error == TE_OK ? BLOCKED : CORRUPT;
     }
+    *record = *notice;
+    record->total_bytes = notice->size_bytes;
+    record->flags = TE_FIRST | TE_LAST;
     if (payload != NULL) {
-        memcpy(room, payload, record.size_bytes);
+        memcpy(record + 1, payload, notice->size_bytes);
     }
-    record.total_bytes = record.size_bytes;
-    record.flags = TE_FIRST | TE_LAST;
-    channel_commit(tenant->channel, &record);
+    channel_commit(tenant->channel, notice->size_bytes);
     return DELIVERED;
 }
 
@@ -77,37 +77,48 @@ static enum outcome tell_closed(struct engine *engine, struct tenant *tenant,
     return outcome;
 }
 
-/* Writes one piece of the message at the head of the flow. */
+/* Writes one piece of the message at the head of the flow. Field by field, into the ring: to copy a
+ * record that has just been written so is to wait for that. */
 static enum outcome write_piece(struct engine *engine, struct tenant *tenant,
                                 const struct engine_flow *flow, const struct incoming *message,
                                 const struct te_record *header) {
     struct transfer *transfer = &tenant->delivering;
+    const uint32_t offset_bytes = transfer->offset_bytes;
     uint32_t total_bytes = message->body.total_bytes - TE_CALL_HEADER_BYTES;
-    uint32_t left_bytes = total_bytes - transfer->offset_bytes;
-    struct te_record record = *header;
-    record.flow = flow->handle;
-    record.lane = message->lane;
-    record.priority = message->priority;
-    record.total_bytes = total_bytes;
-    record.offset_bytes = transfer->offset_bytes;
-    record.size_bytes = left_bytes < TE_RECORD_PAYLOAD_MAX ? left_bytes : TE_RECORD_PAYLOAD_MAX;
-    record.flags |= (uint8_t)(transfer->offset_bytes == 0 ? TE_FIRST : 0);
-    record.flags |= (uint8_t)(record.size_bytes == left_bytes ? TE_LAST : 0);
+    uint32_t left_bytes = total_bytes - offset_bytes;
+    uint32_t size_bytes = left_bytes < TE_RECORD_PAYLOAD_MAX ? left_bytes : TE_RECORD_PAYLOAD_MAX;
+    int first = offset_bytes == 0 ? TE_FIRST : 0;
+    int last = size_bytes == left_bytes ? TE_LAST : 0;
     struct share *share = &engine->shares[flow->share];
     if (share->delivering.bytes <= 0) {
         return BLOCKED;
     }
     int error = TE_OK;
-    uint8_t *room = channel_reserve(tenant->channel, record.size_bytes, &error);
-    if (room == NULL) {
+    struct te_record *record = channel_reserve(tenant->channel, size_bytes, &error);
+    if (record == NULL) {
         return error == TE_OK ? BLOCKED : CORRUPT;
     }
-    share->delivering.bytes -= (int32_t)(sizeof record + record.size_bytes);
-    incoming_read(message, &engine->store, TE_CALL_HEADER_BYTES + transfer->offset_bytes, room,
-                  record.size_bytes);
-    channel_commit(tenant->channel, &record);
-    transfer->offset_bytes += record.size_bytes;
-    transfer->is_active = !(record.flags & TE_LAST);
+    *record = (struct te_record){
+        .call_id = header->call_id,
+        .method_id = header->method_id,
+        .remaining_ns = header->remaining_ns,
+        .flow = flow->handle,
+        .size_bytes = size_bytes,
+        .offset_bytes = offset_bytes,
+        .total_bytes = total_bytes,
+        .kind = header->kind,
+        .flags = (uint8_t)(header->flags | first | last),
+        .lane = message->lane,
+        .priority = message->priority,
+        .status = header->status,
+        .progress = header->progress,
+    };
+    share->delivering.bytes -= (int32_t)(sizeof *record + size_bytes);
+    incoming_read(message, &engine->store, TE_CALL_HEADER_BYTES + offset_bytes,
+                  (uint8_t *)(record + 1), size_bytes);
+    channel_commit(tenant->channel, size_bytes);
+    transfer->offset_bytes = offset_bytes + size_bytes;
+    transfer->is_active = last == 0;
     return DELIVERED;
 }
 

@@ -165,12 +165,11 @@ static void take_reply(struct te_msggen *msggen, const struct te_record *head,
 
 static void write_reply(struct te_msggen *msggen, const struct te_record *head,
                         const uint8_t *payload) {
-    uint8_t *at = msggen->records + msggen->unsent_end;
-    struct te_record reply = *head;
-    reply.kind = TE_REPLY;
-    reply.remaining_ns = 0;
-    memcpy(at, &reply, sizeof reply);
-    memcpy(at + sizeof reply, payload, head->size_bytes);
+    struct te_record *reply = (void *)(msggen->records + msggen->unsent_end);
+    *reply = *head;
+    reply->kind = TE_REPLY;
+    reply->remaining_ns = 0;
+    memcpy(reply + 1, payload, head->size_bytes);
     msggen->unsent_end += padded(head->size_bytes);
     msggen->counts.requests += (head->flags & TE_LAST) != 0;
     msggen->counts.replies += (head->flags & TE_LAST) != 0;

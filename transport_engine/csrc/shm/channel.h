@@ -42,12 +42,13 @@ bool channel_ahead(struct channel *channel, uint32_t *flow);
 /* Gives up the record peeked; the application gets its room back with the next channel_flush. */
 void channel_pop(struct channel *channel);
 
-/* Finds room for one record to the application. Returns where its payload goes, or NULL: with
- * `*error` TE_OK the ring is full (channel_arm then waits for room), else TE_E_CORRUPT or
- * TE_E_SYSTEM. A second reservation replaces one that was not committed. */
-uint8_t *channel_reserve(struct channel *channel, uint32_t size_bytes, int *error);
-/* Adds the reserved record, whose size may have shrunk; seen after the next channel_flush. */
-void channel_commit(struct channel *channel, const struct te_record *record);
+/* Finds room for one record to the application. Returns the record, to be written in place with its
+ * payload behind it, or NULL: with `*error` TE_OK the ring is full (channel_arm then waits for
+ * room), else TE_E_CORRUPT or TE_E_SYSTEM. A second reservation replaces one that was not
+ * committed. */
+struct te_record *channel_reserve(struct channel *channel, uint32_t size_bytes, int *error);
+/* Adds the reserved record, whose payload may have shrunk; seen after the next channel_flush. */
+void channel_commit(struct channel *channel, uint32_t size_bytes);
 
 /* Publishes what was popped and committed, and wakes the application if it sleeps for that. */
 void channel_flush(struct channel *channel);

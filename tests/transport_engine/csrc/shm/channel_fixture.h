@@ -97,14 +97,14 @@ static inline bool readable(int fd) {
 /* Sends one record through the engine's end; false when the ring is full. */
 static inline bool engine_send(struct channel *channel, uint32_t size_bytes, uint8_t fill) {
     int error = TE_E_INVALID;
-    uint8_t *payload = channel_reserve(channel, size_bytes, &error);
+    struct te_record *record = channel_reserve(channel, size_bytes, &error);
     assert_int_equal(error, TE_OK);
-    if (payload == NULL) {
+    if (record == NULL) {
         return false;
     }
-    const struct te_record record = record_of(TE_REPLY, size_bytes);
-    memset(payload, fill, size_bytes);
-    channel_commit(channel, &record);
+    *record = record_of(TE_REPLY, size_bytes);
+    memset(record + 1, fill, size_bytes);
+    channel_commit(channel, size_bytes);
     return true;
 }
 

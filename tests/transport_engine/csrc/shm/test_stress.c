@@ -63,12 +63,13 @@ static int echo_one(struct channel *channel) {
     if (found <= 0) {
         return found;
     }
-    uint8_t *out = channel_reserve(channel, record.size_bytes, &error);
+    struct te_record *out = channel_reserve(channel, record.size_bytes, &error);
     if (out == NULL) {
         return error == TE_OK ? 0 : -1;
     }
-    memcpy(out, payload, record.size_bytes);
-    channel_commit(channel, &record);
+    *out = record;
+    memcpy(out + 1, payload, record.size_bytes);
+    channel_commit(channel, record.size_bytes);
     channel_pop(channel);
     return 1;
 }

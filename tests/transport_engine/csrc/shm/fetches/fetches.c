@@ -108,12 +108,13 @@ static void reply(uint32_t size_bytes) {
     struct te_record heads[1];
     int error = TE_OK;
     trace_start();
-    uint8_t *room = channel_reserve(channel, size_bytes, &error);
+    struct te_record *room = channel_reserve(channel, size_bytes, &error);
     check_call("channel_reserve");
     te_check(room != NULL);
     trace_start();
-    memcpy(room, taken, size_bytes);
-    channel_commit(channel, &record);
+    *room = record;
+    memcpy(room + 1, taken, size_bytes);
+    channel_commit(channel, size_bytes);
     channel_flush(channel);
     check_call("channel_commit, channel_flush");
     trace_start();

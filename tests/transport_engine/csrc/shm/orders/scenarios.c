@@ -205,10 +205,11 @@ static void send_replies(void) {
                                          .size_bytes = sizeof number,
                                          .total_bytes = sizeof number};
         int error = TE_OK;
-        uint8_t *payload = channel_reserve(engine, sizeof number, &error);
-        explore_must(payload != NULL, "no room in an empty ring");
-        memcpy(payload, &number, sizeof number);
-        channel_commit(engine, &record);
+        struct te_record *room = channel_reserve(engine, sizeof number, &error);
+        explore_must(room != NULL, "no room in an empty ring");
+        *room = record;
+        memcpy(room + 1, &number, sizeof number);
+        channel_commit(engine, sizeof number);
         channel_flush(engine);
     }
 }
