@@ -192,7 +192,7 @@ def service(
 
     `errors` are exceptions that any of its methods may raise; they arrive as what they are.
     """
-    is_text = isinstance(name, str) and name.isprintable() and "/" not in name
+    is_text = isinstance(cast(object, name), str) and name.isprintable() and "/" not in name
     if not is_text or not 1 <= len(name) <= NAME_CHARACTERS_MAX:
         raise ContractError(
             f'{name!r} cannot name a service, as in @service("Name"): it must be text of 1 to '
