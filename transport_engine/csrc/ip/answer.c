@@ -1,5 +1,5 @@
-/* Answers and questions. Source: RFC 826; RFC 4861 §7.2; RFC 1122 §3.2.2.6 and RFC 4443 §4.2
- * (echo). */
+/* Answers and questions. Source: RFC 826; RFC 5227 §2.1.1 (probes); RFC 4861 §7.2; RFC 1122
+ * §3.2.2.6 and RFC 4443 §4.2 (echo). */
 #include "ip/answer.h"
 
 #include "ip/arp.h"
@@ -43,14 +43,14 @@ enum verdict answer_arp(struct host *host, uint64_t now_ns, const struct etherne
         note_rival(host, now_ns, arp.sender_mac);
         return VERDICT_UNSUPPORTED;
     }
-    if (address_is_any(arp.sender)) {
-        return VERDICT_UNSUPPORTED;
-    }
+    bool probes = address_is_any(arp.sender); /* someone wants the target for an address */
     if (!address_equal(arp.target, host->config.address)) {
         neighbours_update(&host->neighbours, arp.sender, arp.sender_mac, now_ns);
         return VERDICT_UNSUPPORTED;
     }
-    neighbours_learn(&host->neighbours, arp.sender, arp.sender_mac, now_ns);
+    if (!probes) {
+        neighbours_learn(&host->neighbours, arp.sender, arp.sender_mac, now_ns);
+    }
     if (arp.operation == ARP_REQUEST) {
         struct arp reply = {.operation = ARP_REPLY};
         memcpy(reply.target_mac, arp.sender_mac, MAC_BYTES);

@@ -100,17 +100,54 @@ static void a_ping_of_everybody_is_not_answered(void **state) {
     assert_int_not_equal(poll(), 0);
 }
 
+static size_t write_arp(uint16_t operation, const uint8_t *sender, const uint8_t *sender_mac,
+                        const uint8_t *target) {
+    struct arp arp = {.operation = operation};
+    memcpy(arp.sender_mac, sender_mac, MAC_BYTES);
+    memcpy(arp.sender, sender, ADDRESS_BYTES);
+    memcpy(arp.target, target, ADDRESS_BYTES);
+    ethernet_write(frame, everybody, peer_mac, ETHERNET_ARP);
+    arp_write(frame + IP_AT, &arp);
+    return IP_AT + ARP_BYTES;
+}
+
 static void a_group_is_nobodys_card(void **state) {
     (void)state;
-    struct arp arp = {.operation = ARP_REPLY};
-    memcpy(arp.sender_mac, group_mac, MAC_BYTES);
-    memcpy(arp.sender, peer, ADDRESS_BYTES);
-    memcpy(arp.target, host.config.address, ADDRESS_BYTES);
-    ethernet_write(frame, host.config.mac, peer_mac, ETHERNET_ARP);
-    arp_write(frame + IP_AT, &arp);
-    assert_false(receive(IP_AT + ARP_BYTES));
+    assert_false(receive(write_arp(ARP_REPLY, peer, group_mac, host.config.address)));
     assert_false(knows_peer());
     assert_int_equal(host.counts.bad, 1);
+}
+
+/* Of other hardware or protocols, or longer addresses, or that asks something else. */
+static void an_arp_message_of_another_kind_says_nothing(void **state) {
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        size_t size_bytes = write_arp(ARP_REQUEST, peer, peer_mac, host.config.address);
+        frame[IP_AT + i] ^= 0x40;
+        assert_false(receive(size_bytes));
+        assert_false(knows_peer());
+    }
+    assert_int_equal(poll(), 0);
+}
+
+/* RFC 5227 §2.1.1: by a question of nobody's. Else it would take the address. */
+static void who_looks_whether_the_address_is_free_hears_that_it_is_not(void **state) {
+    (void)state;
+    static const uint8_t nobody[16] = {[10] = 0xff, [11] = 0xff};
+    struct arp arp;
+    bool is_gone;
+    assert_false(receive(write_arp(ARP_REQUEST, nobody, peer_mac, peer)));
+    assert_false(receive(write_arp(ARP_REPLY, nobody, peer_mac, host.config.address)));
+    assert_int_equal(poll(), 0);
+    assert_false(receive(write_arp(ARP_REQUEST, nobody, peer_mac, host.config.address)));
+    assert_int_equal(poll(), IP_AT + ARP_BYTES);
+    assert_memory_equal(frame, peer_mac, MAC_BYTES);
+    assert_int_equal(arp_parse(frame + IP_AT, ARP_BYTES, &arp), VERDICT_OK);
+    assert_int_equal(arp.operation, ARP_REPLY);
+    assert_memory_equal(arp.sender, host.config.address, ADDRESS_BYTES);
+    assert_memory_equal(arp.sender_mac, host.config.mac, MAC_BYTES);
+    assert_null(neighbours_look(&host.neighbours, nobody, &is_gone));
+    assert_true(is_gone);
 }
 
 /* Who asks for the host's address. */
@@ -144,6 +181,25 @@ static void who_is_not_on_this_link_is_not_answered(void **state) {
     assert_int_not_equal(poll(), 0);
 }
 
+/* Not from what follows it, as a nonce may (RFC 7527), and not of a group. */
+static void a_card_is_what_its_option_says(void **state) {
+    (void)state;
+    struct ip_header ip;
+    bool is_gone;
+    size_t size_bytes = write_solicitation(peer, peer_mac, IP_HOPS_ON_LINK, 1) + 8;
+    store_be16(frame + IP_AT + 4, NDP_BYTES + 8);
+    memcpy(frame + size_bytes - 8, "\x0e\x01nonce!", 8);
+    assert_int_equal(ipv6_parse(frame + IP_AT, size_bytes - IP_AT, &ip), VERDICT_OK);
+    ip.payload[26] = 1;
+    icmp_seal(ip.payload, &ip);
+    assert_false(receive(size_bytes));
+    assert_false(knows_peer());
+    ip.payload[26] = peer_mac[0];
+    icmp_seal(ip.payload, &ip);
+    assert_false(receive(size_bytes));
+    assert_memory_equal(neighbours_look(&host.neighbours, peer, &is_gone), peer_mac, MAC_BYTES);
+}
+
 /* RFC 4861 §7.2.4: all nodes hear of it, as of something that nobody asked for. */
 static void who_has_no_address_yet_is_told_with_everybody(void **state) {
     (void)state;
@@ -160,6 +216,33 @@ static void who_has_no_address_yet_is_told_with_everybody(void **state) {
     bool is_gone;
     assert_null(neighbours_look(&host.neighbours, none, &is_gone));
     assert_false(knows_peer());
+}
+
+static size_t write_datagram(uint16_t source_port, size_t payload_bytes) {
+    struct ip_header ip = {.payload_bytes = UDP_HEADER_BYTES + payload_bytes, .protocol = IP_UDP,
+                           .hops = IP_HOPS};
+    struct udp_header udp = {.source_port = source_port, .destination_port = PORT,
+                             .payload_bytes = payload_bytes};
+    memcpy(ip.source, peer, ADDRESS_BYTES);
+    memcpy(ip.destination, host.config.address, ADDRESS_BYTES);
+    memset(frame, 0, sizeof frame);
+    ethernet_write(frame, host.config.mac, peer_mac, ETHERNET_IPV4);
+    ipv4_write(frame + IP_AT, &ip);
+    udp_write(frame + IP_AT + IPV4_HEADER_BYTES, &ip, &udp, false);
+    return IP_AT + IPV4_HEADER_BYTES + ip.payload_bytes;
+}
+
+/* From where no answer could go, longer than any driver gives, and to everybody's card. */
+static void a_datagram_that_no_peer_sends_is_dropped(void **state) {
+    (void)state;
+    assert_false(receive(write_datagram(0, 1)));
+    assert_true(receive(write_datagram(PORT, NETIF_DATAGRAM_BYTES_MAX)));
+    assert_false(receive(write_datagram(PORT, NETIF_DATAGRAM_BYTES_MAX + 1)));
+    assert_int_equal(host.counts.bad, 2);
+    const size_t size_bytes = write_datagram(PORT, 1);
+    memcpy(frame, everybody, MAC_BYTES);
+    assert_false(receive(size_bytes));
+    assert_int_equal(host.counts.foreign, 1);
 }
 
 /* Its header says that it ends before it does. */
@@ -263,6 +346,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         ON_IPV4(a_ping_of_everybody_is_not_answered),
         ON_IPV4(a_group_is_nobodys_card),
+        ON_IPV4(an_arp_message_of_another_kind_says_nothing),
+        ON_IPV4(who_looks_whether_the_address_is_free_hears_that_it_is_not),
+        ON_IPV4(a_datagram_that_no_peer_sends_is_dropped),
+        ON_IPV6(a_card_is_what_its_option_says),
         ON_IPV6(who_is_not_on_this_link_is_not_answered),
         ON_IPV6(who_has_no_address_yet_is_told_with_everybody),
         ON_IPV4(a_header_longer_than_its_packet_is_bad),
