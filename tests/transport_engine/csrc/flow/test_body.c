@@ -70,6 +70,10 @@ static void has_memory_for_all(uint32_t data_blocks) {
     body_write(&body, &blocks, 0, bytes, 1);
     body_fini(&body, &blocks); /* and what it reserved in vain comes back */
     assert_int_equal(blocks.free_count, all);
+    assert_true(body_init(&body, &blocks, total_bytes));
+    body_write(&body, &blocks, total_bytes - 1, bytes, 1);
+    body_fini(&body, &blocks); /* also behind what never came */
+    assert_int_equal(blocks.free_count, all);
     blocks.floor = 1;
     assert_false(body_init(&body, &blocks, total_bytes));
     free(bytes);

@@ -52,6 +52,22 @@ static void a_retry_is_answered_once(void **state) {
     assert_int_equal(next_init(token), 0);
 }
 
+/* It may be to the one before, and that is longer ago. */
+static void an_answer_to_an_init_that_was_repeated_is_no_sample(void **state) {
+    (void)state;
+    const uint8_t retry[TOKEN_BYTES] = "a token it is";
+    uint8_t token[TOKEN_BYTES];
+    assert_int_equal(next_init(token), INIT_BYTES);
+    pair->now_ns = flow_next_ns(client);
+    flow_timeout(client, &pair->store, pair->now_ns);
+    assert_int_equal(next_init(token), INIT_BYTES);
+    const struct rtt before = client->rtt;
+    pair->now_ns += 1000;
+    answer(PACKET_RETRY, retry, TOKEN_BYTES);
+    assert_int_equal(next_init(token), pair->config.packet_bytes);
+    assert_memory_equal(&client->rtt, &before, sizeof before);
+}
+
 static void bad_answers_change_nothing(void **state) {
     (void)state;
     uint8_t body[16] = {0};
@@ -251,6 +267,21 @@ static void a_way_that_loses_long_packets_is_found(void **state) {
     assert_int_equal(pair->counters.narrowed, 1);
 }
 
+/* Nor would more be sent to a listener that takes no more. */
+static void a_way_that_carries_all_that_both_take_is_not_narrow(void **state) {
+    (void)state;
+    uint8_t sent[TOKEN_BYTES];
+    offer(JUMBO);
+    give_token(tokens[0], 0);
+    send_in_vain(tokens[0], JUMBO);
+    answer(PACKET_RETRY, tokens[0], TOKEN_BYTES);
+    give_token(tokens[1], 0);
+    assert_int_equal(next_init(sent), ETHERNET);
+    accept_with(ETHERNET - 56);
+    assert_int_equal(flow_narrow_mtu_bytes(client), 0);
+    assert_int_equal(pair->counters.narrowed, 0);
+}
+
 /* Where nothing is shorter, nothing is left to try. */
 static void the_shortest_is_tried_to_the_end(void **state) {
     (void)state;
@@ -342,6 +373,8 @@ static void packets_are_as_long_as_agreed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_retry_is_answered_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_answer_to_an_init_that_was_repeated_is_no_sample,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(bad_answers_change_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_version_ends_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_refusal_without_a_reason_is_one, set_up, tear_down),
@@ -352,6 +385,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_profile_and_a_link_decide, set_up, tear_down),
         cmocka_unit_test_setup_teardown(silence_is_noticed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_way_that_loses_long_packets_is_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_way_that_carries_all_that_both_take_is_not_narrow,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_shortest_is_tried_to_the_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_answer_that_is_late_is_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_long_way_is_not_a_narrow_one, set_up, tear_down),

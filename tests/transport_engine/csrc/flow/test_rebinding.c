@@ -127,6 +127,20 @@ static void who_claims_all_numbers_is_found_out(void **state) {
     assert_int_equal(server->reason, TE_R_PROTOCOL);
 }
 
+/* Also behind others, which were sent. */
+static void who_guesses_several_is_found_out(void **state) {
+    static const uint8_t ping[] = {FRAME_PING};
+    (void)state;
+    uint64_t before = server->ledger.next_number;
+    forge(ping, sizeof ping);
+    listen_to_it();
+    uint8_t body[ACK_HEADER_BYTES + ACK_RANGE_BYTES];
+    uint64_t last = server->ledger.next_number - 1;
+    struct ack_frame ack = {.count = 2, .ranges = {{last, last}, {before, before}}};
+    forge(body, (uint32_t)frame_write_ack(body, &ack));
+    assert_int_equal(server->reason, TE_R_PROTOCOL);
+}
+
 static void who_got_the_packet_is_believed(void **state) {
     static const uint8_t ping[] = {FRAME_PING};
     (void)state;
@@ -148,6 +162,7 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(who_guesses_a_number_is_found_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_claims_all_numbers_is_found_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_guesses_several_is_found_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_got_the_packet_is_believed, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -170,6 +170,7 @@ static void what_is_not_taken_ends_the_flow_where_memory_is_short(void **state) 
     assert_int_equal(client->state, FLOW_CLOSED);
     assert_int_equal(client->out.message_count, 0);
     assert_int_equal(server->reason, TE_R_NO_RESOURCES);
+    assert_int_equal(pair->counters.stalls, 1);
 }
 
 /* A peer that is heard all the time lets no timer come. */
@@ -196,6 +197,42 @@ static void who_takes_a_little_is_waited_for(void **state) {
     assert_int_equal(client->state, FLOW_OPEN);
 }
 
+/* Its credit is less than the next message takes, but it grows. */
+static void who_gives_a_little_credit_is_waited_for(void **state) {
+    (void)state;
+    withhold_credit();
+    assert_true(pair_send(pair, CLIENT, 2, sizeof bytes, 0));
+    for (uint32_t i = 1; i < credit_units_of(sizeof bytes); i++) {
+        pass_short_of_memory(pair->config.dead_ns - second_ns / 5);
+        client->out.units_limit++;
+        pair_transmit(pair, CLIENT);
+    }
+    assert_int_equal(client->state, FLOW_OPEN);
+}
+
+/* What was sent arrives late, one after the other, and credit does not come. */
+static void messages_that_end_are_waited_for(void **state) {
+    (void)state;
+    pair->delay_ns = second_ns * 2 / 5;
+    exchange(pair, 5, 1000, 0);
+    client->out.units_limit = client->out.units_sent + 3;
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_true(pair_send(pair, CLIENT, i, 1000, 0));
+        pair_transmit(pair, CLIENT);
+        pass_short_of_memory(second_ns * 3 / 10);
+    }
+    assert_true(pair_send(pair, CLIENT, 3, 1000, 0));
+    for (int i = 0; i < 30; i++) { /* 1.5 seconds, and 0.6 since the last of them ended */
+        server->ping_due = true;
+        pair_transmit(pair, SERVER);
+        pass_short_of_memory(second_ns / 20);
+    }
+    assert_int_equal(client->out.message_count, 1);
+    assert_int_equal(client->state, FLOW_OPEN);
+    pass_short_of_memory(2 * pair->config.dead_ns);
+    assert_int_equal(client->reason, TE_R_NO_RESOURCES);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_not_finished_ends_the_flow, set_up, tear_down),
@@ -211,6 +248,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(and_does_so_whatever_else_the_peer_says, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(who_takes_a_little_is_waited_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_gives_a_little_credit_is_waited_for, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(messages_that_end_are_waited_for, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
