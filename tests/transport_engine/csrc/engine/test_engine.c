@@ -310,6 +310,8 @@ static void stop_tells_applications(void **state) {
     assert_int_equal(command((struct te_command){.op = TE_CONNECT, .channel = apps[0].index,
                                                  .endpoint = self(7000)}).error,
                      TE_E_CLOSED);
+    assert_int_equal(command((struct te_command){.op = TE_ATTACH, .ring_bytes = 1 << 18}).error,
+                     TE_E_CLOSED);
 }
 
 static void open_flows_are_reported(void **state) {

@@ -142,6 +142,20 @@ static void rate_of_messages_holds(void **state) {
     assert_true(lamb.messages_sent > 5000); /* whose rate is its own */
 }
 
+/* Whichever channel is looked at last. */
+static void who_waits_for_longer_does_not_hold_up_others(void **state) {
+    (void)state;
+    set_share(1, (struct te_share){.weight = 1, .bytes_per_second = 100000000});
+    set_share(2, (struct te_share){.weight = 1, .bytes_per_second = 100000});
+    connect_both(1);
+    run(WARM_STEPS);
+    for (int i = 0; i < 10; i++) {
+        run(1);
+        assert_true(near.shares[1].is_waiting && near.shares[2].is_waiting);
+        assert_true(near.resume_ns <= near.shares[1].bytes.next_ns);
+    }
+}
+
 static void memory_is_a_quota(void **state) {
     (void)state;
     set_share(1, (struct te_share){.weight = 1, .memory_bytes = 4 << 20});
@@ -158,6 +172,16 @@ static void memory_is_a_quota(void **state) {
     uint64_t before = sink.bytes_received;
     run(STEPS);
     assert_true(sink.bytes_received - before > (4 << 20)); /* and it goes on */
+}
+
+/* So what applications are told they may send is not waited for for ever. */
+static void the_longest_message_fits_into_its_quota(void **state) {
+    (void)state;
+    for (uint64_t bytes = 64 << 10; bytes <= MEMORY_BYTES; bytes += 100 << 10) {
+        set_share(1, (struct te_share){.weight = 1, .memory_bytes = bytes});
+        share_bill(&near, 1);
+        assert_true(share_has_memory(&near, share_message_bytes_max(&near.shares[1])));
+    }
 }
 
 /* It says nothing of peers of others that take their time (see flow_end_untaken). */
@@ -327,7 +351,9 @@ int main(void) {
         WITH_HOSTS(channels_of_one_tenant_share_its_part),
         WITH_HOSTS(rate_of_bytes_holds),
         WITH_HOSTS(rate_of_messages_holds),
+        WITH_HOSTS(who_waits_for_longer_does_not_hold_up_others),
         WITH_HOSTS(memory_is_a_quota),
+        WITH_HOSTS(the_longest_message_fits_into_its_quota),
         WITH_HOSTS(a_quota_that_is_used_up_is_no_lack_of_memory),
         WITH_HOSTS(all_memory_comes_back_to_who_paid),
         WITH_HOSTS(messages_begun_at_once_are_all_finished),

@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include <poll.h>
+#include <sys/types.h>
 
 #include "transport_engine.h"
 
@@ -10,13 +11,26 @@ enum {
     MESSAGE_NS = 1000000000 / MESSAGES_PER_SECOND,
     MESSAGES = 300, /* more than it may send at once */
     SHARE = 1,
-    POLLS_MAX = 1000
+    POLLS_MAX = 1000,
+    COMMANDS_MAX = 1000
 };
 
 static struct te_engine *engine;
 static struct te_channel *channels[2];
 static uint32_t indices[2];
 static uint64_t clock_ns;
+static bool comes_late; /* the engine is polled just before a descriptor is read */
+
+ssize_t __real_read(int fd, void *bytes, size_t size_bytes);
+ssize_t __wrap_read(int fd, void *bytes, size_t size_bytes);
+
+ssize_t __wrap_read(int fd, void *bytes, size_t size_bytes) {
+    if (comes_late) {
+        comes_late = false;
+        te_engine_poll(engine);
+    }
+    return __real_read(fd, bytes, size_bytes);
+}
 
 static struct te_completion command(struct te_command request) {
     struct te_completion completion;
@@ -118,6 +132,42 @@ static void a_command_wakes_it(void **state) {
     assert_false(is_readable(te_engine_completion_fd(engine)));
 }
 
+/* Else nothing would tell of it: the signal that it came with is taken away. */
+static void what_is_done_just_after_it_looked_is_found(void **state) {
+    (void)state;
+    const struct te_command look = {.op = TE_HAS_LEFT, .channel = indices[0], .token = 5};
+    struct te_completion done;
+    assert_int_equal(te_engine_completion(engine, &done), TE_E_AGAIN);
+    assert_int_equal(te_engine_command(engine, &look), TE_OK);
+    comes_late = true;
+    assert_int_equal(te_engine_completion(engine, &done), TE_OK);
+    assert_int_equal(done.token, 5);
+    assert_false(is_readable(te_engine_completion_fd(engine)));
+}
+
+/* A control plane that does not look loses nothing: what has no room waits. */
+static void every_command_is_completed(void **state) {
+    (void)state;
+    struct te_command look = {.op = TE_HAS_LEFT, .channel = indices[0]};
+    struct te_completion done;
+    uint64_t sent = 0;
+    uint64_t completed = 0;
+    for (int polls = 0; polls < 3; polls++) {
+        for (; sent < COMMANDS_MAX && te_engine_command(engine, &look) == TE_OK; sent++) {
+            look.token++;
+        }
+        te_engine_poll(engine);
+    }
+    assert_in_range(sent, 2, COMMANDS_MAX - 1); /* it had no room for all */
+    for (int polls = 0; polls < POLLS_MAX && completed < sent; polls++) {
+        for (; te_engine_completion(engine, &done) == TE_OK; completed++) {
+            assert_int_equal(done.token, completed);
+        }
+        te_engine_poll(engine);
+    }
+    assert_int_equal(completed, sent);
+}
+
 static void a_quarantine_is_told_unasked(void **state) {
     (void)state;
     struct te_completion done;
@@ -141,6 +191,9 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(who_asks_it_to_stop_wakes_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_command_wakes_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_done_just_after_it_looked_is_found, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(every_command_is_completed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_quarantine_is_told_unasked, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
