@@ -85,6 +85,27 @@ static void test_sockets_of_who_connects_stay(void **state) {
     assert_true(stays("iface=%s --vdev"));
 }
 
+/* Neither the link, nor what it names. */
+static void test_a_link_to_a_socket_of_the_dead_stays(void **state) {
+    (void)state;
+    char dead[sizeof path + 8];
+    snprintf(dead, sizeof dead, "%s-dead", path);
+    close(bind_there(SOCK_STREAM));
+    assert_int_equal(rename(path, dead), 0);
+    assert_int_equal(symlink(dead, path), 0);
+    assert_true(stays("--vdev=net_vhost0,iface=%s"));
+    assert_int_equal(unlink(dead), 0);
+}
+
+static void test_sockets_of_other_users_stay(void **state) {
+    (void)state;
+    close(bind_there(SOCK_STREAM));
+    if (chown(path, geteuid() + 1, (gid_t)-1) != 0) {
+        skip(); /* only root can make one */
+    }
+    assert_true(stays("--vdev=net_vhost0,iface=%s"));
+}
+
 static void test_sockets_of_the_living_stay_and_hear_nothing(void **state) {
     (void)state;
     for (int is_stream = 0; is_stream < 2; is_stream++) {
@@ -103,9 +124,13 @@ static void test_a_listener_is_found_and_hears_nothing(void **state) {
     strcpy(other, path);
     assert_false(dpdk_sockets_has_listener(other));
     int fd = bind_there(SOCK_STREAM | SOCK_NONBLOCK);
+    int next = dup(fd);
+    close(next);
     assert_int_equal(listen(fd, 1), 0);
     assert_true(dpdk_sockets_has_listener(other));
     assert_int_equal(accept(fd, NULL, NULL), -1);
+    assert_int_equal(dup(fd), next); /* no descriptor is left open */
+    close(next);
     close(fd);
     assert_false(dpdk_sockets_has_listener(other));
 }
@@ -113,6 +138,7 @@ static void test_a_listener_is_found_and_hears_nothing(void **state) {
 static void test_the_other_side_is_where_virtio_user_connects(void **state) {
     (void)state;
     char other[DPDK_SOCKET_PATH_BYTES];
+    memset(other, 'x', sizeof other);
     assert_true(dpdk_sockets_other_side("path=/run/a,queues=2", other));
     assert_string_equal(other, "/run/a");
     assert_true(dpdk_sockets_other_side("queues=2,path=/run/b", other));
@@ -143,6 +169,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_sockets_of_the_dead_go_where_a_device_listens,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sockets_of_who_connects_stay, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_link_to_a_socket_of_the_dead_stays, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_sockets_of_other_users_stay, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sockets_of_the_living_stay_and_hear_nothing, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_listener_is_found_and_hears_nothing, set_up,

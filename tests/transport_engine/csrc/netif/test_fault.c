@@ -95,6 +95,9 @@ static void test_corruption_flips_one_bit(void **state) {
         flipped += __builtin_popcount((unsigned)(datagrams[0].bytes[i] ^ "abcdefgh"[i]));
     }
     assert_int_equal(flipped, 1);
+    send_one(netif, 1, netif->local, ""); /* in which there is none */
+    assert_int_equal(receive(netif, 0, datagrams), 1);
+    assert_int_equal(stats_of(netif).faults_corrupted, 1);
     netif->ops->close(netif);
 }
 
@@ -126,6 +129,85 @@ static void test_full_store_lets_datagrams_pass(void **state) {
     netif->ops->close(netif);
 }
 
+/* Although what comes with it wants its place. */
+static void test_late_datagram_is_there_until_the_next_look(void **state) {
+    (void)state;
+    enum { HELD = 1024, FIRST = 4 };
+    struct netif *netif = open_with(
+        (struct te_fault){.reorder_ppm = ALWAYS_PPM, .reorder_ns = 100, .seed = 3});
+    struct netif_datagram datagrams[TE_BURST_MAX];
+    for (int i = 0; i < HELD; i++) {
+        send_one(netif, 1, netif->local, i < FIRST ? "first" : "second");
+        assert_int_equal(receive(netif, i < FIRST ? 0 : 50, datagrams), 0);
+    }
+    for (int i = FIRST; i < TE_BURST_MAX; i++) {
+        send_one(netif, 1, netif->local, "third");
+    }
+    assert_int_equal(receive(netif, 100, datagrams), TE_BURST_MAX);
+    for (int i = 0; i < TE_BURST_MAX; i++) {
+        assert_holds(&datagrams[i], i < FIRST ? "first" : "third");
+    }
+    netif->ops->close(netif);
+}
+
+/* A driver that notes what it is told. */
+static struct {
+    struct netif netif;
+    uint32_t lost, unanswered, closed;
+} told;
+
+static void note_lost(struct netif *netif, const struct te_endpoint *remote) {
+    (void)netif;
+    told.lost += remote->port;
+}
+
+static void note_unanswered(struct netif *netif, const struct te_endpoint *remote,
+                            uint64_t now_ns) {
+    (void)netif;
+    told.unanswered += remote->port + (uint32_t)now_ns;
+}
+
+static void note_closed(struct netif *netif) {
+    (void)netif;
+    told.closed++;
+}
+
+static uint16_t next_port(const struct netif *netif, const struct te_endpoint *remote) {
+    (void)netif;
+    return (uint16_t)(remote->port + 1);
+}
+
+static bool lose_the_power_to_wake(struct netif *netif) {
+    netif->caps = 0;
+    return false;
+}
+
+static const struct netif_ops noting = {.lost = note_lost, .unanswered = note_unanswered,
+                                        .arm = lose_the_power_to_wake, .port_for = next_port,
+                                        .close = note_closed};
+
+static void test_what_it_is_told_reaches_the_driver(void **state) {
+    (void)state;
+    const struct te_endpoint peer = ipv4_endpoint(1, 7000);
+    struct netif *netif;
+    char why[TE_WHY_BYTES];
+    told.netif = (struct netif){.ops = &noting, .caps = NETIF_WAKES};
+    assert_int_equal(netif_fault_open(&(struct te_fault){0}, &told.netif, &netif, why), TE_OK);
+    netif->ops->lost(netif, &peer);
+    assert_int_equal(told.lost, 7000);
+    netif->ops->unanswered(netif, &peer, 5);
+    assert_int_equal(told.unanswered, 7005);
+    assert_int_equal(netif->ops->port_for(netif, &peer), 7001);
+    assert_int_equal(netif->caps, NETIF_WAKES);
+    assert_false(netif->ops->arm(netif));
+    assert_int_equal(netif->caps, 0);
+    netif->ops->close(netif);
+    assert_int_equal(told.closed, 1);
+    const struct te_fault beyond = {.reorder_ppm = ALWAYS_PPM + 1};
+    assert_int_equal(netif_fault_open(&beyond, &told.netif, &netif, why), TE_E_INVALID);
+    assert_int_equal(told.closed, 2); /* it took it over */
+}
+
 static void test_rate_above_one_is_refused(void **state) {
     (void)state;
     struct te_engine_config config = config_for("loopback", ipv4_endpoint(1, 1));
@@ -143,6 +225,8 @@ int main(void) {
         cmocka_unit_test(test_corruption_flips_one_bit),
         cmocka_unit_test(test_late_datagram_comes_when_it_is_due),
         cmocka_unit_test(test_full_store_lets_datagrams_pass),
+        cmocka_unit_test(test_late_datagram_is_there_until_the_next_look),
+        cmocka_unit_test(test_what_it_is_told_reaches_the_driver),
         cmocka_unit_test(test_rate_above_one_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

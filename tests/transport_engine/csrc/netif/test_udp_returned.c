@@ -45,12 +45,13 @@ static void send_to(struct te_endpoint remote, uint16_t port, uint32_t size_byte
     assert_int_equal(netif->ops->tx_burst(netif, 0, &datagram, 1), 1);
 }
 
-/* Everything that can be had of `of`, counted by what it is. */
+/* Everything that can be had of `of`, counted by what it is. No more comes back than is kept. */
 static void drain(struct netif *of, int *datagrams, int *returned) {
     *datagrams = *returned = 0;
     for (int looks = 0; looks < 100 && is_readable(of, looks == 0 ? WAIT_MS : 0); looks++) {
         int count = of->ops->rx_burst(of, 0, got, TE_BURST_MAX);
         for (int i = 0; i < count; i++) {
+            assert_true(!got[i].is_returned || got[i].size_bytes < INIT_LIKE_BYTES);
             *(got[i].is_returned ? returned : datagrams) += 1;
         }
     }

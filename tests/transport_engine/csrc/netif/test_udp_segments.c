@@ -253,6 +253,29 @@ static void test_a_path_that_loses_is_asked_for_less(void **state) {
     assert_int_equal(udp_paths_find(&paths, &peer)->rest, UDP_REST_MAX);
 }
 
+/* The same address at another port, and the same port elsewhere. */
+static void test_who_takes_the_place_of_another_begins_anew(void **state) {
+    (void)state;
+    static struct udp_paths paths;
+    const struct te_endpoint peer = ipv4_endpoint(1, 7000);
+    struct udp_path *place = udp_paths_find(&paths, &peer);
+    int met = 0;
+    for (uint32_t i = 1; i <= UINT16_MAX; i++) {
+        struct te_endpoint other = peer;
+        if (i % 2 == 0) {
+            memcpy(other.address + 13, &i, 2);
+        } else {
+            other.port = (uint16_t)(peer.port + i);
+        }
+        udp_paths_find(&paths, &peer)->rest = 1;
+        if (udp_paths_find(&paths, &other) == place) {
+            assert_int_equal(place->rest, 0);
+            met |= 1 << i % 2;
+        }
+    }
+    assert_int_equal(met, 3);
+}
+
 static void test_the_driver_can_be_told_to_send_one_by_one(void **state) {
     (void)state;
     struct te_engine_config config = config_for("udp", ipv4_endpoint(1, 0));
@@ -335,6 +358,7 @@ int main(void) {
         cmocka_unit_test(test_any_cut_of_a_peer_is_read_rightly),
         cmocka_unit_test(test_where_the_kernel_will_not_cut_they_go_one_by_one),
         cmocka_unit_test(test_a_path_that_loses_is_asked_for_less),
+        cmocka_unit_test(test_who_takes_the_place_of_another_begins_anew),
         cmocka_unit_test(test_the_driver_can_be_told_to_send_one_by_one),
         cmocka_unit_test(test_the_driver_is_told_of_losses),
         cmocka_unit_test(test_a_kernel_that_cannot_cut_is_not_asked_to),
