@@ -49,10 +49,24 @@ static void test_equals_the_naive_sum_at_every_size_and_split(void **state) {
     }
 }
 
+/* Also where the carries of one sum make another carry. */
+static void test_carries_come_around_twice(void **state) {
+    (void)state;
+    uint8_t bytes[64] = {0};
+    memset(bytes, 0xff, 8);
+    memset(bytes + 16, 0xff, 8);
+    for (int i = 0; i < 8; i++) {
+        bytes[32] = (uint8_t)i;
+        assert_int_equal(swapped(checksum_fold(checksum_add(0, bytes, sizeof bytes))),
+                         naive(bytes, sizeof bytes));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_example_of_the_standard),
         cmocka_unit_test(test_equals_the_naive_sum_at_every_size_and_split),
+        cmocka_unit_test(test_carries_come_around_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

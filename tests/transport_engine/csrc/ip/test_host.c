@@ -232,6 +232,7 @@ static void test_zero_checksum_means_none_in_ipv4_only(void **state) {
 static void test_fragments_are_counted_and_dropped(void **state) {
     struct wire *wire = *state;
     size_t size = ready_frame(wire, "fragment");
+    assert_int_equal(load_be16(wire->frame + IPV4_AT + 6), 0x4000); /* no router makes any */
     store_be16(wire->frame + IPV4_AT + 6, 0x2000); /* more fragments */
     seal_ipv4(wire->frame);
     assert_false(deliver(wire, wire->b, size));

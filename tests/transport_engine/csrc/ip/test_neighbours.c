@@ -107,11 +107,11 @@ static void test_whose_time_is_over_first_makes_room(void **state) {
     uint32_t number = 0;
     while (!gone) {
         stranger(++number, address);
-        neighbours_learn(neighbours, address, friend_mac, number);
+        neighbours_learn(neighbours, address, friend_mac, number * 40503 % 65536);
         neighbours_look(neighbours, address, &gone); /* it found no place */
     }
     const struct neighbours before = *neighbours;
-    neighbours_want(neighbours, address, number);
+    neighbours_want(neighbours, address, second_ns);
     for (int i = 0; i < NEIGHBOURS_SETS * NEIGHBOURS_WAYS; i++) {
         const struct neighbour *set = before.sets[i / NEIGHBOURS_WAYS];
         const struct neighbour *each = &neighbours->sets[i / NEIGHBOURS_WAYS][i % NEIGHBOURS_WAYS];

@@ -246,8 +246,11 @@ static void test_open_refuses_other_memory(void **state) {
         assert_int_equal(ftruncate(fd, CHANNEL_HEADER_BYTES + 2 * TE_RING_BYTES_MIN), 0);
         assert_int_equal(pwrite(fd, &header, 32, 0), 32);
         assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
-        assert_int_equal(te_channel_open(fd, dup(1), &channel, both->why), TE_E_CORRUPT);
+        const int doorbell_fd = dup(1);
+        assert_int_equal(te_channel_open(fd, doorbell_fd, &channel, both->why), TE_E_CORRUPT);
         assert_non_null(strstr(both->why, cases[i].sentence));
+        assert_int_equal(fcntl(fd, F_GETFD), -1); /* it took over both */
+        assert_int_equal(fcntl(doorbell_fd, F_GETFD), -1);
     }
 }
 
