@@ -340,6 +340,18 @@ static void terms_have_bounds(void **state) {
     assert_int_equal(command(&near, request).error, TE_E_INVALID);
 }
 
+/* Not when a timer comes: the engine may have ended by then. */
+static void who_drains_tells_peers_at_once(void **state) {
+    (void)state;
+    connect_flows(&hog, PORT_FIRST, 1);
+    for (int i = 0; i < STEPS && engine_is_busy(&near); i++) {
+        step();
+    }
+    assert_false(engine_is_busy(&near));
+    assert_int_equal(command(&near, (struct te_command){.op = TE_DRAIN}).error, TE_OK);
+    assert_true(engine_is_busy(&near));
+}
+
 #define WITH_HOSTS(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void) {
@@ -361,6 +373,7 @@ int main(void) {
         WITH_HOSTS(incoming_flows_are_counted),
         WITH_HOSTS(forged_flows_send_nothing),
         WITH_HOSTS(terms_have_bounds),
+        WITH_HOSTS(who_drains_tells_peers_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,20 +145,30 @@ static void what_is_done_just_after_it_looked_is_found(void **state) {
     assert_false(is_readable(te_engine_completion_fd(engine)));
 }
 
-/* A control plane that does not look loses nothing: what has no room waits. */
-static void every_command_is_completed(void **state) {
-    (void)state;
+/* Commands until it takes no more, which are not completed yet. Returns how many. */
+static uint64_t send_all(void) {
     struct te_command look = {.op = TE_HAS_LEFT, .channel = indices[0]};
-    struct te_completion done;
     uint64_t sent = 0;
-    uint64_t completed = 0;
     for (int polls = 0; polls < 3; polls++) {
         for (; sent < COMMANDS_MAX && te_engine_command(engine, &look) == TE_OK; sent++) {
             look.token++;
         }
         te_engine_poll(engine);
     }
-    assert_in_range(sent, 2, COMMANDS_MAX - 1); /* it had no room for all */
+    assert_in_range(sent, 2, COMMANDS_MAX - 1);
+    return sent;
+}
+
+/* A control plane that does not look loses nothing: what has no room waits. */
+static void every_command_is_completed(void **state) {
+    (void)state;
+    struct te_completion done;
+    const uint64_t sent = send_all();
+    uint64_t completed = 0;
+    assert_int_equal(te_engine_completion(engine, &done), TE_OK);
+    assert_int_equal(done.token, completed++);
+    te_engine_poll(engine); /* there was room for one */
+    assert_true(is_readable(te_engine_fd(engine))); /* so it does not sleep on the others */
     for (int polls = 0; polls < POLLS_MAX && completed < sent; polls++) {
         for (; te_engine_completion(engine, &done) == TE_OK; completed++) {
             assert_int_equal(done.token, completed);
@@ -185,6 +195,32 @@ static void a_quarantine_is_told_unasked(void **state) {
     }
 }
 
+static void a_quarantine_that_has_no_room_is_told_later(void **state) {
+    (void)state;
+    struct te_completion done;
+    int told = 0;
+    send_all();
+    put(channels[0], UINT8_MAX);
+    for (int polls = 0; polls < POLLS_MAX; polls++) {
+        te_engine_poll(engine);
+        told += te_engine_completion(engine, &done) == TE_OK && done.op == TE_QUARANTINED;
+    }
+    assert_int_equal(told, 1);
+}
+
+/* It is told once, and sleeps until somebody else has something. */
+static void an_application_that_went_wakes_it_once(void **state) {
+    (void)state;
+    poll_to_rest();
+    assert_true(te_engine_arm(engine) > 0);
+    te_channel_close(channels[0]);
+    channels[0] = NULL;
+    assert_true(is_readable(te_engine_fd(engine)));
+    poll_to_rest();
+    assert_false(is_readable(te_engine_fd(engine)));
+    assert_true(te_engine_arm(engine) > 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_rate_lets_it_sleep_until_the_next_message, set_up,
@@ -195,6 +231,9 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(every_command_is_completed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_quarantine_is_told_unasked, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_quarantine_that_has_no_room_is_told_later, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(an_application_that_went_wakes_it_once, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
