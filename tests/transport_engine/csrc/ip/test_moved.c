@@ -131,6 +131,20 @@ static void an_advertisement_that_does_not_override_changes_nothing(void **state
     expect_mac(old_mac, 2);
 }
 
+static void an_advertisement_that_names_no_card_changes_nothing(void **state) {
+    enum { OPTION_BYTES = 8 };
+    struct ip_header ip;
+    uint8_t *ip_at = place.frame + ETHERNET_HEADER_BYTES;
+    (void)state;
+    neighbours_learn(&place.host.neighbours, place.peer, old_mac, 0);
+    size_t size_bytes = write_advertisement(true) - OPTION_BYTES;
+    ip_at[5] -= OPTION_BYTES; /* of its payload */
+    assert_int_equal(ipv6_parse(ip_at, size_bytes - ETHERNET_HEADER_BYTES, &ip), VERDICT_OK);
+    icmp_seal(ip.payload, &ip);
+    receive(&place.host, size_bytes, 1);
+    expect_mac(old_mac, 2);
+}
+
 /* Without a word, as a host does that comes again with another card, and is only called. */
 static void an_address_that_does_not_answer_is_asked_for_anew(void **state) {
     uint64_t now_ns = 2 * second_ns;
@@ -216,6 +230,7 @@ int main(void) {
         ON_IPV4(who_has_the_same_address_is_noticed),
         ON_IPV6(who_has_the_same_address_is_noticed),
         ON_IPV4(doubts_ask_once_a_second_at_most),
+        ON_IPV6(an_advertisement_that_names_no_card_changes_nothing),
         ON_IPV6(an_advertisement_that_does_not_override_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

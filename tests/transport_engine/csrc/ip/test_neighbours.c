@@ -46,6 +46,24 @@ static void test_unknown_is_asked_again_until_it_is_given_up(void **state) {
     assert_int_equal(neighbours->due_ns, UINT64_MAX);
 }
 
+/* Whatever their places in the table are. */
+static void test_who_was_asked_first_is_asked_again_first(void **state) {
+    struct neighbours *neighbours = *state;
+    uint8_t other_address[16];
+    memcpy(other_address, friend_address, sizeof other_address);
+    other_address[15]++;
+    const uint8_t *const addresses[] = {friend_address, other_address};
+    for (int first = 0; first < 2; first++) {
+        neighbours_init(neighbours);
+        assert_null(neighbours_want(neighbours, addresses[first], 0));
+        assert_non_null(neighbours_ask(neighbours, 0));
+        assert_null(neighbours_want(neighbours, addresses[1 - first], 1));
+        assert_non_null(neighbours_ask(neighbours, 1));
+        assert_null(neighbours_ask(neighbours, 1));
+        assert_int_equal(neighbours->due_ns, NEIGHBOURS_ASK_NS);
+    }
+}
+
 static void test_answer_ends_the_questions(void **state) {
     struct neighbours *neighbours = *state;
     assert_null(neighbours_want(neighbours, friend_address, 0));
@@ -140,6 +158,7 @@ static void test_what_is_said_to_everybody_changes_who_is_known_and_adds_nobody(
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_unknown_is_asked_again_until_it_is_given_up, setup),
+        cmocka_unit_test_setup(test_who_was_asked_first_is_asked_again_first, setup),
         cmocka_unit_test_setup(test_answer_ends_the_questions, setup),
         cmocka_unit_test_setup(test_old_knowledge_is_used_while_it_is_asked_anew, setup),
         cmocka_unit_test_setup(test_strangers_do_not_push_out_a_friend, setup),

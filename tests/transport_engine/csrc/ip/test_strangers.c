@@ -90,11 +90,28 @@ static size_t write_ping(const uint8_t *to, uint8_t code) {
     return IP_AT + IPV4_HEADER_BYTES + 16;
 }
 
-/* One such ping would have every host answer at once (RFC 1122 §3.2.2.6). */
+/* One such ping would have every host answer at once (RFC 1122 §3.2.2.6); nor is one answered that
+ * comes from everybody or nobody, or goes to another host. */
 static void a_ping_of_everybody_is_not_answered(void **state) {
     (void)state;
     assert_false(receive(write_ping(everybody, 0)));
     assert_false(receive(write_ping(host.config.mac, 1)));
+    size_t size_bytes = write_ping(host.config.mac, 0);
+    memcpy(frame + MAC_BYTES, group_mac, MAC_BYTES);
+    assert_false(receive(size_bytes));
+    host.config.address[15] = 9;
+    size_bytes = write_ping(host.config.mac, 0);
+    host.config.address[15] = 1;
+    assert_false(receive(size_bytes));
+    memset(peer + 12, 0, 4);
+    assert_false(receive(write_ping(host.config.mac, 0)));
+    memcpy(peer + 12, host.config.address + 12, 4);
+    peer[15] = 2;
+    assert_int_equal(host.counts.bad, 0);
+    size_bytes = write_ping(host.config.mac, 0);
+    frame[size_bytes - 1] ^= 1;
+    assert_false(receive(size_bytes));
+    assert_int_equal(host.counts.bad, 1);
     assert_int_equal(poll(), 0);
     assert_false(receive(write_ping(host.config.mac, 0)));
     assert_int_not_equal(poll(), 0);

@@ -2,7 +2,14 @@
 #include "netif_fixture.h"
 
 #include <poll.h>
+#include <netinet/in.h>
+#include <netinet/ip_icmp.h>
 #include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "ip/big_endian.h"
+#include "ip/checksum.h"
 
 enum { INIT_LIKE_BYTES = 256, WAIT_MS = 2000 };
 
@@ -143,11 +150,49 @@ static void a_flood_is_taken_and_forgotten(void **state) {
     close_pair();
 }
 
+/* A datagram from `netif` to `peer`, with such a word of why it did not arrive. */
+static void send_back(int raw_fd, uint8_t code) {
+    enum { IP_AT = 8, UDP_AT = IP_AT + 20, PAYLOAD_AT = UDP_AT + 8, SIZE_BYTES = PAYLOAD_AT + 32 };
+    const struct sockaddr_in here = {.sin_family = AF_INET,
+                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    uint8_t icmp[SIZE_BYTES] = {ICMP_DEST_UNREACH, code, [IP_AT] = 0x45, [IP_AT + 8] = 64,
+                                IPPROTO_UDP};
+    store_be16(icmp + IP_AT + 2, SIZE_BYTES - IP_AT);
+    memcpy(icmp + IP_AT + 12, netif->local.address + 12, 4);
+    memcpy(icmp + IP_AT + 16, peer->local.address + 12, 4);
+    store_be16(icmp + UDP_AT, netif->local.port);
+    store_be16(icmp + UDP_AT + 2, peer->local.port);
+    store_be16(icmp + UDP_AT + 4, SIZE_BYTES - UDP_AT);
+    store_u16(icmp + 2, (uint16_t)~checksum_fold(checksum_add(0, icmp, sizeof icmp)));
+    assert_int_equal(sendto(raw_fd, icmp, sizeof icmp, 0, (const struct sockaddr *)&here,
+                            sizeof here), sizeof icmp);
+}
+
+/* That a host or its network cannot be reached is no word of whether anybody is at a port. */
+static void only_the_host_itself_is_believed(void **state) {
+    (void)state;
+    int datagrams;
+    int returned;
+    const int raw_fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
+    if (raw_fd < 0) {
+        skip(); /* only root can say so */
+    }
+    open_pair(ipv4_endpoint(1, 0));
+    for (uint8_t code = ICMP_NET_UNREACH; code <= ICMP_PORT_UNREACH; code++) {
+        send_back(raw_fd, code);
+        drain(netif, &datagrams, &returned);
+        assert_int_equal(returned, code == ICMP_PORT_UNREACH);
+    }
+    close_pair();
+    close(raw_fd);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_sent_to_nobody_comes_back),
         cmocka_unit_test(also_at_a_port_that_listens),
         cmocka_unit_test(others_lose_nothing),
+        cmocka_unit_test(only_the_host_itself_is_believed),
         cmocka_unit_test(a_flood_is_taken_and_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

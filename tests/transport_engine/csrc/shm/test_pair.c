@@ -193,6 +193,8 @@ static void test_positions_of_no_honest_end(void **state) {
             }
             assert_int_equal(send_sized(pair->ends[1 - end], PIECE, 1), TE_E_CORRUPT);
             assert_int_not_equal(te_channel_arm(pair->ends[1 - end], TE_WAKE_WRITABLE), 0);
+            atomic_store(head_of(pair, end), 0);
+            assert_int_equal(send_sized(pair->ends[1 - end], PIECE, 1), TE_E_CORRUPT);
         }
         close_pair(state);
         open_pair(state);

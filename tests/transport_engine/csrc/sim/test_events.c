@@ -51,6 +51,9 @@ static void extreme_values_have_a_bin(void **state) {
     tally_add(tally, UINT64_MAX);
     assert_int_equal(tally_quantiles(tally).p50, 0);
     assert_true(tally_quantiles(tally).p99 > UINT64_MAX / 256 * 255);
+    memset(tally, 0, sizeof *tally);
+    tally_add(tally, 1025); /* the middle of its bin is beyond all that there is */
+    assert_int_equal(tally_quantiles(tally).p50, 1025);
     free(tally);
 }
 
