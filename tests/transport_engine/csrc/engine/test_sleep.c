@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "transport_engine.h"
 
@@ -32,13 +33,17 @@ ssize_t __wrap_read(int fd, void *bytes, size_t size_bytes) {
     return __real_read(fd, bytes, size_bytes);
 }
 
+static struct te_completion ask(struct te_engine *of, struct te_command request) {
+    struct te_completion done;
+    assert_int_equal(te_engine_command(of, &request), TE_OK);
+    te_engine_poll(of);
+    assert_int_equal(te_engine_completion(of, &done), TE_OK);
+    assert_int_equal(done.error, TE_OK);
+    return done;
+}
+
 static struct te_completion command(struct te_command request) {
-    struct te_completion completion;
-    assert_int_equal(te_engine_command(engine, &request), TE_OK);
-    te_engine_poll(engine);
-    assert_int_equal(te_engine_completion(engine, &completion), TE_OK);
-    assert_int_equal(completion.error, TE_OK);
-    return completion;
+    return ask(engine, request);
 }
 
 static int set_up(void **state) {
@@ -221,6 +226,48 @@ static void an_application_that_went_wakes_it_once(void **state) {
     assert_true(te_engine_arm(engine) > 0);
 }
 
+/* By what came in at its queue, each time anew, and for no longer than that. */
+static void another_of_its_team_wakes_it(void **state) {
+    (void)state;
+    enum { PORT = 7000, OWN = 0, OTHER = 1 };
+    struct te_engine_config config;
+    struct te_engine *members[2];
+    struct te_team *team;
+    char why[TE_WHY_BYTES];
+    te_engine_config_init(&config);
+    config.driver = "loopback";
+    config.clock_ns = &clock_ns;
+    config.queues = 2;
+    assert_int_equal(te_team_open(2, &team, why), TE_OK);
+    config.team = team;
+    for (config.queue = 0; config.queue < 2; config.queue++) {
+        assert_int_equal(te_engine_open(&config, &members[config.queue], why), TE_OK);
+    }
+    ask(members[OTHER], (struct te_command){.op = TE_ROUTE, .endpoint = {.port = PORT},
+                                            .queue = OWN});
+    const struct te_completion attached =
+        ask(members[OTHER], (struct te_command){.op = TE_ATTACH, .ring_bytes = 1 << 18});
+    struct te_command call = {.op = TE_CONNECT};
+    te_engine_local(members[OTHER], &call.endpoint);
+    call.endpoint.port = PORT;
+    for (int i = 0; i < 3; i++) {
+        for (int polls = 0; te_engine_poll(members[OWN]) > 0; polls++) {
+            assert_true(polls < POLLS_MAX);
+        }
+        assert_true(te_engine_arm(members[OWN]) > 0);
+        assert_false(is_readable(te_engine_fd(members[OWN])));
+        ask(members[OTHER], call);
+        te_engine_poll(members[OTHER]); /* its INIT comes in here */
+        assert_true(is_readable(te_engine_fd(members[OWN])));
+        assert_true(te_engine_poll(members[OWN]) > 0);
+    }
+    close(attached.memory_fd);
+    close(attached.doorbell_fd);
+    te_engine_close(members[0]);
+    te_engine_close(members[1]);
+    te_team_close(team);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_rate_lets_it_sleep_until_the_next_message, set_up,
@@ -233,6 +280,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_quarantine_is_told_unasked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_quarantine_that_has_no_room_is_told_later, set_up,
                                         tear_down),
+        cmocka_unit_test(another_of_its_team_wakes_it),
         cmocka_unit_test_setup_teardown(an_application_that_went_wakes_it_once, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
