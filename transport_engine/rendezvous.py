@@ -1,7 +1,8 @@
 """The place where a sidecar is found: a UNIX socket, a lock beside it, and their folder.
 
-One lock holder at a time; what a dead one left is cleaned up by the next. Who fails leaves no
-folder that was not there before. Knows no messages.
+One lock holder at a time; what a dead one left is cleaned up by the next. Where something that
+tidies folders took the lock away, whoever is served at the socket still holds the place. Who fails
+leaves no folder that was not there before. Knows no messages.
 """
 
 import contextlib
@@ -36,7 +37,7 @@ class Rendezvous:
         self._made = _missing(path.parent)
         try:
             _check_folder(path.parent, group)
-            self._lock_fd = self._locked()
+            self._lock()
             _remove_stale(path)
             self.socket: socket.socket = self._listening()
         except BaseException:
@@ -61,14 +62,15 @@ class Rendezvous:
             self._unmake()
 
     def close(self) -> None:
-        """Removes the socket and the lock. A second call does nothing."""
+        """Removes the socket and the lock, unless others' are there. A second call does nothing."""
         if self._lock_fd >= 0:
-            with contextlib.suppress(FileNotFoundError):
-                self.path.unlink()
+            if _is_at(self._lock_fd, self._lock_path):
+                with contextlib.suppress(FileNotFoundError):
+                    self.path.unlink()
             self.socket.close()
             self._unlock()
 
-    def _locked(self) -> int:
+    def _lock(self) -> None:
         """Takes the lock; a holder that ends unlinks its file, which then locks nobody out."""
         for _ in range(_LOCK_TRIES_MAX):
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -83,13 +85,22 @@ class Rendezvous:
                 os.close(lock_fd)
                 raise NoEngineError(
                     f"an engine is there already: process {holder or 'unknown'} serves {self.path}"
+                    f"{'' if self.path.exists() else ', which was removed: end it first'}"
                 ) from None
             if _is_at(lock_fd, self._lock_path):
-                os.truncate(lock_fd, 0)
-                os.pwrite(lock_fd, f"{os.getpid()}\n".encode(), 0)
-                return lock_fd
+                self._lock_fd = lock_fd
+                self._sign()
+                return
             os.close(lock_fd)
         raise NoEngineError(f"{self._lock_path} changes hands all the time")
+
+    def _sign(self) -> None:
+        """Writes into the lock who holds it."""
+        try:
+            os.truncate(self._lock_fd, 0)
+            os.pwrite(self._lock_fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            raise ConfigError(f"{self._lock_path} cannot be written: {error.strerror}") from error
 
     def _unmake(self) -> None:
         """Removes the folders that were made for it, unless somebody uses them."""
@@ -100,8 +111,9 @@ class Rendezvous:
     def _unlock(self) -> None:
         if self._lock_fd < 0:
             return
-        with contextlib.suppress(FileNotFoundError):
-            self._lock_path.unlink()
+        if _is_at(self._lock_fd, self._lock_path):
+            with contextlib.suppress(FileNotFoundError):
+                self._lock_path.unlink()
         os.close(self._lock_fd)
         self._lock_fd = -1
 
@@ -150,14 +162,30 @@ def _check_folder(folder: Path, group: int | None) -> None:
 
 
 def _remove_stale(path: Path) -> None:
-    """Removes the socket of a dead engine; the lock says that it is dead."""
+    """Removes the socket of a dead engine, as the lock says, which may have been taken away."""
     try:
         status = path.lstat()
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(status.st_mode):
         raise ConfigError(f"{path} exists and is not a socket; choose another path")
+    if _is_served(path):
+        raise NoEngineError(
+            f"an engine is there already: somebody serves {path}, and its lock was removed"
+        )
     path.unlink()
+
+
+def _is_served(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:  # its queue is full, or it is a socket of another kind
+            return True
+    return True
 
 
 def _is_at(fd: int, path: Path) -> bool:

@@ -1,6 +1,7 @@
 """The socket, its lock and their folder: one holder, nothing stale, nothing left."""
 
 import os
+import resource
 import socket
 import stat
 import subprocess
@@ -61,14 +62,57 @@ def test_second_holder_is_refused_with_the_first_ones_pid(tmp_path: Path) -> Non
         pass
 
 
+def connects(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        try:
+            client.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+    return True
+
+
+def test_who_lost_its_lock_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "engine.sock"
+    with Rendezvous(path):
+        path.with_name("engine.sock.lock").unlink()  # as what tidies /tmp does
+        with pytest.raises(NoEngineError, match=f"somebody serves {path}, and its lock was"):
+            Rendezvous(path)
+        assert connects(path)
+
+
+def test_who_lost_lock_and_socket_removes_nothing_of_the_next_one(tmp_path: Path) -> None:
+    path = tmp_path / "engine.sock"
+    with Rendezvous(path) as first:
+        path.unlink()
+        with pytest.raises(NoEngineError, match="which was removed: end it first"):
+            Rendezvous(path)
+        path.with_name("engine.sock.lock").unlink()
+        with Rendezvous(path):
+            first.close()
+            assert connects(path)
+            with pytest.raises(NoEngineError, match=f"process {os.getpid()} serves"):
+                Rendezvous(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lock_without_room_to_sign_it_is_named_and_not_left(tmp_path: Path) -> None:
+    path = tmp_path / "engine.sock"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(ConfigError, match=r"engine\.sock\.lock cannot be written: File too"):
+            Rendezvous(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_a_dead_holder_left_is_cleaned_up(tmp_path: Path) -> None:
     path = tmp_path / "engine.sock"
     subprocess.run([sys.executable, "-c", DIE_WITHOUT_CLEANING, str(path)], check=False)
     assert path.exists()
     with Rendezvous(path):
-        client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        client.connect(str(path))
-        client.close()
+        assert connects(path)
     assert list(tmp_path.iterdir()) == []
 
 
