@@ -9,7 +9,6 @@ the only other one; else whoever commands it polls it too.
 import os
 import select
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
@@ -18,14 +17,14 @@ from transport_engine._native import ffi, lib
 from transport_engine.channel import Channel
 from transport_engine.config import EngineConfig
 from transport_engine.endpoint import Endpoint
-from transport_engine.errors import ConfigError, PortInUseError, TransportError, error_of
+from transport_engine.errors import ConfigError, TransportError, error_of
 from transport_engine.flows import FlowPage, page_of
-from transport_engine.ports import ALL, Ports
+from transport_engine.ports import ALL, Ports, first_free
 from transport_engine.stats import Stats, stats_of
 
 RING_BYTES: Final = 1 << 20
-COMMAND_SECONDS_MAX: Final = 5.0
-FREE_PORT_TRIES_MAX: Final = 64
+COMMAND_LOOKS_MAX: Final = 50  # for a completion
+LOOK_MILLISECONDS: Final = 100
 IN_USE: Final = "it is in use: choose another, or end what listens there"
 
 
@@ -268,7 +267,9 @@ class Engine:
 
     def attend(self) -> None:
         """Tells `on_quarantined` of channels that were cut off, and what their owners did."""
-        self._completed()
+        late = self._completed()
+        if late is not None:
+            self._give_back(late)
 
     def attend_fileno(self) -> int:
         """Becomes readable when `attend` has something to tell."""
@@ -326,6 +327,8 @@ class Engine:
         if endpoint is not None:
             endpoint.into_c(command.endpoint)
         if self._unanswered is not None:
+            self.attend()  # is it back?
+        if self._unanswered is not None:
             raise TransportError(f"{what}: the engine hangs")
         code = lib.te_engine_command(self._open(), command)
         if code != 0:
@@ -333,25 +336,36 @@ class Engine:
         done = self._completion()
         if done is None:
             self._unanswered = (command, stats, flows)
-            raise TransportError(f"{what}: no answer from the engine in {COMMAND_SECONDS_MAX} s")
+            seconds = COMMAND_LOOKS_MAX * LOOK_MILLISECONDS / 1e3
+            raise TransportError(f"{what}: no answer from the engine in {seconds:g} s")
         if done.error != 0:
             raise error_of(done.error, f"{what}: {_REASONS.get(done.error, 'it failed')}")
         return done
 
     def _completion(self) -> Any:
-        """The completion of the one command under way; None if it takes too long."""
-        deadline = time.monotonic() + COMMAND_SECONDS_MAX
-        while (done := self._completed()) is None:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return None
+        """The completion of the one command under way; None if it takes too long.
+
+        Not by a clock: that goes on while the whole process stands still, engine and all.
+        """
+        wait = select.poll()
+        wait.register(self.attend_fileno(), select.POLLIN)
+        for _ in range(COMMAND_LOOKS_MAX):
+            done = self._completed()
+            if done is not None:
+                return done
             if self._is_driven:
-                wait = select.poll()
-                wait.register(lib.te_engine_completion_fd(self._engine), select.POLLIN)
-                wait.poll(left * 1e3)
+                wait.poll(LOOK_MILLISECONDS)
             else:
                 lib.te_engine_poll(self._engine)
-        return done
+        return self._completed()
+
+    def _give_back(self, late: Any) -> None:
+        """Undoes an attach that nobody waits for any more; what else is late does no harm."""
+        self._unanswered = None
+        if late.op == lib.TE_ATTACH and late.error == 0:
+            os.close(late.memory_fd)
+            os.close(late.doorbell_fd)
+            self.detach(late.value)
 
     def _completed(self) -> Any:
         """The next completion of a command, if there is one; passes on those unasked for."""
@@ -362,19 +376,6 @@ class Engine:
             if self.on_quarantined is not None:
                 self.on_quarantined(done.value, _VIOLATIONS[done.violation])
         return None
-
-
-def first_free(among: Ports, listen: Callable[[int], int]) -> int:
-    """Listens on one of some ports that is not in use.
-
-    Errors: PortInUseError, and those of `listen`.
-    """
-    for free in among.some(FREE_PORT_TRIES_MAX):
-        try:
-            return listen(free)
-        except PortInUseError:
-            continue
-    raise PortInUseError(f"the ports that were tried of {among} are all in use")
 
 
 _VIOLATIONS: Final[dict[int, str]] = {

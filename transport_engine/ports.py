@@ -6,16 +6,18 @@ numbers. Knows no tenants.
 
 import random
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from transport_engine.endpoint import PORT_MAX
+from transport_engine.errors import PortInUseError
 
 NAME: Final = r"[a-z][a-z0-9_-]{0,31}"
 WORD: Final = rf"^([0-9]{{1,5}}(-[0-9]{{1,5}})?|{NAME})$"
 FREE_PORT_FIRST: Final = 49152  # the dynamic ports of RFC 6335 §6
 FREE_PORT_LAST: Final = PORT_MAX
+FREE_PORT_TRIES_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,19 @@ class Ports:
         ranges = [ports for ports in dynamic if ports] or self.ranges
         chosen = {port for ports in ranges for port in random.sample(ports, min(count, len(ports)))}
         return random.sample(sorted(chosen), min(count, len(chosen)))
+
+
+def first_free(among: Ports, listen: Callable[[int], int]) -> int:
+    """Listens on one of some ports that is not in use.
+
+    Errors: PortInUseError, and those of `listen`.
+    """
+    for free in among.some(FREE_PORT_TRIES_MAX):
+        try:
+            return listen(free)
+        except PortInUseError:
+            continue
+    raise PortInUseError(f"the ports that were tried of {among} are all in use")
 
 
 NONE: Final = Ports()

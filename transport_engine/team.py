@@ -17,17 +17,10 @@ from transport_engine._native import ffi, lib
 from transport_engine.books import MESSAGES_HELD_MIN
 from transport_engine.config import EngineConfig, SidecarEngineConfig
 from transport_engine.endpoint import Endpoint
-from transport_engine.engine import (
-    IN_USE,
-    RING_BYTES,
-    Engine,
-    Seat,
-    ShareTerms,
-    first_free,
-)
+from transport_engine.engine import IN_USE, RING_BYTES, Engine, Seat, ShareTerms
 from transport_engine.errors import ConfigError, NoRoomError, PortInUseError, error_of
 from transport_engine.flows import CORE_BITS, CORE_MASK, GONE, FlowPage, placed
-from transport_engine.ports import ALL, Ports
+from transport_engine.ports import ALL, Ports, first_free
 from transport_engine.stats import Stats, summed
 
 _DIVIDED: Final = ("flows_max", "pool_bytes")  # among the engines of a team

@@ -3,6 +3,7 @@
 import re
 import resource
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -10,7 +11,9 @@ import time
 
 import pytest
 
+from tests.e2e.processes import stand_still
 from tests.transport_engine.records import field, packed
+from tests.transport_engine.sidecars import descriptors
 from transport_engine import (
     Channel,
     ConfigError,
@@ -57,6 +60,64 @@ def test_commands(in_thread: bool) -> None:
         with pytest.raises(EngineGoneError):
             channel.awake()
         channel.close()
+
+
+def test_an_engine_that_answers_late_takes_commands_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transport_engine.engine.LOOK_MILLISECONDS", 1)
+    with Engine(LOOPBACK) as engine:
+        held = engine.stats()["channels_open"], descriptors()
+        engine._is_driven = True  # by nobody for now
+        with pytest.raises(TransportError, match="no answer from the engine"):
+            engine.attach()
+        with pytest.raises(TransportError, match="the engine hangs"):
+            engine.stats()
+        engine._is_driven = False
+        engine.poll()
+        assert (engine.stats()["channels_open"], descriptors()) == held
+
+
+STAND_STILL = """
+import sys, threading, time
+from transport_engine import Engine, EngineConfig, engine as module
+module.LOOK_MILLISECONDS = 20  # one second in all
+engine = Engine(EngineConfig(driver="loopback"))
+engine._is_driven = True
+look = engine._completed
+def first_look():
+    engine._completed = look
+    print("asked", flush=True)
+    return look()
+engine._completed = first_look
+def answer():
+    sys.stdin.readline()
+    time.sleep(0.2)
+    engine.poll()
+threading.Thread(target=answer).start()
+print(engine.stats()["channels_open"])
+"""
+
+
+def test_time_in_which_a_process_stands_still_is_none_of_its_engines() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", STAND_STILL],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "asked\n"
+        stand_still(process.pid)
+        time.sleep(1.5)
+        process.stdin.write("now\n")
+        process.stdin.flush()
+        process.send_signal(signal.SIGCONT)
+        assert process.communicate(timeout=SECONDS_MAX)[0] == "0\n"
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_limit_on_the_sizes_of_files_is_one_on_channels() -> None:
