@@ -28,6 +28,7 @@ from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._told import Outcome, told
 from machnet_rpc.client import Client
 from machnet_rpc.context import CURRENT
+from transport_engine.threads import started
 
 T = TypeVar("T")
 Made: TypeAlias = Callable[..., Coroutine[Any, Any, T]]
@@ -125,8 +126,7 @@ class Blocking:
         """
         self.run(seconds, self.client.open)
         if self.client.transport.rung.startswith("inline"):  # nobody else runs this engine
-            self._watcher = threading.Thread(target=self._watch, daemon=True, name="machnet-rpc")
-            self._watcher.start()
+            self._watcher = started(self._watch, "machnet-rpc")
 
     def close(self) -> None:
         """Ends the flow. A second call does nothing.

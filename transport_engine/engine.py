@@ -21,6 +21,7 @@ from transport_engine.errors import ConfigError, TransportError, error_of
 from transport_engine.flows import FlowPage, page_of
 from transport_engine.ports import ALL, Ports, first_free
 from transport_engine.stats import Stats, stats_of
+from transport_engine.threads import started
 
 RING_BYTES: Final = 1 << 20
 COMMAND_LOOKS_MAX: Final = 50  # for a completion
@@ -130,13 +131,16 @@ class Engine:
             self._is_driven = False
 
     def start(self) -> None:
-        """Runs the engine in a thread of its own."""
+        """Runs the engine in a thread of its own. Errors: NoRoomError."""
         self._open()
         if self._is_driven:
             raise RuntimeError("this engine runs already")
         self._is_driven = True  # before a command can poll beside the thread
-        self._thread = threading.Thread(target=self.run, name="transport-engine", daemon=True)
-        self._thread.start()
+        try:
+            self._thread = started(self.run, "transport-engine")
+        except BaseException:
+            self._is_driven = False
+            raise
 
     def stop(self) -> None:
         """Ends `run`; waits for the thread that `start` made."""

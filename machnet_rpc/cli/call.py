@@ -5,7 +5,6 @@ import asyncio
 import contextlib
 import json
 import sys
-import threading
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -27,6 +26,7 @@ from machnet_rpc.client import Client
 from machnet_rpc.errors import InvalidArgument, RpcError, Unimplemented
 from machnet_rpc.reflection import DescribedMethod, ReflectionContract
 from machnet_rpc.streams import Sender, Stream
+from transport_engine.threads import started
 
 EPILOG = """\
 JSON is the argument itself where the method takes one, and an object by name where it takes
@@ -125,7 +125,7 @@ async def _items(described: DescribedMethod) -> AsyncIterator[bytes]:
                 asyncio.run_coroutine_threadsafe(sender.send(line), loop).result()
             loop.call_soon_threadsafe(sender.close)
 
-    threading.Thread(target=read, daemon=True).start()  # of which a line may never come
+    started(read, "stdin")  # of which a line may never come
     number = 0
     try:
         async for line in sender:

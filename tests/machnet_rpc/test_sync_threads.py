@@ -16,6 +16,8 @@ from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
 from tests.machnet_rpc.server_thread import SECONDS_MAX, serving
 from tests.machnet_rpc.waiting import until_seen
+from tests.transport_engine.sidecars import descriptors, no_thread
+from transport_engine import EngineConfig, NoRoomError
 
 
 @pytest.fixture
@@ -25,6 +27,20 @@ def blocking(via: Via, book: LedgerBook) -> Iterator[sync.Client]:
         sync.connect(server.address, via=via, timeout=20.0, spin=0.0) as client,
     ):
         yield client
+
+
+def test_without_a_thread_there_is_no_client_and_it_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held = descriptors()
+    with monkeypatch.context() as none:
+        none.setattr(threading.Thread, "start", no_thread)
+        with (
+            pytest.raises(NoRoomError, match=r"no thread machnet-rpc: .*`ulimit -u`"),
+            sync.connect("127.0.0.1:9", via=EngineConfig(port=0)),
+        ):
+            pass
+    assert descriptors() == held
 
 
 def test_who_sleeps_inside_is_woken_though_another_thread_calls_meanwhile(

@@ -86,6 +86,11 @@ def no_more_descriptors() -> Generator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def no_thread(*_: object) -> None:
+    """In place of threading.Thread.start: what it does where there is none."""
+    raise RuntimeError("can't start new thread")
+
+
 async def until(claim: Callable[[], bool]) -> None:
     """Lets the loop run until it is so; bounded."""
     deadline = time.monotonic() + SECONDS_MAX

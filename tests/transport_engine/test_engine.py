@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.processes import stand_still
 from tests.transport_engine.records import field, packed
-from tests.transport_engine.sidecars import descriptors
+from tests.transport_engine.sidecars import descriptors, no_thread
 from transport_engine import (
     Channel,
     ConfigError,
@@ -74,6 +74,16 @@ def test_an_engine_that_answers_late_takes_commands_again(monkeypatch: pytest.Mo
         engine._is_driven = False
         engine.poll()
         assert (engine.stats()["channels_open"], descriptors()) == held
+
+
+def test_an_engine_that_gets_no_thread_is_polled_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Engine(LOOPBACK) as engine:
+        with monkeypatch.context() as none:
+            none.setattr(threading.Thread, "start", no_thread)
+            with pytest.raises(NoRoomError, match=r"no thread transport-engine: .*`ulimit -u`"):
+                engine.start()
+        assert engine.stats()["channels_open"] == 0
+        engine.start()
 
 
 STAND_STILL = """
