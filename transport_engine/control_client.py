@@ -72,6 +72,8 @@ class ControlClient:
             close_all(_descriptors_in(answer))  # it came, and nobody will take it
             raise
         except OSError as error:  # also TimeoutError, without a word
+            if answer.done() and not answer.cancelled():
+                return answer.result()  # it came while this process stood still
             reason = str(error) or f"it said nothing in {seconds:g} s"
             raise EngineGoneError(
                 f"the engine at {self._path} does not answer: {reason}"

@@ -17,6 +17,7 @@ from tests.transport_engine.sidecars import (
     POLICY,
     RING_BYTES,
     Sidecar,
+    descriptors,
     heard,
     no_more_descriptors,
     records,
@@ -51,6 +52,23 @@ async def test_an_engine_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> N
         said = "the engine at engine.sock does not answer: it said nothing in 0.01 s$"
         with pytest.raises(EngineGoneError, match=said):
             await client.ask(messages.Stats(id=client.next_id()))
+        client.close()
+
+
+async def test_an_answer_that_came_while_this_process_stood_still_is_taken() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    held = descriptors()
+    with theirs:
+        client = control_client.ControlClient(ours, Path("engine.sock"))
+        asking = asyncio.ensure_future(client.ask(messages.Stats(id=1), timeout=0.01))
+        await asyncio.sleep(0)  # it is sent
+        socket.send_fds(theirs, [messages.pack({"id": 1, "result": {"stats": 7}})], [0])
+        time.sleep(0.02)  # noqa: ASYNC251 (as if the process stood still)
+        result, passed = await asking
+        assert result == {"stats": 7}
+        assert len(passed) == descriptors() - held == 1
+        control_client.close_all(passed)
         client.close()
 
 
