@@ -64,6 +64,7 @@ RingBytes: TypeAlias = Annotated[
 ]
 
 MTU_BYTES_MAX: Final = 9216
+FILE_BYTES_MAX: Final = 1 << 20
 _TEXT: Final = Field(json_schema_extra={"format": "text"})
 _PATH: Final = Field(json_schema_extra={"format": "path"})
 _NS: Final = 1_000_000_000
@@ -338,7 +339,11 @@ def load(path: Path) -> SidecarConfig:
     Errors: ConfigError, one line for each mistake: file, key, value, what is allowed.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(FILE_BYTES_MAX + 1)
+        if len(text) > FILE_BYTES_MAX:
+            raise ConfigError(f"{path} is no configuration: it has more than 1 MiB")
+        data = tomllib.loads(text.decode("utf-8-sig"))  # some editors mark their files
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # not TOMLDecodeError alone: too many digits

@@ -244,6 +244,17 @@ def test_file_that_is_not_there(tmp_path: Path) -> None:
         load(tmp_path / "absent.toml")
 
 
+def test_file_without_an_end(tmp_path: Path) -> None:
+    (tmp_path / "long.toml").symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match=r"long\.toml is no configuration: it has more than 1 M"):
+        load(tmp_path / "long.toml")
+
+
+def test_file_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "marked.toml").write_bytes(b"\xef\xbb\xbf[engine]\r\nport = 7\r\n")
+    assert load(tmp_path / "marked.toml").engine.port == 7
+
+
 NO_TOML = {
     "cut": b"[engine",
     "nothing": b"a = ",
