@@ -18,7 +18,13 @@ from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Event, Failed, GoneAway, Refused, Replied, apart
 from machnet_rpc._protocol.records import LAST_PRIORITY
-from machnet_rpc._transports.address import is_reached, joined, resolved, split
+from machnet_rpc._transports.address import (
+    UnresolvedError,
+    is_reached,
+    joined,
+    resolved,
+    split,
+)
 from machnet_rpc._transports.ladder import Reach, link_to
 from machnet_rpc.errors import AddressError
 from transport_engine.errors import EngineGoneError, NoEngineError, TransportError
@@ -204,7 +210,7 @@ class FlowKeeper:
         while tries_left > 0 and not self._is_closed:
             try:
                 await asyncio.shield(self._shared_attempt())
-            except (NoEngineError, EngineGoneError):
+            except (NoEngineError, EngineGoneError, UnresolvedError):
                 continue
             except (TransportError, AddressError) as error:
                 log.warning("the client of %s does not come back by itself: %s", self, error)
@@ -244,6 +250,11 @@ class FlowKeeper:
         except FlowRefused as error:
             if not wait or error.reason in _reasons.PERMANENT:
                 raise NoFlow(*self._last_failure, is_late=False) from None
+        except UnresolvedError:
+            if self.loop is None:  # the name never had an address: it may be wrong
+                raise
+            if not wait:
+                raise NoFlow(*self._last_failure, is_late=False) from None
         except (NoEngineError, EngineGoneError):
             if not wait:
                 raise
@@ -264,7 +275,7 @@ class FlowKeeper:
         except FlowRefused as error:
             self._note_failure(*_reasons.sentence(error.reason))
             raise
-        except TransportError as error:
+        except (TransportError, UnresolvedError) as error:
             self._note_failure(str(error), "")
             raise
         self._backoff.succeeded()

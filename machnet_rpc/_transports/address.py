@@ -8,6 +8,10 @@ from typing import Any
 from machnet_rpc.errors import AddressError
 
 
+class UnresolvedError(AddressError):
+    """The resolver gives no address; it may yet, where it gave one before."""
+
+
 def split(address: str) -> tuple[str, int]:
     """Host and port.
 
@@ -36,7 +40,7 @@ async def resolved(address: str, local: str | None = None) -> tuple[str, int]:
 
     Of several addresses it is the first, or the first that an engine at `local` can reach.
 
-    Errors: AddressError.
+    Errors: AddressError; UnresolvedError.
     """
     host, port = split(address)
     try:
@@ -46,7 +50,7 @@ async def resolved(address: str, local: str | None = None) -> tuple[str, int]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
-        raise AddressError(f"{address!r}: {host} has no address ({error})") from error
+        raise UnresolvedError(f"{address!r}: {host} has no address ({error})") from error
     hosts = [str(each[4][0]) for each in found]
     alike = [each for each in hosts if local is not None and is_reached(each, local)]
     return (alike or hosts)[0], port

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from machnet_rpc import AddressError, Service, connect, serve
+from machnet_rpc import AddressError, Service, Unavailable, connect, serve
 from machnet_rpc._transports.address import is_as_asked
 from transport_engine import EngineConfig, NoEngineError
 
@@ -41,6 +41,44 @@ async def test_a_name_is_an_address_that_the_engine_reaches(
         at = f"both.example:{server.address.rpartition(':')[2]}"
         async with connect(at, via=engine) as client:
             assert await client.call(greet, "world") == "Hello, world!"
+
+
+async def test_a_name_that_has_no_address_for_a_while_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    async def found(host: str, port: int, **_: Any) -> list[Any]:
+        asked.append(host)
+        if 2 < len(asked) <= 7:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", found)
+    async with serve(GREETER, "127.0.0.1:0", via=V4) as server:
+        port = int(server.address.rpartition(":")[2])
+        async with connect(f"moving.example:{port}", via=V4) as client:
+            assert await client.call(greet, "world") == "Hello, world!"
+            connection = client._keeper.connection
+            assert connection is not None
+            connection.close()  # as its server does that moves
+            with pytest.raises(Unavailable, match=r"has no address .*Temporary failure") as failed:
+                await client.using(wait=False, timeout=5.0).call(greet, "world")
+            assert (failed.value.executed, failed.value.stage) == ("no", "connecting")
+            with pytest.raises(Unavailable, match=r"has no address .* \(until the call's time"):
+                await client.using(timeout=0.01).call(greet, "world")
+            assert await client.using(timeout=5.0).call(greet, "again") == "Hello, again!"
+    assert len(asked) == 8
+
+
+async def test_a_name_without_an_address_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def found(*_: Any, **__: Any) -> list[Any]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", found)
+    with pytest.raises(AddressError, match="absent has no address"):
+        async with connect("absent:7000", via=V4):
+            pass
 
 
 async def test_an_address_of_the_other_family() -> None:
