@@ -176,9 +176,13 @@ class Session:
         self._loop.add_reader(self._connection.fileno(), self._on_readable)
 
     def _on_silence(self) -> None:
-        """Closes a connection that has no channel and says nothing."""
+        """Closes a connection that has no channel and says nothing.
+
+        What it said may wait for its turn, where this process stood still.
+        """
         silent_seconds = time.monotonic() - self._heard
-        if self.channel is None and silent_seconds >= UNATTACHED_SECONDS_MAX:
+        is_silent = silent_seconds >= UNATTACHED_SECONDS_MAX and not self._is_in_turn
+        if self.channel is None and is_silent:
             what = f"nothing came for {UNATTACHED_SECONDS_MAX:g} s, and there is no channel"
             self._send(messages.pack_error(0, NoRoomError(what)), [])
             self.close()

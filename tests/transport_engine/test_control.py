@@ -72,6 +72,18 @@ async def test_an_answer_that_came_while_this_process_stood_still_is_taken() -> 
         client.close()
 
 
+async def test_a_request_that_came_while_the_engine_stood_still_is_answered(
+    sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "UNATTACHED_SECONDS_MAX", 0.5)
+    with sidecar.raw() as connection:
+        await until(lambda: bool(sidecar.server._sessions))
+        connection.send(messages.pack_request(messages.Stats(id=1)))
+        time.sleep(0.6)  # noqa: ASYNC251 (as if the process stood still)
+        answer = await heard(connection)
+    assert "result" in answer, answer
+
+
 async def test_two_applications_talk(sidecar: Sidecar) -> None:
     server, client = await sidecar.application(), await sidecar.application()
     assert server.driver == "udp"
