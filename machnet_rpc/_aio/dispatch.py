@@ -257,10 +257,10 @@ class Dispatcher:
 
     def _answer_stream(self, task: HandlerTask) -> None:
         call, error = task.call, task.error
-        if call.answered:
-            return
         if error is not None:
             self._answer_error(call, error)
+            return
+        if call.answered:
             return
         connection: Connection = call.connection
         end(call, OK, _clock.monotonic_ns())

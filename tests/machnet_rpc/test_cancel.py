@@ -267,3 +267,56 @@ async def test_who_swallows_a_cancel_is_ended_by_the_next_item(network: MemoryNe
         async with client.stream(count) as numbers:
             assert await anext(numbers) == 0
         await until(lambda: server.handlers_running == 0)
+
+
+clumsy = Service("clumsy")
+
+
+async def waiting_in_vain() -> AsyncIterator[int]:
+    yield 0
+    try:
+        await asyncio.sleep(60)
+    finally:
+        raise ValueError("of a finally")
+
+
+@clumsy.rpc
+async def wait() -> int:
+    return sum([number async for number in waiting_in_vain()])
+
+
+@clumsy.rpc
+async def give() -> AsyncIterator[int]:
+    async for number in waiting_in_vain():
+        yield number
+
+
+@clumsy.rpc
+async def take(numbers: AsyncIterator[int]) -> int:
+    return sum([number + await anext(numbers) async for number in waiting_in_vain()])
+
+
+async def numbers_given(client: Client) -> list[int]:
+    return [number async for number in client.using(timeout=0.2).stream(give)]
+
+
+@pytest.mark.parametrize("method", ["wait", "give", "take"])
+async def test_what_a_handler_raises_when_it_is_cancelled_is_logged(
+    network: MemoryNetwork, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    async with (
+        asyncio.timeout(60),
+        serve(clumsy, "127.0.0.1:0", via=network) as server,
+        connect(server.address, via=network) as client,
+    ):
+        late = client.using(timeout=0.2)
+        calls: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+            "wait": lambda: late.call(wait),
+            "give": lambda: numbers_given(client),
+            "take": lambda: late.call(take, stubborn()),
+        }
+        with pytest.raises(DeadlineExceeded):
+            await calls[method]()
+        await until(lambda: server.handlers_running == 0)
+    said = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert said == [f"clumsy/{method} raised ValueError"]
