@@ -229,7 +229,9 @@ class StreamCall:
                 raise  # else it is by `on_change`, and would hold the task, and the call
         except (GeneratorExit, KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # noqa: BLE001 (it is whoever reads the call that is told)
+        except BaseException as error:
+            if self._is_closed:  # nobody reads the call any more: the log has it
+                raise
             self._error = error
         finally:
             sending.on_change = _nobody
@@ -248,7 +250,7 @@ def _fed(feed: asyncio.Task[None]) -> None:
     _feeds.discard(feed)
     error = None if feed.cancelled() else feed.exception()
     if error is not None:
-        log.warning("what a call was fed from could not be closed", exc_info=error)
+        log.warning("what a call was fed from raised as it was closed", exc_info=error)
 
 
 def _nobody() -> None:

@@ -111,3 +111,25 @@ async def test_an_item_that_cannot_be_read_is_of_a_handler_that_may_go_on(client
         with pytest.raises(Internal) as ended:
             await anext(answered)
     assert (ended.value.executed, ended.value.stage) == ("yes", "reply seen")
+
+
+@pytest.mark.parametrize("how", ["waits", "gives"])
+async def test_what_a_source_raises_as_its_call_is_left_is_logged(
+    client: Client, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    async def drops() -> AsyncIterator[Drop]:
+        try:
+            yield Drop(1)
+            if how == "waits":
+                await asyncio.sleep(60)
+            while True:  # until there is no more credit
+                yield Drop(2)
+        finally:
+            raise LookupError("of a finally")
+
+    async with asyncio.timeout(60), client.stub(Tap).echo(drops(), "y") as echoed:
+        assert await anext(echoed) == Drop(1, "y")
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert record.message == "what a call was fed from raised as it was closed"
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], LookupError)
