@@ -22,7 +22,7 @@ from machnet_rpc._aio.items import Room
 from machnet_rpc._aio.keyed_handlers import Execution, KeyedHandlers, Sent, sent_by
 from machnet_rpc._aio.limits import Limits, Route
 from machnet_rpc._aio.results import encoded
-from machnet_rpc._aio.stream_handlers import StreamHandlers
+from machnet_rpc._aio.stream_handlers import StreamHandlers, is_but_cancelled
 from machnet_rpc._metadata import KEY, reply, reply_error, reply_stream
 from machnet_rpc._method_id import method_id as method_id_of
 from machnet_rpc._native import crossing
@@ -258,7 +258,8 @@ class Dispatcher:
     def _answer_stream(self, task: HandlerTask) -> None:
         call, error = task.call, task.error
         if error is not None:
-            self._answer_error(call, error)
+            if not (call.answered and is_but_cancelled(error)):
+                self._answer_error(call, error)
             return
         if call.answered:
             return

@@ -4,10 +4,12 @@ Each becomes a coroutine for the dispatcher. A handler that answers with a strea
 as the caller's credit goes, and closed on every way out.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 from idl import CodecError
+from idl.raised import is_of
 from machnet_rpc._aio.items import CallOver, ItemReader, ItemWriter, Room, closed
 from machnet_rpc._aio.results import encoded
 from machnet_rpc._protocol.calls import IncomingCall
@@ -111,3 +113,11 @@ class StreamHandlers:
 
     def _size_max(self, stream: IncomingStream) -> int:
         return min(self._reply_bytes_max, stream.connection.message_bytes_max)
+
+
+def is_but_cancelled(error: BaseException) -> bool:
+    """Whether it says only that its call has ended, by itself or as a task group does."""
+    if type(error) in {ExceptionGroup, BaseExceptionGroup}:
+        group = cast(BaseExceptionGroup[BaseException], error)
+        return all(is_but_cancelled(each) for each in group.exceptions)
+    return is_of(error, asyncio.CancelledError) or is_of(error, Cancelled)

@@ -296,6 +296,32 @@ async def take(numbers: AsyncIterator[int]) -> int:
     return sum([number + await anext(numbers) async for number in waiting_in_vain()])
 
 
+@clumsy.rpc
+async def beside(numbers: AsyncIterator[int]) -> AsyncIterator[int]:
+    async def read() -> None:
+        async for number in numbers:
+            assert number == 0
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(read())
+        yield 0
+        await asyncio.sleep(60)
+
+
+async def test_that_its_call_has_ended_is_no_news(
+    network: MemoryNetwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        asyncio.timeout(60),
+        serve(clumsy, "127.0.0.1:0", via=network) as server,
+        connect(server.address, via=network) as client,
+    ):
+        async with client.stream(beside, stubborn()) as numbers:
+            assert await anext(numbers) == 0
+        await until(lambda: server.handlers_running == 0)
+    assert not caplog.records
+
+
 async def numbers_given(client: Client) -> list[int]:
     return [number async for number in client.using(timeout=0.2).stream(give)]
 
