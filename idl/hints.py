@@ -113,7 +113,7 @@ class Describer:
         """The name of the definition of a declared exception."""
         code: str = getattr(getattr(kind, "code", None), "name", "")
         members: list[Member] = []
-        if not code and hasattr(kind, "__dataclass_fields__"):
+        if hasattr(kind, "__dataclass_fields__"):
             members = self._dataclass_members(kind, {})
         definition = Definition("error", kind.__name__, tuple(members), code=code)
         self.definitions[f"error {kind.__name__}"] = definition

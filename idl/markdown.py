@@ -64,7 +64,9 @@ def _definition(definition: Definition) -> Iterator[str]:
         return
     if definition.code:
         yield f"An RpcError with the code {definition.code}."
-        return
+        if not definition.members:
+            return
+        yield ""
     yield "| field | type | default |"
     yield "|---|---|---|"
     for member in definition.members:

@@ -7,10 +7,11 @@ declares, also its name and its fields or arguments.
 
 import contextlib
 import dataclasses
+import inspect
 import logging
 import typing
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from idl import CodecError, ValueCodec, pack, unpack
 from idl.raised import class_name, is_of, said, traceback_of
@@ -25,6 +26,7 @@ FITTED_CHARACTERS_MAX: Final = 128  # of a message, which then fits where least 
 log: Final = logging.getLogger("machnet_rpc")
 
 _CODES: Final = frozenset(Code)
+_NAMED: Final = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
 _EXECUTED: Final[dict[object, Executed]] = {"no": "no", "maybe": "maybe", "yes": "yes"}
 
 
@@ -102,17 +104,13 @@ def encode_declared(error: Exception) -> tuple[int, bytes]:
 
     Errors: CodecError if what it holds cannot be sent.
     """
-    data: object
-    if is_of(error, RpcError):
-        code, data = error.code, [error.message]
-    else:
-        code, data = Code.UNKNOWN, _data_of(error)
+    code = error.code if is_of(error, RpcError) else Code.UNKNOWN
     return code, pack(
         {
             "message": _sendable(said(error))[:MESSAGE_CHARACTERS_MAX],
             "executed": "yes",
             "type": class_name(error),
-            "data": data,
+            "data": _data_of(error),
         }
     )
 
@@ -153,11 +151,25 @@ def _sendable(text: object) -> str:
 
 
 def _data_of(error: Exception) -> object:
-    kind: Any = type(error)
-    fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
-    if not fields:
+    """What it is made of again: by name, or its arguments where these have no names."""
+    if is_of(error, RpcError) and type(error).__init__ is RpcError.__init__:
+        return [error.message]
+    names = _names_of(type(error))
+    if not names or not all(hasattr(error, name) for name, is_needed in names.items() if is_needed):
         return list(error.args)
-    return {field.name: getattr(error, field.name) for field in fields if field.init}
+    return {name: getattr(error, name) for name in names if hasattr(error, name)}
+
+
+def _names_of(kind: Any) -> dict[str, bool]:
+    """What its constructor takes by name, and whether it needs that."""
+    if dataclasses.is_dataclass(kind):
+        return {field.name: True for field in dataclasses.fields(kind) if field.init}
+    if not inspect.isfunction(kind.__init__):  # it is that of a class in C: takes what it is given
+        return {}
+    _, *parameters = inspect.signature(kind.__init__).parameters.values()
+    if not all(each.kind in _NAMED for each in parameters):
+        return {}
+    return {each.name: each.default is each.empty for each in parameters}
 
 
 def _fields(payload: bytes) -> dict[Any, Any]:
@@ -172,11 +184,17 @@ def _fields(payload: bytes) -> dict[Any, Any]:
 def _rebuilt(kind: type[Exception], data: Any) -> Exception | None:
     try:
         if isinstance(data, dict):
-            hints = typing.get_type_hints(kind)
+            made: Any = kind
+            has_fields = dataclasses.is_dataclass(made)
+            hints = typing.get_type_hints(made if has_fields else made.__init__)
             fields: dict[str, Any] = data
-            return kind(
-                **{name: ValueCodec(hints[name]).load(value) for name, value in fields.items()}
-            )
+            given = {
+                name: ValueCodec(hints[name]).load(value) if name in hints else value
+                for name, value in fields.items()
+            }
+            bound = inspect.signature(made.__init__).bind(None, **given)
+            made = made(*bound.args[1:], **bound.kwargs)  # by position: that makes its `args`, too
+            return cast(Exception, made)
         arguments: list[Any] = data
         return kind(*arguments)
     except Exception:  # noqa: BLE001 (the peer's contract declares other fields, or its own code)
