@@ -70,7 +70,7 @@ class Passage:
         if self.is_keyed and options.key is None:  # the same, if `next` is called again
             options = replace(options, key=uuid4().hex)
         last = PassingCall(self, call, options)
-        return in_time(call, last, chained(client.middleware, call, last)(request))
+        return in_time(call, last, chained(client.middleware, call, last), request)
 
 
 class PassingCall:

@@ -139,7 +139,7 @@ def called(
     async def last(changed: Request) -> Any:
         return await begin(changed, call)
 
-    return awaited(in_time(call, None, chained(middleware, call, last)(request)))
+    return awaited(in_time(call, None, chained(middleware, call, last), request))
 
 
 def around(
@@ -204,9 +204,9 @@ class _Reading:
     async def start(self) -> None:
         if self._is_begun:
             return
-        given = chained(self._middleware, self._call, self._last)(self._request)
+        way = chained(self._middleware, self._call, self._last)
         try:
-            items = aiter(await in_time(self._call, None, given))
+            items = aiter(await in_time(self._call, None, way, self._request))
         except StopAsyncIteration as error:  # which would look like an answer without items
             await self.aclose()
             raise RuntimeError(f"middleware of {self.name} raised {error!r}") from error
@@ -273,11 +273,15 @@ def _step(each: Middleware, call: CallInfo, following: Next) -> Next:
 
 
 @coroutine
-def in_time(call: CallInfo, own: Own | None, given: Awaitable[Any]) -> Generator[Any, Any, Any]:
-    """What is awaited, within the call's time. Errors: DeadlineExceeded.
+def in_time(
+    call: CallInfo, own: Own | None, way: Next, request: Request
+) -> Generator[Any, Any, Any]:
+    """What the way gives for the request, within the call's time. Errors: DeadlineExceeded.
 
-    A clock is set once it waits for something else than its own call.
+    A clock is set once it waits for something else than its own call. Nothing is begun before it is
+    awaited, which who is cancelled may never do.
     """
+    given = way(request)
     begun = given if type(given) is CoroutineType else awaited(given)
     try:
         waited = begun.send(None)

@@ -1,8 +1,9 @@
 """Middleware at the edges of its freedom: time, what it gives, and when it looks."""
 
 import asyncio
+import gc
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -252,3 +253,32 @@ async def test_a_call_is_left_also_where_the_items_of_a_middleware_raise_then(vi
         with pytest.raises(ValueError, match="the middleware's own"):
             await stream.aclose()
         await until(lambda: desk.left == 1)
+
+
+async def cancelled_at_once(call: Coroutine[Any, Any, Any]) -> None:
+    task = asyncio.ensure_future(call)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_call_that_is_cancelled_before_it_begins_begins_nothing(via: Via) -> None:
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
+
+    async def passing(call: CallInfo, request: Request, following: Next) -> Any:
+        return await following(request)
+
+    async with known(via, Desk(), [passing]) as (client, _):
+        shapes = client.stub(Shapes)
+        assert await shapes.double(1) == 2
+        calls: list[Coroutine[Any, Any, Any]] = [
+            shapes.double(1),
+            shapes.double.using(metadata={"a": "b"})(1),
+            shapes.total(numbers(), 1),
+            shapes.note(1),
+            client.call("shapes/double", 1),
+        ]
+        while calls:
+            await cancelled_at_once(calls.pop())
+        gc.collect()  # what was never awaited would be warned of, which is an error here
