@@ -104,10 +104,12 @@ def encode_declared(error: Exception) -> tuple[int, bytes]:
 
     Errors: CodecError if what it holds cannot be sent.
     """
-    code = error.code if is_of(error, RpcError) else Code.UNKNOWN
+    code, words = Code.UNKNOWN, said(error)
+    if is_of(error, RpcError):
+        code, words = error.code, error.message
     return code, pack(
         {
-            "message": _sendable(said(error))[:MESSAGE_CHARACTERS_MAX],
+            "message": _sendable(words)[:MESSAGE_CHARACTERS_MAX],
             "executed": "yes",
             "type": class_name(error),
             "data": _data_of(error),
@@ -125,8 +127,10 @@ def decode(
         late.stage = REMOTE_RING
         return late
     fields = _fields(payload)
-    message = str(fields.get("message", ""))
-    kind = declared.get(str(fields.get("type", "")))
+    message, name = str(fields.get("message", "")), str(fields.get("type", ""))
+    kind = declared.get(name)
+    if name and name != message:  # who calls by name knows no more of it
+        message = f"{name}: {message}"
     if kind is not None:
         error = _rebuilt(kind, fields.get("data"))
         if error is not None:

@@ -120,6 +120,15 @@ async def test_a_declared_exception_arrives_as_what_it_is(how: str) -> None:
         assert str(caught.value) == str(raised)
 
 
+async def test_who_calls_by_name_is_told_its_name() -> None:
+    async with test_client(Failing()) as client:
+        with pytest.raises(RpcError) as conflict:
+            await client.call("declared/fail", "other name")
+        with pytest.raises(Unavailable) as away:
+            await client.call("declared/fail", "bare")
+    assert (conflict.value.message, away.value.message) == ("Worded: a", "Away: today")
+
+
 def test_its_fields_stand_in_the_schema() -> None:
     """Also where it is one of gRPC's codes."""
     schema: Any = schema_of(Declared).to_json()
