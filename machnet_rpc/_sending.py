@@ -175,7 +175,11 @@ class Sending:
         if current is not None and current.deadline_ns < deadline_ns:
             deadline_ns = current.deadline_ns
         if deadline_ns <= now_ns:
-            raise unsent(
-                DeadlineExceeded("no time is left for the call"), target.full_name, self.address
-            )
+            late = DeadlineExceeded("no time is left for the call")
+            if current is not None and deadline_ns == current.deadline_ns:
+                late.next_step = (
+                    f"It is made for {current.binding.full_name}, whose own time is over: a task "
+                    "that outlives its call starts with context=contextvars.Context()."
+                )
+            raise unsent(late, target.full_name, self.address)
         return deadline_ns

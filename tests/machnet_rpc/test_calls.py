@@ -1,14 +1,26 @@
 """Calls that succeed: arguments and results, typed, by descriptor and by name."""
 
 import asyncio
+import contextvars
 import random
 from decimal import Decimal
 
 import pytest
 
-from machnet_rpc import Client, MemoryNetwork, Server, connect, current_call, rpc, serve, service
+from machnet_rpc import (
+    Client,
+    DeadlineExceeded,
+    MemoryNetwork,
+    Server,
+    connect,
+    current_call,
+    rpc,
+    serve,
+    service,
+)
 from tests.machnet_rpc.conftest import only_memory
 from tests.machnet_rpc.ledger import Balance, Entry, Ledger, LedgerBook
+from tests.machnet_rpc.waiting import until
 
 
 async def test_models_travel_both_ways(client: Client) -> None:
@@ -150,3 +162,44 @@ async def test_reprs_tell_the_state(client: Client, server: Server) -> None:
     assert repr(Ledger.post) == "<rpc ledger/post>"
     assert "ledger/post" in repr(client.stub(Ledger).post)
     assert str(client.transport) == "memory"
+
+
+class Lasting(Outer):
+    """Leaves a task behind, which calls once the time of its own call is over."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.tasks: list[asyncio.Task[float | None]] = []
+
+    @rpc
+    async def remaining_inside(self) -> float | None:
+        call = current_call()
+
+        async def later() -> float | None:
+            await until(lambda: not call.remaining)
+            return await self.ledger.remaining()
+
+        self.tasks = [
+            asyncio.create_task(later()),
+            asyncio.create_task(later(), context=contextvars.Context()),
+        ]
+        return call.remaining
+
+
+async def test_a_task_that_outlives_its_call_is_told_whose_time_is_over(
+    network: MemoryNetwork, client: Client
+) -> None:
+    outer = Lasting(client.stub(Ledger))
+    async with (
+        asyncio.timeout(60),
+        serve(outer, "127.0.0.2:1", via=network) as server,
+        connect(server.address, via=network) as second,
+    ):
+        await second.stub(Outer).remaining_inside.using(timeout=0.3)()
+        within, apart = outer.tasks
+        with pytest.raises(
+            DeadlineExceeded, match="outer/remaining_inside, whose own time"
+        ) as late:
+            await within
+        assert late.value.executed == "no"
+        assert await apart
