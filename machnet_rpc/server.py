@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -274,7 +275,7 @@ class Server:
         if contract_of(kind) is kind:
             raise ContractError(f"{kind.__name__} is a contract: serve what implements it")
         for base in kind.__mro__:
-            if "__rpc_service__" in vars(base) and not issubclass(contract.declaring, base):
+            if "__rpc_service__" in vars(base) and base not in contract.declaring.__mro__:
                 raise ContractError(
                     f"{kind.__name__} implements {contract.declaring.__name__} and "
                     f"{base.__name__}: serve an object for each"
@@ -350,8 +351,14 @@ def _departures(contract: Contract, declaring: type, kind: type, name: str) -> l
         function = written.function if isinstance(written, Method) else written
         if not callable(function):
             return [f"{name} must be a method"]
+        if isinstance(inspect.unwrap(function, stop=_is_method), Method):
+            return [f"{name} has a decorator above @rpc: put that first"]
         try:
             return differences(contract.methods[name].schema, function, types_of(kind, base))
         except SchemaError as error:
             return [str(error)]
     return [f"{name} is missing"]
+
+
+def _is_method(function: object) -> bool:
+    return isinstance(function, Method)

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import AsyncIterable, AsyncIterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import pytest
 from pydantic import BaseModel
@@ -172,3 +172,52 @@ def test_what_is_no_function_is_no_method() -> None:
     partly: Any = functools.partial(add, 1)
     with pytest.raises(ContractError, match="is no function"):
         Service("sums").rpc(partly)
+
+
+@service("spoken")
+class Spoken(Protocol):
+    @rpc
+    async def word(self, language: str) -> str:
+        raise NotImplementedError
+
+
+class Written(Spoken):
+    @rpc
+    async def word(self, language: str) -> str:
+        return f"a word of {language}"
+
+
+async def test_a_protocol_is_a_contract() -> None:
+    async with test_client(Written(), timeout=5) as client:
+        assert await client.call(Spoken.word, "Latin") == "a word of Latin"
+        stub: Spoken = client.stub(Spoken)  # type: ignore[type-abstract]
+        assert await stub.word("Greek") == "a word of Greek"
+
+
+def noted(method: T) -> T:
+    function: Any = method
+
+    @functools.wraps(function)
+    async def told(*args: Any, **kwargs: Any) -> Any:
+        return await function(*args, **kwargs)
+
+    return cast(T, told)
+
+
+def test_rpc_stands_above_other_decorators() -> None:
+    class Noted(Written):
+        @noted
+        @rpc
+        async def word(self, language: str) -> str:
+            return "never said"
+
+    with pytest.raises(ContractError, match="word has a decorator above @rpc: put that first"):
+        Server(Noted())
+
+    class Kept(Written):
+        @rpc
+        @noted
+        async def word(self, language: str) -> str:
+            return "said"
+
+    Server(Kept())
