@@ -105,8 +105,10 @@ def encode_declared(error: Exception) -> tuple[int, bytes]:
     Errors: CodecError if what it holds cannot be sent.
     """
     code, words = Code.UNKNOWN, said(error)
+    more: dict[str, str] = {}
     if is_of(error, RpcError):
         code, words = error.code, error.message
+        more = {"next_step": _sendable(error.next_step or "")[:MESSAGE_CHARACTERS_MAX]}
     return code, pack(
         {
             "message": _sendable(words)[:MESSAGE_CHARACTERS_MAX],
@@ -114,6 +116,7 @@ def encode_declared(error: Exception) -> tuple[int, bytes]:
             "type": class_name(error),
             "data": _data_of(error),
         }
+        | more
     )
 
 
@@ -128,14 +131,15 @@ def decode(
         return late
     fields = _fields(payload)
     message, name = str(fields.get("message", "")), str(fields.get("type", ""))
+    code = Code(status) if status in _CODES else Code.UNKNOWN
+    next_step = str(fields.get("next_step", ""))
     kind = declared.get(name)
-    if name and name != message:  # who calls by name knows no more of it
-        message = f"{name}: {message}"
     if kind is not None:
         error = _rebuilt(kind, fields.get("data"))
         if error is not None:
-            return _placed(error, method, peer)
-    code = Code(status) if status in _CODES else Code.UNKNOWN
+            return _placed(error, RpcError("", code=code, method=method, peer=peer), next_step)
+    if name and name != message:  # who calls by name knows no more of it
+        message = f"{name}: {message}".removesuffix(": ")
     failure = error_of(code)(
         message,
         code=code,
@@ -143,7 +147,7 @@ def decode(
         method=method,
         peer=peer,
         stage=REPLY_SEEN,
-        next_step=str(fields.get("next_step", "")),
+        next_step=next_step,
     )
     failure.is_passing = fields.get("passing") is True
     return failure
@@ -205,10 +209,11 @@ def _rebuilt(kind: type[Exception], data: Any) -> Exception | None:
         return None
 
 
-def _placed(error: Exception, method: str, peer: str) -> Exception:
-    if isinstance(error, RpcError):
-        error.method, error.peer, error.stage, error.executed = method, peer, REPLY_SEEN, "yes"
-    else:
-        with contextlib.suppress(Exception):  # a frozen dataclass takes no notes
-            error.add_note(f"raised by {method} at {peer}; executed: yes")
+def _placed(error: Exception, place: RpcError, next_step: str) -> Exception:
+    with contextlib.suppress(Exception):  # a frozen dataclass takes no notes, nor anything else
+        if isinstance(error, RpcError):
+            error.code, error.method, error.peer = place.code, place.method, place.peer
+            error.stage, error.executed, error.next_step = REPLY_SEEN, "yes", next_step
+        else:
+            error.add_note(f"raised by {place.method} at {place.peer}; executed: yes")
     return error

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from idl import markdown_of
-from machnet_rpc import NotFound, RpcError, Unavailable, rpc, service
+from machnet_rpc import Code, NotFound, RpcError, Unavailable, rpc, service
 from machnet_rpc.schemas import schema_of
 from machnet_rpc.testing import test_client
 
@@ -76,6 +76,15 @@ class Away(Unavailable):
     pass
 
 
+class Odd(RpcError):
+    """Has another code each time."""
+
+
+@dataclass(frozen=True)
+class Fixed(NotFound):
+    at: int
+
+
 ERRORS: dict[str, Exception] = {
     "text": Lost(UUID(int=7)),
     "no text": Short(Decimal("0.10")),
@@ -85,7 +94,9 @@ ERRORS: dict[str, Exception] = {
     "dataclass": Conflict("a", version=3),
     "other name": Worded("a"),
     "any": Loose("a", 3),
-    "bare": Away("today"),
+    "bare": Away("today", next_step="Come tomorrow."),
+    "any code": Odd("over", code=Code.OUT_OF_RANGE),
+    "frozen": Fixed(3),
 }
 
 
@@ -104,7 +115,7 @@ class Failing(Declared):
 
 def told(error: Exception) -> dict[str, object]:
     """What it holds, but for what its call adds."""
-    added = {"__notes__", "executed", "method", "peer", "stage", "next_step"}
+    added = {"__notes__", "code", "executed", "method", "peer", "stage", "next_step"}
     return {name: value for name, value in vars(error).items() if name not in added}
 
 
@@ -118,6 +129,10 @@ async def test_a_declared_exception_arrives_as_what_it_is(how: str) -> None:
     assert (caught.value.args, told(caught.value)) == (raised.args, told(raised))
     if not isinstance(raised, RpcError):
         assert str(caught.value) == str(raised)
+    elif how != "frozen":
+        assert isinstance(caught.value, RpcError)
+        assert (caught.value.code, caught.value.next_step) == (raised.code, raised.next_step)
+        assert (caught.value.method, caught.value.executed) == ("declared/fail", "yes")
 
 
 async def test_who_calls_by_name_is_told_its_name() -> None:
@@ -126,7 +141,10 @@ async def test_who_calls_by_name_is_told_its_name() -> None:
             await client.call("declared/fail", "other name")
         with pytest.raises(Unavailable) as away:
             await client.call("declared/fail", "bare")
-    assert (conflict.value.message, away.value.message) == ("Worded: a", "Away: today")
+        with pytest.raises(NotFound) as silent:
+            await client.call("declared/fail", "frozen")
+    told = [error.value.message for error in (conflict, away, silent)]
+    assert told == ["Worded: a", "Away: today", "Fixed"]
 
 
 def test_its_fields_stand_in_the_schema() -> None:
