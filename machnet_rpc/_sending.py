@@ -175,11 +175,15 @@ class Sending:
         if current is not None and current.deadline_ns < deadline_ns:
             deadline_ns = current.deadline_ns
         if deadline_ns <= now_ns:
-            late = DeadlineExceeded("no time is left for the call")
+            next_step = ""
             if current is not None and deadline_ns == current.deadline_ns:
-                late.next_step = (
+                next_step = (
                     f"It is made for {current.binding.full_name}, whose own time is over: a task "
                     "that outlives its call starts with context=contextvars.Context()."
                 )
-            raise unsent(late, target.full_name, self.address)
+            raise unsent(
+                DeadlineExceeded("no time is left for the call", next_step=next_step),
+                target.full_name,
+                self.address,
+            )
         return deadline_ns
