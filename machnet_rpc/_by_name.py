@@ -5,6 +5,7 @@ Does not know contracts.
 
 import asyncio
 from collections.abc import AsyncIterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from idl import CodecError, MethodKind, unpack
@@ -58,8 +59,8 @@ class NamedCalls(Sending):
             return self._started(target, kind, given["request"], given.get("items"), options)
 
         arguments = {"request": payload} | ({} if items is None else {"items": items})
-        info = self._info(target, self._options, kind)
-        return called(self._middleware, info, arguments, inner)
+        info = partial(self._info, target, self._options, kind)
+        return called(self._middleware, (name, kind), info, arguments, inner)
 
     def _started(
         self,
@@ -86,7 +87,8 @@ class NamedCalls(Sending):
 
         target = Target(name, method_id(*split_name(name)), _BY_NAME)
         arguments = {} if request is NO_REQUEST else {"request": request}
-        return called(self._middleware, self._info(target, self._options), arguments, inner)
+        info = partial(self._info, target, self._options)
+        return called(self._middleware, (name, "unary"), info, arguments, inner)
 
     async def _call(self, name: str, request: object, options: CallOptions) -> Any:
         service, method = split_name(name)

@@ -35,7 +35,7 @@ from machnet_rpc.errors import (
     InvalidArgument,
     RpcError,
 )
-from machnet_rpc.middleware import CallInfo, Middleware, awaited, called, checked, named
+from machnet_rpc.middleware import CallInfo, Middleware, called, checked, named, when_awaited
 from machnet_rpc.service import Method, MethodBinding
 from machnet_rpc.streams import Stream
 
@@ -244,7 +244,7 @@ class Client(NamedCalls):
             passage = self._passages.get(method)
             if passage is None:
                 passage = self._passages[method] = Passage(self._passing(), binding)
-            return awaited(passage.begin(args, kwargs, options))
+            return when_awaited(passage.begin, args, kwargs, options)
         try:
             request = named(binding, args, kwargs)
         except InvalidArgument as error:
@@ -253,7 +253,8 @@ class Client(NamedCalls):
         def inner(request: dict[str, Any], call: CallInfo) -> Any:
             return self._begin(binding, (), request, changed(options, call))
 
-        return called(self._middleware, self._info(binding, options, binding.kind), request, inner)
+        info = partial(self._info, binding, options, binding.kind)
+        return called(self._middleware, (binding.full_name, binding.kind), info, request, inner)
 
     def _passing(self) -> Passing:
         given = self._deadline, self._encoded, self._result, self._ways

@@ -127,19 +127,30 @@ def named(binding: MethodBinding, args: tuple[Any, ...], kwargs: dict[str, Any])
 
 
 def called(
-    middleware: Sequence[Middleware], call: CallInfo, request: Request, begin: Callable[..., Any]
+    middleware: Sequence[Middleware],
+    target: tuple[str, MethodKind],
+    info: Callable[[], CallInfo],
+    request: Request,
+    begin: Callable[..., Any],
 ) -> Any:
-    """What calling gives on a client's side: a Stream, or a coroutine.
+    """What calling a method of a kind gives on a client's side: a Stream, or a coroutine.
 
-    `begin(request, call)` gives either for the call itself.
+    `info` is asked when the call begins, from when its time counts. `begin(request, call)` gives
+    either for the call itself.
     """
-    if call.kind in GIVE_ITEMS:
-        return Stream[Any](_Reading(middleware, call, request, begin))
+    name, kind = target
+    if kind in GIVE_ITEMS:
+        return Stream[Any](_Reading(middleware, name, info, request, begin))
 
-    async def last(changed: Request) -> Any:
-        return await begin(changed, call)
+    async def passed() -> Any:
+        call = info()
 
-    return awaited(in_time(call, None, chained(middleware, call, last), request))
+        async def last(changed: Request) -> Any:
+            return await begin(changed, call)
+
+        return await in_time(call, None, chained(middleware, call, last), request)
+
+    return passed()
 
 
 def around(
@@ -188,13 +199,14 @@ class _Reading:
     def __init__(
         self,
         middleware: Sequence[Middleware],
-        call: CallInfo,
+        name: str,
+        info: Callable[[], CallInfo],
         request: Request,
         begin: Callable[..., Any],
     ) -> None:
-        self.name = call.method
+        self.name = name
         self._middleware = middleware
-        self._call = call
+        self._info = info
         self._request = request
         self._begin = begin
         self._begun: list[Stream[Any]] = []
@@ -204,9 +216,10 @@ class _Reading:
     async def start(self) -> None:
         if self._is_begun:
             return
-        way = chained(self._middleware, self._call, self._last)
         try:
-            items = aiter(await in_time(self._call, None, way, self._request))
+            call = self._info()
+            way = chained(self._middleware, call, partial(self._last, call))
+            items = aiter(await in_time(call, None, way, self._request))
         except StopAsyncIteration as error:  # which would look like an answer without items
             await self.aclose()
             raise RuntimeError(f"middleware of {self.name} raised {error!r}") from error
@@ -240,8 +253,8 @@ class _Reading:
     def abandon(self) -> None:
         """Nothing to do: the streams below are abandoned with this."""
 
-    async def _last(self, request: Request) -> Any:
-        stream: Stream[Any] = self._begin(request, self._call)
+    async def _last(self, call: CallInfo, request: Request) -> Any:
+        stream: Stream[Any] = self._begin(request, call)
         self._begun.append(stream)
         await stream.__aenter__()
         return stream
@@ -310,6 +323,11 @@ def _rest(waited: object, begun: Coroutine[Any, Any, Any]) -> Generator[Any, Any
                 waited = begun.send(None)
     except StopIteration as end:
         return end.value
+
+
+async def when_awaited(begin: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    """A coroutine that begins when it is awaited."""
+    return await begin(*args)
 
 
 async def awaited(given: Awaitable[Any]) -> Any:

@@ -282,3 +282,33 @@ async def test_a_call_that_is_cancelled_before_it_begins_begins_nothing(via: Via
         while calls:
             await cancelled_at_once(calls.pop())
         gc.collect()  # what was never awaited would be warned of, which is an error here
+
+
+def test_a_calls_time_counts_from_when_it_is_awaited() -> None:
+    async def passing(call: CallInfo, request: Request, following: Next) -> Any:
+        return await following(request)
+
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
+
+    async def main() -> None:
+        async with VirtualClock(), test_client(Desk(), client_middleware=[passing]) as client:
+            shapes, late = client.stub(Shapes), client.using(timeout=0)
+            counted = shapes.count.using(timeout=5)(3)
+            call = shapes.double.using(timeout=5, metadata={"a": "b"})(1)
+            await asyncio.sleep(10)
+            assert [number async for number in counted] == [0, 1, 2]
+            assert await call == 2
+            calls: list[Coroutine[Any, Any, Any]] = [
+                late.stub(Shapes).total(numbers(), 1),
+                late.stub(Shapes).book(1),
+                late.stub(Shapes).note(1),
+                late.call("shapes/double", 1),
+            ]
+            for end in await asyncio.gather(*calls, return_exceptions=True):
+                assert isinstance(end, DeadlineExceeded)
+            stream = late.stub(Shapes).count(3)
+            with pytest.raises(DeadlineExceeded):
+                await anext(stream)
+
+    asyncio.run(main())
