@@ -21,7 +21,7 @@ from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.deadlines import Deadlines
-from machnet_rpc._protocol.events import Event
+from machnet_rpc._protocol.events import Event, Failed, Refused, Replied
 from machnet_rpc._protocol.outbox import Outbox, Post
 from machnet_rpc._protocol.records import FLAGS, FLOW, KIND, METADATA, REPLY, REQUEST, Head, Joiner
 from machnet_rpc._transports.base import READABLE, WRITABLE, Wire
@@ -162,7 +162,7 @@ class Port:
         now_ns = _clock.monotonic_ns()
         owner, connections = self._owner, self.connections
         on_event, on_request = owner.on_event, owner.on_request
-        arrived = iter(messages)
+        arrived, event = iter(messages), None
         try:
             for head, payload in arrived:
                 connection = connections.get(head[FLOW])
@@ -185,6 +185,8 @@ class Port:
                         on_event(event)
         except BaseException:
             self._left.extend(arrived)  # for the next turn, if the process goes on
+            if isinstance(event, Replied | Refused | Failed):
+                event.call.connection.restore(event.call)
             raise
 
     def arm(self) -> int:

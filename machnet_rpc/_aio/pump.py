@@ -17,11 +17,13 @@ from typing import Final, Protocol
 
 from machnet_rpc import _clock
 from machnet_rpc._aio.directs import Directs
+from machnet_rpc._aio.expiry import expire
 from machnet_rpc._aio.loop_work import LoopWork
 from machnet_rpc._aio.openings import Openings
 from machnet_rpc._aio.port import Port, port_of, spin
 from machnet_rpc._aio.readers import Readers
 from machnet_rpc._aio.rest import take_answers, take_rest
+from machnet_rpc._aio.steady import Steady
 from machnet_rpc._aio.wake_timer import WakeTimer
 from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import IncomingCall, OutgoingCall
@@ -73,13 +75,13 @@ class Pump:
         self._directs = Directs(self, self._rouse)
         self._awake: list[Port] = []
         self._readers = Readers(self._loop, self._on_readable)
-        self._is_scheduled = False
+        self._scheduled = Steady(self._turn, self.recover)
         self._is_closed = False
         self._work = LoopWork(self._loop)
         self._loop_ready = self._work.ready
         self._spin_ns = 0 if _clock.is_virtual() else int(spin * 1e9)
         self._context = copy_context()
-        self._timer = WakeTimer(self._loop, self._on_timer)
+        self._timer = WakeTimer(self._loop, self._on_timer, self.recover)
         self.on_event: Callable[[Event], None] = owner.on_event
         self.on_request: Callable[[IncomingCall, bytes], None] = owner.on_request
         self.lent: AbstractSet[int] = frozenset() if lent is None else lent
@@ -87,7 +89,7 @@ class Pump:
         self.port: Port = self.add(link)
 
     def __repr__(self) -> str:
-        state = "closed" if self._is_closed else "running" if self._is_scheduled else "asleep"
+        state = "closed" if self._is_closed else "running" if self._scheduled.is_due else "asleep"
         ports, flows = len(self._ports), sum(1 for _ in self.connections)
         return f"<Pump {self.link.transport.rung} {state} ports={ports} flows={flows}>"
 
@@ -177,6 +179,7 @@ class Pump:
             await self.link.close()
 
     async def _close_flows(self) -> None:
+        self.recover()  # a turn may have been lost where asyncio was interrupted itself
         for connection in self.connections:
             connection.close()
         if self._flows_ended is None:
@@ -222,13 +225,13 @@ class Pump:
     # -- turns --
 
     def _schedule(self) -> None:
-        if not (self._is_scheduled or self._is_closed):
-            self._next = self._loop.call_soon(self._on_scheduled, context=self._context)
-            self._is_scheduled = True  # unless a loop in debug mode refused another thread
+        if not (self._scheduled.is_due or self._is_closed):
+            self._next = self._loop.call_soon(self._scheduled.callback, context=self._context)
+            self._scheduled.is_due = True  # unless a loop in debug mode refused another thread
 
     def recover(self) -> None:
         """A signal may have met a turn, or asyncio, anywhere: takes turns for all ports again."""
-        self._is_scheduled = False
+        self._scheduled.is_due = False
         self._next.cancel()
         self._timer.cancel()
         self._awake.clear()
@@ -252,28 +255,20 @@ class Pump:
             port.set_awake(True)
             self._awake.append(port)
 
-    def _on_scheduled(self) -> None:
-        self._is_scheduled = False
-        self._turn()
-
     def _turn(self) -> None:
         if self._is_closed:
             return
-        try:
+        now_ns = _clock.monotonic_ns()
+        ends_ns = now_ns + self._work.turn_ns
+        while now_ns < ends_ns and self._moved(now_ns, ends_ns):
             now_ns = _clock.monotonic_ns()
-            ends_ns = now_ns + self._work.turn_ns
-            while now_ns < ends_ns and self._moved(now_ns, ends_ns):
-                now_ns = _clock.monotonic_ns()
-            if self._awake:
-                self._schedule()
-            if self._directs.leaving:
-                self._directs.finish()
-            self._check_flows_ended()
-            if not (self._awake or self._is_closed):
-                self._timer.set(self.deadlines.next_ns())
-        except BaseException:  # of a signal's handler
-            self.recover()
-            raise
+        if self._awake:
+            self._schedule()
+        if self._directs.leaving:
+            self._directs.finish()
+        self._check_flows_ended()
+        if not (self._awake or self._is_closed):
+            self._timer.set(self.deadlines.next_ns())
 
     def _moved(self, now_ns: int, ends_ns: int) -> bool:
         """Lets every port that is awake do its work; whether there was any, and may be more.
@@ -305,10 +300,7 @@ class Pump:
         return len(awake) > 1 and spin_ns > 0 and spin(awake, spin_ns)
 
     def _expire(self, expired: list[OutgoingCall | IncomingCall]) -> None:
-        for call in expired:
-            event: Event | None = call.connection.expire(call)
-            if event is not None:
-                self._owner.on_event(event)
+        expire(expired, self.on_event)
         for port in self._ports:
             if port.is_wanted:
                 port.sweep()
@@ -336,6 +328,13 @@ class Pump:
         self._look(self.port)  # only an engine in this process sleeps by the clock
 
     def _on_readable(self, port: Port) -> None:
+        try:
+            self._receive_first(port)
+        except BaseException:  # of a signal's handler
+            self.recover()
+            raise
+
+    def _receive_first(self, port: Port) -> None:
         if port.polls and port.is_awake and self._spin_ns:
             self._readers.pause(port)
             return
@@ -346,12 +345,11 @@ class Pump:
                 port.wire.awake()
         except TransportError as error:
             self._lose(port, error)
-            return
         except Exception as error:
             log.exception("%r cannot go on", port)
             self._lose(port, TransportError(f"{type(error).__name__}: {error}"))
-            return
-        self._look(port)
+        else:
+            self._look(port)
 
     def _look(self, port: Port) -> None:
         """Takes a turn now, without a trip through the loop."""

@@ -346,6 +346,12 @@ class Connection:
             return self.streams.expire(call)
         return self.failed(call, Cause.DEADLINE)
 
+    def restore(self, call: OutgoingCall | IncomingCall) -> None:
+        """A signal's handler raised before its end was told: leaves it to `start_timers`."""
+        streams = () if self._streams is None else self._streams.outgoing
+        if isinstance(call, OutgoingCall) and not call.done() and call.call_id not in streams:
+            self.awaited[call.call_id] = call
+
     def start_timers(self) -> None:
         """Those of all calls that have not ended, of which some may have been lost."""
         streams = () if self._streams is None else self._streams.outgoing.values()
@@ -438,21 +444,25 @@ class Connection:
         return events
 
     def _receive_reply(self, head: Head, payload: bytes, now_ns: int) -> Event | None:
-        call = self.awaited.pop(head[CALL_ID], None)
+        call = self.awaited.get(head[CALL_ID])
         if call is None:  # of a stream; or it ended while the reply was under way
             if self._streams is not None:
                 return self._streams.receive_reply(head, payload)
             self._ignore()
             return None
+        event: Event
+        if not head[FLAGS] & ERROR:
+            event = Replied(call, payload)
+        elif not payload:  # the peer's engine says that the server will not see the request
+            event = Failed(call, Cause.DEADLINE, "no", REMOTE_RING, 0)
+        elif now_ns >= call.deadline_ns:  # the server says what was about to be found out here
+            event = self.failed(call, Cause.DEADLINE)
+        else:
+            event = Refused(call, head[STATUS], payload)
         self._deadlines.discard(call)
         call.gone = True
-        if head[FLAGS] & ERROR:
-            if not payload:  # the peer's engine says that the server will not see the request
-                return Failed(call, Cause.DEADLINE, "no", REMOTE_RING, 0)
-            if now_ns >= call.deadline_ns:  # the server says what was about to be found out here
-                return self.failed(call, Cause.DEADLINE)
-            return Refused(call, head[STATUS], payload)
-        return Replied(call, payload)
+        del self.awaited[call.call_id]  # last: see `restore`
+        return event
 
     def _receive_cancel(self, call_id: int) -> Event | None:
         call = self._incoming.get(call_id)

@@ -274,10 +274,11 @@ class Streams:
         return failed
 
     def _ended(self, stream: OutgoingStream, event: Event) -> Event:
-        del self.outgoing[stream.call.call_id]
-        self._connection.stop_timer(stream.call)
-        stream.ticket.gone = True
-        self._connection.outbox.has_withdrawn = True
-        stream.ended = event
+        """What a signal's handler raises in here leaves it to the deadline, which does it again."""
+        if stream.ended is None:
+            stream.ended = event
+        stream.ticket.gone = self._connection.outbox.has_withdrawn = True
         stream.end()
+        self._connection.stop_timer(stream.call)
+        del self.outgoing[stream.call.call_id]
         return event

@@ -55,7 +55,7 @@ class Rig:
         return await self.pump.open("127.0.0.1:7")
 
     async def asleep(self) -> None:
-        await until(lambda: not self.pump._is_scheduled)
+        await until(lambda: not self.pump._scheduled.is_due)
 
     async def close(self) -> None:
         await self.peer.close()
@@ -111,7 +111,7 @@ async def test_one_turn_waits_for_the_loop_however_it_was_woken(
         turns.append(1)
         turn()
 
-    monkeypatch.setattr(rig.pump, "_turn", counted)
+    monkeypatch.setattr(rig.pump._scheduled, "_step", counted)
     for _ in range(3):
         rig.pump._on_readable(rig.pump.port)
         rig.pump.recover()

@@ -145,7 +145,7 @@ def test_ctrl_c_in_the_midst_of_a_turn_stops_no_turns(
     loop = blocking._blocking.loop
 
     def interrupted(callback: Any, *args: Any, **kwargs: Any) -> Any:
-        if callback == pump._on_scheduled:
+        if callback == pump._scheduled.callback:
             monkeypatch.undo()
             raise KeyboardInterrupt
         return plain(callback, *args, **kwargs)
@@ -156,7 +156,7 @@ def test_ctrl_c_in_the_midst_of_a_turn_stops_no_turns(
         with pytest.raises(KeyboardInterrupt):
             calls.call(Ledger.echo, b"interrupted")
         assert calls.call(Ledger.echo, b"goes on") == b"goes on"
-    assert not (pump._is_scheduled and not loop._ready)  # type: ignore[attr-defined]
+    assert not (pump._scheduled.is_due and not loop._ready)  # type: ignore[attr-defined]
 
 
 @pytest.mark.usefixtures("interruptible")
@@ -303,7 +303,7 @@ def test_a_signal_handler_that_raises_stops_no_turns(
         raise Alarm
 
     for _ in range(3):
-        monkeypatch.setattr(pump, "_turn", interrupted)
+        monkeypatch.setattr(pump._scheduled, "_step", interrupted)
         assert calls.call(Ledger.echo, b"goes on") == b"goes on"
 
 

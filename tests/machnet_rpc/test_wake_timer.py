@@ -9,7 +9,8 @@ SECOND = 1_000_000_000
 
 
 class Handle:
-    def __init__(self, fire: Any) -> None:
+    def __init__(self, seconds: float, fire: Any) -> None:
+        self.seconds = seconds
         self.fire = fire
         self.is_set = True
 
@@ -24,13 +25,17 @@ class Loop:
         self.handles: list[Handle] = []
 
     def call_later(self, seconds: float, fire: Any) -> Handle:
-        self.handles.append(Handle(fire))
+        self.handles.append(Handle(seconds, fire))
         return self.handles[-1]
+
+
+def never() -> None:
+    raise AssertionError("nothing was raised")
 
 
 def test_the_earliest_time_wins_and_no_other_is_left() -> None:
     loop, fired = Loop(), list[int]()
-    timer = WakeTimer(cast(Any, loop), lambda: fired.append(len(loop.handles)))
+    timer = WakeTimer(cast(Any, loop), lambda: fired.append(len(loop.handles)), never)
     now_ns = _clock.monotonic_ns()
     for seconds in (60, 30, 45, 30):
         timer.set(now_ns + seconds * SECOND)
@@ -41,3 +46,13 @@ def test_the_earliest_time_wins_and_no_other_is_left() -> None:
     assert (fired, len(loop.handles)) == ([2], 3)
     timer.cancel()
     assert not loop.handles[2].is_set
+
+
+def test_a_time_that_passed_in_silence_is_not_waited_for() -> None:
+    """As asyncio passes it by where it is interrupted itself."""
+    loop = Loop()
+    timer = WakeTimer(cast(Any, loop), never, never)
+    now_ns = _clock.monotonic_ns()
+    timer.set(now_ns - SECOND)
+    timer.set(now_ns + SECOND)
+    assert [(handle.is_set, handle.seconds) for handle in loop.handles] == [(False, 0), (True, 0)]
