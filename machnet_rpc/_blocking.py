@@ -105,6 +105,7 @@ class Blocking:
         self.loop.set_exception_handler(self._on_exception)
         self.lent: set[int] = keeper.lent
         self._keeper = keeper
+        keeper.on_lost = self._private.doubt  # of what a signal's handler raised in its turn
         self._lock = threading.RLock()
         self._is_busy = False  # somebody is inside the lock
         self._line: Any = crossing and crossing.Line(loop_if_any, CURRENT)
@@ -203,12 +204,13 @@ class Blocking:
         call.complete(answer)
         return call
 
-    def run(self, seconds: float, function: Made[T], *args: Any) -> T:
-        """Runs a coroutine on the private loop.
+    def run(self, seconds: float, function: Made[T], *args: Any, is_bounded: bool = False) -> T:
+        """Runs a coroutine on the private loop; `is_bounded`: see `PrivateLoop.run`.
 
         Errors: ClientBusy, when other threads kept it so for as long; ClientClosed.
         """
-        return self._visit(seconds, partial(self._run, seconds, function, *args))
+        step = partial(self._run, seconds, function, *args, is_bounded=is_bounded)
+        return self._visit(seconds, step)
 
     def run_sometime(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Runs a coroutine now, if nobody is inside; else when the loop runs next.
@@ -222,7 +224,7 @@ class Blocking:
                 if not (self._is_busy or self._closing.is_set()):
                     self._begin()
                     try:
-                        self._run(LEAVE_SECONDS, function)
+                        self._run(LEAVE_SECONDS, function, is_bounded=True)
                     finally:
                         self._is_busy = False
                         self._end()
@@ -313,12 +315,13 @@ class Blocking:
             self._run(seconds_left(answer), _ended, answer)
         return answer
 
-    def _run(self, seconds: float, function: Made[T], *args: Any) -> T:
+    def _run(self, seconds: float, function: Made[T], *args: Any, is_bounded: bool = False) -> T:
         outcome: list[Outcome[T]] = []
         coroutine, task = told(function, args, outcome), None
         try:
             task = _Task(coroutine, loop=self.loop)
-            self._private.run(task, seconds + LEAVE_SECONDS)
+            left = max(seconds, 0.0) + LEAVE_SECONDS
+            self._private.run(task, left, is_bounded=is_bounded)
         except BaseException:
             self._recover()
             if task is None:

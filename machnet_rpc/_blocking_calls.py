@@ -13,6 +13,7 @@ from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._blocking import Blocking, ClientBusy, ClientClosed, seconds_left
 from machnet_rpc._options import CallOptions, Metadata
 from machnet_rpc._outcomes import failure_of, unsent
+from machnet_rpc._private_loop import EndLost
 from machnet_rpc._protocol.calls import CONNECTING, LOCAL_RING, SENT, OutgoingCall
 from machnet_rpc._protocol.events import Cause, Failed, Refused
 from machnet_rpc._protocol.records import USUAL_PRIORITY
@@ -221,7 +222,7 @@ def run(
     Errors: RpcError, and what it raises.
     """
     try:
-        return blocking.run(seconds, function, *args)
+        return blocking.run(seconds, function, *args, is_bounded=was_begun)
     except ClientClosed:
         step = "End its calls before it closes." if was_begun else "Make calls before it closes."
         failure: RpcError = Unavailable("the client is closed", next_step=step)
@@ -229,6 +230,8 @@ def run(
     except ClientBusy as busy:
         step = "Give each thread a client of its own."
         failure, stage = DeadlineExceeded(str(busy), next_step=step), LOCAL_RING
+    except EndLost as lost:
+        failure, stage, was_begun = DeadlineExceeded(str(lost)), SENT, True
     try:
         unsent(failure, name, blocking.client.address, stage)
         if was_begun:

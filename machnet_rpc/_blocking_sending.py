@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 from machnet_rpc import streams
 from machnet_rpc._blocking import Blocking, ClientBusy, ClientClosed, ClientInherited
 from machnet_rpc._blocking_calls import run
+from machnet_rpc._private_loop import EndLost
 from machnet_rpc.errors import Cancelled
 
 T = TypeVar("T")
@@ -44,9 +45,10 @@ class Inside:
 
     def end(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Runs the last step; once the others are through, if they take all of the time."""
-        with contextlib.suppress(ClientClosed, ClientInherited):  # there is nothing to end
+        nothing = ClientClosed, ClientInherited, EndLost  # to end, or that can be
+        with contextlib.suppress(*nothing):
             try:
-                self._blocking.run(self._seconds_left(), function)
+                self._blocking.run(self._seconds_left(), function, is_bounded=True)
             except ClientBusy:
                 self._blocking.run_sometime(function)
 

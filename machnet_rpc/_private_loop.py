@@ -8,9 +8,16 @@ Does not know what its tasks do.
 import asyncio
 import selectors
 import time
-from typing import Any
+from typing import Any, Final
 
 from machnet_rpc._aio.belonging import Around
+from transport_engine.errors import TransportError
+
+LOST: Final = "what would have told of its end was lost, to what a signal's handler raised"
+
+
+class EndLost(TimeoutError):
+    """What would have told of a task's end; the sentence says to what."""
 
 
 class PrivateLoop:
@@ -23,13 +30,14 @@ class PrivateLoop:
     def __repr__(self) -> str:
         return f"<PrivateLoop {self.loop!r} awaits {self._selector.awaited!r}>"
 
-    def run(self, task: asyncio.Task[Any], seconds: float) -> None:
+    def run(self, task: asyncio.Task[Any], seconds: float, *, is_bounded: bool = False) -> None:
         """Runs for as long as the task takes; once it is in doubt, for `seconds` in all.
 
-        Errors: the task's, and what raised doubts.
+        `is_bounded`: it may be in doubt already, for what was raised before.
+        Errors: the task's, and what raised doubts; EndLost.
         """
         self._selector.awaited, self._selector.late = task, time.monotonic() + seconds
-        self._selector.doubt = None
+        self._selector.doubt, self._selector.is_bounded = None, is_bounded
         try:
             while not task.done():
                 self._run()
@@ -43,7 +51,8 @@ class PrivateLoop:
 
     def doubt(self, error: BaseException | None) -> None:
         """A callback of the loop raised this: the task may never hear of what it waits for."""
-        self._selector.doubt = error
+        is_lost = isinstance(error, TransportError)  # a link, with whatever it raised for
+        self._selector.doubt = EndLost(str(error)) if is_lost else error
 
     def turn(self) -> None:
         """Runs what waits now, and calls back for descriptors that are readable now."""
@@ -71,16 +80,17 @@ class _Selector(selectors.DefaultSelector):
 
     awaited: asyncio.Task[Any] | None = None
     doubt: BaseException | None = None
+    is_bounded: bool = False
     late: float = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if self.awaited is not None and self.awaited.done():
             self.awaited.get_loop().stop()
             timeout = 0
-        elif self.awaited is not None and self.doubt is not None:
+        elif self.awaited is not None and (self.is_bounded or self.doubt is not None):
             left = self.late - time.monotonic()
             if left <= 0:
-                raise self.doubt
+                raise self.doubt or EndLost(LOST)
             timeout = left if timeout is None else min(left, timeout)
         return super().select(timeout)
 

@@ -70,6 +70,7 @@ class FlowKeeper:
         self.pump: Pump | None = None
         self.loop: asyncio.AbstractEventLoop | None = None  # once it is attached
         self.on_event = on_event
+        self.on_lost: Callable[[TransportError], None] = _nobody  # of a link
         self.lent: set[int] = set()  # methods that give views
         self._reach = reach
         self._attempt: asyncio.Task[Connection] | None = None
@@ -198,6 +199,7 @@ class FlowKeeper:
 
     def on_link_lost(self, error: TransportError) -> None:
         log.warning("%s; the client of %s attaches again as soon as it can", error, self)
+        self.on_lost(error)
         if not self._is_closed and (self._restoring is None or self._restoring.done()):
             self._restoring = asyncio.get_running_loop().create_task(self._restore())
 
@@ -318,6 +320,11 @@ def keeper_of(address: str, reach: Reach) -> FlowKeeper:
 
     keeper = FlowKeeper(address, reach, on_event)
     return keeper
+
+
+def _nobody(error: TransportError) -> None:
+    """Whoever calls hears of it by the ends of calls."""
+    del error
 
 
 def _note_as_seen(attempt: asyncio.Task[Connection]) -> None:

@@ -245,7 +245,7 @@ def test_an_upload_is_ended_once_the_others_are_through(
     """However long after its caller was told."""
     blocking, ends = client._blocking, list[Any]()
 
-    def busy(*_: object) -> None:
+    def busy(*_: object, **__: object) -> None:
         raise ClientBusy("other threads")
 
     def numbers() -> Iterator[int]:
