@@ -151,8 +151,8 @@ class Dispatcher:
     def keep(self, task: HandlerTask) -> None:
         """Counts a handler that waits for something, until it ends."""
         task.register()
+        task.add_done_callback(self._tasks.pop)  # first: what is in there has to get out
         self._tasks[task] = task.call
-        task.add_done_callback(self._tasks.pop)
         self._beginnings.watch(task)
 
     def on_stopped(self, event: Stopped) -> None:

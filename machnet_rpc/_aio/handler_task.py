@@ -111,8 +111,11 @@ class HandlerTask(TaskState):
         if self.is_done:
             return False
         self._cancels += 1
-        if self._fut_waiter is not None and self._fut_waiter.cancel(msg=msg):
+        waited = self._fut_waiter
+        if waited is not None and waited.cancel(msg=msg):
             return True
+        if waited is not None and waited.done():  # a signal's handler may have met the wake-up
+            self._loop.call_soon(self._wake, waited, context=self._context)
         self._must_cancel = True
         self._cancel_message = msg
         return True
@@ -183,11 +186,12 @@ class HandlerTask(TaskState):
     # -- steps --
 
     def _step(self, error: BaseException | None = None) -> None:
-        if self._must_cancel:
-            self._must_cancel = False
-            if not is_of(error, asyncio.CancelledError):
-                error = self._make_cancelled_error()
+        self._fut_waiter = None  # here: until then `cancel` can have it told again
         try:
+            if self._must_cancel:
+                self._must_cancel = False
+                if not is_of(error, asyncio.CancelledError):
+                    error = self._make_cancelled_error()
             if error is None:
                 is_over, value = _advanced(self._loop, self, self._coroutine)
             else:
@@ -221,7 +225,8 @@ class HandlerTask(TaskState):
             self._loop.call_soon(self._step, wrong, context=self._context)
 
     def _wake(self, waited: Any) -> None:
-        self._fut_waiter = None
+        if waited is not self._fut_waiter:
+            return  # `cancel` has it told twice
         try:
             waited.result()
         except BaseException as error:  # noqa: BLE001 (the handler is given what it waited for)

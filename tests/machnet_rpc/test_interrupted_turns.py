@@ -1,12 +1,15 @@
 """What a signal's handler raises within a turn of the pump: the event loop's client goes on."""
 
 import asyncio
+import sys
 from functools import partial
+from types import FrameType, FunctionType
 from typing import Any
 
 import pytest
 
 from machnet_rpc import Client, DeadlineExceeded, Server
+from machnet_rpc._aio.handler_task import HandlerTask
 from machnet_rpc._aio.pump import Pump
 from tests.machnet_rpc.conftest import only_inline
 from tests.machnet_rpc.ledger import Ledger
@@ -91,3 +94,28 @@ async def test_a_call_that_was_ended_by_half_passes_its_deadline(client: Client)
     call.cancel()
     await until(lambda: nothing_left(client))
     assert await client.stub(Ledger).echo(b"goes on") == b"goes on"
+
+
+@only_inline
+@pytest.mark.parametrize("step", [HandlerTask._wake, HandlerTask._step])
+async def test_a_handler_whose_wake_up_was_lost_ends_with_its_call(
+    server: Server, client: Client, step: FunctionType
+) -> None:
+    """So no end of the server waits for it."""
+    await pump_of(client)
+    met: list[int] = []
+
+    def profile(frame: FrameType, event: str, given: object) -> None:
+        is_woken = frame.f_back is not None and frame.f_back.f_code.co_name != "start"
+        if event == "call" and frame.f_code is step.__code__ and is_woken and not met:
+            met.append(1)
+            raise Alarm
+
+    sys.setprofile(profile)
+    try:
+        with pytest.raises(DeadlineExceeded):
+            await client.using(timeout=0.1).stub(Ledger).sleep(0.01)
+    finally:
+        sys.setprofile(None)
+    assert met
+    await until(lambda: nothing_left(client, server))
