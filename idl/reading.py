@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from idl.conversions import (
+    BOOLS,
     DIGITS_MAX,
     EXACT_LOSSY,
     EXACT_WHOLE,
@@ -18,9 +19,11 @@ from idl.conversions import (
     STRICT_LOSSY,
     STRICT_WHOLE,
     WHOLE,
+    identity,
+    scalar_of,
 )
 from idl.limits import altered, exceeded, keeps_to
-from idl.shapes import BYTES, SCALARS, Definition, Definitions, Json, Member, Shape
+from idl.shapes import Definition, Definitions, Json, Member, Shape
 
 Severity: TypeAlias = Literal["compatible", "risky", "breaking"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("compatible", "risky", "breaking")
@@ -75,7 +78,10 @@ class Reading:
             problems = self._alternatives(reader, writer, path)
             return problems or self._mistaken(reader, writer, path, siblings)
         problems = self._picked(reader, writer, path)
-        if (values := self._values(writer, self._writer)) is not None:
+        values = self._values(writer, self._writer)
+        if writer.kind == "bool" and self._values(reader, self._reader) is not None:
+            values = BOOLS
+        if values is not None:
             return problems + self._chosen(reader, values, path)
         problems += self._limits(reader, writer, path)
         if reader.kind == "any":
@@ -246,12 +252,13 @@ class Reading:
 
     def _chosen(self, reader: Shape, values: tuple[Json, ...], path: str) -> list[Problem]:
         """One of a few values is written."""
-        known = self._values(reader, self._reader)
+        is_bool = reader.kind == "bool" and not self._strict and not _strictness(reader)
+        known = BOOLS if is_bool else self._values(reader, self._reader)
         refused: list[Json] = []
         found: list[Problem] = []
         if known is not None:
-            taken = [_exact(value) for value in known]
-            refused = [value for value in values if _exact(value) not in taken]
+            taken = [identity(each, is_exact=self._strict) for each in known]
+            refused = [one for one in values if identity(one, is_exact=self._strict) not in taken]
         else:
             for value in values:
                 problems = self._converted(reader, value, path)
@@ -275,7 +282,7 @@ class Reading:
         if reader.kind == "float" and type(value) is int and abs(value) <= DIGITS_MAX:
             return []
         unlimited = replace(reader, limits=_strictness(reader))
-        return self.value(unlimited, Shape(_scalar_of(value)), path)
+        return self.value(unlimited, Shape(scalar_of(value)), path)
 
     def _kinds(self, reader: Shape, writer: Shape, path: str) -> list[Problem]:
         match reader.kind, writer.kind:
@@ -386,14 +393,3 @@ def _sent(writer: Definition) -> dict[str, Member]:
 
 def _joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path and name else path or name
-
-
-def _exact(value: Json) -> tuple[str, str]:
-    return type(value).__name__, repr(value)
-
-
-def _scalar_of(value: Json) -> str:
-    if isinstance(value, dict) and BYTES in value:
-        return "bytes"
-    name = type(value).__name__
-    return "none" if value is None else name if name in SCALARS else "any"

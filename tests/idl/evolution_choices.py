@@ -33,6 +33,7 @@ FIELD_PICKED = f"{PICKED}\nclass R(BaseModel):\n    of: " + PICKING.format("Fiel
     "Field()", "Field(discriminator=Discriminator(kind))"
 )
 STRUCT = "class R(Struct):\n    x: {}"
+LEVEL = "class E(IntEnum):\n    A = 0\n    B = 1\n    {}"
 DATA = "@dataclass\nclass Q:\n    x: {}\nclass R(Struct):\n    q: Q"
 PYDANTIC, MSGSPEC = "Annotated[int, Field(gt=5)]", "Annotated[int, msgspec.Meta(gt=5)]"
 
@@ -61,8 +62,34 @@ CODECS: list[Pair] = [
          asks("R", "R(Q())", types=DATA.format("int = field(init=False, default=5)")),
          BREAKS, BREAKS),
 ]  # fmt: skip
+STRICT = "Annotated[{}, Field(strict=True)]"
+BOOLS: list[Pair] = [
+    Pair("enum of 0 and 1 to bool", asks("E", "E.A", "E.B", types=LEVEL.format("")),
+         asks("bool", "False", "True"), WHOLE, WHOLE),
+    Pair("enum of 0, 1 and 2 to bool", asks("E", "E.C", types=LEVEL.format("C = 2")),
+         asks("bool", "True"), BREAKS, WHOLE),
+    Pair("enum of 0 and 1 to strict bool", asks("E", "E.B", types=LEVEL.format("")),
+         asks(STRICT.format("bool"), "True"), BREAKS, WHOLE),
+    Pair("strict enum of 0 and 1 to bool", asks(STRICT.format("E"), "E.B", types=LEVEL.format("")),
+         asks("bool", "True"), WHOLE, WHOLE),
+    Pair("enum of 0 and 1 to bool in a Struct",
+         asks("R", "R(E.B)", types=f"{LEVEL.format('')}\n{STRUCT.format('E')}"),
+         asks("R", "R(True)", types=STRUCT.format("bool")), BREAKS, BREAKS),
+    Pair("literal 1 to bool", asks("Literal[1]", "1"), asks("bool", "False"), WHOLE, BREAKS),
+    Pair("literal 1 to literal True", asks("Literal[1]", "1"), asks("Literal[True]", "True"),
+         WHOLE, WHOLE),
+    Pair("both bools to bool", asks("Literal[True, False]", "True", "False"),
+         asks("bool", "False", "True"), WHOLE, WHOLE),
+    Pair("words to bool", asks("Literal['yes', 'no']", "'no'"), asks("bool", "True"),
+         ("breaking", "changed"), BREAKS),
+    Pair("keys that are 0 or 1 to bool", asks("dict[E, int]", "{E.B: 2}", types=LEVEL.format("")),
+         asks("dict[bool, int]", "{False: 2}"), WHOLE, WHOLE),
+    Pair("enum of 0 and 1 to bool or text", asks("E", "E.A", types=LEVEL.format("")),
+         asks("bool | str", "'x'"), WHOLE, BREAKS),
+]  # fmt: skip
 CHOICES: list[Pair] = [
     *CODECS,
+    *BOOLS,
     Pair("class to alternatives by a function", asks("A", "A(x=1)", types=UNTAGGED),
          asks(PICKING.format("Discriminator(kind)"), "A(x=1)", types=PICKED),
          ("risky", "fails"), IGNORED),
