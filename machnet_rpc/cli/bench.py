@@ -47,7 +47,7 @@ the calls that it delays. In a closed loop nobody calls while the server stalls;
 --expected-interval counts those calls in. Calls that ran out of time count with the time that they
 took; other failures are counted by their code. Ctrl-C prints what was measured until then.
 
-exit status: 0 all calls were answered, 1 some failed, 130 interrupted
+exit status: 0 all calls were answered, 1 some failed or none was measured, 130 interrupted
 """
 
 
@@ -118,7 +118,7 @@ async def run(arguments: argparse.Namespace) -> int:
             percentile_plot.draw(arguments.plot, title, *measured.latencies.curve())
     if was_interrupted:
         return 130
-    return 1 if measured.failed else 0
+    return 1 if measured.failed or not measured.answered else 0
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
@@ -215,7 +215,11 @@ async def _watched(load: Load) -> Measured:
 def _say_what_failed(measured: Measured, plan: Plan) -> None:
     ended = measured.answered + measured.failed
     if not ended:
-        print("mrpc: nothing was measured: no call began after the warm-up", file=sys.stderr)
+        print(
+            "mrpc: nothing was measured: no call began after the warm-up; measure for longer "
+            "(--seconds), or from the first call on (--warm-up 0)",
+            file=sys.stderr,
+        )
     elif plan.rate and ended < plan.rate * measured.seconds * REACHED:
         print(
             f"mrpc: {measured.rate:,.0f} of {plan.rate:,.0f} calls a second were answered: the "
