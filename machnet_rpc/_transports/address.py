@@ -50,7 +50,9 @@ async def resolved(address: str, local: str | None = None) -> tuple[str, int]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
-        raise UnresolvedError(f"{address!r}: {host} has no address ({error})") from error
+        raise UnresolvedError(
+            f"{address!r}: {host} has no address ({error}): check its name, or write its IP address"
+        ) from error
     hosts = [str(each[4][0]) for each in found]
     alike = [each for each in hosts if local is not None and is_reached(each, local)]
     return (alike or hosts)[0], port

@@ -72,8 +72,9 @@ def udp_towards(host: str, *, is_local: bool) -> EngineConfig:
     except pydantic.ValidationError as error:
         raise ConfigError(
             f"{local} can be reached by other machines, and calls are not encrypted yet: accept "
-            f'that with via=EngineConfig(address="{local}", security="none"), or run a sidecar '
-            "whose configuration does"
+            f'that with via=EngineConfig(address="{local}", security="none"), or run '
+            f'`mrpc engine --config FILE` with address = "{local}" and security = "none" under '
+            "[engine] in it"
         ) from error
 
 

@@ -42,7 +42,10 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, *words: Any, **options: Any) -> Any:
         given = words[0] if words else options.get("args")
         self.is_json = "--json" in (sys.argv[1:] if given is None else given)
-        return super().parse_known_args(*words, **options)
+        parsed, unknown = super().parse_known_args(*words, **options)
+        if unknown:  # said by the command whose they are, not by `mrpc`
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown
 
     def print_help(self, file: Any = None) -> None:
         """Prints it, and does not keep silent where that fails. Errors: OSError."""

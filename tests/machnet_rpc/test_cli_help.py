@@ -1,4 +1,4 @@
-"""`mrpc --help` and that of each command: what there is, and what an exit status means."""
+"""`mrpc --help` and that of each command; what wrong usage shows, and what exit statuses mean."""
 
 import argparse
 import re
@@ -43,3 +43,20 @@ def test_help_explains_every_argument(name: str) -> None:
             continue
         said = re.sub(r"\(?default:.*", "", action.help or "")
         assert len(said.split()) > 1, f"{action.metavar or action.dest} is not explained"
+
+
+@pytest.mark.parametrize(
+    ("argv", "usage"),
+    [
+        (["call", "127.0.0.1:7000", "a/b", "1", "2"], "usage: mrpc call "),
+        (["flows", "127.0.0.1:7000"], "usage: mrpc flows "),
+        (["schema", "dump", "--nothing", "a:b"], "usage: mrpc schema dump "),
+        (["--nothing", "doctor"], "usage: mrpc [-h]"),
+    ],
+)
+def test_a_word_too_many_shows_what_its_command_takes(
+    argv: list[str], usage: str, capsys: Capture
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        mrpc.main(argv)
+    assert capsys.readouterr().err.startswith(usage)

@@ -103,6 +103,7 @@ def test_two_servers_on_one_port(served: Served) -> None:
     [
         (["serve", TARGET, "--listen", "127.0.0.1"], 2, "write host:port"),
         (["serve", TARGET, "--listen", "192.0.2.1:7000"], 2, "calls are not encrypted yet"),
+        (["serve", TARGET, "--listen", "192.0.2.1:7000"], 2, "mrpc engine --config FILE"),
         (["serve", TARGET, "--require", "bypass"], 3, "mrpc doctor"),
         (["ls", "127.0.0.1:7000", "--engine", "/nowhere/engine.sock"], 3, "`mrpc engine` starts"),
         (["engine", "--config", "/nowhere/engine.toml"], 2, "/nowhere/engine.toml cannot be read"),
