@@ -5,7 +5,8 @@ Every page has a folder. Its fenced blocks are taken from top to bottom:
 - one with a title (```python title="store.py") is written to that file;
 - a `python` block without one is a program, and what it prints is the `text` block that follows;
 - in a `console` block each line after "$ " is a command, and what follows is its output. One that
-  ends with "&" goes on until "kill %1" or the end of the page;
+  ends with "&" goes on until "kill %%", which ends the newest, or the end of the page. By number
+  none is named: which one a shell gives depends on what it has seen end before;
 - a `sh` block needs what a test has not: only its `mrpc` commands are read, as `mrpc` reads them.
 
 "..." in an output stands for anything, as in doctest. No output of a program is on stderr.
@@ -117,8 +118,8 @@ class Reader:
                 self._command(command.replace("\n> ", "\n"), output)
 
     def _command(self, command: str, output: str) -> None:
-        if command.startswith("kill %"):
-            _end(self._jobs[int(command.removeprefix("kill %")) - 1])
+        if command == "kill %%":
+            _end(self._jobs.pop())
         elif command.endswith(" &"):
             self._jobs.append(self._start(command.removesuffix(" &")))
             said = _first_lines(self._jobs[-1], output.count("\n"))
