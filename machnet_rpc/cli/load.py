@@ -74,6 +74,8 @@ class Load:
     @property
     def progress(self) -> float:
         """The share of its time that is over."""
+        if not self._ends_ns:
+            return 0.0  # it has not begun
         plan = self._plan
         whole_ns = (plan.seconds + plan.warm_up) * 1e9
         return min(1.0, max(0.0, 1 - (self._ends_ns - time.monotonic_ns()) / whole_ns))

@@ -159,6 +159,16 @@ async def test_a_stall_is_seen_in_all_the_calls_that_it_delays() -> None:
     assert corrected.at(90) > 30_000
 
 
+async def test_the_bar_is_empty_before_it_begins() -> None:
+    async def call() -> None:
+        await asyncio.sleep(0)
+
+    load = Load(call, Plan(0.05, 0, 1), asyncio.Event())
+    assert load.progress == 0
+    await load.run()
+    assert load.progress == 1
+
+
 async def test_what_cannot_be_reached_ends_in_time() -> None:
     async def call() -> None:
         raise Unavailable("no")
