@@ -40,8 +40,8 @@ def router_between(left: str, right: str) -> Generator[str]:
                 ip("-n", netns, "link", "set", device, "mtu", WIDE, "up")
             ip("-n", host, "route", "add", "default", "via", f"10.78.{number}.9")
             ip("-n", host, "-6", "route", "add", "default", "via", f"fd78:{number}::9")
-        for option in ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"):
-            ip("netns", "exec", router, "sysctl", "-qw", option)
+        for option in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):  # sysctl may not be there
+            ip("netns", "exec", router, "sh", "-c", f"echo 1 > /proc/sys/net/{option}")
         yield router
     finally:
         ip("netns", "delete", router)
