@@ -79,17 +79,15 @@ static void init(struct congestion *congestion) {
 
 /* ---- the target ---- */
 
-/* Newton's method, from the power of two above the root. */
+/* Newton's method, from the power of two above the root. Shape: value > 0, as no window has less
+ * than window_min; else 1. */
 static uint64_t root(uint64_t value) {
-    if (value < 2) {
-        return value;
-    }
     uint64_t estimate;
-    uint64_t next = UINT64_C(1) << (65 - __builtin_clzll(value)) / 2;
+    uint64_t next = UINT64_C(1) << (65 - __builtin_clzll(value | 1)) / 2;
     do {
         estimate = next;
         next = (estimate + value / estimate) / 2;
-    } while (next < estimate);
+    } while (0 < next && next < estimate);
     return estimate;
 }
 
