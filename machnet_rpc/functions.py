@@ -1,7 +1,7 @@
 """Services made of functions: `kv = Service("kv")`, then `@kv.rpc` on each.
 
-The functions are the contract and the implementation at once. `serve(kv, ...)` serves them, and
-`client.call(get, ...)` calls one by the name it has here.
+The functions are the contract and the implementation at once. `serve(kv, ...)` serves them,
+`client.call(get, ...)` calls one by the name it has here, and `get(...)` is the function.
 """
 
 import functools
@@ -11,9 +11,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from idl.schema import signature_of
-from machnet_rpc._options import TIMEOUT, Idempotent
+from machnet_rpc._options import TIMEOUT, Idempotent, MethodOptions, checked_errors
 from machnet_rpc.errors import ContractError
-from machnet_rpc.service import Method, rpc, service
+from machnet_rpc.service import Method, service
 from machnet_rpc.streams import Stream
 
 if TYPE_CHECKING:
@@ -22,17 +22,39 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class FunctionMethod(Method[P, R_co]):
+    """A function that is served. To call it is to call the function, here: nothing travels."""
+
+    def __init__(self, function: Callable[..., Any], options: MethodOptions) -> None:
+        super().__init__(_as_method(function), options)
+        self._plain = function
+
+    @overload
+    def __call__(
+        self: "FunctionMethod[P, Coroutine[Any, Any, R]]", *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def __call__(
+        self: "FunctionMethod[P, Stream[R]]", *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncIterator[R]: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._plain(*args, **kwargs)
 
 
 class FunctionDecorator(Protocol):
-    """What `kv.rpc(...)` gives: it makes a Method of a function."""
+    """What `kv.rpc(...)` gives: it makes a method of a function."""
 
     @overload
     def __call__(
         self, function: Callable[P, Awaitable[R]], /
-    ) -> Method[P, Coroutine[Any, Any, R]]: ...
+    ) -> FunctionMethod[P, Coroutine[Any, Any, R]]: ...
     @overload
-    def __call__(self, function: Callable[P, AsyncIterator[R]], /) -> Method[P, Stream[R]]: ...
+    def __call__(
+        self, function: Callable[P, AsyncIterator[R]], /
+    ) -> FunctionMethod[P, Stream[R]]: ...
 
 
 class Service:
@@ -58,9 +80,11 @@ class Service:
         return self._desk()
 
     @overload
-    def rpc(self, function: Callable[P, Awaitable[R]], /) -> Method[P, Coroutine[Any, Any, R]]: ...
+    def rpc(
+        self, function: Callable[P, Awaitable[R]], /
+    ) -> FunctionMethod[P, Coroutine[Any, Any, R]]: ...
     @overload
-    def rpc(self, function: Callable[P, AsyncIterator[R]], /) -> Method[P, Stream[R]]: ...
+    def rpc(self, function: Callable[P, AsyncIterator[R]], /) -> FunctionMethod[P, Stream[R]]: ...
     @overload
     def rpc(
         self,
@@ -87,15 +111,13 @@ class Service:
 
         Errors: ContractError for a second function of one name.
         """
-        decorate = rpc(
-            timeout=timeout, idempotent=idempotent, oneway=oneway, lane=lane, errors=errors
-        )
+        options = MethodOptions(timeout, idempotent, lane, checked_errors(errors), oneway)
 
-        def add(function: Callable[..., Any]) -> Method[..., Any]:
+        def add(function: Callable[..., Any]) -> FunctionMethod[..., Any]:
             is_one = inspect.isroutine(function) and hasattr(function, "__name__")
             if not is_one:  # a partial is a routine since Python 3.14, and has no name
                 raise ContractError(f"{function!r} is no function: write `async def` around it")
-            return self._add(function.__name__, decorate(_as_method(function)))
+            return self._add(function.__name__, FunctionMethod(function, options))
 
         return add if function is None else add(function)
 
@@ -110,7 +132,7 @@ class Service:
 
         return testing.test_client(self, **options)
 
-    def _add(self, name: str, method: Method[..., Any]) -> Method[..., Any]:
+    def _add(self, name: str, method: FunctionMethod[..., Any]) -> FunctionMethod[..., Any]:
         if hasattr(self.contract, name):
             raise ContractError(f"{self.name}/{name} is there already")
         for kind in (self.contract, self._desk):

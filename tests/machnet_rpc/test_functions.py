@@ -63,6 +63,18 @@ async def test_functions_are_served_and_called(client: Client) -> None:
         await client.call(get, "c")
 
 
+async def test_to_call_a_function_is_to_call_the_function() -> None:
+    ROWS.clear()
+    await put("a", value=b"1")
+    assert_type(await get("a"), bytes)
+    assert await get(key="a") == b"1"
+    assert await load(some()) == 4
+    assert_type(keys("k"), AsyncIterator[str])
+    assert [key async for key in keys("key")] == ["key 0", "key 1", "key 2"]
+    with pytest.raises(TypeError):
+        await get("a", "b")  # type: ignore[call-arg]
+
+
 async def test_functions_with_streams(client: Client) -> None:
     assert await client.call(load, some()) == 3
     assert_type(client.stream(keys, "key"), Stream[str])
