@@ -10,6 +10,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from idl import CodecError
 from machnet_rpc._aio.exchange import Exchange
+from machnet_rpc._binding import MethodBinding
 from machnet_rpc._blocking import Blocking, ClientBusy, ClientClosed, seconds_left
 from machnet_rpc._options import CallOptions, Metadata
 from machnet_rpc._outcomes import failure_of, unsent
@@ -24,7 +25,7 @@ from machnet_rpc.errors import (
     RpcError,
     Unavailable,
 )
-from machnet_rpc.service import Method, MethodBinding
+from machnet_rpc.service import Method
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -10,13 +10,14 @@ from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from machnet_rpc import streams
+from machnet_rpc._binding import MethodBinding
 from machnet_rpc._blocking import LEAVE_SECONDS, Blocking
 from machnet_rpc._blocking_contract import BlockingStream
 from machnet_rpc._blocking_sending import Feed, Inside, Sender
 from machnet_rpc._options import CallOptions, Metadata
 from machnet_rpc._told import Outcome, told
 from machnet_rpc.errors import ContractError
-from machnet_rpc.service import Method, MethodBinding
+from machnet_rpc.service import Method
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)

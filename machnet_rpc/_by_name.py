@@ -12,6 +12,7 @@ from idl import CodecError, MethodKind, unpack
 from machnet_rpc import _clock
 from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._aio.giving_up import give_up
+from machnet_rpc._binding import MethodBinding
 from machnet_rpc._calling import NO_REQUEST, Target, plain_payload, split_name
 from machnet_rpc._carrying_calls import CarryingCall
 from machnet_rpc._client_calls import Request, Ways, carrying, started
@@ -24,7 +25,6 @@ from machnet_rpc._retries import Retries
 from machnet_rpc._sending import Sending
 from machnet_rpc.errors import InvalidArgument, RpcError
 from machnet_rpc.middleware import CallInfo, Middleware, called
-from machnet_rpc.service import MethodBinding
 
 
 class NamedCalls(Sending):

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from machnet_rpc import _clock
 from machnet_rpc._aio.giving_up import give_up
+from machnet_rpc._binding import MethodBinding
 from machnet_rpc._calling import Target
 from machnet_rpc._client_calls import Request, Ways, carrying
 from machnet_rpc._metadata import KEY, KEY_AGE
@@ -19,7 +20,6 @@ from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._protocol.records import METADATA
 from machnet_rpc._retries import may_pass
 from machnet_rpc.errors import RpcError
-from machnet_rpc.service import MethodBinding
 
 _MS_NS = 1_000_000
 

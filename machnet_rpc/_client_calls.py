@@ -15,6 +15,7 @@ from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._aio.giving_up import give_up
 from machnet_rpc._aio.items import Room
 from machnet_rpc._aio.stream_call import Encode, StreamCall
+from machnet_rpc._binding import MethodBinding
 from machnet_rpc._calling import Target
 from machnet_rpc._metadata import with_metadata
 from machnet_rpc._options import CallOptions
@@ -26,7 +27,6 @@ from machnet_rpc._protocol.records import METADATA
 from machnet_rpc._protocol.stream_table import OutgoingStream
 from machnet_rpc._retries import Retries
 from machnet_rpc.errors import InvalidArgument, RpcError
-from machnet_rpc.service import MethodBinding
 from machnet_rpc.streams import Stream
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from idl import MalformedSchema, ServiceDescription, Side, conversation, service_from
 from machnet_rpc import _clock
+from machnet_rpc._binding import MethodBinding
 from machnet_rpc._protocol.calls import REPLY_SEEN, OutgoingCall
 from machnet_rpc.errors import Code, ContractError, RpcError
 from machnet_rpc.reflection import NAME, ReflectionContract
 from machnet_rpc.schemas import schema_of
-from machnet_rpc.service import MethodBinding
 
 if TYPE_CHECKING:
     from machnet_rpc.client import Client

@@ -15,6 +15,7 @@ from machnet_rpc import _clock
 from machnet_rpc._aio.belonging import loop_if_any
 from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._aio.giving_up import give_up
+from machnet_rpc._binding import MethodBinding
 from machnet_rpc._by_name import changed
 from machnet_rpc._calling import Target
 from machnet_rpc._carrying_calls import CarryingCall
@@ -28,7 +29,6 @@ from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._protocol.records import METADATA
 from machnet_rpc.errors import InvalidArgument
 from machnet_rpc.middleware import CallInfo, Middleware, Request, chained, in_time, named
-from machnet_rpc.service import MethodBinding
 
 
 class Passing(NamedTuple):

@@ -13,6 +13,7 @@ from machnet_rpc import _clock
 from machnet_rpc._aio.belonging import loop_if_any
 from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._aio.flows import FlowKeeper, NoFlow
+from machnet_rpc._binding import MethodBinding
 from machnet_rpc._calling import Target
 from machnet_rpc._native import crossing
 from machnet_rpc._options import CallOptions
@@ -23,7 +24,6 @@ from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._protocol.records import USUAL_PRIORITY
 from machnet_rpc.context import CURRENT
 from machnet_rpc.errors import DeadlineExceeded, InvalidArgument
-from machnet_rpc.service import MethodBinding
 from transport_engine.errors import TransportError
 
 BeginUsual: TypeAlias = Callable[[bytes | memoryview], OutgoingCall | None]  # None: not so

@@ -6,9 +6,10 @@ descriptor of their own, so that what a unary call costs does not depend on them
 
 from typing import Any, Protocol
 
+from machnet_rpc._binding import MethodBinding
 from machnet_rpc._options import CallOptions
 from machnet_rpc.errors import ContractError
-from machnet_rpc.service import BoundMethod, Method, MethodBinding, contract_of, resolve
+from machnet_rpc.service import BoundMethod, Method, contract_of, resolve
 
 
 class Caller(Protocol):

@@ -12,6 +12,7 @@ from typing import Any, Final, ParamSpec, Self, TypeAlias, TypeVar, cast, overlo
 
 from machnet_rpc._aio.flows import FlowKeeper, keeper_of
 from machnet_rpc._aio.giving_up import give_up
+from machnet_rpc._binding import MethodBinding
 from machnet_rpc._by_name import NamedCalls, changed
 from machnet_rpc._calling import Target
 from machnet_rpc._carrying_calls import CarryingCall
@@ -36,7 +37,7 @@ from machnet_rpc.errors import (
     RpcError,
 )
 from machnet_rpc.middleware import CallInfo, Middleware, called, checked, named, when_awaited
-from machnet_rpc.service import Method, MethodBinding
+from machnet_rpc.service import Method
 from machnet_rpc.streams import Stream
 
 P = ParamSpec("P")

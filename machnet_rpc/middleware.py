@@ -17,12 +17,12 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 from idl import MethodKind
 from machnet_rpc import _clock
 from machnet_rpc._aio.items import closed
+from machnet_rpc._binding import MethodBinding
 from machnet_rpc._options import Metadata
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import NO_DEADLINE_NS
 from machnet_rpc.context import CURRENT, CurrentCall
 from machnet_rpc.errors import ContractError, DeadlineExceeded, Internal, InvalidArgument
-from machnet_rpc.service import MethodBinding
 from machnet_rpc.streams import Stream
 
 Request: TypeAlias = dict[str, Any]

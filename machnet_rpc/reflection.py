@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from idl import MethodKind, canonical, json_schema, spelled
+from machnet_rpc._binding import MethodBinding
 from machnet_rpc.errors import ContractError, NotFound
 from machnet_rpc.schemas import schema_of
-from machnet_rpc.service import Contract, MethodBinding, rpc, service
+from machnet_rpc.service import Contract, rpc, service
 
 NAME: Final = "mrpc.reflection"
 BUILT_IN: Final = "mrpc."  # begins the names of services that every server has

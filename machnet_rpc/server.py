@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import inspect
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -32,7 +31,7 @@ from machnet_rpc.functions import Service
 from machnet_rpc.health import Health
 from machnet_rpc.middleware import Middleware, around, checked
 from machnet_rpc.reflection import Reflection, describe
-from machnet_rpc.service import Contract, Method, contract_of, resolve
+from machnet_rpc.service import Contract, Method, contract_of, resolve, wraps_method
 from machnet_rpc.statistics import Observed, Statistics
 from transport_engine.errors import TransportError
 
@@ -351,14 +350,10 @@ def _departures(contract: Contract, declaring: type, kind: type, name: str) -> l
         function = written.function if isinstance(written, Method) else written
         if not callable(function):
             return [f"{name} must be a method"]
-        if isinstance(inspect.unwrap(function, stop=_is_method), Method):
-            return [f"{name} has a decorator above @rpc: put that first"]
+        if wraps_method(function):
+            return [f"{name} has a decorator above @rpc: put @rpc on top"]
         try:
             return differences(contract.methods[name].schema, function, types_of(kind, base))
         except SchemaError as error:
             return [str(error)]
     return [f"{name} is missing"]
-
-
-def _is_method(function: object) -> bool:
-    return isinstance(function, Method)

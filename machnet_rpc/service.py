@@ -6,7 +6,7 @@ two signatures; a server compares them once more when it is built.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import (
     Any,
     Concatenate,
@@ -22,8 +22,9 @@ from typing import (
     overload,
 )
 
-from idl import ArgumentsCodec, MethodKind, MethodSchema, ResultCodec, SchemaError, method_schema
+from idl import ArgumentsCodec, MethodKind, ResultCodec, SchemaError, method_schema
 from idl.generics import types_of
+from machnet_rpc._binding import MethodBinding
 from machnet_rpc._blocking_contract import BlockingCall, BlockingContract, BlockingStream
 from machnet_rpc._method_id import method_id
 from machnet_rpc._options import (
@@ -34,7 +35,7 @@ from machnet_rpc._options import (
     MethodOptions,
     checked_errors,
 )
-from machnet_rpc._requests_argument import RequestsArgument, requests_of
+from machnet_rpc._requests_argument import requests_of
 from machnet_rpc.errors import ContractError
 from machnet_rpc.streams import Stream
 
@@ -45,6 +46,7 @@ C = TypeVar("C")
 
 KINDS: Final[tuple[MethodKind, ...]] = get_args(MethodKind)
 NAME_CHARACTERS_MAX: Final = 200  # of a service
+DECORATORS_MAX: Final = 100  # of a function
 
 Begin: TypeAlias = Callable[["Method[..., Any]", tuple[Any, ...], dict[str, Any], CallOptions], Any]
 """Begins a call of a method: gives something to await, or a Stream."""
@@ -265,48 +267,6 @@ def rpc(
     return mark
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MethodBinding:
-    """A method with all that a call needs, resolved once."""
-
-    full_name: str
-    method_id: int
-    schema: MethodSchema
-    options: MethodOptions
-    arguments: ArgumentsCodec
-    result: ResultCodec
-    takes_bytes: bool  # its one argument is bytes, which are their own payload
-    gives_bytes: bool
-    takes_view: bool  # its one argument is a memoryview, which is lent to the handler
-    gives_view: bool
-    errors: dict[str, type[Exception]]
-    kind: MethodKind = "unary"
-    requests: RequestsArgument | None = None
-    declaring: type | None = None
-    names: tuple[str, ...] = field(init=False)  # of all arguments, a stream among them
-
-    def __post_init__(self) -> None:
-        names = [each.name for each in self.schema.parameters]
-        if self.requests is not None:
-            names.insert(self.requests.place, self.requests.name)
-        object.__setattr__(self, "names", tuple(names))
-
-    @property
-    def is_keyed(self) -> bool:
-        """It is executed once for each key."""
-        return self.options.idempotent == "keyed"
-
-    @property
-    def is_plain(self) -> bool:
-        """One request, one answer, and nothing to be remembered of it."""
-        return self.kind == "unary" and not self.is_keyed
-
-    @property
-    def gives_items(self) -> bool:
-        """The handler answers with a stream."""
-        return self.kind in ("server_stream", "bidirectional")
-
-
 @dataclass(frozen=True, slots=True)
 class Contract:
     """A service with its methods resolved, by name."""
@@ -359,7 +319,21 @@ def _methods_in(classes: Sequence[type]) -> dict[str, Method[..., Any]]:
         for name, method in vars(each).items():
             if isinstance(method, Method):
                 methods[name] = cast(Method[..., Any], method)
+            elif wraps_method(method):
+                raise ContractError(
+                    f"{each.__name__}.{name} has a decorator above @rpc: put @rpc on top"
+                )
     return methods
+
+
+def wraps_method(function: object) -> bool:
+    """Whether a decorator made this of a method."""
+    wrapped: object = function if callable(function) else None
+    for _ in range(DECORATORS_MAX):
+        wrapped = getattr(wrapped, "__wrapped__", None)
+        if wrapped is None or isinstance(wrapped, Method):
+            break
+    return isinstance(wrapped, Method)
 
 
 def _bind(declared: Declared, name: str, method: Method[..., Any]) -> MethodBinding:

@@ -23,6 +23,7 @@ from machnet_rpc._aio.keyed_handlers import Execution, KeyedHandlers, Sent, sent
 from machnet_rpc._aio.limits import Limits, Route
 from machnet_rpc._aio.results import encoded
 from machnet_rpc._aio.stream_handlers import StreamHandlers, is_but_cancelled
+from machnet_rpc._binding import MethodBinding
 from machnet_rpc._metadata import KEY, reply, reply_error, reply_stream
 from machnet_rpc._method_id import method_id as method_id_of
 from machnet_rpc._native import crossing
@@ -45,7 +46,7 @@ from machnet_rpc.errors import (
     Unimplemented,
 )
 from machnet_rpc.leases import end_lease
-from machnet_rpc.service import KINDS, MethodBinding
+from machnet_rpc.service import KINDS
 
 _set_current: Final = CURRENT.set
 

@@ -15,6 +15,7 @@ from idl.raised import class_name, is_of, said, text_of
 from machnet_rpc import _clock, _faults
 from machnet_rpc._aio.handler_task import HandlerTask
 from machnet_rpc._aio.limits import Limits
+from machnet_rpc._binding import MethodBinding
 from machnet_rpc._metadata import KEY, KEY_AGE
 from machnet_rpc._options import KEY_CHARACTERS_MAX, Metadata
 from machnet_rpc._protocol.calls import Executed, IncomingCall
@@ -34,7 +35,6 @@ from machnet_rpc.errors import (
     RpcError,
     Unavailable,
 )
-from machnet_rpc.service import MethodBinding
 
 AGE_DIGITS_MAX: Final = 15
 LOOK_FIRST: Final = "Find out whether it was done before you call with another key."

@@ -4,10 +4,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
+from machnet_rpc._binding import MethodBinding
 from machnet_rpc._protocol.records import MESSAGE_BYTES_MAX
 from machnet_rpc._protocol.streams import FIRST
 from machnet_rpc._protocol.tally import Tally
-from machnet_rpc.service import MethodBinding
 
 LIMIT_MAX: Final = 1 << 62  # of whatever is counted, so that it fits into 64 bits
 

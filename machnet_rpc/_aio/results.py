@@ -7,9 +7,9 @@ import logging
 from typing import Final
 
 from idl import CodecError
+from machnet_rpc._binding import MethodBinding
 from machnet_rpc._repetitions import repetitions
 from machnet_rpc.errors import Internal, ResourceExhausted
-from machnet_rpc.service import MethodBinding
 
 log: Final = logging.getLogger("machnet_rpc")
 

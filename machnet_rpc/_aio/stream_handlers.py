@@ -12,13 +12,13 @@ from idl import CodecError
 from idl.raised import is_of
 from machnet_rpc._aio.items import CallOver, ItemReader, ItemWriter, Room, closed
 from machnet_rpc._aio.results import encoded
+from machnet_rpc._binding import MethodBinding
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.stream_table import IncomingStream
 from machnet_rpc._protocol.streams import Window
 from machnet_rpc._requests_argument import RequestsArgument
 from machnet_rpc.errors import Cancelled, InvalidArgument, ResourceExhausted
-from machnet_rpc.service import MethodBinding
 
 T = TypeVar("T")
 

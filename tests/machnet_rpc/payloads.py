@@ -20,7 +20,8 @@ from pydantic import BaseModel, Field
 
 from idl import CodecError, pack
 from machnet_rpc import Client, InvalidArgument, rpc, service
-from machnet_rpc.service import MethodBinding, resolve
+from machnet_rpc._binding import MethodBinding
+from machnet_rpc.service import resolve
 from machnet_rpc.testing import test_client
 
 TOGETHER = 64  # calls under way at once

@@ -211,7 +211,7 @@ def test_rpc_stands_above_other_decorators() -> None:
         async def word(self, language: str) -> str:
             return "never said"
 
-    with pytest.raises(ContractError, match="word has a decorator above @rpc: put that first"):
+    with pytest.raises(ContractError, match="word has a decorator above @rpc: put @rpc on top"):
         Server(Noted())
 
     class Kept(Written):
@@ -221,3 +221,11 @@ def test_rpc_stands_above_other_decorators() -> None:
             return "said"
 
     Server(Kept())
+    with pytest.raises(ContractError, match=r"Lost\.word has a decorator above @rpc: put @rpc on"):
+
+        @service("lost")
+        class Lost:
+            @noted
+            @rpc
+            async def word(self, language: str) -> str:
+                raise NotImplementedError
