@@ -5,6 +5,7 @@ and how calls travel.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterable, Iterable, Mapping
 from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -266,3 +267,6 @@ class StreamMethod(Generic[P, R_co]):
 async def _cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task], timeout=LEAVE_SECONDS)
+    with contextlib.suppress(asyncio.CancelledError):  # else it keeps that, whose frames hold it
+        if task.done():
+            task.result()

@@ -65,9 +65,14 @@ class PrivateLoop:
 
     def _run(self) -> None:
         around = Around.now()  # a notebook's, which waits for this call like anybody
+        loop: Any = self.loop
         try:
-            around.give_way(None)
-            self.loop.run_forever()
+            try:
+                around.give_way(None)
+                loop.run_forever()
+            finally:
+                if loop._thread_id is not None:  # noqa: SLF001 (nothing public can end it)
+                    loop._run_forever_cleanup()  # noqa: SLF001 (a signal met this as it began)
         finally:
             around.go_on()
 
