@@ -5,10 +5,8 @@ That is where such handlers run. What asyncio's own functions lose then is not l
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from pathlib import Path
-from types import FrameType
 
 import pytest
 
@@ -18,49 +16,16 @@ from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.conftest import only_inline
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
 from tests.machnet_rpc.leftovers import nothing_left
+from tests.machnet_rpc.moments import MOMENTS_MAX, Alarm, Moments
 from tests.machnet_rpc.server_thread import ServerThread, serving
 from tests.machnet_rpc.tap import Drop, Tap, TapDesk
 from tests.machnet_rpc.waiting import until
 
 SECONDS_MAX = 10.0
-MOMENTS_MAX = 1000
 HASTY_SECONDS = 0.1
 OURS = str(Path(machnet_rpc.__file__).parent)
 
 Call = Callable[[Client], Awaitable[object]]
-
-
-class Alarm(Exception):
-    """What a handler of SIGALRM raises."""
-
-
-class Moments:
-    """One more each time: raises as that function of this package begins."""
-
-    def __init__(self, error: type[BaseException]) -> None:
-        self.at = 0
-        self._error = error
-        self._left = 0
-
-    @property
-    def is_over(self) -> bool:
-        """The last one was not met, or there are more than can be."""
-        return self._left > 0 or self.at == MOMENTS_MAX
-
-    @contextlib.contextmanager
-    def next(self) -> Generator[None]:
-        self.at = self._left = self.at + 1
-        sys.setprofile(self._profile)
-        try:
-            yield
-        finally:
-            sys.setprofile(None)
-
-    def _profile(self, frame: FrameType, event: str, given: object) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(OURS):
-            self._left -= 1
-            if self._left == 0:
-                raise self._error
 
 
 async def carrying(client: Client) -> object:
@@ -99,7 +64,7 @@ def peer(via: Via) -> Generator[ServerThread]:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("call", [carrying, asleep, late, streamed])
 async def test_calls_go_on(peer: ServerThread, via: Via, call: Call) -> None:
-    loop, moments = asyncio.get_running_loop(), Moments(Alarm)
+    loop, moments = asyncio.get_running_loop(), Moments(OURS)
     loop.set_exception_handler(lambda *_: None)  # what is raised in callbacks
     async with connect(peer.address, via=via, timeout=SECONDS_MAX) as client:
         await client.call(Ledger.nothing)

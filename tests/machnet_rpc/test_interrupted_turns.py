@@ -14,13 +14,10 @@ from machnet_rpc._aio.pump import Pump
 from tests.machnet_rpc.conftest import only_inline
 from tests.machnet_rpc.ledger import Ledger
 from tests.machnet_rpc.leftovers import nothing_left
+from tests.machnet_rpc.moments import Alarm
 from tests.machnet_rpc.waiting import until
 
 SECONDS_MAX = 10.0
-
-
-class Alarm(Exception):
-    """What a handler of SIGALRM raises."""
 
 
 async def pump_of(client: Client) -> Pump:

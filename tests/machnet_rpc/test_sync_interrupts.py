@@ -5,12 +5,10 @@ import contextlib
 import gc
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import FrameType
 from typing import Any, Self
 
 import pytest
@@ -22,6 +20,7 @@ from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Failed
 from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
+from tests.machnet_rpc.moments import MOMENTS_MAX, Alarm, Moments
 from tests.machnet_rpc.server_thread import SECONDS_MAX, serving
 from tests.machnet_rpc.tap import Drop, Tap
 from tests.machnet_rpc.waiting import until_seen
@@ -243,10 +242,6 @@ def interrupted_after(seconds: float) -> Generator[threading.Event]:
         timer.join()
 
 
-class Alarm(Exception):
-    """What a handler of SIGALRM raises, to end what takes too long."""
-
-
 def with_metadata(client: sync.Client) -> None:
     client.using(metadata={"a": "b"}).call(Ledger.nothing)
 
@@ -263,30 +258,18 @@ def asleep(client: sync.Client) -> None:
 def test_what_is_raised_as_any_function_begins_stops_no_later_call(
     blocking: sync.Client, call: Callable[[sync.Client], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which is where the handlers of signals run. Of streams that is not said."""
+    """Nor does it within a stream: test_sync_stream_interrupts.py."""
     monkeypatch.setattr(_blocking, "LEAVE_SECONDS", 0.1)
     call(blocking)  # what a first call compiles is not what is looked at
     hasty = blocking.using(timeout=0.1)
-    left = at = 0
-
-    def profile(frame: FrameType, event: str, given: object) -> None:
-        nonlocal left
-        left -= event == "call"
-        if left == 0:
-            raise Alarm
-
-    while left == 0:
-        at = left = at + 1
+    moments = Moments()
+    while not moments.is_over:
         with interrupted_after(SECONDS_MAX) as is_over, contextlib.suppress(KeyboardInterrupt):
-            with contextlib.suppress(Alarm, RpcError):
-                sys.setprofile(profile)
-                try:
-                    call(hasty)
-                finally:
-                    sys.setprofile(None)
+            with contextlib.suppress(Alarm, RpcError), moments.next():
+                call(hasty)
             assert blocking.call(Ledger.echo, b"goes on") == b"goes on"
-        assert not is_over.is_set(), f"{at}: it waits for ever"
-    assert at > 20, "it met nothing"
+        assert not is_over.is_set(), f"{moments.at}: it waits for ever"
+    assert 20 < moments.at < MOMENTS_MAX
 
 
 @pytest.mark.parametrize("via", ["inline", "direct"], indirect=True)

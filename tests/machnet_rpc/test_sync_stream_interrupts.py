@@ -4,22 +4,20 @@ Never with fewer items than there are, as if those were all; and the client goes
 """
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
-from types import FrameType
 
 import pytest
 
 from machnet_rpc import RpcError, _blocking, _blocking_streams, sync
 from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.conftest import only_inline
+from tests.machnet_rpc.moments import MOMENTS_MAX, Alarm, Moments
 from tests.machnet_rpc.server_thread import SECONDS_MAX, serving
 from tests.machnet_rpc.tap import Drop, Tap, TapDesk
-from tests.machnet_rpc.test_sync_interrupts import Alarm, interrupted_after, interruptible
+from tests.machnet_rpc.test_sync_interrupts import interrupted_after, interruptible
 
 __all__ = ["interruptible"]
 
-MOMENTS_MAX = 2000
 HASTY_SECONDS = 0.03
 
 
@@ -53,25 +51,13 @@ def test_what_is_raised_as_any_function_begins_ends_a_stream(
         monkeypatch.setattr(module, "LEAVE_SECONDS", 0.01)
     assert call(blocking) == 1
     hasty = blocking.using(timeout=HASTY_SECONDS)
-    left = at = 0
-
-    def profile(frame: FrameType, event: str, given: object) -> None:
-        nonlocal left
-        left -= event == "call"
-        if left == 0:
-            raise Alarm
-
-    while left == 0 and at < MOMENTS_MAX:
-        at = left = at + 1
+    moments = Moments()
+    while not moments.is_over:
         with interrupted_after(SECONDS_MAX) as is_over, contextlib.suppress(KeyboardInterrupt):
             with contextlib.suppress(Alarm, RpcError):
-                sys.setprofile(profile)
-                try:
+                with moments.next():
                     count = call(hasty)
-                finally:
-                    sys.setprofile(None)
-                assert count == 1, f"{at}: it ended too early, and nothing says so"
+                assert count == 1, f"{moments.at}: it ended too early, and nothing says so"
             assert blocking.call(Tap.total, sync.Items([Drop(1)])) == 1
-        assert not is_over.is_set(), f"{at}: it waits for ever"
-        left = max(left, 0)
-    assert 100 < at < MOMENTS_MAX
+        assert not is_over.is_set(), f"{moments.at}: it waits for ever"
+    assert 100 < moments.at < MOMENTS_MAX
