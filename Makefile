@@ -52,7 +52,7 @@ demo: build ## Two engines on this machine, a key-value store and an exchange ov
 
 .PHONY: test
 test: setup build ## All tests, JOBS=2 files at once (ARGS="-k name" for some)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0 $(ARGS)
 
 .PHONY: docs
 docs: build ## The documentation as a site, into build/site

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -23,6 +24,16 @@ def pytest_collection_finish() -> None:
     """What collecting made stays: no `gc.collect` of a test has to look at it again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, bool, bool]:
+    """A server that was told to end leaves the next signal to the system: it would end us all."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    is_run = yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    return is_run
 
 
 @pytest.hookimpl(wrapper=True)
