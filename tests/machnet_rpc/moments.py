@@ -1,8 +1,6 @@
 """What a signal's handler raises as any function begins, which is where such handlers run."""
 
-import contextlib
 import sys
-from collections.abc import Generator
 from types import FrameType
 
 MOMENTS_MAX = 2000
@@ -13,7 +11,10 @@ class Alarm(Exception):
 
 
 class Moments:
-    """One more each time: raises `Alarm` as that function begins, of those of a folder."""
+    """One more each time: raises `Alarm` as that function begins, of those of a folder.
+
+    It has no generator, which could be left half-way, and stop what is looked at later.
+    """
 
     def __init__(self, folder: str = "") -> None:
         self.at = 0
@@ -25,16 +26,14 @@ class Moments:
         """The last one was not met, or there are more than can be."""
         return self._left > 0 or self.at == MOMENTS_MAX
 
-    @contextlib.contextmanager
-    def next(self) -> Generator[None]:
+    def __enter__(self) -> None:
         self.at = self._left = self.at + 1
-        sys.setprofile(self._profile)
-        try:
-            yield
-        finally:
-            sys.setprofile(None)
+        sys.setprofile(self)
 
-    def _profile(self, frame: FrameType, event: str, given: object) -> None:
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+
+    def __call__(self, frame: FrameType, event: str, given: object) -> None:
         if event == "call" and frame.f_code.co_filename.startswith(self._folder):
             self._left -= 1
             if self._left == 0:

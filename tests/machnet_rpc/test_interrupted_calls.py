@@ -73,7 +73,7 @@ async def test_calls_go_on(peer: ServerThread, via: Via, call: Call) -> None:
         while not moments.is_over:
             ends = loop.time() + SECONDS_MAX
             async with asyncio.timeout_at(ends) as within:
-                with contextlib.suppress(Alarm, RpcError), moments.next():
+                with contextlib.suppress(Alarm, RpcError), moments:
                     assert await call(hasty) == usual
             assert not within.expired(), f"{moments.at}: it waits for ever"
             async with asyncio.timeout_at(ends):

@@ -265,7 +265,7 @@ def test_what_is_raised_as_any_function_begins_stops_no_later_call(
     moments = Moments()
     while not moments.is_over:
         with interrupted_after(SECONDS_MAX) as is_over, contextlib.suppress(KeyboardInterrupt):
-            with contextlib.suppress(Alarm, RpcError), moments.next():
+            with contextlib.suppress(Alarm, RpcError), moments:
                 call(hasty)
             assert blocking.call(Ledger.echo, b"goes on") == b"goes on"
         assert not is_over.is_set(), f"{moments.at}: it waits for ever"

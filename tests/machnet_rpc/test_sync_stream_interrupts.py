@@ -55,7 +55,7 @@ def test_what_is_raised_as_any_function_begins_ends_a_stream(
     while not moments.is_over:
         with interrupted_after(SECONDS_MAX) as is_over, contextlib.suppress(KeyboardInterrupt):
             with contextlib.suppress(Alarm, RpcError):
-                with moments.next():
+                with moments:
                     count = call(hasty)
                 assert count == 1, f"{moments.at}: it ended too early, and nothing says so"
             assert blocking.call(Tap.total, sync.Items([Drop(1)])) == 1
