@@ -18,7 +18,7 @@ from idl.buffers import RawCodec, flat, is_raw
 from idl.core_schemas import check_aliases, is_strict
 from idl.packing import CodecError, pack, unpack
 from idl.raised import class_name, is_of, said, shown
-from idl.schema import MethodSchema, Parameter, SchemaError, spelled
+from idl.schema import MethodSchema, SchemaError, spelled
 from idl.strict_reading import plain_validator
 from idl.structs import foreign_in, holds_struct
 
@@ -30,22 +30,23 @@ _EXPECTED: Final = re.compile(r"UnexpectedValue\((.*)\)")  # pydantic's words fo
 class ValueCodec:
     """A value of one type, through pydantic, or through msgspec where its Structs occur."""
 
-    __slots__ = ("_adapter", "_read", "_scalar", "_type")
+    __slots__ = ("_read", "_scalar", "_type", "_write")
 
     def __init__(self, annotation: Any) -> None:
         self._type = annotation
         self._scalar = annotation if annotation in SCALARS else None
         try:
-            self._adapter = pydantic.TypeAdapter[Any](annotation)
+            adapter = pydantic.TypeAdapter[Any](annotation)
         except pydantic.errors.PydanticUserError as error:
             why = said(error).partition(". Set `arbitrary_types_allowed")[0]  # which is of no use
             raise SchemaError(f"{annotation!r} has no codec: {why}") from error
-        core_schema = self._adapter.core_schema
+        core_schema = adapter.core_schema
         check_aliases(core_schema)
+        self._write: Callable[..., object] = adapter.serializer.to_python
         self._read: Callable[[object], Any] = (
             plain_validator(core_schema)
             if is_strict(core_schema)
-            else self._adapter.validate_python
+            else adapter.validator.validate_python
         )
 
     def dump(self, value: object) -> object:
@@ -57,14 +58,14 @@ class ValueCodec:
         if value is None:
             self.load(None)  # pydantic would write it for any type
         try:
-            return self._adapter.dump_python(
-                value, by_alias=True, round_trip=True, warnings="error"
-            )
+            return self._write(value, by_alias=True, round_trip=True, warnings="error")
         except Exception as error:  # also what a serializer of the user's raises
             raise CodecError(self._misfit(value, error)) from error
 
     def load(self, plain: object) -> Any:
         """The value from what `unpack` gave."""
+        if type(plain) is self._scalar:
+            return plain
         try:
             return self._read(plain)
         except pydantic.ValidationError as error:
@@ -125,8 +126,9 @@ class StructCodec(ValueCodec):
             encoded: bytes = self._encoder.encode(value)
         except Exception as error:
             raise CodecError(f"{shown(value)} cannot be sent: {said(error)}") from error
-        if isinstance(self._type, type) and not is_of(value, self._type):
-            raise CodecError(f"must be {self._type.__name__}, not {shown(value)}")
+        kind = self._type
+        if isinstance(kind, type) and type(value) is not kind and not is_of(value, kind):
+            raise CodecError(f"must be {kind.__name__}, not {shown(value)}")
         return encoded
 
     def decode(self, payload: bytes) -> Any:
@@ -148,10 +150,10 @@ class BufferCodec(ValueCodec):
         self._kind: Callable[[bytes], bytes | bytearray | memoryview] = annotation
 
     def dump(self, value: object) -> object:
-        return super().dump(bytes(flat(value)))
+        return bytes(flat(value))
 
     def load(self, plain: object) -> Any:
-        return self._kind(super().load(plain))
+        return self._kind(plain if type(plain) is bytes else super().load(plain))
 
 
 class IterableCodec(ValueCodec):
@@ -200,13 +202,14 @@ class ResultCodec:
 class ArgumentsCodec:
     """What a method takes: from (args, kwargs) to bytes, and back to what the handler is given."""
 
-    __slots__ = ("_by_name", "_lone", "_lone_name", "_schema", "is_raw")
+    __slots__ = ("_by_name", "_lone", "_lone_name", "_names", "_schema", "is_raw")
 
     def __init__(self, schema: MethodSchema) -> None:
         self._schema = schema
         self._lone: ValueCodec | RawCodec | NothingCodec | None = None
         self._lone_name = ""
-        self._by_name: list[tuple[Parameter, ValueCodec]] = []
+        self._by_name: list[tuple[str, ValueCodec, bool]] = []  # and whether it is required
+        self._names = [parameter.name for parameter in schema.parameters]
         self.is_raw: bool = False
         if len(schema.parameters) == 1:
             (parameter,) = schema.parameters
@@ -216,22 +219,28 @@ class ArgumentsCodec:
             return
         for parameter in schema.parameters:
             value_codec = _value_codec(parameter.annotation, f"{schema.name}: {parameter.name}")
-            self._by_name.append((parameter, value_codec))
+            self._by_name.append((parameter.name, value_codec, parameter.required))
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | memoryview:
         """Errors: CodecError for a wrong value, TypeError as a function raises it."""
         if self._lone is not None and len(args) == 1 and not kwargs:
             return self._encode_lone(args[0])
-        given = self._bound(args, kwargs)
+        if kwargs or len(args) != len(self._names):
+            given = self._bound(args, kwargs)
+        else:
+            given = dict(zip(self._names, args, strict=True))
         if self._lone is not None:
             (parameter,) = self._schema.parameters
             return self._encode_lone(given.get(parameter.name, parameter.default))
         if not given:
             return b""
         plain: dict[str, object] = {}
-        for parameter, codec in self._by_name:
-            if parameter.name in given:
-                plain[parameter.name] = _dumped(codec, parameter.name, given[parameter.name])
+        for name, codec, _ in self._by_name:
+            if name in given:
+                try:
+                    plain[name] = codec.dump(given[name])
+                except CodecError as error:
+                    raise CodecError(f"{name}: {error}") from error
         try:
             return pack(plain)
         except CodecError as error:
@@ -267,14 +276,14 @@ class ArgumentsCodec:
 
     def _loaded(self, plain: dict[Any, Any]) -> dict[str, Any]:
         arguments: dict[str, Any] = {}
-        for parameter, codec in self._by_name:
-            if parameter.name in plain:
+        for name, codec, is_required in self._by_name:
+            if name in plain:
                 try:
-                    arguments[parameter.name] = codec.load(plain[parameter.name])
+                    arguments[name] = codec.load(plain[name])
                 except CodecError as error:
-                    raise CodecError(f"{parameter.name}: {error}") from error
-            elif parameter.required:
-                raise CodecError(f"argument {parameter.name} is missing")
+                    raise CodecError(f"{name}: {error}") from error
+            elif is_required:
+                raise CodecError(f"argument {name} is missing")
         return arguments
 
     def _encode_lone(self, value: object) -> bytes | memoryview:
@@ -285,8 +294,7 @@ class ArgumentsCodec:
             raise CodecError(f"{self._lone_name}: {error}") from error
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        names = [parameter.name for parameter in self._schema.parameters]
-        name = self._schema.name
+        names, name = self._names, self._schema.name
         if len(args) > len(names):
             raise TypeError(f"{name} takes {len(names)} arguments, not {len(args)}")
         given = dict(zip(names, args, strict=False))
@@ -317,13 +325,6 @@ def _value_codec(annotation: Any, where: str) -> ValueCodec:
         return StructCodec(annotation) if holds_struct(annotation) else ValueCodec(annotation)
     except SchemaError as error:
         raise SchemaError(f"{where}: {error}") from error
-
-
-def _dumped(codec: ValueCodec, name: str, value: object) -> object:
-    try:
-        return codec.dump(value)
-    except CodecError as error:
-        raise CodecError(f"{name}: {error}") from error
 
 
 def _is_scalar(value: object, scalar: type) -> bool:

@@ -20,8 +20,10 @@ import pydantic_core
 from idl.raised import class_name, said
 
 BIG_INT: Final = 1  # the msgpack extension for integers beyond 64 bits: big-endian, signed
+KEPT_BYTES_MAX: Final = 1 << 18  # of a packer's buffer, which is as long when it is new
 _ENUM_VALUES: Final = (str, bytes, int, float, type(None))
 _msgpack: Final[Any] = msgpack  # it comes without types
+_packers: Final[list[Any]] = []  # that nobody uses; their buffers cost more than a small value
 
 
 class CodecError(ValueError):
@@ -34,9 +36,15 @@ def pack(value: object) -> bytes:
     Errors: CodecError.
     """
     try:
-        packed: bytes = _msgpack.packb(value, default=_plain)
+        packer = _packers.pop()
+    except IndexError:
+        packer = _msgpack.Packer(default=_plain)
+    try:
+        packed: bytes = packer.pack(value)
     except Exception as error:  # also what a serializer of the user's raises
         raise CodecError(f"{class_name(value)} cannot be sent: {said(error)}") from error
+    if len(packed) <= KEPT_BYTES_MAX:
+        _packers.append(packer)
     return packed
 
 
