@@ -23,7 +23,7 @@ from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._protocol.records import USUAL_PRIORITY
 from machnet_rpc.context import CURRENT
-from machnet_rpc.errors import DeadlineExceeded, InvalidArgument
+from machnet_rpc.errors import DeadlineExceeded
 from transport_engine.errors import TransportError
 
 BeginUsual: TypeAlias = Callable[[bytes | memoryview], OutgoingCall | None]  # None: not so
@@ -98,14 +98,6 @@ class Sending:
     @property
     def address(self) -> str:
         return self._keeper.address
-
-    def _encoded(
-        self, binding: MethodBinding, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> bytes | memoryview:
-        try:
-            return binding.arguments.encode(args, kwargs)
-        except CodecError as error:
-            raise unsent(InvalidArgument(str(error)), binding.full_name, self.address) from None
 
     def _result(self, answer: bytes | Refused | Failed, binding: MethodBinding) -> Any:
         if isinstance(answer, FAILURES):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, ParamSpec, Self, TypeAlias, TypeVar, cast, overload
 
+from idl import CodecError
 from machnet_rpc._aio.flows import FlowKeeper, keeper_of
 from machnet_rpc._aio.giving_up import give_up
 from machnet_rpc._binding import MethodBinding
@@ -153,8 +154,13 @@ class Client(NamedCalls):
         except (asyncio.CancelledError, GeneratorExit) as reason:
             give_up(call, reason)
             raise
-        if gives_bytes and isinstance(answer, bytes):
-            return answer
+        if isinstance(answer, bytes):
+            if gives_bytes:
+                return answer
+            try:
+                return binding.result.decode(answer)
+            except CodecError:
+                pass  # `outcome` says it in the caller's words
         return await self.outcome(call, binding, payload, options)
 
     async def _unusual(
@@ -317,8 +323,13 @@ class Client(NamedCalls):
 
     def _encoded(self, binding: MethodBinding, args: Args, kwargs: Kwargs) -> bytes | memoryview:
         """What is sent; and sent again, whatever becomes of the arguments meanwhile."""
-        payload = super()._encoded(binding, args, kwargs)
-        return lasting(payload) if self._may_repeat(binding) else payload
+        try:
+            payload = binding.arguments.encode(args, kwargs)
+        except CodecError as error:
+            raise unsent(InvalidArgument(str(error)), binding.full_name, self.address) from None
+        if type(payload) is not bytes and self._may_repeat(binding):
+            return lasting(payload)
+        return payload
 
     def _steps(self, binding: MethodBinding) -> Steps:
         begun, options, may_repeat = self._begun, self._options, self._may_repeat(binding)
