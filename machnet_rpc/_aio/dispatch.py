@@ -20,12 +20,11 @@ from machnet_rpc._aio.beginnings import Beginnings, executed_by
 from machnet_rpc._aio.handler_task import HandlerTask, ends_process
 from machnet_rpc._aio.items import Room
 from machnet_rpc._aio.keyed_handlers import Execution, KeyedHandlers, Sent, sent_by
-from machnet_rpc._aio.limits import Limits, Route
-from machnet_rpc._aio.results import encoded
+from machnet_rpc._aio.limits import Limits, Route, unknown
+from machnet_rpc._aio.results import too_large, wrong
 from machnet_rpc._aio.stream_handlers import StreamHandlers, is_but_cancelled
 from machnet_rpc._binding import MethodBinding
 from machnet_rpc._metadata import KEY, reply, reply_error, reply_stream
-from machnet_rpc._method_id import method_id as method_id_of
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol.calls import Executed, IncomingCall
 from machnet_rpc._protocol.connection import Connection
@@ -43,10 +42,8 @@ from machnet_rpc.errors import (
     ResourceExhausted,
     RpcError,
     Unavailable,
-    Unimplemented,
 )
 from machnet_rpc.leases import end_lease
-from machnet_rpc.service import KINDS
 
 _set_current: Final = CURRENT.set
 
@@ -277,7 +274,7 @@ class Dispatcher:
 
     def _refusal(self, call: IncomingCall, payload: bytes) -> RpcError:
         if call.method_id not in self._routes and call.method_id not in self._others:
-            return self._unknown(call.method_id)
+            return unknown(call.method_id, self._routes | self._others, self._services)
         if self.is_draining:
             return Unavailable(
                 "the server shuts down", next_step="Try again, on another connection."
@@ -300,25 +297,6 @@ class Dispatcher:
             next_step="Send less at once, or raise Limits.request_bytes.",
         )
 
-    def _unknown(self, method_id: int) -> RpcError:
-        service = self._services.get(method_id >> 32)
-        if service is None:
-            known = ", ".join(sorted(set(self._services.values())))
-            return Unimplemented(f"no such service here; there is {known}")
-        for route in (self._routes | self._others).values():
-            name = route.binding.schema.name.rpartition("/")[2]
-            for kind in KINDS:
-                if method_id == method_id_of(service, name, kind):
-                    return Unimplemented(f"{name} is {route.binding.kind} here, not {kind}")
-        methods = [
-            route.binding.schema.name.rpartition("/")[2]
-            for known_id, route in (self._routes | self._others).items()
-            if known_id >> 32 == method_id >> 32
-        ]
-        return Unimplemented(
-            f"service {service} has no such method; it has {', '.join(sorted(methods))}"
-        )
-
     def _answer_lent(self, task: HandlerTask) -> None:
         """Answers for a handler to which a view was lent, and ends the lease."""
         try:
@@ -333,19 +311,32 @@ class Dispatcher:
             self._answer_error(call, error)
             return
         binding: MethodBinding = call.binding
+        payload = task.returned
+        if not (binding.gives_bytes and type(payload) is bytes):
+            try:
+                payload = binding.result.encode(payload)
+            except BaseException as raised:  # noqa: BLE001 (also by an iterable of the handler's)
+                self.unsent(call, raised)
+                return
+        self.answer_with(call, payload)
+
+    def answer_with(self, call: IncomingCall, payload: bytes | memoryview) -> None:
+        """Answers with an encoded result, or the error that says why it cannot be sent."""
         connection: Connection = call.connection
         size_max = min(self._reply_bytes_max, connection.message_bytes_max)
-        try:
-            payload = task.returned
-            if not (binding.gives_bytes and type(payload) is bytes and len(payload) <= size_max):
-                payload = encoded(payload, "result", binding, size_max)
-        except BaseException as raised:  # by an iterable that the handler gave
-            self._answer_error(call, raised)
-            if ends_process(raised):
-                raise
+        if len(payload) > size_max:
+            self._fail(call, call.binding, too_large("result", len(payload), size_max))
             return
         end(call, OK, _clock.monotonic_ns())
         reply(call, payload)
+
+    def unsent(self, call: IncomingCall, raised: BaseException) -> None:
+        """Answers for a result that cannot be encoded. Errors: those that end the process."""
+        if is_of(raised, CodecError):
+            raised = wrong("result", call.binding, raised)
+        self._answer_error(call, raised)
+        if ends_process(raised):
+            raise raised
 
     def _answer_error(self, call: IncomingCall, error: BaseException) -> None:
         if is_of(error, asyncio.CancelledError):
@@ -380,10 +371,11 @@ def _is_quick(route: Route) -> bool:
 
 
 def _unpacked(route: Route) -> tuple[Any, ...]:
-    """Handler, binding, decoder or None, whether bytes are their own payload, and the tally."""
+    """Handler, binding, decoder and encoder (None: bytes are their own payload), and the tally."""
     binding = route.binding
     decode = None if binding.takes_bytes else binding.arguments.decode
-    return route.handler, binding, decode, binding.gives_bytes, route.tally
+    encode = None if binding.gives_bytes else binding.result.encode
+    return route.handler, binding, decode, encode, route.tally
 
 
 async def _ended(tasks: Iterable[HandlerTask], seconds: float) -> None:

@@ -22,14 +22,24 @@ def encoded(value: object, what: str, binding: MethodBinding, size_max: int) -> 
     try:
         payload = binding.result.encode(value)
     except CodecError as error:
-        words = f"{binding.full_name} gave what its contract does not allow"
-        if repetitions.is_shown(words):
-            log.error("%s: %s", words, error)
-        raise Internal(f"the handler's {what} is wrong: {error}") from error
+        raise wrong(what, binding, error) from error
     if len(payload) > size_max:
-        raise ResourceExhausted(
-            f"the {what} is {len(payload)} bytes, and at most {size_max} can be sent",
-            next_step="Ask for less at once, or raise Limits.reply_bytes and the engines' "
-            "message_bytes_max.",
-        )
+        raise too_large(what, len(payload), size_max)
     return payload
+
+
+def wrong(what: str, binding: MethodBinding, error: CodecError) -> Internal:
+    """For what the contract does not allow."""
+    words = f"{binding.full_name} gave what its contract does not allow"
+    if repetitions.is_shown(words):
+        log.error("%s: %s", words, error)
+    return Internal(f"the handler's {what} is wrong: {error}")
+
+
+def too_large(what: str, size_bytes: int, size_max: int) -> ResourceExhausted:
+    """For what no message may be."""
+    return ResourceExhausted(
+        f"the {what} is {size_bytes} bytes, and at most {size_max} can be sent",
+        next_step="Ask for less at once, or raise Limits.reply_bytes and the engines' "
+        "message_bytes_max.",
+    )

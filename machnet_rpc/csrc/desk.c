@@ -1,19 +1,22 @@
-/* Desk: starts the handlers of a server's calls, and answers those that end at once with bytes.
+/* Desk: starts the handlers of a server's calls, and answers those that end at once.
  *
  * The same as Dispatcher.on_request in machnet_rpc/_aio/dispatch.py, which it asks about whatever
  * is not usual: calls of methods that are not among its own, limits, exceptions, handlers that
- * wait, and results that have to be encoded.
+ * wait, and results that cannot be sent.
  */
 #include <stddef.h>
 
 #include "crossing.h"
 
-enum { CODE_OK = 0, CODE_CANCELLED = 1, METHOD_TALLY = 4 };
+enum { CODE_OK = 0, CODE_CANCELLED = 1 };
+
+/* What is in a method's tuple. */
+enum { METHOD_HANDLER, METHOD_BINDING, METHOD_DECODE, METHOD_ENCODE, METHOD_TALLY };
 
 struct desk {
     PyObject ob_base;     /* PyObject_HEAD */
     PyObject *dispatcher; /* asked about what is not usual */
-    PyObject *methods;    /* method id -> (handler, binding, decode or None, gives bytes, tally);
+    PyObject *methods;    /* method id -> (handler, binding, decode or None, encode or None, tally);
                              is filled before the first call, and emptied at once by who drains */
     PyObject *near;       /* the method that was asked for last; or NULL */
     uint64_t near_id;
@@ -29,11 +32,13 @@ struct desk {
 };
 
 PyTypeObject *desk_type;
+static PyObject *name_answer_with;
 static PyObject *name_end;
 static PyObject *name_exchanger;
 static PyObject *name_fail;
 static PyObject *name_keep;
 static PyObject *name_on_request;
+static PyObject *name_unsent;
 static PyObject *name_unstarted;
 static PyObject *name_wait_for;
 
@@ -65,37 +70,50 @@ static bool note(struct incoming *call) {
 }
 
 /* The coroutine is over, and `value` what it returned. */
-static bool end_task(const struct desk *self, struct task *task, PyObject *value) {
+static bool end_task(const struct desk *self, struct task *task, PyObject *encode,
+                     PyObject *value) {
     struct incoming *call = (struct incoming *)task->call;
     struct flow *flow = call->flow;
-    const Py_ssize_t size = flow != NULL && PyBytes_CheckExact(value) ? PyBytes_Size(value) : -1;
-    slot_set(&task->returned, Py_NewRef(value));
-    if (task->must_cancel || task->callbacks != NULL || size < 0 || size > self->reply_bytes_max
-        || (uint64_t)size > flow->message_bytes_max || call->metadata != NULL) {
+    if (task->must_cancel || task->callbacks != NULL || flow == NULL || call->metadata != NULL
+        || (encode == Py_None && !PyBytes_CheckExact(value))) {
+        slot_set(&task->returned, Py_NewRef(value));
         return note(call) && told((PyObject *)task, name_end, NULL, NULL);
     }
     task->is_done = 1;
+    PyObject *payload = encode == Py_None ? Py_NewRef(value)
+                                          : PyObject_CallFunctionObjArgs(encode, value, NULL);
+    if (payload == NULL) {
+        PyObject *error = caught();
+        const bool is_told = note(call)
+                             && told(self->dispatcher, name_unsent, (PyObject *)call, error);
+        Py_XDECREF(error);
+        return is_told;
+    }
+    bool is_well = true;
     if (served_flow(flow->crossing, flow->number) != flow) {
         call->answered = 1; /* the handler had the flow closed */
         tally_end(call, CODE_CANCELLED);
-        return !PyErr_Occurred();
+        is_well = !PyErr_Occurred();
+    } else if (!PyBytes_CheckExact(payload) || PyBytes_Size(payload) > self->reply_bytes_max
+               || (uint64_t)PyBytes_Size(payload) > flow->message_bytes_max) {
+        is_well = note(call)
+                  && told(self->dispatcher, name_answer_with, (PyObject *)call, payload);
+    } else if (!call->answered) {
+        is_well = flow_reply(flow, call, payload);
+        tally_end(call, CODE_OK);
     }
-    if (call->answered) {
-        return true;
-    }
-    const bool is_sent = flow_reply(flow, call, value);
-    tally_end(call, CODE_OK);
-    return is_sent;
+    Py_DECREF(payload);
+    return is_well;
 }
 
 /* The first step of a task, in its own context. False: an exception. */
-static bool first_step(const struct desk *self, struct task *task) {
+static bool first_step(const struct desk *self, struct task *task, PyObject *encode) {
     PyObject *const argument = (PyObject *)task;
     PyObject *result;
     bool is_done;
     switch (task_step(self->loop, argument, task->coroutine, &result)) {
     case PYGEN_RETURN:
-        is_done = end_task(self, task, result);
+        is_done = end_task(self, task, encode, result);
         Py_DECREF(result);
         break;
     case PYGEN_NEXT:
@@ -157,9 +175,10 @@ static struct task *task_of(const struct desk *self, struct incoming *call, PyOb
 /* Starts the handler, if it can be called: then `*has_started`. False: an exception. */
 static bool handle(struct desk *self, struct incoming *call, PyObject *payload, PyObject *method,
                    bool *has_started) {
-    slot_set(&call->binding, Py_NewRef(PyTuple_GetItem(method, 1)));
+    slot_set(&call->binding, Py_NewRef(PyTuple_GetItem(method, METHOD_BINDING)));
     tally_begin(call, PyTuple_GetItem(method, METHOD_TALLY));
-    PyObject *coroutine = begun(PyTuple_GetItem(method, 0), PyTuple_GetItem(method, 2), payload);
+    PyObject *coroutine = begun(PyTuple_GetItem(method, METHOD_HANDLER),
+                                PyTuple_GetItem(method, METHOD_DECODE), payload);
     if (coroutine == NULL) {
         if (!PyErr_ExceptionMatches(PyExc_Exception)) {
             return false;
@@ -170,16 +189,6 @@ static bool handle(struct desk *self, struct incoming *call, PyObject *payload, 
         Py_XDECREF(error);
         return is_told;
     }
-    struct flow *flow = call->flow;
-    if (PyTuple_GetItem(method, 3) != Py_True && flow != NULL) {
-        const bool is_noted = note(call);
-        call->flow = NULL; /* its result has to be encoded */
-        Py_DECREF((PyObject *)flow);
-        if (!is_noted) {
-            Py_DECREF(coroutine);
-            return false;
-        }
-    }
     struct task *task = task_of(self, call, coroutine);
     if (task == NULL) {
         return false;
@@ -189,7 +198,8 @@ static bool handle(struct desk *self, struct incoming *call, PyObject *payload, 
         PyObject *token = PyContextVar_Set(self->current, (PyObject *)call);
         *has_started = token != NULL;
         Py_XDECREF(token);
-        is_well = *has_started && first_step(self, task);
+        is_well = *has_started
+                  && first_step(self, task, PyTuple_GetItem(method, METHOD_ENCODE));
         is_well = PyContext_Exit(task->context) == 0 && is_well;
     }
     if (task->is_done) {
@@ -367,11 +377,13 @@ int desk_register(PyObject *module) {
         PyObject **name;
         const char *text;
     } const names[] = {
+        {&name_answer_with, "answer_with"},
         {&name_end, "_end"},
         {&name_exchanger, "exchanger"},
         {&name_fail, "fail"},
         {&name_keep, "keep"},
         {&name_on_request, "on_request"},
+        {&name_unsent, "unsent"},
         {&name_unstarted, "unstarted"},
         {&name_wait_for, "_wait_for"},
     };

@@ -63,9 +63,14 @@ class DeskServer(Desk):
 class Served(Rig):
     """A rig whose near end serves. To be made in a running loop."""
 
-    def __init__(self, limits: Limits | None = None, message_bytes_max: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        message_bytes_max: int = 1 << 20,
+        serving: Callable[[], Any] = DeskServer,
+    ) -> None:
         super().__init__()
-        self.service = DeskServer()
+        self.service = serving()
         server = vars(Server(self.service))
         routes, services, others = server["_routes"], server["_services"], server["_others"]
         ways = self.no_room, server["_keyed"]
