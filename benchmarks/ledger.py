@@ -11,9 +11,11 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from benchmarks.documents import FIELDS, Order, Orders, OrdersServer, OrderStruct
 from benchmarks.rungs import Echo, EchoServer
+from machnet_rpc import rpc, service
 from machnet_rpc._aio.dispatch import Dispatcher
 from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._aio.handler_task import HandlerTask
@@ -35,6 +37,55 @@ FLOW: Final = 1
 ROUNDS: Final = 60
 CALLS_EACH: Final = 30  # of every caller, in a round
 SIZE_BYTES: Final = 1024
+
+
+@service("entries")
+class Entries:
+    """Arguments and results of the plain kinds."""
+
+    @rpc(timeout=30.0)
+    async def version(self, key: str) -> int:
+        """Of the entry, which is a number."""
+        raise NotImplementedError
+
+    @rpc(timeout=30.0)
+    async def put(self, key: str, value: bytes, version: int) -> None:
+        """Forgets it."""
+        raise NotImplementedError
+
+
+class EntriesServer(Entries):
+    """Answers in one go."""
+
+    @rpc
+    async def version(self, key: str) -> int:
+        return len(key)
+
+    @rpc
+    async def put(self, key: str, value: bytes, version: int) -> None:
+        return None
+
+
+class Kind(NamedTuple):
+    """Calls of one method, always with the same arguments."""
+
+    title: str
+    contract: Any
+    server: Callable[[], Any]
+    name: str
+    args: tuple[Any, ...]
+
+
+BYTES: Final = Kind("bytes there and back", Echo, EchoServer, "echo", (bytes(SIZE_BYTES),))
+KINDS: Final = (
+    BYTES,
+    Kind("text there, a number back", Entries, EntriesServer, "version", ("key-1",)),
+    Kind("three arguments, no result", Entries, EntriesServer, "put", ("key-1", bytes(64), 7)),
+    Kind(
+        "a msgspec struct there and back", Orders, OrdersServer, "struct", (OrderStruct(**FIELDS),)
+    ),
+    Kind("a pydantic model there and back", Orders, OrdersServer, "model", (Order(**FIELDS),)),
+)
 
 
 class PairLink(ChannelWire):
@@ -109,11 +160,13 @@ async def _room(connection: Connection) -> None:
 
 
 def both(
-    at_client: Sequence[Middleware] = (), at_server: Sequence[Middleware] = ()
+    at_client: Sequence[Middleware] = (),
+    at_server: Sequence[Middleware] = (),
+    server: Callable[[], Any] = EchoServer,
 ) -> tuple[Client, TimedPump, TimedPump]:
     """A client whose calls a server in this loop answers, and the pumps of both."""
     near, far = ends()
-    served = vars(Server(EchoServer(), middleware=at_server))
+    served = vars(Server(server(), middleware=at_server))
     ways = _room, served["_keyed"]
     dispatcher = Dispatcher(served["_routes"], served["_services"], Limits(), {}, ways)
     serving = TimedPump(PairLink(far), Nobody(dispatcher))
@@ -126,14 +179,14 @@ def both(
     return client, calling, serving
 
 
-async def per_call(in_flight: int) -> tuple[float, float, float]:
+async def per_call(in_flight: int, kind: Kind = BYTES) -> tuple[float, float, float]:
     """Microseconds of the caller's turns, of the server's, and of everything."""
-    client, calling, serving = both()
-    call, payload = client.stub(Echo).echo, bytes(SIZE_BYTES)
+    client, calling, serving = both(server=kind.server)
+    call = getattr(client.stub(kind.contract), kind.name)
 
     async def caller() -> None:
         for _ in range(CALLS_EACH):
-            await call(payload)
+            await call(*kind.args)
 
     best = [float("inf")] * 3
     calls = in_flight * CALLS_EACH
@@ -221,6 +274,9 @@ async def main() -> None:
     names = ("the caller's turns", "the server's turns", "both, and the event loop")
     for name, row in zip(names, zip(*columns, strict=True), strict=True):
         print(f"| {name} | {' | '.join(f'{figure:.2f}' for figure in row)} |")
+    print("\n| both, and the event loop, 32 in flight | µs |\n|---|---:|")
+    for kind in KINDS:
+        print(f"| {kind.title} | {(await per_call(32, kind))[2]:.2f} |")
     print("\n| of which, measured alone | µs |\n|---|---:|")
     for name, figure in await parts():
         print(f"| {name} | {figure:.2f} |")
