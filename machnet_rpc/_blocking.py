@@ -15,11 +15,7 @@ from functools import partial
 from time import monotonic_ns
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
-from machnet_rpc._aio.belonging import (
-    FORKED,
-    loop_if_any,
-    watch_forks,
-)
+from machnet_rpc._aio.belonging import FORKED, loop_if_any, watch_forks
 from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._native import crossing
@@ -121,10 +117,7 @@ class Blocking:
         return f"<Blocking {self.client!r} {state}>"
 
     def open(self, seconds: float) -> None:
-        """Attaches to an engine.
-
-        Errors: AddressError, TransportError; ClientBusy, ClientClosed, as `run`.
-        """
+        """Attaches to an engine. Errors: AddressError, TransportError; those of `run`."""
         self.run(seconds, self.client.open)
         if self.client.transport.rung.startswith("inline"):  # nobody else runs this engine
             self._watcher = started(self._watch, "machnet-rpc")
@@ -166,7 +159,7 @@ class Blocking:
         """
         if loop_if_any() is not None:
             self._check_loop()
-        if _current() is not None or not self._lock.acquire(False):
+        if _current() is not None or not self._locked():
             return None  # the deadline of the handler in whose thread this is may be earlier
         try:
             if self._is_busy or self._closing.is_set():
@@ -219,7 +212,7 @@ class Blocking:
         """
         if self._closing.is_set() or self._pid != os.getpid():
             return
-        if loop_if_any() is None and self._lock.acquire(blocking=False):
+        if loop_if_any() is None and self._locked():
             try:
                 if not (self._is_busy or self._closing.is_set()):
                     self._begin()
@@ -242,6 +235,8 @@ class Blocking:
         """Takes a step inside. What a signal's handler raises leaves it open, wherever it comes."""
         self._enter(seconds)
         try:
+            if self._closing.is_set():
+                raise ClientClosed
             self._begin()
             return step()
         finally:
@@ -255,18 +250,21 @@ class Blocking:
         if self._pid != os.getpid():
             raise ClientInherited
         self._check_loop()
+        if not self._locked(min(max(seconds, 0), threading.TIMEOUT_MAX)):
+            raise ClientBusy("other threads call by this client all the time")
+        if self._is_busy:
+            self._lock.release()
+            raise RuntimeError(INTERRUPTED)
+
+    def _locked(self, seconds: float = 0.0) -> bool:
+        """Takes the lock; lets go of it where a signal's handler raises as it gets it."""
         try:
-            is_mine = self._lock.acquire(timeout=min(max(seconds, 0), threading.TIMEOUT_MAX))
-        except BaseException:  # of a signal's handler: while it waited, or once it had the lock
+            return self._lock.acquire(timeout=seconds)
+        except BaseException:
             if not self._is_busy:
-                with contextlib.suppress(RuntimeError):
+                with contextlib.suppress(RuntimeError):  # it did not get it
                     self._lock.release()
             raise
-        if not is_mine:
-            raise ClientBusy("other threads call by this client all the time")
-        if self._is_busy or self._closing.is_set():
-            self._lock.release()
-            raise RuntimeError(INTERRUPTED) if self._is_busy else ClientClosed
 
     def _begin(self) -> None:
         """Nobody else calls from here on, not in C either."""

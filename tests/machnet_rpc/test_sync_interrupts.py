@@ -272,6 +272,59 @@ def test_what_is_raised_as_any_function_begins_stops_no_later_call(
     assert 20 < moments.at < MOMENTS_MAX
 
 
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("call", [with_metadata, asleep])
+@pytest.mark.parametrize("via", ["direct"], indirect=True)
+def test_what_is_raised_as_any_function_begins_keeps_no_other_thread_out(
+    blocking: sync.Client, call: Callable[[sync.Client], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_blocking, "LEAVE_SECONDS", 0.1)
+    call(blocking)
+    hasty, others = blocking.using(timeout=0.1), blocking.using(timeout=2.0)
+    moments = Moments()
+    with ThreadPoolExecutor(1) as pool:
+        while not moments.is_over:
+            with contextlib.suppress(Alarm, RpcError), moments:
+                call(hasty)
+            echo = pool.submit(others.call, Ledger.echo, b"goes on")
+            assert echo.result(SECONDS_MAX) == b"goes on"
+    assert 20 < moments.at < MOMENTS_MAX
+
+
+class Interrupted:
+    """A lock; a signal's handler raises right when somebody has got it."""
+
+    def __init__(self, lock: Any) -> None:
+        self._lock = lock
+
+    def acquire(self, *args: Any, **kwargs: Any) -> bool:
+        self._lock.acquire(*args, **kwargs)
+        raise Alarm
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+@pytest.mark.parametrize("method", [Ledger.echo, Ledger.nothing])
+@pytest.mark.parametrize("via", ["inline", "direct"], indirect=True)
+def test_what_is_raised_as_a_thread_comes_in_keeps_no_other_out(
+    blocking: sync.Client, method: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = blocking._blocking
+    args = (b"interrupted",) if method is Ledger.echo else ()
+    assert blocking.call(Ledger.echo, b"a flow") == b"a flow"
+    if inside._line is not None:
+        inside._line.close()  # as where another thread is inside
+    with monkeypatch.context() as patched:
+        patched.setattr(inside, "_lock", Interrupted(inside._lock))
+        with pytest.raises(Alarm):
+            blocking.call(method, *args)
+    with ThreadPoolExecutor(1) as pool:
+        echo = pool.submit(blocking.using(timeout=2.0).call, Ledger.echo, b"goes on")
+        assert echo.result(SECONDS_MAX) == b"goes on"
+
+
 @pytest.mark.parametrize("via", ["inline", "direct"], indirect=True)
 def test_a_signal_handler_that_raises_stops_no_turns(
     blocking: sync.Client, monkeypatch: pytest.MonkeyPatch
