@@ -11,6 +11,13 @@ static bool is_sendable(const struct engine_flow *flow) {
     return flow != NULL && flow->flow.state == FLOW_OPEN;
 }
 
+/* Whether the flow has the message still that it is in the midst of: one that was closed at once
+ * has given up all. */
+static bool takes_rest(const struct engine_flow *flow) {
+    return is_sendable(flow) || (flow != NULL && flow->flow.state == FLOW_CLOSING &&
+                                 flow->flow.out.message_count > 0);
+}
+
 uint32_t sending_bytes_max(const struct engine *engine, const struct engine_flow *flow) {
     uint32_t peer = flow->flow.peer_message_bytes_max;
     uint32_t own = share_message_bytes_max(&engine->shares[flow->share]);
@@ -56,7 +63,7 @@ static void append(struct engine *engine, struct tenant *tenant,
                         const struct te_record *record, const uint8_t *payload) {
     struct transfer *transfer = &tenant->sending;
     struct engine_flow *flow = tenant_find_flow(engine, tenant, transfer->handle);
-    if (!is_sendable(flow)) {
+    if (!takes_rest(flow)) {
         transfer->is_discarded = true;
         return;
     }
