@@ -5,12 +5,14 @@ calls of a flow, whatever becomes of the first that asked.
 """
 
 import asyncio
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from machnet_rpc import _clock
 from machnet_rpc._protocol.calls import SENT, OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.starts import Starts
+from machnet_rpc.context import CURRENT
 from machnet_rpc.errors import Code, RpcError
 from machnet_rpc.fates import NAME, TIMEOUT_SECONDS, FatesContract
 
@@ -44,7 +46,10 @@ class LastWords:
         seconds = min(left_seconds, TIMEOUT_SECONDS)
         if connection is not self._connection or self._answer is None:
             self._connection = connection
-            self._answer = asyncio.create_task(_answered(client, connection.number))
+            context = copy_context()  # in which middleware finds what it needs, and no handler
+            context.run(CURRENT.set, None)
+            asking = _answered(client, connection.number)
+            self._answer = asyncio.create_task(asking, context=context)
         answer = self._answer
         await asyncio.wait([answer], timeout=seconds)
         starts = answer.result() if answer.done() and not answer.cancelled() else None

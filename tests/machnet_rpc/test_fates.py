@@ -12,9 +12,16 @@ import pytest
 
 from machnet_rpc import Client, NotFound, RpcError, Server, Unavailable, connect, serve, sync
 from machnet_rpc._last_words import LastWords
-from machnet_rpc._protocol.calls import HEARD_NEVER, HEARD_NOTHING, HEARD_STARTED, OutgoingCall
+from machnet_rpc._protocol.calls import (
+    HEARD_NEVER,
+    HEARD_NOTHING,
+    HEARD_STARTED,
+    IncomingCall,
+    OutgoingCall,
+)
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.starts import Starts
+from machnet_rpc.context import CURRENT
 from machnet_rpc.fates import KEPT_MAX, Fates, FatesContract
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
 from tests.machnet_rpc.server_thread import serving
@@ -225,6 +232,7 @@ class Asked:
     def __init__(self, answer: bytes | None) -> None:
         self.answer = answer
         self.questions: list[int] = []
+        self.within: list[IncomingCall | None] = []  # whose handlers, which bound its time
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
@@ -236,6 +244,7 @@ class Asked:
 
     async def last_word(self, flow: int) -> bytes:
         self.questions.append(flow)
+        self.within.append(CURRENT.get())
         await self.may_answer.wait()
         if self.answer is None:
             raise Unavailable("it is not back")
@@ -285,6 +294,14 @@ async def test_who_asked_first_may_leave() -> None:
     await second
     assert [failure.executed for failure in failures] == ["maybe", "no"]
     assert asked.questions == [9]
+
+
+async def test_the_question_is_no_part_of_the_handler_that_asks_first() -> None:
+    asked, words = Asked(bytes(264)), LastWords()
+    CURRENT.set(IncomingCall(1, 1, 1, None))
+    failure = Unavailable("lost", executed="maybe", stage="sent")
+    await words.learn(asked, failure, lost_call(Numbered(9), 1))  # type: ignore[arg-type]
+    assert asked.within == [None]
 
 
 async def test_each_flow_is_asked_about_by_itself() -> None:
