@@ -188,12 +188,13 @@ static void update_pace(struct flow *flow) {
                    flow->congestion.packet_bytes, flow->congestion.is_slow_start);
 }
 
+/* A path that was forgotten has the latest round trip, until there is one after it. */
 static void tell_congestion(struct flow *flow, uint64_t acked_bytes,
                             const struct ack_frame *frame, uint64_t now_ns) {
     struct congestion_ack ack = {
         .now_ns = now_ns,
         .rtt_ns = flow->rtt.path_ns,
-        .rtt_min_ns = rtt_path_min_ns(&flow->rtt),
+        .rtt_min_ns = min_u64(rtt_path_min_ns(&flow->rtt), flow->rtt.path_ns),
         .srtt_ns = flow->rtt.srtt_ns,
         .acked_bytes = (uint32_t)min_u64(acked_bytes, UINT32_MAX),
         .is_limited = flow->is_limited || flow->was_limited,

@@ -79,6 +79,29 @@ static void an_older_count_of_marks_tells_nothing(void **state) {
     assert_true(client->congestion.window >= window);
 }
 
+static struct congestion_ack told;
+
+static void note_told(struct congestion *congestion, struct congestion_ack *ack) {
+    (void)congestion;
+    told = *ack;
+}
+
+/* The latest number acknowledged is of an acknowledgement, of which no time is known. */
+static void a_path_that_was_forgotten_is_no_shorter_than_the_latest_sample(void **state) {
+    (void)state;
+    struct congestion_ops spy = *congestion_find("fixed");
+    spy.acked = note_told;
+    pair->config.congestion = &spy;
+    establish();
+    rtt_forget_path(&client->rtt);
+    const uint64_t number = lose_packets(1);
+    const uint64_t last = client->ledger.next_number++;
+    pair->now_ns += 50000;
+    receive_ack(number, last, 0, 0);
+    assert_int_equal(told.acked_bytes, 1300 + MESSAGE_HEADER_BYTES + PACKET_BYTES_MIN);
+    assert_int_equal(told.rtt_min_ns, told.rtt_ns);
+}
+
 /* However late it is noticed: the packets were lost in one instant. */
 static void losses_that_are_seen_late_are_no_timeout(void **state) {
     (void)state;
@@ -190,6 +213,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(time_in_our_own_queue_is_not_the_paths, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_older_count_of_marks_tells_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_path_that_was_forgotten_is_no_shorter_than_the_latest_sample, set_up, tear_down),
         cmocka_unit_test_setup_teardown(losses_that_are_seen_late_are_no_timeout, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_reduction_is_taken_back_with_its_last_reason, set_up,
