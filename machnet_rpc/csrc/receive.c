@@ -223,11 +223,11 @@ static int take_burst(struct crossing *self, struct burst *burst, PyObject *left
 }
 
 /* Resumes those whose calls ended. They may do anything with this object. */
-static bool wake_ended(struct burst *burst) {
+static bool wake_ended(struct burst *burst, bool (*wake)(struct call *)) {
     bool is_well = !PyErr_Occurred();
     for (Py_ssize_t i = 0; i < burst->ended_count; i++) {
         if (is_well) {
-            is_well = call_wake(burst->ended[i]);
+            is_well = wake(burst->ended[i]);
         } else {
             PyObject *type;
             PyObject *value;
@@ -299,7 +299,7 @@ static bool receive_burst(struct crossing *self, PyObject **others) {
         PyErr_SetString(corrupt_error, "the other side wrote what breaks the channel's rules");
         return false;
     }
-    const bool is_well = wake_ended(&burst) && serve_requests(self, &burst);
+    const bool is_well = wake_ended(&burst, call_wake) && serve_requests(self, &burst);
     self->looked_ns = 0;
     if (self->channel != NULL) {
         crossing_ring(self);
@@ -378,7 +378,7 @@ bool crossing_await(struct crossing *self, const struct call *call, int64_t late
             if (self->channel != NULL) {
                 crossing_ring(self);
             }
-            if (!wake_ended(&burst)) {
+            if (!wake_ended(&burst, call_wake_soon)) { /* their loop does not run now */
                 return false;
             }
             if (count < 0) {

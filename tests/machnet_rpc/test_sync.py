@@ -34,7 +34,7 @@ from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.conftest import ADDRESS, only_memory
 from tests.machnet_rpc.ledger import Balance, Entry, Frozen, Ledger, LedgerBook, Overdrawn
-from tests.machnet_rpc.server_thread import ServerThread, serving
+from tests.machnet_rpc.server_thread import SECONDS_MAX, ServerThread, serving
 from tests.machnet_rpc.waiting import until_seen
 from transport_engine.config import EngineConfig
 from transport_engine.config import Limits as EngineLimits
@@ -203,6 +203,24 @@ def test_a_notebook_may_wait(blocking: sync.Client, monkeypatch: pytest.MonkeyPa
         await asyncio.sleep(0)
 
     asyncio.run(cell())
+
+
+@pytest.mark.parametrize("via", ["memory", "sidecar", "direct"], indirect=True)
+def test_tasks_of_its_loop_are_resumed_within_that(blocking: sync.Client) -> None:
+    """What is under way there beside a call, as why a stream has failed is asked."""
+    inside = blocking._blocking
+
+    async def beside(seconds: float) -> asyncio.AbstractEventLoop:
+        await inside.client.call(Ledger.sleep, seconds)
+        return asyncio.get_running_loop()
+
+    tasks = [inside.loop.create_task(beside(0.01 * number)) for number in range(10)]
+    blocking.using(metadata={"a": "b"}).call(Ledger.nothing)  # a turn of the loop
+    echo, late = blocking.method(Ledger.echo), time.monotonic() + 0.2
+    while time.monotonic() < late:
+        assert echo(b"past the loop") == b"past the loop"
+    inside.run(SECONDS_MAX, asyncio.wait, tasks)
+    assert {task.result() for task in tasks} == {inside.loop}
 
 
 def test_an_idle_engine_answers_for_itself(book: LedgerBook) -> None:
