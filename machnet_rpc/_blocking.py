@@ -129,7 +129,8 @@ class Blocking:
         """
         if self._closing.is_set() or self._pid != os.getpid():
             return
-        self._visit(CLOSE_SECONDS, self._close)
+        with contextlib.suppress(ClientClosed):  # meanwhile, by another thread
+            self._visit(CLOSE_SECONDS, self._close)
         if self._watcher is not None:
             self._watcher.join()
 

@@ -13,6 +13,7 @@ from machnet_rpc import DeadlineExceeded, rpc, service, sync
 from machnet_rpc._aio.port import Port
 from machnet_rpc._native import crossing
 from machnet_rpc._transports.ladder import Via
+from tests.machnet_rpc.conftest import only_memory
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
 from tests.machnet_rpc.server_thread import SECONDS_MAX, serving
 from tests.machnet_rpc.waiting import until_seen
@@ -200,3 +201,26 @@ def test_threads_that_share_a_client_wait_for_nothing_in_vain(blocking: sync.Cli
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(calls, range(4))) == [500] * 4
+
+
+@only_memory
+def test_threads_that_close_a_client_wait_for_each_other(
+    blocking: sync.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, may_end = blocking._blocking, asyncio.Event()
+    enter, entering = inside._enter, list[float]()
+
+    def entered(seconds: float) -> None:
+        entering.append(seconds)
+        enter(seconds)
+
+    with ThreadPoolExecutor(3) as pool:
+        busy = pool.submit(inside.run, SECONDS_MAX, may_end.wait)
+        until_seen(lambda: inside._is_busy)
+        monkeypatch.setattr(inside, "_enter", entered)
+        closing = [pool.submit(blocking.close) for _ in range(2)]
+        until_seen(lambda: len(entering) == 2)
+        inside.loop.call_soon_threadsafe(may_end.set)
+        assert busy.result(SECONDS_MAX)
+        for each in closing:
+            each.result(SECONDS_MAX)
