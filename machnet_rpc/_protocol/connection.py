@@ -410,8 +410,9 @@ class Connection:
         if not (self.is_closed or self._is_closing):
             self._is_closing = True
             self.is_usable = False
-            if self.on_close is None:
-                self._note(records.FLOW_CLOSE, USUAL_PRIORITY)
+            if self.on_close is None:  # by a ticket of its own: `closed` withdraws the others
+                kind, priority = records.FLOW_CLOSE, USUAL_PRIORITY
+                self.post(Ticket(), b"", kind, 0, 0, priority=priority)
             else:
                 self.on_close()
 

@@ -351,3 +351,16 @@ def test_an_error_without_a_word_is_the_engines_and_the_handler_never_ran() -> N
     pair.server.connection.reply_error(requested.call, 4, b"")
     pair.pass_time(2_000 * MS)  # it comes when the time is over
     assert pair.to_client() == [Failed(call, Cause.DEADLINE, "no", "remote ring", 0)]
+
+
+def test_a_flow_that_ends_here_first_is_closed_once_there_is_room() -> None:
+    """Of all that waits for it, its peer is told of the end."""
+    pair = Pair()
+    pair.call()
+    (requested,) = pair.to_server()
+    assert isinstance(requested, Requested)
+    server = pair.server.connection
+    server.reply(requested.call, b"nobody is to see it")
+    server.close()
+    assert server.closed(PEER_DEAD) == []
+    assert [head[records.KIND] for head, _ in pair.server.take()] == [records.FLOW_CLOSE]
