@@ -44,27 +44,24 @@ class Books:
         try:
             self._add(listener, 1, 0)
         except NoPairError:
-            self._subtract(caller, 1, 1)
+            self._change(caller, -1, -1)
             raise
 
     def leave(self, caller: Tenant | None, listener: Tenant | None) -> None:
         """Ends were given back; the memory is the caller's."""
         if caller is not None:
-            self._subtract(caller, 1, 1)
+            self._change(caller, -1, -1)
         if listener is not None:
-            self._subtract(listener, 1, 0)
+            self._change(listener, -1, 0)
 
     def hand_over(self, caller: Tenant, listener: Tenant) -> None:
         """The caller gave its end back; who has the other holds the memory."""
-        self._subtract(caller, 1, 1)
-        account = self._account(listener)
-        account.memories += 1
-        with contextlib.suppress(TransportError):
-            self._tell_engine(listener, account)
+        self._change(caller, -1, -1)
+        self._change(listener, 0, 1)
 
     def leave_held(self, listener: Tenant) -> None:
         """The listener gave its end back, after the caller."""
-        self._subtract(listener, 1, 1)
+        self._change(listener, -1, -1)
 
     def _account(self, tenant: Tenant) -> _Account:
         return self._accounts.setdefault(tenant.share, _Account())
@@ -89,10 +86,10 @@ class Books:
             raise NoPairError(f"{tenant.line}.quotas.flows is in use")
         self._accounts[tenant.share] = after
 
-    def _subtract(self, tenant: Tenant, ends: int, memories: int) -> None:
+    def _change(self, tenant: Tenant, ends: int, memories: int) -> None:
         account = self._account(tenant)
-        account.ends -= ends
-        account.memories -= memories
+        account.ends += ends
+        account.memories += memories
         with contextlib.suppress(TransportError):  # of an engine that is going
             self._tell_engine(tenant, account)
 
