@@ -11,6 +11,7 @@ import select
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Final, Self
 
 from transport_engine._native import ffi, lib
@@ -19,7 +20,7 @@ from transport_engine.config import EngineConfig
 from transport_engine.endpoint import Endpoint
 from transport_engine.errors import ConfigError, TransportError, error_of
 from transport_engine.flows import FlowPage, page_of
-from transport_engine.ports import ALL, Ports, first_free
+from transport_engine.ports import ALL, Ports, listen_on
 from transport_engine.stats import Stats, stats_of
 from transport_engine.threads import started
 
@@ -229,9 +230,7 @@ class Engine:
 
         Errors: PortInUseError, NoRoomError.
         """
-        if port != 0:
-            return self._listen(channel, port)
-        return first_free(among, lambda free: self._listen(channel, free))
+        return listen_on(port, among, partial(self._listen, channel))
 
     def unlisten(self, channel: int, port: int) -> None:
         """Accepts no more flows to a port; those that are open stay."""

@@ -63,11 +63,13 @@ class Ports:
         return random.sample(sorted(chosen), min(count, len(chosen)))
 
 
-def first_free(among: Ports, listen: Callable[[int], int]) -> int:
-    """Listens on one of some ports that is not in use.
+def listen_on(port: int, among: Ports, listen: Callable[[int], int]) -> int:
+    """Listens on a port, 0: on one of `among` that is not in use; returns what `listen` does.
 
     Errors: PortInUseError, and those of `listen`.
     """
+    if port != 0:
+        return listen(port)
     for free in among.some(FREE_PORT_TRIES_MAX):
         try:
             return listen(free)

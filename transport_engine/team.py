@@ -11,6 +11,7 @@ import os
 import select
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, Self, TypeAlias
 
 from transport_engine._native import ffi, lib
@@ -20,7 +21,7 @@ from transport_engine.endpoint import Endpoint
 from transport_engine.engine import IN_USE, RING_BYTES, Engine, Seat, ShareTerms
 from transport_engine.errors import ConfigError, NoRoomError, PortInUseError, error_of
 from transport_engine.flows import CORE_BITS, CORE_MASK, GONE, FlowPage, placed
-from transport_engine.ports import ALL, Ports, first_free
+from transport_engine.ports import ALL, Ports, listen_on
 from transport_engine.stats import Stats, summed
 
 _DIVIDED: Final = ("flows_max", "pool_bytes")  # among the engines of a team
@@ -150,9 +151,7 @@ class Team:
 
         Errors: PortInUseError, NoRoomError.
         """
-        if port != 0:
-            return self._listen(channel, port)
-        return first_free(among, lambda free: self._listen(channel, free))
+        return listen_on(port, among, partial(self._listen, channel))
 
     def unlisten(self, channel: int, port: int) -> None:
         """Accepts no more flows to a port; those that are open stay."""
