@@ -65,11 +65,11 @@ RingBytes: TypeAlias = Annotated[
 
 MTU_BYTES_MAX: Final = 9216
 FILE_BYTES_MAX: Final = 1 << 20
+PROFILES: Final = {"rack": 0, "cloud": 1}
 _TEXT: Final = Field(json_schema_extra={"format": "text"})
 _PATH: Final = Field(json_schema_extra={"format": "path"})
 _NS: Final = 1_000_000_000
 _PPM: Final = 1_000_000
-_PROFILES: Final = {"rack": 0, "cloud": 1}
 _STRICT: Final = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -152,7 +152,7 @@ class EngineConfig(BaseModel):
             strings.append(ffi.new("char[]", self.congestion.encode()))
             config.congestion = strings[-1]
         if self.profile is not None:
-            config.profile = _PROFILES[self.profile]
+            config.profile = PROFILES[self.profile]
         if self.mtu_bytes is not None:
             config.mtu_bytes = self.mtu_bytes
         elif self.driver == "udp" and self.address.is_loopback:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from transport_engine import scenario as model
 from transport_engine._native import ffi, lib
+from transport_engine.config import PROFILES
 from transport_engine.errors import ConfigError
 from transport_engine.scenario import Scenario
 from transport_engine.scenario_rules import check
@@ -18,7 +19,6 @@ PPM: Final = 1_000_000
 NEVER: Final = (1 << 64) - 1
 _FRAME_BYTES: Final = 56  # packet header, trailer and message header
 _LOAD_SAMPLES: Final = 256
-_PROFILES: Final = {"rack": 0, "cloud": 1}
 
 
 def ns(microseconds: float) -> int:
@@ -123,7 +123,7 @@ class Built:
             "first_number": NEVER if number is None else number,
             "message_bytes_max": transport.message_bytes_max,
             "mtu_bytes": transport.mtu_bytes,
-            "profile": _PROFILES[transport.profile],
+            "profile": PROFILES[transport.profile],
             "retry": transport.retry,
         }
 
