@@ -20,9 +20,9 @@ from transport_engine._native import ffi, lib
 from transport_engine.channel import RECORD
 from transport_engine.endpoint import Endpoint
 from transport_engine.errors import EngineGoneError, PortInUseError
+from transport_engine.ports import FREE_PORT_FIRST
 
 BURST_RECORDS: Final = 64
-PORT_FREE_FIRST: Final = 49152
 RING_BYTES: Final = 1 << 20
 
 
@@ -35,7 +35,7 @@ class MemoryNetwork:
             threading.RLock()
         )  # held by whoever touches a link
         self._listeners: dict[str, MemoryLink] = {}
-        self._ports_free = itertools.count(PORT_FREE_FIRST)
+        self._ports_free = itertools.count(FREE_PORT_FIRST)
 
     def attach(self, host: str = "127.0.0.1") -> "MemoryLink":
         """A new link, as an application on `host` would get from its engine."""
