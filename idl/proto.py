@@ -70,7 +70,7 @@ class _File:
     def text(self) -> str:
         methods = [line for each in self._service.methods.values() for line in self._method(each)]
         imports = [f'import "google/protobuf/{name}.proto";' for name in sorted(self._imports)]
-        lines = [*_comment(self._service.doc, ""), f"service {self._name} {{"]
+        lines = [*_comment(self._service.doc), f"service {self._name} {{"]
         lines += [f"  {line}" for line in methods] + ["}"]
         for block in self._blocks.values():
             lines += ["", *block]
@@ -95,7 +95,7 @@ class _File:
         if method.kind == "oneway":
             raises.append("// One-way: nobody waits for the answer.")
         line = f"rpc {name}({takes}) returns ({gives});"
-        return [*_comment(method.doc, ""), *raises, line]
+        return [*_comment(method.doc), *raises, line]
 
     def _seen_from_methods(self, message: str) -> str:
         """A method hides a message of its name."""
@@ -299,5 +299,5 @@ def _package(name: str) -> str:
     return ".".join(part if part[:1].isalpha() else f"p{part}" for part in parts)
 
 
-def _comment(text: str, indent: str) -> list[str]:
-    return [f"{indent}// {line}".rstrip() for line in text.splitlines()]
+def _comment(text: str) -> list[str]:
+    return [f"// {line}".rstrip() for line in text.splitlines()]

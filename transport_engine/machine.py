@@ -106,7 +106,7 @@ class Machine:
     def free_hugepages_mb(self) -> int:
         """Of all sizes that the kernel knows."""
         pools = (self.root / "sys/kernel/mm/hugepages").glob("hugepages-*kB")
-        return sum(_pool_mb(pool, "free_hugepages") for pool in pools)
+        return sum(_free_mb(pool) for pool in pools)
 
 
 def parse_kernel(release: str) -> tuple[int, int]:
@@ -115,10 +115,10 @@ def parse_kernel(release: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def _pool_mb(pool: Path, name: str) -> int:
+def _free_mb(pool: Path) -> int:
     size_kb = int(pool.name.removeprefix("hugepages-").removesuffix("kB"))
     try:
-        return int((pool / name).read_text()) * size_kb // 1024
+        return int((pool / "free_hugepages").read_text()) * size_kb // 1024
     except (OSError, ValueError):
         return 0
 

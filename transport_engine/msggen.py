@@ -132,12 +132,12 @@ class Drive:
     def __init__(
         self,
         generators: list[Generator],
-        engines: list[Engine] | None = None,
+        engines: list[Engine],
         *,
         is_sharing: bool = False,
     ) -> None:
         self._generators = generators
-        self._engines = engines or []
+        self._engines = engines
         self._is_sharing = is_sharing
 
     def run(self, seconds: float) -> None:

@@ -15,9 +15,7 @@ _DOUBLINGS_MAX: Final = 16
 class Backoff:
     """Counts failures. Thread: one."""
 
-    def __init__(self, first: float = FIRST_SECONDS, longest: float = LONGEST_SECONDS) -> None:
-        self._first = first
-        self._longest = longest
+    def __init__(self) -> None:
         self.failures = 0
 
     def __repr__(self) -> str:
@@ -36,5 +34,5 @@ class Backoff:
         if self.failures == 0:
             return 0.0
         doublings = min(self.failures - 1, _DOUBLINGS_MAX)
-        longest = min(self._first * 2.0**doublings, self._longest)
+        longest = min(FIRST_SECONDS * 2.0**doublings, LONGEST_SECONDS)
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 (spreads load, keeps no secret)

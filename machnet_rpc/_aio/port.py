@@ -92,7 +92,7 @@ class Port:
         self.wire: Wire = wire
         self.on_lost: Callable[[TransportError], None] | None = on_lost
         self.connections: dict[int, Connection] = {}
-        self.outbox: Outbox = Outbox(on_filled=self._on_filled)
+        self.outbox: Outbox = Outbox(self._on_filled)
         self.post: Post = self.outbox.post
         self.is_closed: bool = False
         self.is_awake: bool = False  # whether its owner takes turns for it

@@ -104,14 +104,13 @@ class Outbox:
     """The queue of one channel, in the order in which its flows wrote.
 
     Shape: `drain` where messages cross in C; else `burst`, and `took` for what the ring took of it.
-    Being over `bytes_max` is not an error: whoever may wait should, until `full` is false.
+    Being over BYTES_MAX is not an error: whoever may wait should, until `full` is false.
     Whoever sets `gone` on the ticket of a message that may wait here sets `has_withdrawn`, too.
     Owner: `on_filled` tells whoever drains it of each message: it may sleep until there is room,
     and this one's time may be over before.
     """
 
     __slots__ = (
-        "_bytes_max",
         "_messages",
         "_on_filled",
         "full",
@@ -119,10 +118,7 @@ class Outbox:
         "size_bytes",
     )
 
-    def __init__(
-        self, bytes_max: int = BYTES_MAX, on_filled: Callable[[], None] = _nothing
-    ) -> None:
-        self._bytes_max = bytes_max
+    def __init__(self, on_filled: Callable[[], None] = _nothing) -> None:
         self._on_filled = on_filled
         self._messages: deque[_Message] = deque()
         self.size_bytes: int = 0
@@ -214,7 +210,7 @@ class Outbox:
 
     def _grow(self, by_bytes: int) -> None:
         self.size_bytes += by_bytes
-        self.full = self.size_bytes >= self._bytes_max
+        self.full = self.size_bytes >= BYTES_MAX
 
 
 def lasting(payload: bytes | memoryview) -> bytes | memoryview:
