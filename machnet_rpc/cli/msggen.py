@@ -13,7 +13,7 @@ from typing import Final
 
 from machnet_rpc._transports.address import resolved
 from machnet_rpc.cli.arguments import Commands, UsageError, add_command, seconds
-from machnet_rpc.cli.msggen_queues import Queues
+from machnet_rpc.cli.msggen_queues import CONNECT_SECONDS, LOOK_SECONDS, TOKEN, Queues
 from machnet_rpc.cli.msggen_rows import SLICE_SECONDS, WARM_UP, Row, row_of, settle, slices
 from machnet_rpc.cli.two_hosts import QUEUED, WIRES, Host, child, two_hosts
 from machnet_rpc.cli.watching import Progress
@@ -34,9 +34,6 @@ from transport_engine.msggen import (
 )
 
 PORT: Final = 31582
-TOKEN: Final = 1
-LOOK_SECONDS: Final = 0.005
-CONNECT_SECONDS: Final = 10.0
 RINGS: Final = (1 << 17, 16 << 20)
 EPILOG: Final = """\
 alone: one engine that sends to itself in memory; it and both applications share one thread

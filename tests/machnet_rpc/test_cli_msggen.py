@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from machnet_rpc.cli import main, msggen
+from machnet_rpc.cli import main, msggen, two_hosts
 from machnet_rpc.cli.two_hosts import child, mrpc, processors
+from transport_engine.doctor import Rung
 from transport_engine.errors import NoEngineError
 
 Capture = pytest.CaptureFixture[str]
@@ -168,9 +169,6 @@ def test_without_an_engine_it_says_so(capsys: Capture, tmp_path: Path) -> None:
 
 
 def test_what_a_wire_lacks_is_said(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    from machnet_rpc.cli import two_hosts
-    from transport_engine.doctor import Rung
-
     rung = Rung("memif", possible=False, why="the moon is full")
     monkeypatch.setattr(two_hosts, "rungs", lambda _: (rung,))
     assert main(["msggen", "--netif", "memif", "--json"]) == 3
