@@ -27,18 +27,10 @@ from benchmarks.rows import (
     WIRED,
     lossy_name,
 )
+from machnet_rpc.cli import percentile_plot
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs"
-STYLE = {
-    "svg.hashsalt": "machnet-rpc",  # else ids are random
-    "svg.fonttype": "none",
-    "figure.figsize": (8.0, 4.2),
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-}
+STYLE = percentile_plot.STYLE | {"legend.frameon": False}
 # Okabe and Ito's colours, which those who see fewer colours can tell apart; one for each contender.
 COLOURS = {
     DIRECT: "#0072b2",

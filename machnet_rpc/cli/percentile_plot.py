@@ -27,7 +27,6 @@ def draw(path: Path, title: str, shares: Sequence[float], latencies_us: Sequence
         axes.step(shares, latencies_us, where="post", color="#0072b2")
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_xlim(1.0, min(*shares, 0.01))
         axes.set_xticks(list(TICKS), labels=list(TICKS.values()))
         axes.set_xlim(1.0, min(*shares, 0.01))
         axes.set_xlabel("of calls are faster than")
