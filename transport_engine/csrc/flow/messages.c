@@ -255,7 +255,7 @@ bool send_queue_pick(struct send_queue *queue, struct store *store, uint64_t now
         if (index != NO_ITEM) {
             struct outgoing *message = at(store, index);
             uint32_t segment = message->lost_count > 0
-                                   ? segments_next(&message->sets, &store->blocks, SET_LOST, 0)
+                                   ? segments_first(&message->sets, &store->blocks, SET_LOST)
                                    : message->next_segment;
             *fragment = (struct fragment){index, message->generation, segment};
             return true;

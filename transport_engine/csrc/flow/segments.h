@@ -70,15 +70,15 @@ static inline void segments_remove(struct segments *segments, struct pool *block
     *segments_word(segments, blocks, set, number) &= ~(UINT64_C(1) << (number % 64));
 }
 
-/* The lowest member that is >= `from`. The caller knows that there is one. */
-static inline uint32_t segments_next(struct segments *segments, struct pool *blocks, int set,
-                                     uint32_t from) {
-    uint64_t word = *segments_word(segments, blocks, set, from) & (~UINT64_C(0) << (from % 64));
+/* The lowest member. The caller knows that there is one. */
+static inline uint32_t segments_first(struct segments *segments, struct pool *blocks, int set) {
+    uint32_t number = 0;
+    uint64_t word = *segments_word(segments, blocks, set, number);
     while (word == 0) {
-        from = (from / 64 + 1) * 64;
-        word = *segments_word(segments, blocks, set, from);
+        number += 64;
+        word = *segments_word(segments, blocks, set, number);
     }
-    return from / 64 * 64 + (uint32_t)__builtin_ctzll(word);
+    return number + (uint32_t)__builtin_ctzll(word);
 }
 
 #endif
