@@ -225,7 +225,3 @@ uint8_t channel_violation(const struct channel *channel) {
 int channel_fd(const struct channel *channel) {
     return channel->end.doorbell.fd;
 }
-
-bool channel_closed(const struct channel *channel) {
-    return channel->end.doorbell.closed;
-}

@@ -77,7 +77,5 @@ uint64_t channel_ring_bytes(const struct channel *channel);
 uint8_t channel_violation(const struct channel *channel);
 
 int channel_fd(const struct channel *channel);
-/* The application's end of the doorbell is known to be closed. */
-bool channel_closed(const struct channel *channel);
 
 #endif

@@ -17,7 +17,6 @@ struct doorbell {
     _Atomic uint32_t *own_armed;
     _Atomic uint32_t *peer_armed;
     int fd;
-    bool closed; /* the other side closed its end */
 };
 
 /* Errors: TE_E_SYSTEM. */
