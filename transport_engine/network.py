@@ -155,7 +155,6 @@ class Built:
         forward, back = self._route(*pair), self._route(pair[1], pair[0])
         return {
             "start_ns": ns(work.open_us + place * work.stagger_us),
-            "stop_ns": NEVER,
             "client": pair[0],
             "server": pair[1],
             "settings": settings,

@@ -69,7 +69,6 @@ struct te_sim_settings {
 
 struct te_sim_flow {
     uint64_t start_ns;
-    uint64_t stop_ns; /* posts nothing from then on; UINT64_MAX: never stops */
     uint32_t client;
     uint32_t server;
     uint32_t settings;

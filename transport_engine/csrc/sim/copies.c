@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flow/segments.h"
+
 bool copies_init(struct copies *copies, uint32_t segment_bytes) {
     copies->segment_bytes = segment_bytes;
     copies->messages = calloc(MESSAGE_WINDOW, sizeof *copies->messages);
@@ -44,7 +46,7 @@ static struct copy *find(struct copies *copies, const struct message_frame *fram
         return NULL;
     }
     if (message->segment_count == 0 || message->id != frame->id) {
-        uint32_t count = (frame->total_bytes + copies->segment_bytes - 1) / copies->segment_bytes;
+        uint32_t count = segments_of(frame->total_bytes, copies->segment_bytes);
         if (!make_room(message, count)) {
             return NULL;
         }

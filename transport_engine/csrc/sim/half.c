@@ -103,8 +103,7 @@ static struct session *open_session(struct world *world, uint32_t flow, uint16_t
     return session;
 }
 
-static void close_session(struct world *world, struct session *session) {
-    messages_session_gone(world, session);
+static void free_session(struct session *session) {
     stream_fini(&session->streams[FORWARD]);
     stream_fini(&session->streams[BACK]);
     free(session);
@@ -235,7 +234,8 @@ static void bury(struct world *world, struct half *half) {
     session->halves[side] = NO_ITEM;
     session->is_gone[side] = true;
     if (session->is_gone[1 - side] || session->halves[1 - side] == NO_ITEM) {
-        close_session(world, session);
+        messages_session_gone(world, session);
+        free_session(session);
     }
 }
 
@@ -387,14 +387,11 @@ void half_vanish_all(struct world *world, uint32_t node) {
     }
 }
 
-void half_fini(struct world *world, struct half *half) {
+void half_fini(struct half *half) {
     struct session *session = half->session;
     session->halves[half->is_client ? 0 : 1] = NO_ITEM;
     half->is_used = false;
-    (void)world;
     if (session->halves[0] == NO_ITEM && session->halves[1] == NO_ITEM) {
-        stream_fini(&session->streams[FORWARD]);
-        stream_fini(&session->streams[BACK]);
-        free(session);
+        free_session(session);
     }
 }

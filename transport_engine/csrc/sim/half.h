@@ -28,6 +28,6 @@ void half_close(struct world *world, struct half *half);
 /* All ends of a node are gone without a word. */
 void half_vanish_all(struct world *world, uint32_t node);
 /* Frees without looking; when the world ends. */
-void half_fini(struct world *world, struct half *half);
+void half_fini(struct half *half);
 
 #endif

@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flow/packet.h"
+
 enum { CHUNK_SHIFT = 6, CHUNK_PACKETS = 1 << CHUNK_SHIFT };
 
-void packets_init(struct packets *packets, uint32_t packet_bytes) {
-    *packets = (struct packets){.packet_bytes = packet_bytes, .free_head = NO_ITEM};
+void packets_init(struct packets *packets) {
+    *packets = (struct packets){.free_head = NO_ITEM};
 }
 
 void packets_fini(struct packets *packets) {
@@ -30,7 +32,7 @@ static bool grow(struct packets *packets) {
     }
     packets->chunks = chunks;
     size_t heads_bytes = CHUNK_PACKETS * sizeof(struct sim_packet);
-    chunks[count] = malloc(heads_bytes + (size_t)CHUNK_PACKETS * packets->packet_bytes);
+    chunks[count] = malloc(heads_bytes + CHUNK_PACKETS * PACKET_BYTES_MAX);
     if (chunks[count] == NULL) {
         return false;
     }
@@ -38,7 +40,7 @@ static bool grow(struct packets *packets) {
     packets->chunk_count++;
     for (uint32_t i = CHUNK_PACKETS; i-- > 0;) {
         chunks[count][i] = (struct sim_packet){.next = packets->free_head,
-                                               .bytes = bytes + (size_t)i * packets->packet_bytes};
+                                               .bytes = bytes + (size_t)i * PACKET_BYTES_MAX};
         packets->free_head = (count << CHUNK_SHIFT) + i;
     }
     return true;

@@ -29,12 +29,11 @@ struct sim_packet {
 struct packets {
     struct sim_packet **chunks;
     uint32_t chunk_count;
-    uint32_t packet_bytes;
     uint32_t free_head;
     uint32_t under_way;
 };
 
-void packets_init(struct packets *packets, uint32_t packet_bytes);
+void packets_init(struct packets *packets);
 void packets_fini(struct packets *packets);
 /* Returns NO_ITEM when memory ran out. */
 uint32_t packets_take(struct packets *packets);

@@ -87,7 +87,7 @@ static bool is_stopped(const struct world *world, const struct work *work) {
 
 static void post_next(struct world *world, struct work *work, uint32_t index) {
     struct sim_flow *flow = &world->flows[index];
-    if (is_stopped(world, work) || world->now_ns >= flow->model->stop_ns) {
+    if (is_stopped(world, work)) {
         return;
     }
     if (work->model->count == 0 || flow->posted < work->model->count) {

@@ -106,7 +106,7 @@ static bool open_classes(struct world *world) {
 static bool open_world(struct world *world) {
     const struct te_sim_config *config = world->config;
     prng_init(&world->prng, config->seed);
-    packets_init(&world->packets, PACKET_BYTES_MAX);
+    packets_init(&world->packets);
     world->half_free = NO_ITEM;
     world->phase_end_ns = config->duration_ns;
     world->links = calloc(config->link_count, sizeof *world->links);
@@ -156,7 +156,7 @@ void te_sim_close(struct te_sim *sim) {
     struct world *world = &sim->world;
     for (uint32_t i = 0; i < world->half_count; i++) {
         if (world->halves[i]->is_used) {
-            half_fini(world, world->halves[i]);
+            half_fini(world->halves[i]);
         }
         free(world->halves[i]);
     }
