@@ -35,7 +35,6 @@ struct way {
     struct datagram link[LINK_MAX];
     int count;
     uint32_t posted;
-    uint32_t lanes_next[LANES];
     uint8_t lanes[MESSAGES_MAX];
     bool is_taken[MESSAGES_MAX];
 };

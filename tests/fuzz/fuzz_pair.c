@@ -60,7 +60,7 @@ enum step {
 struct side {
     struct te_channel *channel;
     uint8_t *in, *out; /* of the hostile view: what this end reads, and what it writes */
-    _Atomic uint64_t *in_tail, *in_head, *out_tail, *out_head;
+    _Atomic uint64_t *in_tail, *out_tail, *out_head;
 };
 
 /* What one input has done. */
