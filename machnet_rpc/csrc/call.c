@@ -65,12 +65,9 @@ static int call_clear(PyObject *object) {
 }
 
 static void call_dealloc(PyObject *object) {
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     call_clear(object);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    object_free(object);
 }
 
 void call_end(struct call *call, PyObject *result) {
@@ -349,13 +346,10 @@ int call_register(PyObject *module) {
     name_context = PyUnicode_InternFromString("context");
     cancelled_error = imported("asyncio.exceptions", "CancelledError");
     copy_context = imported("contextvars", "copy_context");
-    PyObject *bases = PyTuple_Pack(1, (PyObject *)timed_type);
     if (name_call_soon == NULL || name_context == NULL
-        || cancelled_error == NULL || copy_context == NULL || bases == NULL) {
+        || cancelled_error == NULL || copy_context == NULL) {
         return -1;
     }
-    call_type = (PyTypeObject *)PyType_FromSpecWithBases(&call_spec, bases);
-    Py_DECREF(bases);
-    return call_type == NULL ? -1
-                             : PyModule_AddObjectRef(module, "OutgoingCall", (PyObject *)call_type);
+    call_type = (PyTypeObject *)PyType_FromSpecWithBases(&call_spec, (PyObject *)timed_type);
+    return call_type == NULL ? -1 : PyModule_AddType(module, call_type);
 }

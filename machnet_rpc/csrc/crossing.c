@@ -73,12 +73,9 @@ static int crossing_clear(PyObject *object) {
 }
 
 static void crossing_dealloc(PyObject *object) {
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     crossing_clear(object);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    object_free(object);
 }
 
 static PyObject *crossing_watch(PyObject *object, PyObject *args) {
@@ -244,7 +241,7 @@ PyMODINIT_FUNC PyInit__crossing(void) {
         || tally_register(module) != 0 || task_register(module) != 0
         || desk_register(module) != 0 || line_register(module) != 0
         || requester_register(module) != 0
-        || PyModule_AddObjectRef(module, "Crossing", (PyObject *)crossing_type) != 0) {
+        || PyModule_AddType(module, crossing_type) != 0) {
         Py_DECREF(module);
         return NULL;
     }

@@ -246,6 +246,14 @@ static inline bool crossing_ring(const struct crossing *crossing) {
 /* spin(crossings, nanoseconds) -> whether one of them has something to receive */
 PyObject *crossing_spin(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
+/* The end of a dealloc: gives back the object's memory, and its reference to its type. */
+static inline void object_free(PyObject *object) {
+    PyTypeObject *type = Py_TYPE(object);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(object);
+    Py_DECREF(type);
+}
+
 /* The slot holds the new reference from here on; what it held is released after that. */
 static inline void slot_set(PyObject **slot, PyObject *object) {
     PyObject *before = *slot;

@@ -65,12 +65,9 @@ static int flow_clear(PyObject *object) {
 }
 
 static void flow_dealloc(PyObject *object) {
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     flow_clear(object);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    object_free(object);
 }
 
 bool flow_expect(const struct flow *self, struct call *call) {
@@ -265,5 +262,5 @@ static PyType_Spec flow_spec = {
 
 int flow_register(PyObject *module) {
     flow_type = (PyTypeObject *)PyType_FromSpec(&flow_spec);
-    return flow_type == NULL ? -1 : PyModule_AddObjectRef(module, "Flow", (PyObject *)flow_type);
+    return flow_type == NULL ? -1 : PyModule_AddType(module, flow_type);
 }

@@ -63,12 +63,9 @@ static int incoming_clear(PyObject *object) {
 }
 
 static void incoming_dealloc(PyObject *object) {
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     incoming_clear(object);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    object_free(object);
 }
 
 static PyMemberDef incoming_members[] = {
@@ -102,13 +99,7 @@ static PyType_Spec incoming_spec = {
 };
 
 int incoming_register(PyObject *module) {
-    PyObject *bases = PyTuple_Pack(1, (PyObject *)timed_type);
-    if (bases == NULL) {
-        return -1;
-    }
-    incoming_type = (PyTypeObject *)PyType_FromSpecWithBases(&incoming_spec, bases);
-    Py_DECREF(bases);
-    return incoming_type == NULL
-               ? -1
-               : PyModule_AddObjectRef(module, "IncomingCall", (PyObject *)incoming_type);
+    incoming_type =
+        (PyTypeObject *)PyType_FromSpecWithBases(&incoming_spec, (PyObject *)timed_type);
+    return incoming_type == NULL ? -1 : PyModule_AddType(module, incoming_type);
 }

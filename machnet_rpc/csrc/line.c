@@ -71,12 +71,9 @@ static int line_clear(PyObject *object) {
 }
 
 static void line_dealloc(PyObject *object) {
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     line_clear(object);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    object_free(object);
 }
 
 /* open(flow): calls go by it from now on */
@@ -222,7 +219,6 @@ static int caller_clear(PyObject *object) {
 
 static void caller_dealloc(PyObject *object) {
     struct caller *self = (struct caller *)object;
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     Py_XDECREF((PyObject *)self->line);
     Py_XDECREF(self->fields);
@@ -230,9 +226,7 @@ static void caller_dealloc(PyObject *object) {
     Py_XDECREF(self->give_up);
     Py_XDECREF(self->method);
     Py_XDECREF(self->given);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    object_free(object);
 }
 
 static PyObject *caller_repr(PyObject *object) {
@@ -306,8 +300,8 @@ static PyType_Spec caller_spec = {
 int line_register(PyObject *module) {
     line_type = (PyTypeObject *)PyType_FromSpec(&line_spec);
     caller_type = line_type == NULL ? NULL : (PyTypeObject *)PyType_FromSpec(&caller_spec);
-    if (caller_type == NULL || PyModule_AddObjectRef(module, "Line", (PyObject *)line_type) != 0) {
+    if (caller_type == NULL || PyModule_AddType(module, line_type) != 0) {
         return -1;
     }
-    return PyModule_AddObjectRef(module, "Caller", (PyObject *)caller_type);
+    return PyModule_AddType(module, caller_type);
 }

@@ -95,13 +95,10 @@ PyObject *received_make(size_t size_bytes, uint8_t **bytes) {
 
 static void received_dealloc(PyObject *object) {
     struct received *self = (struct received *)object;
-    PyTypeObject *type = Py_TYPE(object);
     if (self->block.bytes != NULL) {
         block_give(self->block);
     }
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    object_free(object);
 }
 
 static int received_view(PyObject *object, Py_buffer *view, int flags) {
@@ -136,7 +133,5 @@ static PyType_Spec received_spec = {
 
 int received_register(PyObject *module) {
     received_type = (PyTypeObject *)PyType_FromSpec(&received_spec);
-    return received_type == NULL
-               ? -1
-               : PyModule_AddObjectRef(module, "Received", (PyObject *)received_type);
+    return received_type == NULL ? -1 : PyModule_AddType(module, received_type);
 }

@@ -155,16 +155,13 @@ static int requester_traverse(PyObject *object, visitproc visit, void *arg) {
 
 static void requester_dealloc(PyObject *object) {
     struct requester *self = (struct requester *)object;
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     Py_CLEAR(self->fields);
     Py_CLEAR(self->current);
     Py_CLEAR(self->keeper);
     Py_CLEAR(self->running_loop);
     Py_CLEAR(self->seen);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    object_free(object);
 }
 
 static PyMethodDef requester_methods[] = {
@@ -198,7 +195,5 @@ int requester_register(PyObject *module) {
         return -1;
     }
     requester_type = (PyTypeObject *)PyType_FromSpec(&requester_spec);
-    return requester_type == NULL
-               ? -1
-               : PyModule_AddObjectRef(module, "Requester", (PyObject *)requester_type);
+    return requester_type == NULL ? -1 : PyModule_AddType(module, requester_type);
 }

@@ -93,13 +93,6 @@ static PyObject *tally_buckets(PyObject *object, PyObject *unused) {
     return list_of(((struct tally *)object)->buckets, BUCKETS);
 }
 
-static void tally_dealloc(PyObject *object) {
-    PyTypeObject *type = Py_TYPE(object);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
-}
-
 static PyMemberDef tally_members[] = {
     {"begun", T_ULONGLONG, offsetof(struct tally, begun), READONLY, NULL},
     {"longest_ns", T_ULONGLONG, offsetof(struct tally, longest_ns), READONLY, NULL},
@@ -115,7 +108,7 @@ static PyMethodDef tally_methods[] = {
 };
 
 static PyType_Slot tally_slots[] = {
-    {Py_tp_dealloc, (void *)tally_dealloc},
+    {Py_tp_dealloc, (void *)object_free},
     {Py_tp_members, tally_members},
     {Py_tp_methods, tally_methods},
     {0, NULL},
@@ -130,5 +123,5 @@ static PyType_Spec tally_spec = {
 
 int tally_register(PyObject *module) {
     tally_type = (PyTypeObject *)PyType_FromSpec(&tally_spec);
-    return tally_type == NULL ? -1 : PyModule_AddObjectRef(module, "Tally", (PyObject *)tally_type);
+    return tally_type == NULL ? -1 : PyModule_AddType(module, tally_type);
 }

@@ -56,12 +56,9 @@ static int task_clear(PyObject *object) {
 }
 
 static void task_dealloc(PyObject *object) {
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     task_clear(object);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    object_free(object);
 }
 
 static PyMemberDef task_members[] = {
@@ -168,6 +165,5 @@ int task_register(PyObject *module) {
         Py_CLEAR(current_tasks);
     }
     task_type = (PyTypeObject *)PyType_FromSpec(&task_spec);
-    return task_type == NULL ? -1
-                             : PyModule_AddObjectRef(module, "TaskState", (PyObject *)task_type);
+    return task_type == NULL ? -1 : PyModule_AddType(module, task_type);
 }

@@ -89,13 +89,10 @@ static int deadlines_traverse(PyObject *object, visitproc visit, void *arg) {
 }
 
 static void deadlines_dealloc(PyObject *object) {
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     deadlines_clear(object);
     PyMem_Free(((struct deadlines *)object)->slots);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    object_free(object);
 }
 
 static Py_ssize_t deadlines_length(PyObject *object) {
@@ -234,13 +231,6 @@ static PyType_Spec deadlines_spec = {
     .slots = deadlines_slots,
 };
 
-static void timed_dealloc(PyObject *object) {
-    PyTypeObject *type = Py_TYPE(object);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
-}
-
 static PyMemberDef timed_members[] = {
     {"deadline_ns", T_LONGLONG, offsetof(struct timed, deadline_ns), 0, NULL},
     {NULL, 0, 0, 0, NULL},
@@ -248,7 +238,7 @@ static PyMemberDef timed_members[] = {
 
 static PyType_Slot timed_slots[] = {
     {Py_tp_new, (void *)PyType_GenericNew},
-    {Py_tp_dealloc, (void *)timed_dealloc},
+    {Py_tp_dealloc, (void *)object_free},
     {Py_tp_members, timed_members},
     {0, NULL},
 };
@@ -263,11 +253,9 @@ static PyType_Spec timed_spec = {
 int timed_register(PyObject *module) {
     timed_type = (PyTypeObject *)PyType_FromSpec(&timed_spec);
     deadlines_type = (PyTypeObject *)PyType_FromSpec(&deadlines_spec);
-    if (timed_type == NULL || deadlines_type == NULL) {
+    if (timed_type == NULL || deadlines_type == NULL
+        || PyModule_AddType(module, timed_type) != 0) {
         return -1;
     }
-    return PyModule_AddObjectRef(module, "Timed", (PyObject *)timed_type) != 0
-                   || PyModule_AddObjectRef(module, "Deadlines", (PyObject *)deadlines_type) != 0
-               ? -1
-               : 0;
+    return PyModule_AddType(module, deadlines_type);
 }
