@@ -372,7 +372,7 @@ int te_engine_fd(const struct te_engine *engine);
 /* 1 if a datagram's arrival makes the fd readable, 0 if the netif wants polling. */
 int te_engine_wakes(const struct te_engine *engine);
 
-int te_engine_run(struct te_engine *engine); /* polls, spins and sleeps until te_engine_stop */
+void te_engine_run(struct te_engine *engine); /* polls, spins and sleeps until te_engine_stop */
 void te_engine_stop(struct te_engine *engine);
 
 /* TE_E_AGAIN: the command ring is full. The completion comes after a later poll. */

@@ -366,7 +366,7 @@ static void sleep_until_bell(struct te_engine *engine) {
     ppoll(&bell, 1, &wait, NULL);
 }
 
-int te_engine_run(struct te_engine *engine) {
+void te_engine_run(struct te_engine *engine) {
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
     const struct te_stats *stats = &engine->engine.stats;
     struct courtesy courtesy;
@@ -385,7 +385,6 @@ int te_engine_run(struct te_engine *engine) {
         }
     }
     flag_clear(&engine->stop);
-    return TE_OK;
 }
 
 void te_engine_stop(struct te_engine *engine) {
