@@ -20,6 +20,7 @@
 
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "base/limits.h"
 #include "engine/command.h"
 #include "engine/config.h"
 #include "engine/courtesy.h"
@@ -323,26 +324,20 @@ int64_t te_engine_arm(struct te_engine *engine) {
     if (engine_is_busy(&engine->engine) || arm_channels(engine)) {
         return 0;
     }
-    if ((netif->ops->arm != NULL && netif->ops->arm(netif)) || team_arm(&engine->engine)) {
+    if (netif->ops->arm(netif) || team_arm(&engine->engine)) {
         return 0;
     }
     uint64_t now_ns = now(engine);
-    uint64_t next_ns = timers_next_ns(&engine->engine.timers);
-    if (engine->engine.resume_ns < next_ns) {
-        next_ns = engine->engine.resume_ns;
-    }
-    if (netif->ops->next_ns != NULL && netif->ops->next_ns(netif) < next_ns) {
-        next_ns = netif->ops->next_ns(netif);
-    }
+    uint64_t next_ns =
+        min_u64(timers_next_ns(&engine->engine.timers), engine->engine.resume_ns);
+    next_ns = min_u64(next_ns, netif->ops->next_ns(netif));
     if (next_ns <= now_ns) {
         return 0;
     }
-    uint64_t wait_ns = next_ns - now_ns < SLEEP_MAX_NS ? next_ns - now_ns : SLEEP_MAX_NS;
+    uint64_t wait_ns = min_u64(next_ns - now_ns, SLEEP_MAX_NS);
     if (!(netif->caps & NETIF_WAKES)) {
         uint64_t nap_ns = (now_ns - engine->active_ns) >> NAP_GROWTH_SHIFT;
-        nap_ns = nap_ns < NAP_MIN_NS ? NAP_MIN_NS : nap_ns;
-        nap_ns = nap_ns > NAP_MAX_NS ? NAP_MAX_NS : nap_ns;
-        wait_ns = wait_ns < nap_ns ? wait_ns : nap_ns;
+        wait_ns = min_u64(wait_ns, within_u64(nap_ns, NAP_MIN_NS, NAP_MAX_NS));
     }
     return (int64_t)wait_ns;
 }

@@ -68,8 +68,7 @@ uint32_t share_message_bytes_max(const struct share *share) {
 }
 
 bool share_may_send(struct engine *engine, struct share *share) {
-    uint64_t next_ns = share->bytes.next_ns > share->messages.next_ns ? share->bytes.next_ns
-                                                                      : share->messages.next_ns;
+    uint64_t next_ns = max_u64(share->bytes.next_ns, share->messages.next_ns);
     bool was_waiting = share->is_waiting;
     share->is_waiting = next_ns > engine->now_ns;
     if (!share->is_waiting) {

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/limits.h"
+
 enum congestion_constant {
     WINDOW_FRACTION_BITS = 8,
     INITIAL_PACKETS_MAX = 10, /* RFC 6928 §2, these three */
@@ -117,11 +119,8 @@ static inline uint64_t congestion_window_bytes(const struct congestion *congesti
 /* The window of a flow that knows nothing of its path (RFC 6928 §2). */
 static inline uint64_t congestion_initial_window(const struct congestion *congestion) {
     uint64_t packet_bytes = congestion->packet_bytes;
-    uint64_t bytes = INITIAL_PACKETS_MIN * packet_bytes;
-    bytes = bytes < INITIAL_BYTES ? INITIAL_BYTES : bytes;
-    if (bytes > INITIAL_PACKETS_MAX * packet_bytes) {
-        bytes = INITIAL_PACKETS_MAX * packet_bytes;
-    }
+    uint64_t bytes = within_u64(INITIAL_BYTES, INITIAL_PACKETS_MIN * packet_bytes,
+                                INITIAL_PACKETS_MAX * packet_bytes);
     return bytes << WINDOW_FRACTION_BITS;
 }
 

@@ -6,6 +6,8 @@
  */
 #include "flow/congestion.h"
 
+#include "base/limits.h"
+
 enum cubic_constant {
     BETA_1024 = 717,      /* 0.7, RFC 9438 §4.6 */
     C_1024 = 410,         /* 0.4 packets / s^3, §5.1 */
@@ -24,12 +26,8 @@ static uint64_t packet(const struct congestion *congestion) {
 }
 
 static void clamp(struct congestion *congestion) {
-    if (congestion->window < WINDOW_PACKETS_MIN * packet(congestion)) {
-        congestion->window = WINDOW_PACKETS_MIN * packet(congestion);
-    }
-    if (congestion->window > congestion_window_max) {
-        congestion->window = congestion_window_max;
-    }
+    congestion->window = within_u64(congestion->window, WINDOW_PACKETS_MIN * packet(congestion),
+                                    congestion_window_max);
 }
 
 static void init(struct congestion *congestion) {
@@ -76,9 +74,7 @@ static uint64_t cubic_window(const struct congestion *congestion, uint64_t elaps
     uint64_t t_ms = elapsed_ns / 1000000;
     bool is_below = t_ms < cubic->k_ms;
     uint64_t distance_ms = is_below ? cubic->k_ms - t_ms : t_ms - cubic->k_ms;
-    if (distance_ms > 100000) {
-        distance_ms = 100000; /* a hundred seconds: the cube stays within 64 bits */
-    }
+    distance_ms = min_u64(distance_ms, 100000); /* 100 s: the cube stays within 64 bits */
     uint64_t packets_256 =
         distance_ms * distance_ms * distance_ms / 1000000 * C_1024 / 1024 * 256 / 1000;
     uint64_t change = packets_256 * packet(congestion) / 256;
@@ -94,26 +90,20 @@ static void grow(struct congestion *congestion, const struct congestion_ack *ack
     if (cubic->epoch_ns == 0) {
         start_epoch(congestion, ack->now_ns);
     }
+    uint64_t ceiling = congestion->window + congestion->window / 2;
     uint64_t target =
-        cubic_window(congestion, ack->now_ns - cubic->epoch_ns + ack->srtt_ns);
+        min_u64(ceiling, cubic_window(congestion, ack->now_ns - cubic->epoch_ns + ack->srtt_ns));
     uint64_t friendly_step = acked * packet(congestion) / congestion->window;
     cubic->friendly += friendly_step * FRIENDLY_1024 / 1024;
-    uint64_t ceiling = congestion->window + congestion->window / 2;
-    if (target > ceiling) {
-        target = ceiling;
-    }
     if (cubic->friendly > target) {
-        congestion->window = cubic->friendly > congestion->window ? cubic->friendly
-                                                                   : congestion->window;
+        congestion->window = max_u64(congestion->window, cubic->friendly);
     } else if (target > congestion->window) {
         congestion->window += (target - congestion->window) * acked / congestion->window;
     }
 }
 
 static uint64_t hystart_rise_ns(uint64_t min_ns) {
-    uint64_t rise_ns = min_ns >> HYSTART_RISE_SHIFT;
-    rise_ns = rise_ns < HYSTART_RISE_MIN_NS ? HYSTART_RISE_MIN_NS : rise_ns;
-    return rise_ns > HYSTART_RISE_MAX_NS ? HYSTART_RISE_MAX_NS : rise_ns;
+    return within_u64(min_ns >> HYSTART_RISE_SHIFT, HYSTART_RISE_MIN_NS, HYSTART_RISE_MAX_NS);
 }
 
 static void end_round(struct congestion *congestion, const struct congestion_ack *ack) {
@@ -133,7 +123,7 @@ static void slow_start(struct congestion *congestion, const struct congestion_ac
     struct cubic *cubic = &congestion->cubic;
     uint64_t acked = (uint64_t)ack->acked_bytes << WINDOW_FRACTION_BITS;
     congestion->window += cubic->css_rounds > 0 ? acked / CSS_GROWTH_DIVISOR : acked;
-    cubic->round_min_ns = ack->rtt_ns < cubic->round_min_ns ? ack->rtt_ns : cubic->round_min_ns;
+    cubic->round_min_ns = min_u64(cubic->round_min_ns, ack->rtt_ns);
     cubic->round_samples++;
     if (cubic->round_samples >= HYSTART_SAMPLES_MIN && cubic->last_min_ns != UINT64_MAX) {
         bool has_risen =

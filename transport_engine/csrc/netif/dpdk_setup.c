@@ -10,6 +10,7 @@
 #include <rte_log.h>
 #include <rte_mbuf.h>
 
+#include "base/limits.h"
 #include "netif/dpdk_eal.h"
 #include "netif/sockaddr.h"
 
@@ -23,10 +24,6 @@ enum setup_limit {
     PORT_HEADER_BYTES = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN,
     PORT_SPARE_BYTES = 64 /* in a buffer, for VLAN tags and virtio's header */
 };
-
-static uint32_t smaller(uint32_t a, uint32_t b) {
-    return a < b ? a : b;
-}
 
 static int find_port(struct dpdk_port *port, char *why) {
     uint64_t id = rte_eth_find_next_owned_by(0, RTE_ETH_DEV_NO_OWNER);
@@ -46,13 +43,13 @@ static uint32_t usable_mtu_bytes(const struct rte_eth_dev_info *info, uint32_t w
     char name[IF_NAMESIZE];
     uint32_t mtu_bytes = wanted_bytes;
     if (info->max_mtu >= info->min_mtu && info->max_mtu > 0) {
-        mtu_bytes = smaller(mtu_bytes, info->max_mtu);
+        mtu_bytes = min_u32(mtu_bytes, info->max_mtu);
     }
     if (info->max_rx_pktlen > PORT_HEADER_BYTES) { /* some drivers tell the truth only here */
-        mtu_bytes = smaller(mtu_bytes, info->max_rx_pktlen - PORT_HEADER_BYTES);
+        mtu_bytes = min_u32(mtu_bytes, info->max_rx_pktlen - PORT_HEADER_BYTES);
     }
     if (info->if_index != 0 && if_indextoname(info->if_index, name) != NULL) {
-        mtu_bytes = smaller(mtu_bytes, interface_mtu_bytes_by_name(name));
+        mtu_bytes = min_u32(mtu_bytes, interface_mtu_bytes_by_name(name));
     }
     return mtu_bytes;
 }
@@ -145,7 +142,7 @@ static int start(struct dpdk_port *port, const struct rte_eth_dev_info *info,
 }
 
 static int check_queues(const struct rte_eth_dev_info *info, uint32_t queues, char *why) {
-    uint32_t most = smaller(info->max_rx_queues, info->max_tx_queues);
+    uint32_t most = min_u32(info->max_rx_queues, info->max_tx_queues);
     if (queues <= most) {
         return TE_OK;
     }

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "ip/address.h"
 #include "netif/sockaddr.h"
 #include "netif/udp_ports.h"
@@ -280,10 +281,6 @@ static const struct netif_ops udp_ops = {
     .close = udp_close,
 };
 
-static uint32_t smaller(uint32_t a, uint32_t b) {
-    return a < b ? a : b;
-}
-
 /* The port from which the engine calls is that of all queues. */
 static int open_main(struct udp *udp, const struct te_engine_config *config) {
     enum udp_sharing sharing = !udp->is_shared     ? UDP_ALONE
@@ -329,7 +326,7 @@ int netif_udp_open(const struct te_engine_config *config, struct netif **netif, 
         .ops = &udp_ops,
         .local = config->local,
         .mtu_bytes =
-            smaller(config->mtu_bytes, interface_mtu_bytes(config->local.address)),
+            min_u32(config->mtu_bytes, interface_mtu_bytes(config->local.address)),
         .caps = NETIF_WAKES | NETIF_STAMPS,
         .fd = epoll_create1(EPOLL_CLOEXEC),
     };
