@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from machnet_rpc.cli.latencies import Histogram
+from machnet_rpc.cli.histogram import Histogram
 from machnet_rpc.errors import Code, RpcError
 
 IN_FLIGHT_MAX: Final = 20_000  # of calls at a rate

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from machnet_rpc.cli.arguments import Commands, UsageError, add_command, add_target, client_of
-from machnet_rpc.cli.histogram import Latencies, bars
+from machnet_rpc.cli.latencies import Latencies, bars
 from machnet_rpc.cli.watching import Progress
 from machnet_rpc.client import Client
 from machnet_rpc.errors import RpcError

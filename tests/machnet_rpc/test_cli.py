@@ -24,7 +24,7 @@ from machnet_rpc import (
 from machnet_rpc import cli as mrpc
 from machnet_rpc.cli.arguments import UsageError
 from machnet_rpc.cli.doctor import table
-from machnet_rpc.cli.histogram import Latencies, bars
+from machnet_rpc.cli.latencies import Latencies, bars
 from machnet_rpc.cli.serve import server_of
 from machnet_rpc.cli.watching import CLEAR_LINE
 from tests.machnet_rpc.commands import run

@@ -14,7 +14,7 @@ import pytest
 
 from machnet_rpc import MemoryNetwork, Server, Unavailable
 from machnet_rpc.cli.arguments import UsageError
-from machnet_rpc.cli.latencies import Histogram
+from machnet_rpc.cli.histogram import Histogram
 from machnet_rpc.cli.load import Load, Plan
 from machnet_rpc.errors import RpcError
 from tests.machnet_rpc.commands import run
