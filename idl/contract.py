@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, get_args
 
 from idl.annotated import jsonable
 from idl.hints import Describer
@@ -32,13 +32,7 @@ from idl.shapes import (
 
 FORMAT: Final = 1
 _TIMEOUT_MAX: Final = 1e12  # seconds
-_KINDS: Final[dict[str, MethodKind]] = {
-    "unary": "unary",
-    "server_stream": "server_stream",
-    "client_stream": "client_stream",
-    "bidirectional": "bidirectional",
-    "oneway": "oneway",
-}
+_KINDS: Final[dict[str, MethodKind]] = {kind: kind for kind in get_args(MethodKind)}
 
 
 @dataclass(frozen=True, slots=True)
