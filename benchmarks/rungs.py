@@ -168,15 +168,12 @@ class InlineAfPacket(Inline):
         return dpdk_missing()
 
     def _engine(self, host: str, place: Place) -> EngineConfig:
-        netif = "--no-huge -m 256 --no-pci --no-telemetry"
-        netif += " --vdev=net_af_packet0,iface=mrpc0"
-        return EngineConfig(
-            driver="dpdk", netif=netif, address=ip_address(host), prefix_bits=24, security="none"
-        )
+        eal = "--no-huge -m 256 --no-pci --no-telemetry"
+        return _dpdk(host, "net_af_packet0,iface=mrpc0", eal)
 
 
-def _dpdk(host: str, vdev: str) -> EngineConfig:
-    netif = f"{EAL} --vdev {vdev}"
+def _dpdk(host: str, vdev: str, eal: str = EAL) -> EngineConfig:
+    netif = f"{eal} --vdev {vdev}"
     return EngineConfig(
         driver="dpdk", netif=netif, address=ip_address(host), prefix_bits=24, security="none"
     )
