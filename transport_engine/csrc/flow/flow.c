@@ -9,7 +9,7 @@ enum flow_constant {
     ECN_CE = 3,    /* RFC 3168 §5 */
     ACK_EVERY = 2, /* RFC 9000 §13.2.2 */
     PERSISTENT_RTOS = 3, /* RFC 9002 §7.6.1 */
-    PROBES_EVEN = 16, /* an RTO apart, before the wait doubles */
+    PROBES_EVEN = 16, /* each followed by a wait of an RTO; then it doubles */
     PROBE_BACKOFF_MAX = 6,
     PROBE_WAIT_MAX_NS = 200000000
 };

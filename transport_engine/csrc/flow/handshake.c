@@ -5,7 +5,7 @@
 #include "base/limits.h"
 
 enum handshake_constant {
-    HELLO_EVEN = 8, /* INITs before the wait for the next one doubles */
+    HELLO_EVEN = 8, /* waits as long as the first one, before they double */
     HELLO_DOUBLINGS_MAX = 5,
     HELLO_LONG = 3, /* INITs of full length that may be lost by chance */
     ANSWERS_LATE = 2, /* round trips after which no answer is to an INIT of before */
