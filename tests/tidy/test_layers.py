@@ -62,6 +62,13 @@ def test_layers_include_only_what_lies_below() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_the_architecture_page_has_the_same_table() -> None:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (.*) \| (yes|no) \|$", page, re.MULTILINE)
+    assert {name: set(re.findall(r"`(\w+)`", below)) for name, below, _ in rows} == LAYERS
+    assert tuple(name for name, _, is_pure in rows if is_pure == "yes") == PURE
+
+
 def test_only_shm_uses_atomics() -> None:
     others = [file for file in c_files() if layer(file) != "shm"]
     users = [str(file) for file in others if ATOMIC.search(c_code.without_comments(file.text))]
