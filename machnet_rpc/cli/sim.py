@@ -18,7 +18,8 @@ from transport_engine import scenario, simulator
 from transport_engine.errors import ConfigError
 
 EPILOG = """\
-exit status: 0 the verdict is pass, 1 a promise was broken, 2 the scenario is wrong
+exit status: 0 the verdict is pass, 1 a promise was broken, 2 the scenario is wrong,
+3 there is not the memory or the disk for it, 130 interrupted
 """
 
 
