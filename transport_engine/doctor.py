@@ -69,8 +69,8 @@ def check_drivers(machine: Machine) -> Finding:
     return Finding(
         "drivers",
         "missing",
-        f"this build has {listed}, but no dpdk",
-        "apt-get install libdpdk-dev && pip install --force-reinstall --no-binary :all: .",
+        f"this build has {listed}, but no dpdk: build it again, in a checkout",
+        "apt-get install libdpdk-dev && pip install --force-reinstall --no-deps .",
     )
 
 
