@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from transport_engine import messages
+from transport_engine._native import lib
 from transport_engine.channel import Channel
 from transport_engine.config import default_socket_path, system_socket_path
 from transport_engine.control_client import DESCRIPTORS, ControlClient, close_all
 from transport_engine.endpoint import Endpoint, packed_address
 from transport_engine.engine import RING_BYTES
 from transport_engine.errors import (
+    ConfigError,
     EngineGoneError,
     ForbiddenError,
     NoEngineError,
@@ -87,7 +89,7 @@ class SidecarAttachment:
     async def listen(self, port: int) -> int:
         """Accepts flows to a port, 0: a free one; returns it.
 
-        Errors: PortInUseError, NoRoomError, EngineGoneError.
+        Errors: ForbiddenError, PortInUseError, NoRoomError, EngineGoneError.
         """
         request = messages.Listen(id=self._client.next_id(), port=port)
         result, _ = await self._client.ask(request)
@@ -101,7 +103,7 @@ class SidecarAttachment:
     async def connect(self, remote: Endpoint, token: int) -> None:
         """Starts to open a flow; the answer is a record that carries the token.
 
-        Errors: NoRoomError, EngineGoneError.
+        Errors: ForbiddenError, NoRoomError, EngineGoneError.
         """
         number = self._client.next_id()
         await self._client.ask(messages.Connect(id=number, remote=str(remote), token=token))
@@ -136,8 +138,10 @@ async def attach(
     """Attaches to the sidecar at `path`, else at $MRPC_SOCKET, else this user's or root's.
 
     `direct`: whether this application takes ends of pairs, also those that others ask for.
-    Errors: NoEngineError, ForbiddenError, NoRoomError, ChannelCorruptError.
+    Errors: ConfigError (ring_bytes, or another release there), NoEngineError, ForbiddenError,
+    NoRoomError, EngineGoneError, ChannelCorruptError.
     """
+    _check_ring(ring_bytes)
     client = await connect_control(path)
     try:
         request = messages.Attach(id=client.next_id(), ring_bytes=ring_bytes, direct=direct)
@@ -154,13 +158,20 @@ async def attach(
         raise
 
 
+def _check_ring(ring_bytes: int) -> None:
+    low, high = lib.TE_RING_BYTES_MIN, lib.TE_RING_BYTES_MAX
+    if not low <= ring_bytes <= high or ring_bytes & (ring_bytes - 1):
+        raise ConfigError(f"ring_bytes={ring_bytes} must be a power of two from {low} to {high}")
+
+
 async def read_stats(
     path: str | Path | None = None, core: int | None = None, *, timeout: float | None = None
 ) -> Stats:
     """The counters of a sidecar, or of one of its cores, without a channel to it.
 
     Units: timeout in seconds (None: ten), for the answer.
-    Errors: NoEngineError, ForbiddenError, ConfigError (no such core), EngineGoneError (no answer).
+    Errors: NoEngineError, ForbiddenError, NoRoomError, ConfigError (no such core), EngineGoneError
+    (no answer).
     """
     client = await connect_control(path)
     try:
@@ -176,7 +187,7 @@ async def read_flows(path: str | Path | None = None) -> list[FlowReport]:
     """The open flows of a sidecar: all for root and its own user, one's own for others.
 
     A page is read after another, so a flow that opens or closes meanwhile may be missed.
-    Errors: NoEngineError, ForbiddenError, EngineGoneError.
+    Errors: NoEngineError, ForbiddenError, NoRoomError, EngineGoneError.
     """
     client = await connect_control(path)
     found: list[FlowReport] = []

@@ -12,6 +12,7 @@ import pytest
 
 from tests.transport_engine.sidecars import no_more_descriptors
 from transport_engine import (
+    ConfigError,
     EngineGoneError,
     ForbiddenError,
     NoEngineError,
@@ -32,6 +33,14 @@ async def test_nobody_there_is_a_sentence(tmp_path: Path) -> None:
     dead.close()
     with pytest.raises(NoEngineError, match="Connection refused"):
         await attach(tmp_path / "dead.sock")
+
+
+@pytest.mark.parametrize("ring_bytes", [1000, 200_000, 1 << 31])
+async def test_rings_that_no_channel_has_are_refused_in_a_sentence(
+    tmp_path: Path, ring_bytes: int
+) -> None:
+    with pytest.raises(ConfigError, match=f"ring_bytes={ring_bytes} must be a power of two"):
+        await attach(tmp_path / "absent.sock", ring_bytes)
 
 
 async def test_a_socket_that_others_may_open_is_said_to_be_there(
