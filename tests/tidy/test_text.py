@@ -43,6 +43,13 @@ def _anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def test_rows_of_tables_are_closed() -> None:
+    texts = {file: FENCED.sub("", file.text) for file in tree.matching(".md")}
+    rows = ((file, row) for file, text in texts.items() for row in text.splitlines())
+    is_open = [f"{file}: {row}" for file, row in rows if re.match(r"\|.*[^|]$", row)]
+    assert not is_open, "\n".join(is_open)
+
+
 def test_cited_pages_exist() -> None:
     cited = {
         f"{file}: {page}"
