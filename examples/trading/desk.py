@@ -14,7 +14,7 @@ Source: the client table of B. Liskov and J. Cowling, "Viewstamped Replication R
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -84,7 +84,16 @@ class ReportsGoneError(DeskError):
 
 
 class _Session:
-    __slots__ = ("answers", "heard_ns", "name", "newest", "next_id", "order_ids", "reports")
+    __slots__ = (
+        "_reports_max",
+        "answers",
+        "heard_ns",
+        "name",
+        "newest",
+        "next_id",
+        "order_ids",
+        "reports",
+    )
 
     def __init__(self, name: str, state: SessionState, reports_max: int) -> None:
         self.name = name
@@ -92,7 +101,8 @@ class _Session:
         self.next_id = state.next_id
         self.newest = state.newest
         self.answers: OrderedDict[int, tuple[Command, Answer]] = OrderedDict()
-        self.reports: deque[Report] = deque(maxlen=reports_max)
+        self.reports: dict[int, Report] = {}  # by sequence, the oldest first
+        self._reports_max = reports_max
         self.order_ids: dict[int, int] = {}  # by command id, while they rest
 
     def report(
@@ -107,7 +117,8 @@ class _Session:
     ) -> Report:
         self.newest += 1
         report = Report(self.newest, order, what, price_ticks, size, left, reason)
-        self.reports.append(report)
+        self.reports[self.newest] = report
+        self.reports.pop(self.newest - self._reports_max, None)
         return report
 
 
@@ -193,9 +204,9 @@ class Desk:
             raise ReportsGoneError(
                 f"reports before {first} are gone; ask for those after {first - 1}"
             )
-        start = min(after + 1 - first, len(session.reports))
-        page = islice(session.reports, start, start + min(max(limit, 0), PAGE_MAX))
-        return Reports(list(page), session.newest)
+        last = min(after + min(limit, PAGE_MAX), session.newest)
+        page = [session.reports[sequence] for sequence in range(after + 1, last + 1)]
+        return Reports(page, session.newest)
 
     def snapshot(self, depth: int) -> Snapshot:
         """The best `depth` levels of both sides."""
