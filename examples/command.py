@@ -22,7 +22,7 @@ from machnet_rpc import AddressError, ContractError, RpcError, Server, serve
 from transport_engine.errors import TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
 WINDOW_MAX = 4096
 MENDABLE: tuple[type[Exception], ...] = (
@@ -72,13 +72,20 @@ def add_client_arguments(parser: argparse.ArgumentParser, address: str) -> None:
     add_transport_arguments(parser)
 
 
-async def serve_until_signal(implementation: object, arguments: argparse.Namespace) -> int:
-    """Serve at `arguments.listen` until SIGINT or SIGTERM; a second one ends it at once."""
+async def serve_until_signal(
+    implementation: object, arguments: argparse.Namespace, close: Callable[[], None] | None = None
+) -> int:
+    """Serve at `arguments.listen` until SIGINT or SIGTERM; a second one ends it at once.
+
+    `close` ends the calls that would not end by themselves; those that do are waited for.
+    """
     async with serve(
         implementation, arguments.listen, via=arguments.engine, require=arguments.require
     ) as server:
         # In this order: signals are heard before anybody is told whom to send them to.
         await asyncio.gather(server.until_terminated(), _say_ready(server))
+        if close is not None:
+            close()
     return 0
 
 

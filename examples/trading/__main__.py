@@ -50,7 +50,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 async def serve_gateway(arguments: argparse.Namespace) -> int:
-    return await serve_until_signal(OrderGateway(), arguments)
+    gateway = OrderGateway()
+    return await serve_until_signal(gateway, arguments, gateway.close)
 
 
 def chosen_messages(arguments: argparse.Namespace) -> tuple[str, Iterator[Message]]:

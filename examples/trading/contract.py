@@ -60,7 +60,7 @@ class Gateway:
 
     @rpc(idempotent=True, timeout=DAY, errors=[DeskError, TakenOverError, TooManySessionsError])
     async def attend(self, session: str, grace: float) -> None:
-        """Be there for a session: it has no answer as long as it is open.
+        """Be there for a session: it has no answer until the gateway ends.
 
         Once it has ended, with the client, its connection or its time, all open orders of the
         session are canceled after `grace` seconds (0 to 60), unless somebody attends it again. Who

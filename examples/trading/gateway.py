@@ -28,6 +28,14 @@ class OrderGateway(Gateway):
         self._attending: dict[str, asyncio.Event] = {}  # set: taken over
         self.desk.attended = self._attending
         self._leaving: dict[str, asyncio.TimerHandle] = {}  # within their grace
+        self._closed = asyncio.Event()
+
+    def close(self) -> None:
+        """End the calls that do not end by themselves: a server that leaves would wait for them."""
+        self._closed.set()
+        for here in self._attending.values():
+            here.set()
+        self._attending.clear()
 
     def _execute(self, command: Command) -> Answer:
         return self.desk.execute(command, time.monotonic_ns())
@@ -49,6 +57,8 @@ class OrderGateway(Gateway):
         if not 0 <= grace <= GRACE_MAX:
             raise DeskError(f"grace is from 0 to {GRACE_MAX:g} s, not {grace}")
         check_name(session)
+        if self._closed.is_set():
+            return
         loop = asyncio.get_running_loop()
         most = self.desk.limits.sessions_max
         if session in self._attending:
@@ -66,6 +76,8 @@ class OrderGateway(Gateway):
                 # Also with nothing open: a command may be on its way. Bounded all the same.
                 if self.desk.has_orders(session) or len(self._leaving) < most:
                     self._leaving[session] = loop.call_later(grace, self._leave, session)
+        if self._closed.is_set():
+            return
         raise TakenOverError(f"another client attends session {session!r}")
 
     def _leave(self, session: str) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from examples.kvstore import __main__ as kvstore
 from examples.trading import __main__ as trading
+from examples.trading.contract import Gateway
+from machnet_rpc import connect
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -123,6 +127,26 @@ def test_a_command_that_the_desk_refuses_is_a_sentence(
         finally:
             server.terminate()
     assert (status, "session names have 1 to 64 characters" in errors) == (1, True)
+
+
+def test_a_gateway_that_is_told_to_end_does_not_wait_for_who_attends() -> None:
+    async def attend(address: str, end: Callable[[], None]) -> None:
+        async with connect(address) as client:
+            gateway = client.stub(Gateway)
+            attending = asyncio.create_task(gateway.attend("s", 0.0))
+            await gateway.session("s")  # by now it attends
+            end()
+            await attending  # answered, not cancelled when the server's patience ends
+
+    serving = [sys.executable, "-m", "examples.trading", "serve", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(serving, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            address = json.loads(server.stdout.readline())["address"]
+            asyncio.run(attend(address, server.terminate))
+            assert server.wait(timeout=30) == 0
+        finally:
+            server.kill()
 
 
 def test_a_reader_that_has_gone_is_no_news() -> None:

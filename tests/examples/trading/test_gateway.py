@@ -150,6 +150,18 @@ async def test_those_who_attend_are_bounded(gateway: Gateway) -> None:
         each.cancel()
 
 
+async def test_a_gateway_that_ends_answers_who_attends_and_cancels_nothing() -> None:
+    gateway = OrderGateway()
+    await gateway.place(NewOrder("s", 1, Side.SELL, 101, 5))
+    attending = asyncio.create_task(gateway.attend("s", 0.0))
+    await asyncio.sleep(0)
+    gateway.close()
+    await attending
+    await gateway.attend("s", 0.0)  # also who comes late
+    await asyncio.sleep(0.01)
+    assert (await gateway.snapshot(10)).asks == [PriceLevel(101, [5])]
+
+
 async def test_who_is_being_canceled_can_be_taken_over(desk: Desk) -> None:
     gateway = OrderGateway(desk)
     first = asyncio.create_task(gateway.attend("s", 0.0))
