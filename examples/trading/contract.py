@@ -6,6 +6,8 @@ it executes once, and the answer is the first one. A client that comes back, als
 has ended, asks `session` where it stands.
 """
 
+from collections.abc import AsyncIterator
+
 from examples.trading.desk import (
     DeskError,
     IdAheadError,
@@ -20,6 +22,7 @@ from examples.trading.orders import (
     CancelOrder,
     NewOrder,
     ReplaceOrder,
+    Report,
     Reports,
     SessionState,
     Snapshot,
@@ -76,6 +79,15 @@ class Gateway:
     @rpc(idempotent=True, errors=[ReportsGoneError])
     async def reports(self, session: str, after: int, limit: int) -> Reports:
         """What happened to the session's orders, also without its doing, oldest first."""
+        raise NotImplementedError
+
+    @rpc(timeout=DAY, errors=[DeskError, ReportsGoneError])
+    def follow(self, session: str, after: int) -> AsyncIterator[Report]:
+        """The reports after that sequence: first those that were missed, then each as it happens.
+
+        Ends when the gateway does. ReportsGoneError: some were dropped before they were read, or
+        there is no report `after` yet, as at a gateway that has lost its book.
+        """
         raise NotImplementedError
 
     @rpc(idempotent=True)

@@ -37,7 +37,7 @@ from examples.trading.orders import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Callable, Container, Iterable
 
 SESSION_NAME_MAX = 64
 PAGE_MAX = 1000  # reports in an answer, and in a page of them
@@ -132,6 +132,7 @@ class Desk:
         self.limits = limits or DeskLimits()
         self.commands = 0
         self.attended: Container[str] = ()  # names of sessions that do not end
+        self.on_reports: Callable[[str], None] = lambda _: None  # a session has new ones
         self._book = Book(orders_max=self.limits.orders_max)
         self._sessions: OrderedDict[str, _Session] = OrderedDict()  # the longest silent first
         self._ended: OrderedDict[str, SessionState] = OrderedDict()  # the earliest first
@@ -180,6 +181,7 @@ class Desk:
             reason = Reason.DISCONNECTED.value
             session.report(order, What.CANCELED, None, size, 0, reason=reason)
             self._hear(session, now_ns)
+            self.on_reports(name)
 
     def has_orders(self, name: str) -> bool:
         """Whether `session` has anything open."""
@@ -317,10 +319,12 @@ class Desk:
                 price, size, left = event.price_ticks, event.size, event.maker_left
                 maker.report(maker_order, What.FILLED, price, size, left)
                 self._hear(maker, now_ns)
+                self.on_reports(maker.name)
                 if not left:
                     self._forget(event.maker_id)
         if order_id in self._owners and order_id not in self._book:
             self._forget(order_id)
+        self.on_reports(session.name)
         return own
 
     def _open_size(self, order_id: int) -> int:

@@ -2,15 +2,25 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 
 from examples.trading.contract import Gateway
-from examples.trading.desk import Desk, DeskError, TakenOverError, TooManySessionsError, check_name
+from examples.trading.desk import (
+    PAGE_MAX,
+    Desk,
+    DeskError,
+    ReportsGoneError,
+    TakenOverError,
+    TooManySessionsError,
+    check_name,
+)
 from examples.trading.orders import (
     Answer,
     CancelOrder,
     Command,
     NewOrder,
     ReplaceOrder,
+    Report,
     Reports,
     SessionState,
     Snapshot,
@@ -29,6 +39,8 @@ class OrderGateway(Gateway):
         self.desk.attended = self._attending
         self._leaving: dict[str, asyncio.TimerHandle] = {}  # within their grace
         self._closed = asyncio.Event()
+        self._followers: dict[str, set[asyncio.Event]] = {}  # set: there are new reports
+        self.desk.on_reports = self._wake
 
     def close(self) -> None:
         """End the calls that do not end by themselves: a server that leaves would wait for them."""
@@ -36,6 +48,8 @@ class OrderGateway(Gateway):
         for here in self._attending.values():
             here.set()
         self._attending.clear()
+        for session in self._followers:
+            self._wake(session)
 
     def _execute(self, command: Command) -> Answer:
         return self.desk.execute(command, time.monotonic_ns())
@@ -93,5 +107,35 @@ class OrderGateway(Gateway):
         return self.desk.reports(session, after, limit)
 
     @rpc
+    async def follow(self, session: str, after: int) -> AsyncIterator[Report]:
+        check_name(session)
+        newest = self.desk.state(session).newest
+        if after > newest:
+            raise ReportsGoneError(f"there is no report {after} yet: the newest is {newest}")
+        news = asyncio.Event()
+        self._followers.setdefault(session, set()).add(news)
+        try:
+            while not self._closed.is_set():
+                news.clear()
+                page = self.desk.reports(session, after, PAGE_MAX).reports
+                for report in page:
+                    after = report.sequence
+                    yield report  # waits for a reader who is slow
+                if not page:
+                    await news.wait()
+        finally:
+            self._followers[session].discard(news)
+            if not self._followers[session]:
+                del self._followers[session]
+
+    def _wake(self, session: str) -> None:
+        for news in self._followers.get(session, ()):
+            news.set()
+
+    @rpc
     async def snapshot(self, depth: int) -> Snapshot:
         return self.desk.snapshot(depth)
+
+    def __repr__(self) -> str:
+        sessions = f"{len(self._attending)} attended, {len(self._followers)} followed"
+        return f"<OrderGateway: {sessions}, {self.desk}>"

@@ -150,6 +150,62 @@ async def test_those_who_attend_are_bounded(gateway: Gateway) -> None:
         each.cancel()
 
 
+async def test_who_follows_hears_what_it_missed_and_then_each_report_as_it_happens(
+    gateway: Gateway,
+) -> None:
+    async with gateway.follow("maker", 0) as reports:
+        first = asyncio.ensure_future(anext(reports))
+        await gateway.session("maker")  # by now it waits
+        placed = await gateway.place(NewOrder("maker", 1, Side.SELL, 101, 5))
+        assert [await first] == placed.reports
+    async with gateway.follow("maker", 0) as reports, gateway.follow("maker", 1) as others:
+        assert [await anext(reports)] == placed.reports
+        for number in (1, 2):
+            await gateway.place(NewOrder("taker", number, Side.BUY, 101, 2))
+            fill = Report(1 + number, 1, What.FILLED, 101, 2, 5 - 2 * number)
+            assert [await anext(reports), await anext(others)] == [fill, fill]
+        attending = asyncio.create_task(gateway.attend("maker", 0.0))
+        await gateway.snapshot(1)
+        attending.cancel()
+        assert (await anext(reports)).reason == "disconnected"
+
+
+async def test_who_follows_too_slowly_is_told(gateway: Gateway, desk: Desk) -> None:
+    for number in range(1, 11):
+        await gateway.cancel(CancelOrder("s", number, 1))
+    async with gateway.follow("s", 0) as reports:
+        read = [(await anext(reports)).sequence]
+        for number in range(11, 700):
+            await gateway.cancel(CancelOrder("s", number, 1))
+        with pytest.raises(ReportsGoneError, match="reports before 200 are gone"):
+            read.extend([report.sequence async for report in reports])
+        assert read == list(range(1, len(read) + 1))
+    async with gateway.follow("s", 700) as reports:
+        with pytest.raises(ReportsGoneError, match="no report 700 yet: the newest is 699"):
+            await anext(reports)
+    async with gateway.follow("", 0) as reports:
+        with pytest.raises(DeskError, match="1 to 64 characters"):
+            await anext(reports)
+
+
+async def test_who_followed_is_forgotten_and_a_gateway_that_ends_ends_the_rest() -> None:
+    gateway = OrderGateway()
+    network = MemoryNetwork()
+    async with (
+        serve(gateway, ADDRESS, via=network) as server,
+        connect(ADDRESS, via=network) as client,
+    ):
+        stub = client.stub(Gateway)
+        async with stub.follow("s", 0) as first, stub.follow("s", 0) as second:
+            await stub.place(NewOrder("s", 1, Side.SELL, 101, 5))
+            assert await anext(first) == await anext(second)
+            await first.aclose()
+            gateway.close()
+            assert [report async for report in second] == []
+        await until(lambda: not server.handlers_running)
+    assert "0 followed" in repr(gateway)
+
+
 async def test_a_gateway_that_ends_answers_who_attends_and_cancels_nothing() -> None:
     gateway = OrderGateway()
     await gateway.place(NewOrder("s", 1, Side.SELL, 101, 5))
