@@ -80,7 +80,7 @@ class Player:
         self.answers = self.wrong = self.fills = self.sent_again = 0
         self._gateway = gateway
         self._under_way: dict[int, None] = {}  # numbers, the earliest first
-        self._early: dict[int, asyncio.Event] = {}  # by number: refused, and waiting for its turn
+        self._early: dict[int, asyncio.Event] = {}  # by number: waiting for its turn
 
     async def perform(self, command: Command) -> None:
         """Send one command; must be called in the order of the commands."""
@@ -115,6 +115,8 @@ class Player:
         """Send until there is an answer: its number makes that safe, whatever became of it."""
         attempts = 0
         last = ""
+        if self._early:  # this one would come too early as well, and the next one, and so on
+            await self._turn(command)
         while attempts < ATTEMPTS_MAX:
             try:
                 return await self.meter.call(self._send(command))
@@ -123,12 +125,16 @@ class Player:
                 self.meter.note_error(error)
                 self.sent_again += 1
                 if isinstance(error, IdAheadError) and not self._is_earliest(command):
-                    turn = self._early[command.id] = asyncio.Event()
-                    await turn.wait()  # until the earliest, which was lost, is answered
+                    await self._turn(command)
                     continue
             await asyncio.sleep(ATTEMPT_PAUSE * 2**attempts)
             attempts += 1
         raise NotAnsweredError(f"no answer to {command} after {ATTEMPTS_MAX} attempts: {last}")
+
+    async def _turn(self, command: Command) -> None:
+        """Wait until the earliest, which was lost, is answered."""
+        turn = self._early[command.id] = asyncio.Event()
+        await turn.wait()
 
     def _call_early(self) -> None:
         """Let those go, in their order, before which nothing is missing any more."""

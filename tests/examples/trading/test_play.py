@@ -114,6 +114,37 @@ def test_after_a_loss_the_commands_are_in_step_again() -> None:
     assert played.load.errors == {"Unavailable": 1, "IdAheadError": window - 1}
 
 
+class Shuffles(OrderGateway):
+    """Takes some commands in another order than theirs, once, as when a flow was lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late = set(range(50, 66))
+
+    @rpc
+    async def place(self, order: NewOrder) -> Answer:
+        await self.arrive(order.id)
+        return self.desk.execute(order)
+
+    @rpc
+    async def cancel(self, order: CancelOrder) -> Answer:
+        await self.arrive(order.id)
+        return self.desk.execute(order)
+
+    async def arrive(self, number: int) -> None:
+        turns = number * 7 % 16 * 3 if number in self.late else 1
+        self.late.discard(number)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+
+def test_after_a_disorder_nothing_is_sent_before_what_was_refused() -> None:
+    window = 16
+    played = asyncio.run(play(Shuffles(), flow(500), session="s", window=window))
+    assert played.is_right
+    assert played.load.errors["IdAheadError"] < 2 * window
+
+
 def test_wrong_answers_and_books_are_found() -> None:
     played = asyncio.run(play(Generous(), flow(300), session="s", window=4))
     assert played.wrong > 0
