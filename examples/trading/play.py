@@ -75,7 +75,7 @@ class Player:
     """A client that knows what it ought to be answered."""
 
     def __init__(self, gateway: Gateway) -> None:
-        self.meter = Meter(counted=(RpcError, IdAheadError))
+        self.meter = Meter()
         self.desk = Desk()
         self.answers = self.wrong = self.fills = self.sent_again = 0
         self._gateway = gateway
@@ -86,7 +86,7 @@ class Player:
         """Send one command; must be called in the order of the commands."""
         expected = self.desk.execute(command)
         self._under_way[command.id] = None
-        answer = await self._answer(command)
+        answer = await self.meter.call(self._answer(command))
         was_earliest = self._is_earliest(command)
         del self._under_way[command.id]
         if was_earliest and self._early:
@@ -119,7 +119,7 @@ class Player:
             await self._turn(command)
         while attempts < ATTEMPTS_MAX:
             try:
-                return await self.meter.call(self._send(command))
+                return await self._send(command)
             except (RpcError, IdAheadError) as error:
                 last = str(error)
                 self.meter.note_error(error)

@@ -14,7 +14,7 @@ from examples.trading.gateway import OrderGateway
 from examples.trading.ladder import Side
 from examples.trading.lobster import Kind, Message, read
 from examples.trading.orders import Answer, CancelOrder, NewOrder
-from examples.trading.play import NotAnsweredError, SessionInUseError, play
+from examples.trading.play import ATTEMPT_PAUSE, NotAnsweredError, SessionInUseError, play
 from machnet_rpc import Unavailable, rpc
 
 
@@ -143,6 +143,12 @@ def test_after_a_disorder_nothing_is_sent_before_what_was_refused() -> None:
     played = asyncio.run(play(Shuffles(), flow(500), session="s", window=window))
     assert played.is_right
     assert played.load.errors["IdAheadError"] < 2 * window
+
+
+def test_the_latency_of_a_command_is_that_of_all_its_attempts() -> None:
+    played = asyncio.run(play(LosesOne(), flow(40), session="s", window=1))
+    assert played.sent_again == 1
+    assert played.load.max_us >= ATTEMPT_PAUSE * 1e6
 
 
 def test_wrong_answers_and_books_are_found() -> None:
