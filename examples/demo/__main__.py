@@ -92,16 +92,12 @@ def run(children: Children, site: Site, load: Load) -> tuple[dict[str, Any], Cos
 
 def verdict(result: dict[str, Any]) -> str:
     """What the client checked, in words."""
+    answers = f"{result['answers_checked']:,} answers, {result['answers_wrong']} wrong"
     if "book_is_equal" in result:
         book = "equals" if result["book_is_equal"] else "DIFFERS FROM"
-        return (
-            f"{result['answers_checked']:,} answers, {result['answers_wrong']} wrong; the final "
-            f"book ({result['book_levels']} levels) {book} one computed here"
-        )
-    return (
-        f"{result['reads_checked']:,} values read, {result['reads_wrong']} wrong; "
-        f"{result['items']:,} items in the store at the end"
-    )
+        levels = result["book_levels"]
+        return f"{answers}; the final book ({levels} levels) {book} one computed here"
+    return f"{answers}; {result['items']:,} items in the store at the end"
 
 
 def play_all(

@@ -103,8 +103,8 @@ def told(title: str, played: Played, transport: str, arguments: argparse.Namespa
     """Print the result; the exit status is 0 only if every answer was right."""
     result = {
         **played.load.as_dict(),
-        "reads_checked": played.reads,
-        "reads_wrong": played.wrong,
+        "answers_checked": played.answers,
+        "answers_wrong": played.wrong,
         "missed": played.missed,
         "items": played.items,
         "transport": transport,

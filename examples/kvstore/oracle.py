@@ -14,12 +14,20 @@ from __future__ import annotations
 class Write:
     """A write under way, or one whose value may still be there."""
 
-    __slots__ = ("ended", "overwrites", "value")
+    __slots__ = ("ended", "may_create", "may_replace", "overwrites", "value")
 
-    def __init__(self, value: int | None, overwrites: list[Write]) -> None:
+    def __init__(self, value: int | None, before: list[Write]) -> None:
         self.value = value
-        self.overwrites = overwrites
-        self.ended = False
+        self.ended: bool = False
+        self.overwrites = [other for other in before if other.ended]
+        self.may_create = self.may_replace = False
+        for other in before:
+            self.meets(other.value)
+
+    def meets(self, value: int | None) -> None:
+        """`value` may be what it finds."""
+        self.may_create = self.may_create or value is None
+        self.may_replace = self.may_replace or value is not None
 
 
 class Reading:
@@ -38,15 +46,15 @@ class _History:
     def __init__(self) -> None:
         absent = Write(None, [])
         absent.ended = True
-        self.writes = [absent]
+        self.writes: list[Write] = [absent]
         self.readings: list[Reading] = []
 
 
 class Oracle:
-    """Tell it when calls begin and end; `wrong` counts the reads that saw what was never there."""
+    """Tell it when calls begin and end; `wrong` counts the answers that cannot be."""
 
     def __init__(self) -> None:
-        self.reads = 0
+        self.answers = 0
         self.wrong = 0
         self._histories: dict[bytes, _History] = {}
 
@@ -61,19 +69,25 @@ class Oracle:
         """A put is about to be sent, or (None) a delete."""
         history = self._history(key)
         hashed = None if value is None else hash(value)
-        write = Write(hashed, [other for other in history.writes if other.ended])
+        write = Write(hashed, history.writes)
+        for other in history.writes:
+            other.meets(hashed)
         history.writes.append(write)
         for reading in history.readings:
             reading.allowed.add(hashed)
         return write
 
-    def write_ended(self, key: bytes, write: Write) -> None:
-        """It was acknowledged; one that failed is not reported, as it may happen at any time."""
+    def write_ended(self, key: bytes, write: Write, *, created: bool) -> bool:
+        """It was acknowledged; False if there cannot have been nothing (`created`) or something.
+
+        One that failed is not reported, as it may happen at any time.
+        """
         history = self._histories[key]
         gone = set(map(id, write.overwrites))
         history.writes = [other for other in history.writes if id(other) not in gone]
         write.ended = True
         write.overwrites = []
+        return self._judged(write.may_create if created else write.may_replace)
 
     def read_begins(self, key: bytes) -> Reading:
         """A get is about to be sent."""
@@ -85,14 +99,16 @@ class Oracle:
     def read_ended(self, reading: Reading, value: bytes | None) -> bool:
         """It answered `value`; False if that cannot be."""
         self.read_failed(reading)
-        right = (None if value is None else hash(value)) in reading.allowed
-        self.reads += 1
-        self.wrong += not right
-        return right
+        return self._judged((None if value is None else hash(value)) in reading.allowed)
 
     def read_failed(self, reading: Reading) -> None:
         """It ended without an answer."""
         reading.history.readings.remove(reading)
+
+    def _judged(self, right: bool) -> bool:
+        self.answers += 1
+        self.wrong += not right
+        return right
 
     def _history(self, key: bytes) -> _History:
         history = self._histories.get(key)

@@ -40,7 +40,7 @@ class Played:
     """What a load measured, and what the check of its answers found."""
 
     load: LoadResult
-    reads: int  # answers that were compared with what was written
+    answers: int  # that were compared with what was written
     wrong: int
     missed: int  # gets of keys that were not there
     items: int  # in the store at the end, each compared again
@@ -78,8 +78,8 @@ class Player:
     async def put(self, key: bytes, value: bytes) -> None:
         """Write, and remember."""
         write = self.oracle.write_begins(key, value)
-        await self.meter.call(self._store.put(key, value))
-        self.oracle.write_ended(key, write)
+        created = await self.meter.call(self._store.put(key, value))
+        self.oracle.write_ended(key, write, created=created)
 
     async def compare_all(self) -> int:
         """Walk the whole store; returns its number of items.
@@ -103,7 +103,7 @@ class Player:
     async def played(self, load: LoadResult) -> Played:
         """The result of a load, after a last look at everything."""
         items = await self.compare_all()
-        return Played(load, self.oracle.reads, self.oracle.wrong, self.missed, items)
+        return Played(load, self.oracle.answers, self.oracle.wrong, self.missed, items)
 
 
 async def play_workload(
