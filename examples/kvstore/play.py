@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING
 
 from examples.kvstore.contract import KeyValue
 from examples.kvstore.oracle import Oracle
-from examples.kvstore.store import KeyMissingError
+from examples.kvstore.store import KeyMissingError, Page
 from examples.kvstore.trace import page_key, page_value
 from examples.kvstore.workload import (
     Kind,
@@ -84,7 +85,8 @@ class Player:
     async def compare_all(self) -> int:
         """Walk the whole store; returns its number of items.
 
-        Keys that the store ought to have and does not count as wrong answers, and so do others.
+        Keys that the store ought to have and does not count as wrong answers, and so do others. A
+        page out of order is one, too, and ends the walk.
         """
         readings = {key: self.oracle.read_begins(key) for key in self.oracle.known_keys()}
         items = 0
@@ -95,6 +97,9 @@ class Player:
                 items += 1
                 reading = readings.pop(key, None) or self.oracle.read_begins(key)
                 self.oracle.read_ended(reading, value)
+            if not _goes_on(start, page):
+                self.oracle.wrong += 1
+                break
             start = page.next_key
         for reading in readings.values():
             self.oracle.read_ended(reading, None)
@@ -166,6 +171,17 @@ async def play_trace(
 
     load = await run_load(iter(pages), access, window=window, meter=player.meter, progress=progress)
     return await player.played(load)
+
+
+def _goes_on(start: bytes, page: Page) -> bool:
+    """Whether keys ascend from `start`, and `next_key` lies beyond them."""
+    keys = [key for key, _ in page.items]
+    if page.next_key is not None:
+        keys.append(page.next_key)
+        if not page.items:
+            return False
+    ascend = all(before < after for before, after in pairwise(keys))
+    return ascend and start <= min(keys, default=start)
 
 
 async def _check_empty(store: KeyValue) -> None:

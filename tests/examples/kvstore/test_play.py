@@ -8,7 +8,7 @@ import pytest
 
 from examples.kvstore.play import StoreNotEmptyError, play_trace, play_workload
 from examples.kvstore.server import KeyValueServer
-from examples.kvstore.store import Limits, Store
+from examples.kvstore.store import Limits, Page, Store
 from examples.kvstore.trace import page_key
 from examples.kvstore.workload import BUILT_IN
 from machnet_rpc import Unavailable, rpc
@@ -101,6 +101,33 @@ def test_trace_puts_what_is_missing() -> None:
     assert played.is_right
     assert played.items == 4
     assert played.missed >= 4
+
+
+def test_a_walk_out_of_order_is_found() -> None:
+    class Jumbled(KeyValueServer):
+        @rpc
+        async def scan(self, start: bytes, limit: int) -> Page:
+            page = self.store.scan(start, limit)
+            return Page(page.items[::-1], page.next_key)
+
+    played = asyncio.run(play_trace(Jumbled(), [1, 2, 3], value_bytes=8, window=1))
+    assert not played.is_right
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_walk_that_does_not_end_is_found(kept: int) -> None:
+    class Endless(KeyValueServer):
+        walks = 0
+
+        @rpc
+        async def scan(self, start: bytes, limit: int) -> Page:
+            self.walks += 1
+            assert self.walks < 10, "it walks for ever"
+            page = self.store.scan(start, limit)
+            return Page(page.items[:kept], start if page.items else None)
+
+    played = asyncio.run(play_trace(Endless(), [1, 2, 3], value_bytes=8, window=1))
+    assert not played.is_right
 
 
 def test_a_put_that_says_the_wrong_thing_is_found() -> None:
