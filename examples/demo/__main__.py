@@ -7,6 +7,7 @@ the other. The exit status is 0 only if every answer and the final state were ri
 from __future__ import annotations
 
 import argparse
+import errno
 import signal
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.console import Console
 
-from examples.command import whole_number
+from examples.command import discard_output, whole_number
 from examples.data import LOBSTER_HOUR, OLTP_TRACE, find
 from examples.demo.hosts import WIRES
 from examples.demo.measure import Cost, cost, read
@@ -151,7 +152,9 @@ def main() -> int:
         is_right = demonstrate(arguments, console)
     except KeyboardInterrupt:
         return 130
-    except (ChildError, NoWireError, TransportError) as error:
+    except (ChildError, NoWireError, OSError, TransportError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            discard_output()
         print(f"error: {error}", file=sys.stderr)
         return 1
     if not is_right:

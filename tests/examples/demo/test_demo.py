@@ -116,6 +116,22 @@ def test_another_engine_may_run(tmp_path: Path) -> None:
     assert demo.returncode == 0, errors
 
 
+def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "examples.demo", "--wire", "udp"],
+            check=False,
+            cwd=ROOT,
+            env=os.environ | {"TMPDIR": str(tmp_path)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+        )
+    assert (done.returncode, done.stderr) == (1, "error: [Errno 28] No space left on device\n")
+    assert leftovers(tmp_path) == []
+
+
 @pytest.mark.dpdk
 @pytest.mark.parametrize("wire", [name for name in WIRES if name != "udp"])
 def test_wires_past_the_kernel(tmp_path: Path, wire: str) -> None:
