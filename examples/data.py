@@ -28,14 +28,17 @@ def find(relative: Path) -> Path | None:
     return path if path.exists() else None
 
 
-def named_or_found(named: Path | None, relative: Path) -> Path:
-    """The file that the user named, else the data file.
+def named_or_found(named: Path | None, relative: Path, otherwise: str) -> Path:
+    """The file that the user named, else the data file; `otherwise`: what can be played without it.
 
     Errors: DataMissingError.
     """
     path = named or data_directory() / relative
-    if not path.is_file():
-        raise DataMissingError(
-            f"there is no file {path}; name one, or set MRPC_DATA to its directory"
+    if path.is_file():
+        return path
+    missing = f"there is no file {path}"
+    if named is None:
+        missing += (
+            f"; name one, set MRPC_DATA to the directory that holds {relative}, or {otherwise}"
         )
-    return path
+    raise DataMissingError(missing)

@@ -85,7 +85,7 @@ async def load_store(arguments: argparse.Namespace) -> int:
 
 
 async def play_accesses(arguments: argparse.Namespace) -> int:
-    path = named_or_found(arguments.trace, OLTP_TRACE)
+    path = named_or_found(arguments.trace, OLTP_TRACE, "play a workload with load")
     async with connect(arguments.server, via=arguments.engine, require=arguments.require) as client:
         with progress_bar() as bar:
             task = bar.add_task("key–value store: OLTP trace", total=arguments.accesses)

@@ -58,7 +58,7 @@ def chosen_messages(arguments: argparse.Namespace) -> tuple[str, Iterator[Messag
     """What to play, and its name."""
     if arguments.synthetic:
         return "synthetic order flow", messages(arguments.count, seed=1)
-    path = named_or_found(arguments.messages, LOBSTER_HOUR)
+    path = named_or_found(arguments.messages, LOBSTER_HOUR, "play --synthetic")
     return f"order flow: {path.name.partition('_2')[0]}", islice(read(path), arguments.count)
 
 

@@ -84,6 +84,26 @@ def test_bad_input_of_the_exchange(
 
 
 @pytest.mark.parametrize(
+    ("main", "load", "says"),
+    [
+        (kvstore.main, "trace", "that holds cache/OLTP.lis.zst, or play a workload with load"),
+        (trading.main, "play", "_message_50.csv, or play --synthetic"),
+    ],
+)
+def test_where_there_is_no_recording_the_next_step_needs_none(
+    main: object,
+    load: str,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MRPC_DATA", str(tmp_path))
+    status, errors = run(main, monkeypatch, capsys, load)
+    assert (status, says in errors) == (1, True), errors
+
+
+@pytest.mark.parametrize(
     ("module", "load"),
     [
         ("examples.kvstore", ["load", "--workload", "f", "--operations", "500"]),
