@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from transport_engine import messages
-from transport_engine._native import lib
 from transport_engine.channel import Channel
 from transport_engine.config import default_socket_path, system_socket_path
 from transport_engine.control_client import DESCRIPTORS, ControlClient, close_all
 from transport_engine.endpoint import Endpoint, packed_address
 from transport_engine.engine import RING_BYTES
 from transport_engine.errors import (
-    ConfigError,
     EngineGoneError,
     ForbiddenError,
     NoEngineError,
@@ -89,24 +87,30 @@ class SidecarAttachment:
     async def listen(self, port: int) -> int:
         """Accepts flows to a port, 0: a free one; returns it.
 
-        Errors: ForbiddenError, PortInUseError, NoRoomError, EngineGoneError.
+        Errors: ConfigError (no port), ForbiddenError, PortInUseError, NoRoomError,
+        EngineGoneError.
         """
-        request = messages.Listen(id=self._client.next_id(), port=port)
+        with messages.asking(messages.Listen):
+            request = messages.Listen(id=self._client.next_id(), port=port)
         result, _ = await self._client.ask(request)
         bound: int = result["port"]
         return bound
 
     async def unlisten(self, port: int) -> None:
-        """Accepts no more flows to a port."""
-        await self._client.ask(messages.Unlisten(id=self._client.next_id(), port=port))
+        """Accepts no more flows to a port. Errors: ConfigError (no port), EngineGoneError."""
+        with messages.asking(messages.Unlisten):
+            request = messages.Unlisten(id=self._client.next_id(), port=port)
+        await self._client.ask(request)
 
     async def connect(self, remote: Endpoint, token: int) -> None:
         """Starts to open a flow; the answer is a record that carries the token.
 
-        Errors: ForbiddenError, NoRoomError, EngineGoneError.
+        Errors: ConfigError (token), ForbiddenError, NoRoomError, EngineGoneError.
         """
-        number = self._client.next_id()
-        await self._client.ask(messages.Connect(id=number, remote=str(remote), token=token))
+        with messages.asking(messages.Connect):
+            number = self._client.next_id()
+            request = messages.Connect(id=number, remote=str(remote), token=token)
+        await self._client.ask(request)
 
     async def pair(self, remote: Endpoint) -> PairEnd:
         """A channel straight to the application that listens there, past the engine.
@@ -141,10 +145,10 @@ async def attach(
     Errors: ConfigError (ring_bytes, or another release there), NoEngineError, ForbiddenError,
     NoRoomError, EngineGoneError, ChannelCorruptError.
     """
-    _check_ring(ring_bytes)
     client = await connect_control(path)
     try:
-        request = messages.Attach(id=client.next_id(), ring_bytes=ring_bytes, direct=direct)
+        with messages.asking(messages.Attach):
+            request = messages.Attach(id=client.next_id(), ring_bytes=ring_bytes, direct=direct)
         about, descriptors = await client.ask(request)
         if len(descriptors) != DESCRIPTORS:
             close_all(descriptors)
@@ -158,12 +162,6 @@ async def attach(
         raise
 
 
-def _check_ring(ring_bytes: int) -> None:
-    low, high = lib.TE_RING_BYTES_MIN, lib.TE_RING_BYTES_MAX
-    if not low <= ring_bytes <= high or ring_bytes & (ring_bytes - 1):
-        raise ConfigError(f"ring_bytes={ring_bytes} must be a power of two from {low} to {high}")
-
-
 async def read_stats(
     path: str | Path | None = None, core: int | None = None, *, timeout: float | None = None
 ) -> Stats:
@@ -175,7 +173,8 @@ async def read_stats(
     """
     client = await connect_control(path)
     try:
-        request = messages.Stats(id=client.next_id(), core=core)
+        with messages.asking(messages.Stats):
+            request = messages.Stats(id=client.next_id(), core=core)
         result, _ = await client.ask(request, timeout)
         counters: Stats = result["stats"]
         return counters

@@ -6,6 +6,8 @@ no sockets.
 Source: docs/channel.md §6
 """
 
+import contextlib
+from collections.abc import Generator
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, cast
 
 import msgpack
@@ -13,8 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from transport_engine import errors
 from transport_engine._native import lib
+from transport_engine.config import RingBytes
 from transport_engine.endpoint import PORT_MAX, Endpoint
-from transport_engine.errors import TransportError
+from transport_engine.errors import ConfigError, TransportError
+from transport_engine.mistakes import sentences
 
 MESSAGE_BYTES_MAX: Final = 4096
 VERSION: Final = 1
@@ -40,7 +44,7 @@ class Attach(_Request):
 
     op: Literal["attach"] = "attach"
     version: int = VERSION
-    ring_bytes: Annotated[int, Field(ge=lib.TE_RING_BYTES_MIN, le=lib.TE_RING_BYTES_MAX)]
+    ring_bytes: RingBytes
     direct: bool = False
 
 
@@ -120,6 +124,15 @@ class BadMessageError(Exception):
 def pack(message: dict[str, Any]) -> bytes:
     """One message as bytes."""
     return cast(bytes, _msgpack.packb(message))
+
+
+@contextlib.contextmanager
+def asking(kind: type[Request]) -> Generator[None]:
+    """Within it a request is made of what an application gave. Errors: ConfigError."""
+    try:
+        yield
+    except ValidationError as error:
+        raise ConfigError(sentences(error, kind, kind.__name__.lower())) from None
 
 
 def pack_request(request: Request) -> bytes:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.transport_engine.sidecars import no_more_descriptors
+from tests.transport_engine.sidecars import Sidecar, no_more_descriptors
 from transport_engine import (
     ConfigError,
     EngineGoneError,
@@ -19,6 +19,7 @@ from transport_engine import (
     NoRoomError,
     attach,
     messages,
+    read_stats,
 )
 from transport_engine.attach import connect_control
 from transport_engine.policy import Peer
@@ -33,14 +34,6 @@ async def test_nobody_there_is_a_sentence(tmp_path: Path) -> None:
     dead.close()
     with pytest.raises(NoEngineError, match="Connection refused"):
         await attach(tmp_path / "dead.sock")
-
-
-@pytest.mark.parametrize("ring_bytes", [1000, 200_000, 1 << 31])
-async def test_rings_that_no_channel_has_are_refused_in_a_sentence(
-    tmp_path: Path, ring_bytes: int
-) -> None:
-    with pytest.raises(ConfigError, match=f"ring_bytes={ring_bytes} must be a power of two"):
-        await attach(tmp_path / "absent.sock", ring_bytes)
 
 
 async def test_a_socket_that_others_may_open_is_said_to_be_there(
@@ -58,6 +51,30 @@ async def test_a_socket_that_others_may_open_is_said_to_be_there(
 async def test_without_descriptors_it_is_not_the_engine_that_lacks(tmp_path: Path) -> None:
     with no_more_descriptors(), pytest.raises(NoRoomError, match=r"no descriptor.*ulimit -n"):
         await attach(tmp_path / "absent.sock")
+
+
+@pytest.mark.parametrize("ring_bytes", [65536, 200_000, 1 << 40, -1])
+async def test_rings_that_cannot_be_are_a_sentence(tmp_path: Path, ring_bytes: int) -> None:
+    sidecar = Sidecar(tmp_path / "engine.sock")
+    said = f"attach: ring_bytes is {ring_bytes}; allowed is a power of two from 131072 to"
+    with pytest.raises(ConfigError, match=said):
+        await attach(sidecar.path, ring_bytes)
+    sidecar.close()
+
+
+async def test_values_that_no_request_can_have_are_a_sentence(tmp_path: Path) -> None:
+    sidecar = Sidecar(tmp_path / "engine.sock")
+    with pytest.raises(ConfigError, match="stats: core is -1; allowed is a whole number from 0"):
+        await read_stats(sidecar.path, -1)
+    application = await sidecar.application()
+    with pytest.raises(ConfigError, match=r"listen: port is 70000; allowed is .* 0 to 65535"):
+        await application.listen(70000)
+    with pytest.raises(ConfigError, match="unlisten: port is -1"):
+        await application.unlisten(-1)
+    with pytest.raises(ConfigError, match="connect: token is -1"):
+        await application.connect(application.local, -1)
+    await application.close()
+    sidecar.close()
 
 
 async def test_engine_that_talks_nonsense(tmp_path: Path) -> None:
