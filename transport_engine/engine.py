@@ -394,5 +394,6 @@ _REASONS: Final[dict[int, str]] = {
     lib.TE_E_IN_USE: IN_USE,
     lib.TE_E_SYSTEM: "the system refused: is `ulimit -n` or `-f` reached, or a port below 1024?",
     lib.TE_E_QUOTA: "all that this tenant's quota admits is in use",
+    lib.TE_E_DENIED: "its process may not call memfd_create: have the seccomp profile allow it",
     lib.TE_E_UNKNOWN: "there is no such channel or listener",
 }

@@ -29,7 +29,7 @@ class PortInUseError(TransportError):
 
 
 class ForbiddenError(TransportError):
-    """The engine's policy does not let this process do that."""
+    """The engine's policy, or the system, does not let this process do that."""
 
 
 class NoRoomError(TransportError):
@@ -61,6 +61,7 @@ _CLASSES: Final[dict[int, type[TransportError]]] = {
     lib.TE_E_SYSTEM: NoEngineError,
     lib.TE_E_CORRUPT: ChannelCorruptError,
     lib.TE_E_QUOTA: QuotaError,
+    lib.TE_E_DENIED: ForbiddenError,
 }
 
 

@@ -112,7 +112,7 @@ static void execute(struct input *input, bool is_raw) {
     }
     command_execute(&wire.engine, &command, &completion);
     must(completion.token == command.token && completion.op == command.op);
-    must(completion.error <= TE_OK && completion.error >= TE_E_QUOTA);
+    must(completion.error <= TE_OK && completion.error >= TE_E_DENIED);
     const bool has_given = completion.error == TE_OK && command.op == TE_ATTACH;
     must((completion.memory_fd >= 0) == has_given && (completion.doorbell_fd >= 0) == has_given);
     if (has_given) {

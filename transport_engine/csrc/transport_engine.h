@@ -47,7 +47,8 @@ enum te_error {
     TE_E_CORRUPT = -8,   /* shared memory holds what no honest side writes */
     TE_E_TOO_LARGE = -9, /* the message is longer than the configured maximum */
     TE_E_UNKNOWN = -10,  /* no such channel, flow or listener */
-    TE_E_QUOTA = -11     /* all that the tenant's share admits is in use */
+    TE_E_QUOTA = -11,    /* all that the tenant's share admits is in use */
+    TE_E_DENIED = -12    /* the system lets this process make no shared memory */
 };
 
 /* What an application did to its channel that no honest one does (docs/channel.md §3). */
@@ -166,8 +167,7 @@ int te_channel_receive(struct te_channel *channel, struct te_record *heads, int 
 /* The next record where it lies, for whoever copies its payload once and to its place: its checked
  * header to `record`, and its payload, which stays there until the pop. 1; 0: the ring is empty;
  * TE_E_CORRUPT as above. */
-int te_channel_peek(struct te_channel *channel, struct te_record *record,
-                    const uint8_t **payload);
+int te_channel_peek(struct te_channel *channel, struct te_record *record, const uint8_t **payload);
 /* Takes the record that was peeked at out of the ring; does nothing where there was none. */
 void te_channel_pop(struct te_channel *channel);
 
@@ -185,7 +185,7 @@ int te_channel_fd(const struct te_channel *channel);
 
 /* Makes the memory (two rings of `ring_bytes` each) and both ends of the doorbell. Give each
  * application a copy of the memory and one end of the doorbell, and close all of them here.
- * Errors: TE_E_INVALID (ring_bytes), TE_E_NO_MEMORY, TE_E_SYSTEM; `why` says what to do. */
+ * Errors: TE_E_INVALID (ring_bytes), TE_E_NO_MEMORY, TE_E_DENIED, TE_E_SYSTEM; `why` says why. */
 int te_pair_make(uint64_t ring_bytes, int *memory_fd, int *doorbell_fds, char *why);
 /* To be called when both have mapped their end, before either uses it.
  * Errors: TE_E_CORRUPT (one of them took pages away, or kept the seal off), TE_E_SYSTEM. */

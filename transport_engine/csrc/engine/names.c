@@ -27,6 +27,8 @@ const char *te_error_name(int error) {
         return "unknown";
     case TE_E_QUOTA:
         return "quota used up";
+    case TE_E_DENIED:
+        return "denied by the system";
     }
     return "unknown error";
 }

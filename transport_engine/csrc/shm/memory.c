@@ -21,6 +21,20 @@ static bool header_write(int memory_fd, uint64_t ring_bytes) {
     return pwrite(memory_fd, &geometry, sizeof geometry, 0) == (ssize_t)sizeof geometry;
 }
 
+static int error_of(int reason) {
+    switch (reason) {
+    case ENOSPC:
+    case ENOMEM:
+        return TE_E_NO_MEMORY;
+    case EPERM: /* what a seccomp filter says that does not know the call; so are the next two */
+    case EACCES:
+    case ENOSYS:
+        return TE_E_DENIED;
+    default:
+        return TE_E_SYSTEM;
+    }
+}
+
 int memory_make(uint64_t ring_bytes, int *memory_fd, char *why) {
     if (!mapping_ring_bytes_valid(ring_bytes)) {
         snprintf(why, TE_WHY_BYTES, "a ring takes a power of two from %d to %d bytes, not %llu",
@@ -38,7 +52,7 @@ int memory_make(uint64_t ring_bytes, int *memory_fd, char *why) {
         if (fd >= 0) {
             close(fd);
         }
-        return reason == ENOSPC || reason == ENOMEM ? TE_E_NO_MEMORY : TE_E_SYSTEM;
+        return error_of(reason);
     }
     *memory_fd = fd;
     return TE_OK;

@@ -11,7 +11,7 @@
  * for want of memory, and with step one of the seals.
  * Owner: the descriptor is the caller's.
  * Errors: TE_E_INVALID (ring_bytes is no power of two within its limits), TE_E_NO_MEMORY,
- * TE_E_SYSTEM; `why` (TE_WHY_BYTES) says what to do. */
+ * TE_E_DENIED, TE_E_SYSTEM; `why` (TE_WHY_BYTES) says what to do. */
 int memory_make(uint64_t ring_bytes, int *memory_fd, char *why);
 
 /* Step two, once those who should write have mapped: nobody else can any more, and nobody can
