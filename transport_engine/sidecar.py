@@ -12,6 +12,7 @@ from typing import Final
 
 from transport_engine.config import SidecarConfig, default_socket_path
 from transport_engine.control import ControlServer
+from transport_engine.descriptors import check_descriptors
 from transport_engine.hardening import harden
 from transport_engine.policy import Policy
 from transport_engine.rendezvous import Rendezvous
@@ -30,6 +31,7 @@ def run_sidecar(config: SidecarConfig, on_ready: Callable[[str], None]) -> None:
     """
     path = config.control.socket or default_socket_path()
     policy = Policy.of(config)
+    check_descriptors()
     with Rendezvous(path, config.control.group) as place, open_engines(config.engine) as engine:
         harden(config)
         engine.start()

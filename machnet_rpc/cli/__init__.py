@@ -34,6 +34,7 @@ from machnet_rpc.cli import (
 from machnet_rpc.cli.arguments import Parser, ShowVersion, UsageError
 from machnet_rpc.cli.standard import discard_output, mend
 from machnet_rpc.errors import AddressError, ContractError, RpcError
+from transport_engine.descriptors import check_descriptors
 from transport_engine.errors import ConfigError, TransportError
 
 COMMANDS: Final = (
@@ -94,11 +95,10 @@ def _run(argv: Sequence[str] | None) -> int:
         ran: int | Coroutine[Any, Any, int] = arguments.run(arguments)
         if isinstance(ran, int):
             return ran
-        with (
-            contextlib.closing(ran),
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        ):
-            return runner.run(ran)
+        with contextlib.closing(ran):
+            check_descriptors()  # an event loop that has not enough does not say so
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                return runner.run(ran)
     except BrokenPipeError:
         raise
     except RpcError as error:

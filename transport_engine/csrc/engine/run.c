@@ -79,7 +79,8 @@ static int open_doors(struct te_engine *engine, char *why) {
     engine->completion_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (engine->epoll_fd < 0 || engine->command_fd < 0 || engine->completion_fd < 0 ||
         watch(engine, engine->command_fd, SOURCE_COMMANDS) != 0) {
-        snprintf(why, TE_WHY_BYTES, "no descriptors for an engine: %s", strerror(errno));
+        snprintf(why, TE_WHY_BYTES, "no descriptors for an engine: %s; raise `ulimit -n`",
+                 strerror(errno));
         return TE_E_SYSTEM;
     }
     if (spsc_open(&engine->commands, sizeof(struct te_command), COMMANDS_MAX) != TE_OK ||
