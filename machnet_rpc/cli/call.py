@@ -193,11 +193,17 @@ def payload_of(request: Any, *, is_raw: bool) -> bytes:
 
 
 async def described_of(client: Client, service: str, method: str) -> DescribedMethod | None:
-    """None where the server says nothing about the method; the call itself then says why."""
+    """None where the server says nothing about the method; the call itself then says why.
+
+    Errors: RpcError of the call that is then not made.
+    """
     try:
         services = await client.stub(ReflectionContract).services()
     except Unimplemented:
         return None
+    except RpcError as error:
+        error.method, error.executed = f"{service}/{method}", "no"
+        raise
     for each in services:
         if each.name == service:
             return next((found for found in each.methods if found.name == method), None)
