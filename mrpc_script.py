@@ -1,18 +1,17 @@
 """The program `mrpc`, from its first line on: Ctrl-C ends it with status 130 and no traceback.
 
 Most of a command's start is the import of its modules, in which there is nothing to undo yet. So
-this one stands beside the packages, and imports none of them before it has taken the signal. Knows
-nothing of commands: those see KeyboardInterrupt, as programs do.
+this one stands beside the packages, and imports nothing that Python has not loaded by then before
+it has taken the signal. Knows nothing of commands: those see KeyboardInterrupt, as programs do.
 """
 
 import os
-import signal
 import sys
-from types import FrameType
-from typing import Final
 
-INTERRUPTED: Final = 130
-MODULE: Final = "machnet_rpc.cli"
+signal = __import__("_signal")  # without the enumerations around it, whose import takes long
+
+INTERRUPTED: int = 130
+MODULE: str = "machnet_rpc.cli"
 
 
 def main() -> int:
@@ -46,5 +45,5 @@ def end_at_interrupt_if_sought() -> None:
         end_at_interrupt()
 
 
-def _end(_number: int, _frame: FrameType | None) -> None:
+def _end(_number: int, _frame: object) -> None:
     os._exit(INTERRUPTED)

@@ -14,7 +14,8 @@ from tests.tidy.tree import ROOT
 
 # Interrupts its process as it begins to import a module, or once its main program has ended.
 SITE = """
-import atexit, os, signal, sys
+import atexit, os, sys
+import _signal as signal  # and not what `signal` imports, in which an interrupt may come, too
 
 moment = os.environ["INTERRUPTED_AT"]
 
@@ -28,6 +29,8 @@ else:
     sys.addaudithook(interrupt)
 """
 MOMENTS = [
+    "enum",
+    "typing",
     "machnet_rpc._aio.limits",  # the first that the package imports
     "pydantic",
     "machnet_rpc.cli",
