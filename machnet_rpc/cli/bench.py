@@ -26,7 +26,7 @@ from machnet_rpc.cli.binary import with_bytes
 from machnet_rpc.cli.call import check_taken, described_of, payload_of, request_of
 from machnet_rpc.cli.files import naming
 from machnet_rpc.cli.load import IN_FLIGHT_MAX, WATCH_SECONDS, Call, Load, Measured, Plan
-from machnet_rpc.cli.watching import Progress
+from machnet_rpc.cli.watching import Progress, takes_escapes
 from machnet_rpc.client import Client
 from machnet_rpc.errors import RpcError
 from machnet_rpc.streams import Stream
@@ -193,7 +193,7 @@ async def _drained(items: Stream[object]) -> None:
 
 async def _watched(load: Load) -> Measured:
     """Runs it, and shows a terminal how far it is."""
-    if not sys.stderr.isatty():
+    if not takes_escapes(sys.stderr):
         return await load.run()
     progress, running = Progress(), asyncio.create_task(load.run())
     try:

@@ -13,7 +13,7 @@ from typing import Any
 
 from machnet_rpc.cli.arguments import Commands, add_command
 from machnet_rpc.cli.files import naming
-from machnet_rpc.cli.watching import Progress
+from machnet_rpc.cli.watching import Progress, takes_escapes
 from transport_engine import scenario, simulator
 from transport_engine.errors import ConfigError
 
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.trace is not None:
             stack.enter_context(naming(arguments.trace))
             trace = _writer(arguments.trace, stack)
-        watch = _watch(loaded.duration_us, stack) if sys.stderr.isatty() else None
+        watch = _watch(loaded.duration_us, stack) if takes_escapes(sys.stderr) else None
         answer = simulator.run(loaded, arguments.seed, trace, watch)
     print(json.dumps(answer, indent=2))
     return 0 if answer["verdict"] == "pass" else 1

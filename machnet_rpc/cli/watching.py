@@ -61,7 +61,7 @@ class Progress:
     """A line on a terminal's stderr, gone in the end."""
 
     def __init__(self) -> None:
-        self._is_shown = sys.stderr.isatty()
+        self._is_shown = takes_escapes(sys.stderr)
 
     def __repr__(self) -> str:
         return f"<Progress {'on a terminal' if self._is_shown else 'not shown'}>"
@@ -78,6 +78,11 @@ class Progress:
             print(CLEAR_LINE, end="", file=sys.stderr, flush=True)
 
 
+def takes_escapes(output: TextIO) -> bool:
+    """Whether it is a terminal on which what was printed can be replaced."""
+    return output.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def frame_columns() -> int | None:
     """How wide a frame may be that is shown in place; None where nothing is cut."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -85,7 +90,7 @@ def frame_columns() -> int | None:
 
 def show(lines: Sequence[str], *, in_place: bool) -> None:
     """Prints a frame; on a terminal over the one before, if that is wished, as much as fits."""
-    if in_place and sys.stdout.isatty():
+    if in_place and takes_escapes(sys.stdout):
         columns, rows = shutil.get_terminal_size()
         lines = [line[:columns] for line in lines[: rows - 1]]
         print(HOME, end="")

@@ -214,6 +214,7 @@ async def test_ctrl_c_prints_the_pings_until_then(
     network: MemoryNetwork, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
     sixth = asyncio.Event()
     pings = 0
 

@@ -136,6 +136,7 @@ def test_a_terminal_sees_how_far_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
     assert main(["sim", "run", write(tmp_path, GOOD)]) == 0
     said = capsys.readouterr()
     assert "ms (work ends by 1,000 ms)" in said.err

@@ -190,6 +190,7 @@ def test_a_frame_and_a_line_of_progress_fit_on_the_terminal(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     monkeypatch.setenv("LINES", "4")
+    monkeypatch.setenv("TERM", "xterm")
     lines = [f"{number} {'-' * 40}" for number in range(9)]
     show(lines, in_place=True)
     assert capsys.readouterr().out.splitlines() == lines  # nobody looks at it
@@ -203,6 +204,11 @@ def test_a_frame_and_a_line_of_progress_fit_on_the_terminal(
     progress = Progress()
     progress.show("x" * 200)
     assert capsys.readouterr().err == CLEAR_LINE + "x" * 79  # it says no width
+    monkeypatch.setenv("TERM", "dumb")
+    show(lines[:2], in_place=True)
+    Progress().show("x")
+    said = capsys.readouterr()
+    assert (said.out.splitlines(), said.err) == (lines[:2], "")
 
 
 async def test_one_look_leaves_the_screen_as_it_is(
@@ -210,6 +216,7 @@ async def test_one_look_leaves_the_screen_as_it_is(
 ) -> None:
     await client.stub(Ledger).echo(b"x")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
     assert await run("flows", "--engine", str(sidecar)) == 0
     assert "\x1b" not in capsys.readouterr().out
     argv = ("flows", "--engine", str(sidecar), "--interval", "0.05", "--count", "2")
