@@ -83,9 +83,12 @@ class Rendezvous:
             except BlockingIOError:
                 holder = os.pread(lock_fd, _PID_BYTES_MAX, 0).decode("ascii", "replace").strip()
                 os.close(lock_fd)
+                step = ": use it, or take another path"
+                if not self.path.exists():
+                    step = ", which was removed: end it first"
                 raise NoEngineError(
-                    f"an engine is there already: process {holder or 'unknown'} serves {self.path}"
-                    f"{'' if self.path.exists() else ', which was removed: end it first'}"
+                    f"an engine is there already: process {holder or 'unknown'} serves "
+                    f"{self.path}{step}"
                 ) from None
             if _is_at(lock_fd, self._lock_path):
                 self._lock_fd = lock_fd

@@ -175,7 +175,8 @@ def test_second_start_is_refused(tmp_path: Path) -> None:
         assert second.returncode == 1
         assert second.stdout == ""
         assert second.stderr == (
-            f"error: an engine is there already: process {process.pid} serves {path}\n"
+            f"error: an engine is there already: process {process.pid} serves {path}: "
+            "use it, or take another path\n"
         )
 
 
