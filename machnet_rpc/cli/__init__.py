@@ -18,6 +18,7 @@ import uvloop
 from machnet_rpc.cli import (
     bench,
     call,
+    completion,
     doctor,
     engine,
     flows,
@@ -52,6 +53,7 @@ COMMANDS: Final = (
     engine,
     doctor,
     sim,
+    completion,
 )
 NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 DESCRIPTION: Final = "Typed remote calls between Python programs, past the kernel."
@@ -64,6 +66,7 @@ try it:
   mrpc bench 127.0.0.1:7000 shop/price '"apple"'      and how fast under load
   mrpc schema dump shop:Shop > api.lock               keep what it promises, to check it
   mrpc doctor                                         see what would make it faster
+  eval "$(mrpc completion bash)"                      have Tab complete it; also zsh and fish
 
 exit status: 0 done, 1 the call failed, 2 wrong usage, 3 no engine, 130 interrupted
 """
@@ -119,9 +122,14 @@ def _parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--version", action=ShowVersion, nargs=0, help="print the version and the drivers, and end"
+        "-V",
+        "--version",
+        action=ShowVersion,
+        nargs=0,
+        help="print the version and the drivers, and end",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    parser.set_defaults(program=parser)
     for command in COMMANDS:
         command.add(commands)
     return parser

@@ -21,8 +21,9 @@ def test_help_names_every_command(capsys: Capture) -> None:
         mrpc.main(["--help"])
     assert ended.value.code == 0
     out = capsys.readouterr().out
-    for command in ("serve", "call", "ls", "ping", "engine", "doctor"):
-        assert re.search(rf"^    {command} ", out, re.MULTILINE)
+    for command in mrpc.COMMANDS:
+        name = command.__name__.rpartition(".")[2]
+        assert re.search(rf"^    {name} {{2,}}\S", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", HELPS)
