@@ -93,7 +93,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     """Errors: OSError where nothing more can be printed."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    words = sys.argv[1:] if argv is None else argv
+    if not words:
+        parser.print_help(sys.stderr)
+        return 2
+    arguments = parser.parse_args(words)
     try:
         ran: int | Coroutine[Any, Any, int] = arguments.run(arguments)
         if isinstance(ran, int):

@@ -26,6 +26,14 @@ def test_help_names_every_command(capsys: Capture) -> None:
         assert re.search(rf"^    {name} {{2,}}\S", out, re.MULTILINE)
 
 
+def test_no_word_at_all_shows_what_there_is(capsys: Capture) -> None:
+    assert mrpc.main([]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("usage: mrpc ")
+    assert "try it:\n  mrpc serve " in said.err
+
+
 @pytest.mark.parametrize("name", HELPS)
 def test_help_says_what_the_exit_status_means(name: str, capsys: Capture) -> None:
     with pytest.raises(SystemExit):
