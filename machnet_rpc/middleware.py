@@ -16,7 +16,8 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from idl import MethodKind
 from machnet_rpc import _clock
-from machnet_rpc._aio.items import closed
+from machnet_rpc._aio.items import all_closed
+from machnet_rpc._aio.sources import Sources
 from machnet_rpc._binding import MethodBinding
 from machnet_rpc._options import Metadata
 from machnet_rpc._protocol.calls import IncomingCall
@@ -32,6 +33,7 @@ Next: TypeAlias = Callable[[Request], Awaitable[Any]]
 """The rest of the way: the other middleware, then the call itself."""
 
 GIVE_ITEMS: Final = ("server_stream", "bidirectional")
+TAKE_ITEMS: Final = ("client_stream", "bidirectional")
 CALL_SECONDS: Final = 0.02  # for the call itself to end at its deadline: it knows how far it came
 
 
@@ -139,16 +141,20 @@ def called(
     either for the call itself.
     """
     name, kind = target
+    sources = Sources(request if kind in TAKE_ITEMS else {})
     if kind in GIVE_ITEMS:
-        return Stream[Any](_Reading(middleware, name, info, request, begin))
+        return Stream[Any](_Reading(middleware, name, info, request, begin, sources))
 
     async def passed() -> Any:
-        call = info()
+        try:
+            call = info()
 
-        async def last(changed: Request) -> Any:
-            return await begin(changed, call)
+            async def last(changed: Request) -> Any:
+                return await sources.begun(begin, changed, call)
 
-        return await in_time(call, None, chained(middleware, call, last), request)
+            return await in_time(call, None, chained(middleware, call, last), request)
+        finally:
+            await sources.left()
 
     return passed()
 
@@ -161,7 +167,9 @@ def around(
 ) -> Callable[..., Any]:
     """A server's handler with its middleware around it; `server` says its address."""
 
-    def begin(request: Request, begun: Callable[..., Any]) -> Awaitable[Any]:
+    def begin(
+        request: Request, begun: Callable[..., Any], opened: list[Any] | None = None
+    ) -> Awaitable[Any]:
         is_called = False
 
         def last(request: Request) -> Any:
@@ -174,21 +182,25 @@ def around(
         incoming = CURRENT.get()
         assert incoming is not None  # within a handler's context
         call = _Received.of(binding, incoming, server)
-        return chained(middleware, call, last)(request)
-
-    async def given(**request: Any) -> Any:
-        return handler(**request)
+        return chained(middleware, call, last, opened)(request)
 
     async def result(*args: Any, **kwargs: Any) -> Any:
         return await begin(named(binding, args, kwargs), handler)
 
     async def drained(*args: Any, **kwargs: Any) -> Any:
-        items = aiter(await begin(named(binding, args, kwargs), given))
+        opened: list[Any] = []  # all of them end in the handler's task, whoever reads them
+
+        async def given(**request: Any) -> Any:
+            opened.append(handler(**request))
+            return opened[-1]
+
         try:
+            items = aiter(await begin(named(binding, args, kwargs), given, opened))
+            opened.append(items)
             async for item in items:
                 yield item
         finally:
-            await closed(items)
+            await all_closed(opened)
 
     return drained if binding.gives_items else result
 
@@ -203,13 +215,15 @@ class _Reading:
         info: Callable[[], CallInfo],
         request: Request,
         begin: Callable[..., Any],
+        sources: Sources,
     ) -> None:
         self.name = name
         self._middleware = middleware
         self._info = info
         self._request = request
         self._begin = begin
-        self._begun: list[Stream[Any]] = []
+        self._sources = sources
+        self._opened: list[Any] = []  # the call's stream, and what middleware made of it
         self._items: Any = None
         self._is_closed = False
 
@@ -218,7 +232,7 @@ class _Reading:
             return
         try:
             call = self._info()
-            way = chained(self._middleware, call, partial(self._last, call))
+            way = chained(self._middleware, call, partial(self._last, call), self._opened)
             items = aiter(await in_time(call, None, way, self._request))
         except StopAsyncIteration as error:  # which would look like an answer without items
             await self.aclose()
@@ -239,25 +253,28 @@ class _Reading:
         await self.start()
         if self._items is None:
             raise StopAsyncIteration
-        return await anext(self._items)
+        try:
+            return await anext(self._items)
+        except Exception:  # the last item's end among them
+            await self.aclose()
+            raise
 
     async def aclose(self) -> None:
         self._is_closed = True
-        items, self._items = self._items, None
+        self._opened.append(self._items)
+        self._items = None
         try:
-            await closed(items)
+            await all_closed(self._opened)
         finally:
-            while self._begun:
-                await self._begun.pop().aclose()
+            await self._sources.left()
 
     def abandon(self) -> None:
         """Nothing to do: the streams below are abandoned with this."""
 
     async def _last(self, call: CallInfo, request: Request) -> Any:
-        stream: Stream[Any] = self._begin(request, call)
-        self._begun.append(stream)
-        await stream.__aenter__()
-        return stream
+        stream: Stream[Any] = self._sources.begun(self._begin, request, call)
+        self._opened.append(stream)
+        return await stream.__aenter__()
 
 
 class Own(Protocol):
@@ -269,12 +286,18 @@ class Own(Protocol):
         ...
 
 
-def chained(middleware: Sequence[Middleware], call: CallInfo, last: Next) -> Next:
-    """All of the way, the first middleware being the outermost."""
+def chained(
+    middleware: Sequence[Middleware], call: CallInfo, last: Next, opened: list[Any] | None = None
+) -> Next:
+    """All of the way, the first middleware being the outermost; `opened` is told what gives items.
+
+    Whoever leaves a generator leaves those that it reads to the garbage collector, which closes
+    them in a task and a context of its own; so they are noted, the innermost first.
+    """
     step = last
     if call.kind in GIVE_ITEMS:
         for each in reversed(middleware):
-            step = partial(_items_of, each, call, step)
+            step = partial(_items_of, each, call, step, opened)
         return step
     for each in reversed(middleware):
         step = _step(each, call, step)
@@ -335,7 +358,9 @@ async def awaited(given: Awaitable[Any]) -> Any:
     return await given
 
 
-async def _items_of(each: Middleware, call: CallInfo, following: Next, request: Request) -> Any:
+async def _items_of(
+    each: Middleware, call: CallInfo, following: Next, opened: list[Any] | None, request: Request
+) -> Any:
     """Errors: Internal where items are missing, and whatever the middleware raises."""
     given = await each(call, request, following)
     if not hasattr(given, "__aiter__"):
@@ -344,6 +369,8 @@ async def _items_of(each: Middleware, call: CallInfo, following: Next, request: 
             f"{call.method}: the middleware {name} gave {type(given).__name__}, and no items",
             next_step="Return what `next` gives, or an async iterator.",
         )
+    if opened is not None and (not opened or opened[-1] is not given):
+        opened.append(given)
     return given
 
 

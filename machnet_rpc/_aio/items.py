@@ -114,3 +114,13 @@ async def closed(iterator: Any) -> None:
     if close is not None:
         with contextlib.suppress(StopAsyncIteration):
             await close()
+
+
+async def all_closed(iterators: list[Any]) -> None:
+    """Closes the last of them first, and each, whatever another raises; the list is empty then."""
+    try:
+        while iterators:
+            await closed(iterators.pop())
+    finally:
+        if iterators:
+            await all_closed(iterators)
