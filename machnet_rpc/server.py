@@ -87,6 +87,7 @@ class Server:
         self._dispatcher: Dispatcher | None = None
         self._reach = Reach()
         self._port = 0
+        self._is_attaching = False
         self._reattaching: asyncio.Task[None] | None = None
         self._is_leaving = False
         self._loop: asyncio.AbstractEventLoop | None = None  # in which it listens
@@ -123,13 +124,17 @@ class Server:
         Errors: AddressError, InvalidArgument (spin), TransportError (PortInUseError, NoEngineError
         and others).
         """
-        if self._pump is not None:
+        if self._pump is not None or self._is_attaching:
             raise RuntimeError(f"{self!r} listens already")
         self._loop = running_loop()
         self._is_leaving = False
         self.health.resume()
         self._reach = Reach(via, require, spin)
-        await self._attach(address)
+        self._is_attaching = True
+        try:
+            await self._attach(address)
+        finally:
+            self._is_attaching = False
 
     async def until_terminated(self) -> None:
         """Returns at SIGTERM or SIGINT; the next one of them ends the process at once.
@@ -206,6 +211,8 @@ class Server:
         link = await link_to(host, self._reach, is_local=True)
         try:
             self._port = await link.listen(port)
+            if self._is_leaving:  # meanwhile, by another task
+                raise RuntimeError(f"{self!r} was closed before it listened")
         except BaseException:
             await link.close()
             raise

@@ -186,3 +186,17 @@ async def test_a_server_that_was_closed_may_listen_again(via: Via) -> None:
             assert flow.is_usable
         await server.close(1.0)
         assert server.health.get("ledger") == "NOT_SERVING"
+
+
+async def test_a_server_listens_once_and_not_after_its_end(via: Via) -> None:
+    server = Server(LedgerBook())
+    both = [server.listen("127.0.0.1:0", via=via) for _ in range(2)]
+    ends = await asyncio.gather(*both, return_exceptions=True)
+    assert [type(end) for end in ends] == [type(None), RuntimeError]
+    await server.close(0.0)
+    listening = asyncio.ensure_future(server.listen("127.0.0.1:0", via=via))
+    await asyncio.sleep(0)
+    await server.close(0.0)
+    with suppress(RuntimeError):
+        await listening
+    assert server._pump is None
