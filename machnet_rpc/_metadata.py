@@ -171,7 +171,8 @@ def _for_reply(call: IncomingCall, payload: bytes | memoryview) -> bytes:
     try:
         message = with_metadata(checked(call.metadata.reply), payload)
     except (CodecError, InvalidArgument) as error:
-        raise Internal(f"the reply's metadata cannot be sent: {error}", executed="yes") from error
+        why = error.message if isinstance(error, InvalidArgument) else error  # it did execute
+        raise Internal(f"the reply's metadata cannot be sent: {why}", executed="yes") from error
     if len(message) > connection.message_bytes_max:
         raise ResourceExhausted(
             f"the reply with its metadata is {len(message)} bytes, and at most "

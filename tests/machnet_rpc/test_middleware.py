@@ -283,8 +283,10 @@ async def test_what_cannot_be_sent_is_told(via: Via) -> None:
         with pytest.raises(InvalidArgument, match="at most") as caught:
             await stub.double.using(metadata={"long": bytes(100_000)})(1)
         assert caught.value.executed == "no"
-        with pytest.raises(Internal, match="metadata cannot be sent"):
+        with pytest.raises(Internal, match="metadata cannot be sent") as told:
             await stub.double(1)
+        assert told.value.message.endswith("not 'number': 5")  # not "executed: no" of its own
+        assert told.value.executed == "yes"
 
 
 async def test_mistakes_of_middleware(via: Via) -> None:
