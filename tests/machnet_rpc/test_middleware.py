@@ -1,6 +1,7 @@
 """Middleware: one shape for both sides and all kinds of calls, and what it may do wrong."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -331,6 +332,7 @@ async def test_what_hangs_ends_at_the_deadline(via: Via) -> None:
         with pytest.raises(DeadlineExceeded, match="within its middleware"):
             await anext(client.stub(Shapes).count.using(timeout=0.05)(1))
     async with both(via, Desk(), (), [hanging]) as (client, _):
+        await client._keeper.usable(time.monotonic_ns() + 5_000_000_000, wait=True)
         with pytest.raises(DeadlineExceeded):
             await client.stub(Shapes).double.using(timeout=0.05)(1)
 
@@ -346,9 +348,9 @@ async def test_cancelling_passes_through(via: Via) -> None:
             cancelled.append(call.side)
             raise
 
-    async with both(via, Desk(), (), [waiting]) as (client, _):
+    async with both(via, Desk(), (), [waiting]) as (client, server):
         call = asyncio.ensure_future(client.stub(Shapes).double(1))
-        await asyncio.sleep(0.05)
+        await until(lambda: server.handlers_running)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
