@@ -17,6 +17,7 @@ from machnet_rpc._aio.leaving import left
 from machnet_rpc._aio.limits import Limits, Route
 from machnet_rpc._aio.pump import Pump
 from machnet_rpc._aio.termination import termination
+from machnet_rpc._around import around
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Event, Stopped
@@ -29,7 +30,7 @@ from machnet_rpc.errors import ContractError
 from machnet_rpc.fates import Fates
 from machnet_rpc.functions import Service
 from machnet_rpc.health import Health
-from machnet_rpc.middleware import Middleware, around, checked
+from machnet_rpc.middleware import Middleware, checked
 from machnet_rpc.reflection import Reflection, describe
 from machnet_rpc.service import Contract, Method, contract_of, resolve, wraps_method
 from machnet_rpc.statistics import Observed, Statistics

@@ -103,6 +103,13 @@ async def test_what_a_call_is_fed_from_ends_where_it_was_read(via: Via) -> None:
     assert ends.names == ["a", "source"]
 
 
+async def test_what_a_server_makes_of_requests_ends_with_the_handler(via: Via) -> None:
+    ends = Ends()
+    async with both(via, Counter(ends), (), [ends.of_requests("a")]) as (client, _):
+        assert await client.stub(Shapes).total(numbers(), 5) == 5
+    assert ends.names == ["a"]
+
+
 async def refusing(call: CallInfo, request: Request, following: Next) -> Any:
     raise PermissionDenied("not here")
 
