@@ -126,7 +126,6 @@ def test_processes_without_hugepages_do_not_run_into_each_other() -> None:
         ("--no-huge -m 64 --no-pci", "DPDK found no port"),
         ("--no-huge -m 64 --vdev=net_nonsense0", "net_nonsense0"),
         ("--no-huge -m 64 --vdev=net_af_packet0,iface=nowhere", "DPDK"),
-        ("--no-huge -m 64 --nonsense", "DPDK did not start"),
         ("-m 1000000 --vdev=net_null0", "hugepages, which `mrpc doctor` names"),
         ("--no-huge -m 8 --vdev=net_null0", "or a larger -m"),
         ("--vdev='net_null0", "quote"),
@@ -134,3 +133,10 @@ def test_processes_without_hugepages_do_not_run_into_each_other() -> None:
 )
 def test_refusals_are_sentences(arguments: str, words: str) -> None:
     assert words in refused(Side("dpdk", arguments, "10.99.0.1"))
+
+
+def test_an_argument_that_dpdk_does_not_know_is_refused_in_a_sentence() -> None:
+    side = Side("dpdk", "--no-huge -m 64 --nonsense", "10.99.0.1")
+    text = refused(side, ends=True)
+    assert text.count("DPDK did not start") == 1
+    assert "nonsense" in text

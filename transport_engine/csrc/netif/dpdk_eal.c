@@ -23,7 +23,15 @@ enum eal_limit { PATH_BYTES_MAX = 320, LAST_WORDS_BYTES = 128 };
 
 static const char hugepages_folder[] = "/sys/kernel/mm/hugepages";
 
+/* What DPDK logs while it starts. */
+struct kept_log {
+    FILE *stream; /* NULL: nothing is kept now */
+    char *text;   /* whole when the stream is closed */
+    size_t bytes;
+};
+
 static bool started; /* in this process, ever */
+static struct kept_log starting;
 static char last_words[LAST_WORDS_BYTES];
 static pthread_key_t key; /* of threads that DPDK knows; it forgets them when they end */
 static bool has_key;
@@ -126,28 +134,48 @@ static void keep_last_words(char *log) {
     snprintf(last_words, sizeof last_words, "%s", last);
 }
 
+static void end_log(void) {
+    if (starting.stream != NULL) {
+        fclose(starting.stream);
+    }
+    keep_last_words(starting.text == NULL ? (char[]){""} : starting.text);
+    free(starting.text);
+    starting = (struct kept_log){0};
+}
+
+static void explain(char *why) {
+    snprintf(why, TE_WHY_BYTES,
+             "DPDK did not start (%s): its arguments are wrong, or it lacks something, such as "
+             "hugepages, which `mrpc doctor` names", last_words);
+}
+
+/* DPDK from 25.11 on ends the process itself where it does not know an argument. */
+static void say_why_it_ends(void) {
+    char why[TE_WHY_BYTES];
+    if (starting.stream != NULL) {
+        rte_openlog_stream(stderr);
+        end_log();
+        explain(why);
+        fprintf(stderr, "%s\n", why);
+    }
+}
+
 /* Runs rte_eal_init with its log kept from the terminal. */
 static int init(struct arguments *arguments, char *why) {
-    char *log = NULL;
-    size_t log_bytes = 0;
-    FILE *stream = open_memstream(&log, &log_bytes);
+    static bool is_watched;
     cpu_set_t affinity;
+    is_watched = is_watched || atexit(say_why_it_ends) == 0;
     pthread_getaffinity_np(pthread_self(), sizeof affinity, &affinity);
-    if (stream != NULL) {
-        rte_openlog_stream(stream);
+    starting.stream = open_memstream(&starting.text, &starting.bytes);
+    if (starting.stream != NULL) {
+        rte_openlog_stream(starting.stream);
     }
     int result = rte_eal_init(arguments->count, arguments->words);
     pthread_setaffinity_np(pthread_self(), sizeof affinity, &affinity);
     rte_openlog_stream(stderr);
-    if (stream != NULL) {
-        fclose(stream);
-    }
-    keep_last_words(log == NULL ? (char[]){""} : log);
-    free(log);
+    end_log();
     if (result < 0) {
-        snprintf(why, TE_WHY_BYTES,
-                 "DPDK did not start (%s): its arguments are wrong, or it lacks something, such as "
-                 "hugepages, which `mrpc doctor` names", last_words);
+        explain(why);
     }
     return result < 0 ? TE_E_SYSTEM : TE_OK;
 }
