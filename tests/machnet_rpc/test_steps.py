@@ -42,5 +42,6 @@ async def test_a_step_that_leaves_another_task_behind_fails() -> None:
     over: asyncio.Future[None] = loop.create_future()
     loop.call_soon(step)
     await over
-    assert len(raised) == 1
-    assert "does not match the current task" in str(raised[0])
+    (error,) = raised
+    assert repr(stepping) in str(error)  # asyncio's words differ with the Python
+    assert repr(other) in str(error)
