@@ -117,10 +117,8 @@ static void set_up(void) {
     must(shared != MAP_FAILED);
     struct channel_header *header = (struct channel_header *)(void *)shared;
     uint8_t *tx = shared + CHANNEL_HEADER_BYTES, *rx = tx + RING_BYTES;
-    sides[0] = (struct side){NULL, rx, tx, &header->rx_tail, &header->rx_head, &header->tx_tail,
-                             &header->tx_head};
-    sides[1] = (struct side){NULL, tx, rx, &header->tx_tail, &header->tx_head, &header->rx_tail,
-                             &header->rx_head};
+    sides[0] = (struct side){NULL, rx, tx, &header->rx_tail, &header->tx_tail, &header->tx_head};
+    sides[1] = (struct side){NULL, tx, rx, &header->tx_tail, &header->rx_tail, &header->rx_head};
     snapshot_begin();
     for (int end = 0; end < ENDS; end++) {
         const int copy = fcntl(memory_fd, F_DUPFD_CLOEXEC, 0);
