@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -25,6 +26,15 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 @pytest.fixture
 def network() -> MemoryNetwork:
     return MemoryNetwork()
+
+
+@pytest.fixture
+def rigs() -> Iterator[list[Any]]:
+    """Closes whatever a test adds."""
+    made: list[Any] = []
+    yield made
+    for rig in made:
+        rig.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -125,14 +125,6 @@ async def in_turn(rig: Served, *how: Any) -> list[Any] | None:
 
     asyncio.get_running_loop().call_soon(turn)
     return await done
-
-
-@pytest.fixture
-def rigs() -> Iterator[list[Served]]:
-    made: list[Served] = []
-    yield made
-    for rig in made:
-        rig.close()
 
 
 def served(rigs: list[Served], *args: Any) -> Served:

@@ -49,14 +49,6 @@ class ResultsServer(Results):
         return "x" * size
 
 
-@pytest.fixture
-def rigs() -> Iterator[list[Served]]:
-    made: list[Served] = []
-    yield made
-    for rig in made:
-        rig.close()
-
-
 def served(
     rigs: list[Served],
     limits: Limits | None = None,

@@ -12,17 +12,21 @@ static int send_and_take(struct netif *netif, uint64_t at_ns,
     return taken;
 }
 
+static void open_flows(struct app *server, struct app *client, uint32_t flows) {
+    open_hosts(BYTES_PER_US);
+    open_app(server, &far, 0);
+    open_app(client, &near, 0);
+    const struct te_command listen = {.op = TE_LISTEN, .channel = server->index,
+                                      .endpoint = {.port = PORT_FIRST}};
+    assert_int_equal(command(&far, listen).error, TE_OK);
+    connect_flows(client, PORT_FIRST, flows);
+}
+
 static void each_flow_is_told(void **state) {
     (void)state;
     struct app server, client;
     uint32_t closed = 0, stopped = 0;
-    open_hosts(BYTES_PER_US);
-    open_app(&server, &far, 0);
-    open_app(&client, &near, 0);
-    const struct te_command listen = {.op = TE_LISTEN, .channel = server.index,
-                                      .endpoint = {.port = PORT_FIRST}};
-    assert_int_equal(command(&far, listen).error, TE_OK);
-    connect_flows(&client, PORT_FIRST, FLOWS);
+    open_flows(&server, &client, FLOWS);
     for (int i = 0; i < 10; i++) {
         step();
         drain(&server);
@@ -59,13 +63,7 @@ static void put_piece(struct app *app, uint8_t place, uint32_t offset_bytes, uin
 static void a_drain_takes_the_rest_of_a_message(void **state) {
     (void)state;
     struct app server, client;
-    open_hosts(BYTES_PER_US);
-    open_app(&server, &far, 0);
-    open_app(&client, &near, 0);
-    const struct te_command listen = {.op = TE_LISTEN, .channel = server.index,
-                                      .endpoint = {.port = PORT_FIRST}};
-    assert_int_equal(command(&far, listen).error, TE_OK);
-    connect_flows(&client, PORT_FIRST, 1);
+    open_flows(&server, &client, 1);
     put_piece(&client, TE_FIRST, 0, TE_RECORD_PAYLOAD_MAX);
     step();
     command(&near, (struct te_command){.op = TE_DRAIN});
