@@ -4,7 +4,6 @@ Whatever is started here is ended here, by the id that it got.
 """
 
 import contextlib
-import errno
 import os
 import re
 import signal
@@ -20,7 +19,6 @@ PROGRAM = "tests/transport_engine/csrc/netif_pingpong"
 READY_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 20.0
 SECONDS_MAX = 60
-DPDK_ENDS = 256 - errno.EINVAL  # with which DPDK from 25.11 on ends who names a wrong argument
 # The EAL keeps what it allocated to the end of the process.
 ENVIRONMENT = os.environ | SANITIZER_ENVIRONMENT | {"ASAN_OPTIONS": "detect_leaks=0"}
 
@@ -99,15 +97,15 @@ def ping(
     return report
 
 
-def refused(side: Side, *, ends: bool = False) -> str:
-    """The sentence with which a netif does not open; `ends`: DPDK may end the process instead."""
+def refused(side: Side, status: int = 3) -> str:
+    """The sentence with which a netif does not open, and its process ends."""
     client = _start([*side.argv(), "serve"])
     try:
         text, _ = client.communicate(timeout=READY_TIMEOUT_S)
     finally:
         client.kill()
         client.wait()
-    assert client.returncode == 3 or (ends and client.returncode == DPDK_ENDS), text
+    assert client.returncode == status, text
     return text
 
 
