@@ -340,7 +340,6 @@ static int desk_clear(PyObject *object) {
 
 static void desk_dealloc(PyObject *object) {
     struct desk *self = (struct desk *)object;
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     desk_clear(object);
     Py_CLEAR(self->methods);
@@ -351,9 +350,7 @@ static void desk_dealloc(PyObject *object) {
     Py_CLEAR(self->loop);
     Py_CLEAR(self->on_end);
     Py_CLEAR(self->current);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(object);
-    Py_DECREF(type);
+    object_free(object);
 }
 
 static PyType_Slot desk_slots[] = {
@@ -394,5 +391,5 @@ int desk_register(PyObject *module) {
         }
     }
     desk_type = (PyTypeObject *)PyType_FromSpec(&desk_spec);
-    return desk_type == NULL ? -1 : PyModule_AddObjectRef(module, "Desk", (PyObject *)desk_type);
+    return desk_type == NULL ? -1 : PyModule_AddType(module, desk_type);
 }
