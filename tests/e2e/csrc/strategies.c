@@ -138,6 +138,8 @@ static void play(struct siege *siege, unsigned game) {
     }
     }
     forge(siege, HONEST); /* gives the engine a reason to look */
+    /* Where the header went, too, after which the ring may be too full to forge anything. */
+    atomic_store(&siege->header->tx_tail, siege->tail);
 }
 
 /* ---- sockets ---- */
