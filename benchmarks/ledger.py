@@ -66,6 +66,27 @@ class EntriesServer(Entries):
         return None
 
 
+class YieldingServer(EchoServer):
+    """Gives way to others before it answers."""
+
+    @rpc
+    async def echo(self, payload: bytes) -> bytes:
+        await asyncio.sleep(0)
+        return payload
+
+
+class WaitingServer(EchoServer):
+    """Answers when something else is done."""
+
+    @rpc
+    async def echo(self, payload: bytes) -> bytes:
+        loop = asyncio.get_running_loop()
+        waited = loop.create_future()
+        loop.call_soon(waited.set_result, payload)
+        answer: bytes = await waited
+        return answer
+
+
 class Kind(NamedTuple):
     """Calls of one method, always with the same arguments."""
 
@@ -79,6 +100,8 @@ class Kind(NamedTuple):
 BYTES: Final = Kind("bytes there and back", Echo, EchoServer, "echo", (bytes(SIZE_BYTES),))
 KINDS: Final = (
     BYTES,
+    Kind("the same, the handler gives way", Echo, YieldingServer, "echo", BYTES.args),
+    Kind("the same, the handler waits for a future", Echo, WaitingServer, "echo", BYTES.args),
     Kind("text there, a number back", Entries, EntriesServer, "version", ("key-1",)),
     Kind("three arguments, no result", Entries, EntriesServer, "put", ("key-1", bytes(64), 7)),
     Kind(

@@ -1,16 +1,18 @@
 """Tells callers that their handlers have started, where those wait for something.
 
-Once in a turn of the event loop, all of a connection in one message; those that have answered by
-then cost nothing.
+Once in a while, all of a connection in one message; those that have answered by then cost nothing.
 """
 
 import asyncio
 from functools import partial
+from typing import Final
 
 from machnet_rpc._aio.handler_task import HandlerTask
 from machnet_rpc._aio.keyed_handlers import Execution
 from machnet_rpc._protocol.calls import Executed, IncomingCall
 from machnet_rpc._protocol.connection import Connection
+
+WHILE_SECONDS: Final = 0.001
 
 
 class Beginnings:
@@ -33,7 +35,7 @@ class Beginnings:
 
     def _note(self, call: IncomingCall) -> None:
         if not self._calls:
-            self._loop.call_soon(self._tell)
+            self._loop.call_later(WHILE_SECONDS, self._tell)
         self._calls.append(call)
 
     def _tell(self) -> None:

@@ -148,9 +148,7 @@ class Dispatcher:
 
     def keep(self, task: HandlerTask) -> None:
         """Counts a handler that waits for something, until it ends."""
-        task.register()
-        task.add_done_callback(self._tasks.pop)  # first: what is in there has to get out
-        self._tasks[task] = task.call
+        task.keep(self._tasks)
         self._beginnings.watch(task)
 
     def on_stopped(self, event: Stopped) -> None:

@@ -29,9 +29,11 @@ class TaskState:
 
     # What most tasks never set stands here, so that making one costs what it needs.
     _callbacks: list[tuple[Callable[[Any], object], Context | None]] | None = None
+    _fut_waiter: Any = None
     _must_cancel = False
     error: BaseException | None = None
     is_done = False
+    kept: dict[Any, IncomingCall] | None = None  # of which it is a key until it ends
     returned: Any = None
 
     def __init__(
@@ -48,6 +50,21 @@ class TaskState:
         self.on_end = on_end
         self.call = call
 
+    def _step(self, error: BaseException | None = None) -> None:
+        raise NotImplementedError
+
+    def _wake(self, waited: Any) -> None:
+        if waited is not self._fut_waiter:
+            return  # `cancel` has it told twice
+        try:
+            waited.result()
+        except BaseException as error:  # noqa: BLE001 (the handler is given what it waited for)
+            self._step(error)
+        else:
+            self._step()
+        finally:
+            del self, waited
+
 
 if not TYPE_CHECKING and crossing is not None:
     TaskState = crossing.TaskState
@@ -63,7 +80,6 @@ class HandlerTask(TaskState):
     _asyncio_future_blocking = False
     _cancel_message: object = None
     _cancels = 0
-    _fut_waiter: Any = None
     _name: str | None = None
     keyed: Any = None  # the execution, where it is of a keyed method
     lease: memoryview | None = None  # what the handler was lent until it ends
@@ -79,9 +95,14 @@ class HandlerTask(TaskState):
         finally:
             del self
 
-    def register(self) -> None:
-        """Lets `asyncio.all_tasks` know of it."""
+    def keep(self, kept: "dict[HandlerTask, IncomingCall]") -> None:
+        """It waits: lets `asyncio.all_tasks` know of it, and is a key of `kept` until it ends."""
         _register_task(self)
+        if self.kept is None:
+            self.kept = kept
+        else:
+            self.add_done_callback(kept.pop)
+        kept[self] = self.call
 
     # -- what others ask of a task --
 
@@ -224,18 +245,6 @@ class HandlerTask(TaskState):
             wrong = RuntimeError(f"the handler waits for what is no future: {waited!r}")
             self._loop.call_soon(self._step, wrong, context=self._context)
 
-    def _wake(self, waited: Any) -> None:
-        if waited is not self._fut_waiter:
-            return  # `cancel` has it told twice
-        try:
-            waited.result()
-        except BaseException as error:  # noqa: BLE001 (the handler is given what it waited for)
-            self._step(error)
-        else:
-            self._step()
-        finally:
-            del self, waited
-
     def fail(self, error: BaseException) -> None:
         """The coroutine raised it. Errors: itself, where it is to end the process."""
         self.error = error
@@ -254,6 +263,8 @@ class HandlerTask(TaskState):
             self.on_end(self)
         finally:  # it may raise what ends the process
             self.call.task = None  # they would hold each other, and what is large
+            if self.kept is not None:
+                self.kept.pop(self, None)
             if self._callbacks is not None:
                 for callback, context in self._callbacks:
                     self._loop.call_soon(callback, self, context=context)

@@ -155,6 +155,10 @@ struct task {
     PyObject *callbacks;
     PyObject *returned;
     PyObject *error;
+    PyObject *waiter; /* what it waits for; or NULL */
+    PyObject *kept;   /* a dict of which it is a key until it ends; or NULL */
+    PyObject *desk;   /* answers what it returns; NULL: Python does */
+    PyObject *encode; /* its result, for the desk; None: bytes are their own payload */
     char is_done;
     char must_cancel;
 };
@@ -182,8 +186,16 @@ int tally_register(PyObject *module);
 
 /* An object of another module; NULL: an exception. */
 PyObject *imported(const char *module_name, const char *name);
-/* Takes a step of a coroutine, during which the task is the current one. */
-PySendResult task_step(PyObject *loop, PyObject *task, PyObject *coroutine, PyObject **result);
+/* object.name(first, second); the arguments may be NULL from the first that is not there on. False:
+ * an exception. */
+bool told(PyObject *object, PyObject *name, PyObject *first, PyObject *second);
+/* The exception that is set, which is not set any more. */
+PyObject *caught(void);
+/* Takes a step of a task's coroutine, in its context, and sees to what comes of it. False: an
+ * exception. */
+bool task_advance(struct task *task);
+/* The task is done, and nobody finds it any more. */
+void task_leave(struct task *task);
 /* step(loop, task, coroutine) -> (True, what it returned) or (False, what it waits for) */
 PyObject *coroutine_step(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
@@ -302,14 +314,14 @@ struct incoming *incoming_make(uint64_t call_id, uint64_t method_id, int64_t dea
                                PyObject *connection);
 /* Takes a request, whose header Python would read from `header_of`. False: an exception. */
 bool flow_serve(struct flow *flow, const struct te_record *record, PyObject *payload);
-/* Notes the call where its deadline, and its cancellation, will find it, unless it is. To be done
- * before Python hears of it. False: an exception. */
-bool flow_note(struct flow *flow, struct incoming *call);
+/* Notes the call where its deadline, and its cancellation, will find it, unless it is, or is not of
+ * a flow of C's. To be done before Python hears of it. False: an exception. */
+bool flow_note(struct incoming *call);
 /* Who takes the requests of a flow; borrowed. NULL: nobody, or an exception. */
 struct flow *served_flow(struct crossing *crossing, uint32_t number);
 /* To be called before what it finds changes. */
 void crossing_forget_near(struct crossing *crossing);
-/* Answers a call of this flow that is not answered, nor noted. False: an exception. */
+/* Answers a call of this flow that is not answered. False: an exception. */
 bool flow_reply(struct flow *flow, struct incoming *call, PyObject *payload);
 /* Notes what is true of a request (enum te_start), for when this process is killed. The flow may be
  * NULL, or closed. */
@@ -320,6 +332,8 @@ static inline void flow_mark(const struct flow *flow, uint64_t call_id, enum te_
 }
 /* Starts the handler of a call, or refuses it. False: an exception. */
 bool desk_take(PyObject *desk, struct incoming *call, PyObject *payload);
+/* Answers for a task with a desk, whose coroutine returned `value`. False: an exception. */
+bool desk_end(struct task *task, PyObject *value);
 /* Counts a call that came, by a `tally_type`. */
 void tally_begin(struct incoming *call, PyObject *tally);
 /* Counts the end of a call; does nothing if it has been, or was never counted. */

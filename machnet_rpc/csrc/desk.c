@@ -35,56 +35,27 @@ PyTypeObject *desk_type;
 static PyObject *name_answer_with;
 static PyObject *name_end;
 static PyObject *name_exchanger;
-static PyObject *name_fail;
 static PyObject *name_keep;
 static PyObject *name_on_request;
 static PyObject *name_unsent;
 static PyObject *name_unstarted;
-static PyObject *name_wait_for;
 
-/* object.name(first, second); the arguments may be NULL from the first that is not there on. */
-static bool told(PyObject *object, PyObject *name, PyObject *first, PyObject *second) {
-    PyObject *done = PyObject_CallMethodObjArgs(object, name, first, second, NULL);
-    Py_XDECREF(done);
-    return done != NULL;
-}
-
-/* The exception that is set, which is not set any more. */
-static PyObject *caught(void) {
-    PyObject *type;
-    PyObject *value;
-    PyObject *trace;
-    PyErr_Fetch(&type, &value, &trace);
-    PyErr_NormalizeException(&type, &value, &trace);
-    if (trace != NULL) {
-        PyException_SetTraceback(value, trace);
-    }
-    Py_XDECREF(type);
-    Py_XDECREF(trace);
-    return value;
-}
-
-/* Notes a call that does not go as usual, if Python has not done so. */
-static bool note(struct incoming *call) {
-    return call->flow == NULL || flow_note(call->flow, call);
-}
-
-/* The coroutine is over, and `value` what it returned. */
-static bool end_task(const struct desk *self, struct task *task, PyObject *encode,
-                     PyObject *value) {
+bool desk_end(struct task *task, PyObject *value) {
+    const struct desk *self = (struct desk *)task->desk;
     struct incoming *call = (struct incoming *)task->call;
     struct flow *flow = call->flow;
+    PyObject *encode = task->encode;
+    slot_set(&task->returned, Py_NewRef(value));
     if (task->must_cancel || task->callbacks != NULL || flow == NULL || call->metadata != NULL
         || (encode == Py_None && !PyBytes_CheckExact(value))) {
-        slot_set(&task->returned, Py_NewRef(value));
-        return note(call) && told((PyObject *)task, name_end, NULL, NULL);
+        return flow_note(call) && told((PyObject *)task, name_end, NULL, NULL);
     }
-    task->is_done = 1;
+    task_leave(task);
     PyObject *payload = encode == Py_None ? Py_NewRef(value)
                                           : PyObject_CallFunctionObjArgs(encode, value, NULL);
     if (payload == NULL) {
         PyObject *error = caught();
-        const bool is_told = note(call)
+        const bool is_told = flow_note(call)
                              && told(self->dispatcher, name_unsent, (PyObject *)call, error);
         Py_XDECREF(error);
         return is_told;
@@ -96,7 +67,7 @@ static bool end_task(const struct desk *self, struct task *task, PyObject *encod
         is_well = !PyErr_Occurred();
     } else if (!PyBytes_CheckExact(payload) || PyBytes_Size(payload) > self->reply_bytes_max
                || (uint64_t)PyBytes_Size(payload) > flow->message_bytes_max) {
-        is_well = note(call)
+        is_well = flow_note(call)
                   && told(self->dispatcher, name_answer_with, (PyObject *)call, payload);
     } else if (!call->answered) {
         is_well = flow_reply(flow, call, payload);
@@ -104,31 +75,6 @@ static bool end_task(const struct desk *self, struct task *task, PyObject *encod
     }
     Py_DECREF(payload);
     return is_well;
-}
-
-/* The first step of a task, in its own context. False: an exception. */
-static bool first_step(const struct desk *self, struct task *task, PyObject *encode) {
-    PyObject *const argument = (PyObject *)task;
-    PyObject *result;
-    bool is_done;
-    switch (task_step(self->loop, argument, task->coroutine, &result)) {
-    case PYGEN_RETURN:
-        is_done = end_task(self, task, encode, result);
-        Py_DECREF(result);
-        break;
-    case PYGEN_NEXT:
-        is_done = note((struct incoming *)task->call)
-                  && told(argument, name_wait_for, result, NULL);
-        Py_DECREF(result);
-        break;
-    case PYGEN_ERROR:
-    default:
-        result = caught();
-        is_done = note((struct incoming *)task->call)
-                  && told(argument, name_fail, result, NULL); /* raises what ends the process */
-        Py_XDECREF(result);
-    }
-    return is_done;
 }
 
 /* The handler's coroutine; NULL: an exception. */
@@ -150,7 +96,8 @@ static PyObject *begun(PyObject *handler, PyObject *decode, PyObject *payload) {
 }
 
 /* Takes over the reference to the coroutine. NULL: an exception. */
-static struct task *task_of(const struct desk *self, struct incoming *call, PyObject *coroutine) {
+static struct task *task_of(struct desk *self, struct incoming *call, PyObject *coroutine,
+                            PyObject *encode) {
     PyTypeObject *type = (PyTypeObject *)self->task_class;
     struct task *task = NULL;
     PyObject *context = PyContext_Copy(self->context);
@@ -168,6 +115,8 @@ static struct task *task_of(const struct desk *self, struct incoming *call, PyOb
     task->context = context;
     task->on_end = Py_NewRef(self->on_end);
     task->call = Py_NewRef((PyObject *)call);
+    task->desk = Py_NewRef((PyObject *)self);
+    task->encode = Py_NewRef(encode);
     slot_set(&call->task, Py_NewRef((PyObject *)task));
     return task;
 }
@@ -184,12 +133,12 @@ static bool handle(struct desk *self, struct incoming *call, PyObject *payload, 
             return false;
         }
         PyObject *error = caught();
-        const bool is_told = note(call)
+        const bool is_told = flow_note(call)
                              && told(self->dispatcher, name_unstarted, (PyObject *)call, error);
         Py_XDECREF(error);
         return is_told;
     }
-    struct task *task = task_of(self, call, coroutine);
+    struct task *task = task_of(self, call, coroutine, PyTuple_GetItem(method, METHOD_ENCODE));
     if (task == NULL) {
         return false;
     }
@@ -198,8 +147,7 @@ static bool handle(struct desk *self, struct incoming *call, PyObject *payload, 
         PyObject *token = PyContextVar_Set(self->current, (PyObject *)call);
         *has_started = token != NULL;
         Py_XDECREF(token);
-        is_well = *has_started
-                  && first_step(self, task, PyTuple_GetItem(method, METHOD_ENCODE));
+        is_well = *has_started && task_advance(task);
         is_well = PyContext_Exit(task->context) == 0 && is_well;
     }
     if (task->is_done) {
@@ -252,7 +200,8 @@ static bool take(struct desk *self, struct incoming *call, PyObject *payload, bo
     if (method == NULL || call->metadata != NULL || !PyBytes_CheckExact(payload)
         || PyBytes_Size(payload) > self->request_bytes_max
         || PyDict_Size(self->tasks) >= self->handlers_max) {
-        return note(call) && told(self->dispatcher, name_on_request, (PyObject *)call, payload);
+        return flow_note(call)
+               && told(self->dispatcher, name_on_request, (PyObject *)call, payload);
     }
     Py_INCREF(method);
     const bool is_well = handle(self, call, payload, method, has_started);
@@ -377,12 +326,10 @@ int desk_register(PyObject *module) {
         {&name_answer_with, "answer_with"},
         {&name_end, "_end"},
         {&name_exchanger, "exchanger"},
-        {&name_fail, "fail"},
         {&name_keep, "keep"},
         {&name_on_request, "on_request"},
         {&name_unsent, "unsent"},
         {&name_unstarted, "unstarted"},
-        {&name_wait_for, "_wait_for"},
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         *names[i].name = PyUnicode_InternFromString(names[i].text);

@@ -169,8 +169,9 @@ static int is_known(const struct flow *self, uint64_t number) {
     return found;
 }
 
-bool flow_note(struct flow *self, struct incoming *call) {
-    if (call->noted) {
+bool flow_note(struct incoming *call) {
+    const struct flow *self = call->flow;
+    if (self == NULL || call->noted) {
         return true;
     }
     PyObject *call_id = PyLong_FromUnsignedLongLong(call->call_id);
@@ -211,6 +212,16 @@ bool flow_serve(struct flow *self, const struct te_record *record, PyObject *pay
     return is_well;
 }
 
+/* Undoes flow_note, of a call that is about to be answered. */
+static void forget(const struct flow *self, struct incoming *call) {
+    PyObject *call_id = PyLong_FromUnsignedLongLong(call->call_id);
+    if (call_id == NULL || PyDict_DelItem(self->incoming, call_id) != 0) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(call_id);
+    timed_stop(&call->timed);
+}
+
 bool flow_reply(struct flow *self, struct incoming *call, PyObject *payload) {
     struct te_record record = {
         .kind = TE_REPLY,
@@ -220,6 +231,9 @@ bool flow_reply(struct flow *self, struct incoming *call, PyObject *payload) {
         .priority = call->priority,
     };
     call->answered = 1;
+    if (call->noted) {
+        forget(self, call);
+    }
     return post_message(self->crossing, self->ticket, payload, &record);
 }
 

@@ -76,6 +76,9 @@ async def test_whether_a_call_had_started_is_asked_once_on_the_next_flow(
     by_name = by_name.using(metadata={"made": "in Python"})
     calls.append(asyncio.create_task(by_name.call("ledger/sleep", 9.0)))
     await until(lambda: book.journal.count("start") == 5)
+    connection = client._keeper.connection
+    assert connection is not None
+    await until(lambda: all(each.heard == HEARD_STARTED for each in connection.awaited.values()))
     lose_engine(client)
     for call in calls:
         with pytest.raises(Unavailable) as caught:

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from functools import partial
-from types import FrameType, FunctionType
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -93,25 +93,54 @@ async def test_a_call_that_was_ended_by_half_passes_its_deadline(client: Client)
     assert await client.stub(Ledger).echo(b"goes on") == b"goes on"
 
 
+async def waiting_handler() -> HandlerTask:
+    """The one that waits for a future, once there is one."""
+
+    tasks: set[Any] = set()
+
+    def is_waiting() -> bool:
+        everybody: set[Any] = asyncio.all_tasks()
+        tasks.update(each for each in everybody if isinstance(each, HandlerTask))
+        return any(each._fut_waiter is not None for each in tasks)
+
+    await until(is_waiting)
+    task: HandlerTask
+    (task,) = tasks
+    return task
+
+
 @only_inline
-@pytest.mark.parametrize("step", [HandlerTask._wake, HandlerTask._step])
 async def test_a_handler_whose_wake_up_was_lost_ends_with_its_call(
-    server: Server, client: Client, step: FunctionType
+    server: Server, client: Client
 ) -> None:
     """So no end of the server waits for it."""
+    call = asyncio.ensure_future(client.using(timeout=0.1).stub(Ledger).sleep(0.01))
+    task = await waiting_handler()
+    assert task._fut_waiter.remove_done_callback(task._wake) == 1
+    with pytest.raises(DeadlineExceeded):
+        await call
+    await until(lambda: nothing_left(client, server))
+
+
+@only_inline
+async def test_a_handler_that_was_not_told_of_an_error_ends_with_its_call(
+    server: Server, client: Client
+) -> None:
     await pump_of(client)
+    call = asyncio.ensure_future(client.using(timeout=0.1).stub(Ledger).sleep(0.01))
+    task = await waiting_handler()
     met: list[int] = []
 
     def profile(frame: FrameType, event: str, given: object) -> None:
-        is_woken = frame.f_back is not None and frame.f_back.f_code.co_name != "start"
-        if event == "call" and frame.f_code is step.__code__ and is_woken and not met:
+        if event == "call" and frame.f_code is HandlerTask._step.__code__ and not met:
             met.append(1)
             raise Alarm
 
     sys.setprofile(profile)
     try:
+        task._fut_waiter.set_exception(OSError("what it waits for failed"))
         with pytest.raises(DeadlineExceeded):
-            await client.using(timeout=0.1).stub(Ledger).sleep(0.01)
+            await call
     finally:
         sys.setprofile(None)
     assert met
