@@ -125,6 +125,8 @@ def test_ctrl_c_while_a_call_is_made_ends_in_silence(
         raise KeyboardInterrupt
 
     loop = blocking._blocking.loop
+    gc.collect()  # what others left
+    caplog.clear()
     monkeypatch.setattr(loop, "call_soon", interrupted)
     with pytest.raises(KeyboardInterrupt):
         blocking.using(metadata={"a": "b"}).call(Ledger.nothing)
