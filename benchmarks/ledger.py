@@ -9,7 +9,7 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextvars import copy_context
 from typing import Any, Final, NamedTuple
 
@@ -36,6 +36,7 @@ MESSAGE_BYTES_MAX: Final = 1 << 20
 FLOW: Final = 1
 ROUNDS: Final = 60
 CALLS_EACH: Final = 30  # of every caller, in a round
+ITEMS_EACH: Final = 1000  # of a stream, in a round
 SIZE_BYTES: Final = 1024
 
 
@@ -52,6 +53,41 @@ class Entries:
     async def put(self, key: str, value: bytes, version: int) -> None:
         """Forgets it."""
         raise NotImplementedError
+
+
+@service("rows")
+class Rows:
+    """Many values in one call."""
+
+    @rpc(timeout=30.0)
+    def given(self, count: int) -> AsyncIterator[bytes]:
+        """So many."""
+        raise NotImplementedError
+
+    @rpc(timeout=30.0)
+    async def taken(self, rows: AsyncIterator[bytes]) -> int:
+        """How many there were."""
+        raise NotImplementedError
+
+
+class RowsServer(Rows):
+    """Gives and takes one after the other."""
+
+    @rpc
+    async def given(self, count: int) -> AsyncIterator[bytes]:
+        async for row in rows(count):
+            yield row
+
+    @rpc
+    async def taken(self, rows: AsyncIterator[bytes]) -> int:
+        return sum([1 async for _ in rows])
+
+
+async def rows(count: int) -> AsyncIterator[bytes]:
+    """So many of the usual size."""
+    row = bytes(SIZE_BYTES)
+    for _ in range(count):
+        yield row
 
 
 class EntriesServer(Entries):
@@ -178,8 +214,9 @@ class Nobody:
         """The program ends."""
 
 
-async def _room(connection: Connection) -> None:
-    """There is no stream that would wait for it."""
+async def _room(_: Connection) -> None:
+    """There will be some in the next turn."""
+    await asyncio.sleep(0)
 
 
 def both(
@@ -191,7 +228,8 @@ def both(
     near, far = ends()
     served = vars(Server(server(), middleware=at_server))
     ways = _room, served["_keyed"]
-    dispatcher = Dispatcher(served["_routes"], served["_services"], Limits(), {}, ways)
+    routes, services, others = served["_routes"], served["_services"], served["_others"]
+    dispatcher = Dispatcher(routes, services, Limits(), others, ways)
     serving = TimedPump(PairLink(far), Nobody(dispatcher))
     serving.port.open(FLOW, "client", MESSAGE_BYTES_MAX)
     client = connect("127.0.0.1:1", middleware=at_client)
@@ -224,6 +262,24 @@ async def per_call(in_flight: int, kind: Kind = BYTES) -> tuple[float, float, fl
         pump.remove(pump.port)
         await pump.link.close()
     return best[0], best[1], best[2]
+
+
+async def per_item() -> tuple[float, float]:
+    """Microseconds of both ends, for each item of a server's stream, and of a client's."""
+    client, *pumps = both(server=RowsServer)
+    stub, best = client.stub(Rows), [float("inf")] * 2
+    for _ in range(ROUNDS):
+        began_ns = time.process_time_ns()
+        async with stub.given(ITEMS_EACH) as given:
+            assert sum([1 async for _ in given]) == ITEMS_EACH
+        between_ns = time.process_time_ns()
+        assert await stub.taken(rows(ITEMS_EACH)) == ITEMS_EACH
+        spent = (between_ns - began_ns, time.process_time_ns() - between_ns)
+        best = [min(before, ns / ITEMS_EACH / 1e3) for before, ns in zip(best, spent, strict=True)]
+    for pump in pumps:
+        pump.remove(pump.port)
+        await pump.link.close()
+    return best[0], best[1]
 
 
 def alone(step: Callable[[], object], times: int = 2000) -> float:
@@ -300,6 +356,9 @@ async def main() -> None:
     print("\n| both, and the event loop, 32 in flight | µs |\n|---|---:|")
     for kind in KINDS:
         print(f"| {kind.title} | {(await per_call(32, kind))[2]:.2f} |")
+    given, taken = await per_item()
+    print(f"| a stream's item of 1 KiB, the server's | {given:.2f} |")
+    print(f"| a stream's item of 1 KiB, the client's | {taken:.2f} |")
     print("\n| of which, measured alone | µs |\n|---|---:|")
     for name, figure in await parts():
         print(f"| {name} | {figure:.2f} |")

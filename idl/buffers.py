@@ -18,18 +18,13 @@ class RawCodec:
     What is encoded is sent from where it lies; it must not change before it is.
     """
 
-    __slots__ = ("_kind",)
+    __slots__ = ("decode", "encode")
 
     def __init__(self, annotation: Any) -> None:
-        self._kind: Callable[[bytes], bytes | bytearray | memoryview] = annotation
-
-    def encode(self, value: object) -> bytes | memoryview:
+        self.encode: Callable[[object], bytes | memoryview] = flat
         """Errors: CodecError."""
-        return flat(value)
-
-    def decode(self, payload: bytes) -> bytes | bytearray | memoryview:
+        self.decode: Callable[[bytes], bytes | bytearray | memoryview] = annotation
         """A memoryview is one of the payload itself."""
-        return self._kind(payload)
 
 
 def is_raw(annotation: Any) -> bool:

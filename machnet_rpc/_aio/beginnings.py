@@ -1,6 +1,7 @@
 """Tells callers that their handlers have started, where those wait for something.
 
-Once in a while, all of a connection in one message; those that have answered by then cost nothing.
+In the next turn of the event loop, but not more often than once in a while; all of a connection in
+one message. Those that have answered by then cost nothing.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ class Beginnings:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._calls: list[IncomingCall] = []
+        self._next_at = 0.0  # by the loop's clock
 
     def __repr__(self) -> str:
         return f"<Beginnings: {len(self._calls)} to tell of>"
@@ -35,11 +37,16 @@ class Beginnings:
 
     def _note(self, call: IncomingCall) -> None:
         if not self._calls:
-            self._loop.call_later(WHILE_SECONDS, self._tell)
+            wait_seconds = self._next_at - self._loop.time()
+            if wait_seconds > 0.0:
+                self._loop.call_later(wait_seconds, self._tell)
+            else:
+                self._loop.call_soon(self._tell)
         self._calls.append(call)
 
     def _tell(self) -> None:
         calls, self._calls = self._calls, []
+        self._next_at = self._loop.time() + WHILE_SECONDS
         by_connection: dict[Connection, list[int]] = {}
         for call in calls:
             if not call.answered:

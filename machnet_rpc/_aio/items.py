@@ -77,11 +77,12 @@ class ItemReader:
 class ItemWriter:
     """Sends items as far as credit and room go, and waits for more."""
 
-    __slots__ = ("_room", "_signal", "_stream")
+    __slots__ = ("_connection", "_room", "_signal", "_stream")
 
     def __init__(self, stream: StreamEnd, room: Room) -> None:
         assert stream.sending is not None
         self._stream = stream
+        self._connection = stream.connection
         self._room = room
         self._signal = Signal()
         stream.sending.on_change = self._signal
@@ -89,7 +90,7 @@ class ItemWriter:
     async def write(self, payload: bytes | memoryview) -> None:
         """Returns when the item is on its way. Errors: CallOver, TooLarge."""
         stream = self._stream
-        sending, connection = stream.sending, stream.connection
+        sending, connection = stream.sending, self._connection
         assert sending is not None
         if len(payload) > connection.message_bytes_max:
             raise TooLarge(

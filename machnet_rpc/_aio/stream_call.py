@@ -5,6 +5,7 @@ fed. Its feed ends with it, and closes what it was fed from.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterable, Callable, Coroutine
 from typing import Any, Final, Protocol
@@ -110,14 +111,15 @@ class StreamCall:
 
     async def next(self) -> Any:
         """The next item. Errors: StopAsyncIteration, RpcError, what the contract declares."""
-        await self.start()
+        if self._stream is None:
+            await self.start()
         stream, reader = self._stream, self._reader
         if self._is_closed or stream is None or reader is None:
             raise StopAsyncIteration
-        try:
-            payload = await reader.read()
-        except CallOver:
-            payload = None
+        payload = stream.take()
+        if payload is None:
+            with contextlib.suppress(CallOver):
+                payload = await reader.read()
         if payload is None:
             await self._fed()
             await self._raise_failure(stream)

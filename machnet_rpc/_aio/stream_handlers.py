@@ -27,6 +27,7 @@ class RequestItems(Generic[T]):
     """The stream that a handler is given: an async iterator."""
 
     def __init__(self, stream: IncomingStream, requests: RequestsArgument, bytes_max: int) -> None:
+        self._stream = stream
         self._reader = ItemReader(stream)
         self._requests = requests
         self._bytes_max = bytes_max
@@ -37,24 +38,30 @@ class RequestItems(Generic[T]):
 
     async def __anext__(self) -> T:
         """The next item. Errors: InvalidArgument, ResourceExhausted, Cancelled."""
-        try:
-            payload = await self._reader.read()
-        except CallOver:
-            raise Cancelled("the call has ended", executed="maybe") from None
+        payload = self._stream.take()
         if payload is None:
-            raise StopAsyncIteration
-        name = f"{self._requests.name}[{self._count}]"
+            try:
+                payload = await self._reader.read()
+            except CallOver:
+                raise Cancelled("the call has ended", executed="maybe") from None
+            if payload is None:
+                raise StopAsyncIteration
         self._count += 1
         if len(payload) > self._bytes_max:
             raise ResourceExhausted(
-                f"{name} is {len(payload)} bytes, and the server takes {self._bytes_max}",
+                f"{self._name} is {len(payload)} bytes, and the server takes {self._bytes_max}",
                 next_step="Send less in one item, or raise Limits.request_bytes.",
             )
         try:
             item: T = self._requests.codec.decode(payload)
         except CodecError as error:
-            raise InvalidArgument(f"{name}: {error}") from error
+            raise InvalidArgument(f"{self._name}: {error}") from error
         return item
+
+    @property
+    def _name(self) -> str:
+        """That of the item which was taken last."""
+        return f"{self._requests.name}[{self._count - 1}]"
 
 
 class StreamHandlers:

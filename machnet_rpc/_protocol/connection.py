@@ -71,7 +71,6 @@ class Connection:
         "_early",
         "_incoming",
         "_is_closing",
-        "_post",
         "_streams",
         "_ticket",
         "awaited",
@@ -87,6 +86,7 @@ class Connection:
         "on_ended",
         "outbox",
         "peer",
+        "post_message",
         "records_ignored",
         "reply_metadata",
         "request",
@@ -115,7 +115,7 @@ class Connection:
         self.outbox: Outbox = outbox  # whoever may wait while it is full should
         # Whether the peer's engine has acknowledged a request, by its id; looked at in failures.
         self.has_acked: Callable[[int], bool] = _never
-        self._post = outbox.post if post is None else post
+        self.post_message: Post = outbox.post if post is None else post
         self._deadlines = deadlines
         self.awaited: dict[int, OutgoingCall] = {}  # calls made here, by their ids
         self.reply_metadata: dict[int, dict[str, str | bytes]] = {}  # for calls made here
@@ -211,6 +211,7 @@ class Connection:
         """Sends the request of a call with streams. The connection must be usable."""
         self._deadlines.add(stream.call)
         self._send(stream.call, payload, now_ns, lane, flags)
+        stream.connection = self
         self.streams.outgoing[stream.call.call_id] = stream
 
     def cancel(self, call: OutgoingCall) -> Failed | None:
@@ -233,7 +234,7 @@ class Connection:
         del self._incoming[call_id]
         self._deadlines.discard(call)
         place, priority = call.method_id, call.priority
-        self._post(
+        self.post_message(
             self._ticket, payload, REPLY, self.flow, call_id, place, 0, flags, 0, 0, priority
         )
 
@@ -252,7 +253,9 @@ class Connection:
             place = place if sent is None else sent
         flags |= ERROR
         ticket, priority = self._ticket, call.priority
-        self._post(ticket, payload, REPLY, self.flow, call_id, place, 0, flags, 0, status, priority)
+        self.post_message(
+            ticket, payload, REPLY, self.flow, call_id, place, 0, flags, 0, status, priority
+        )
 
     def reply_stream(
         self, stream: IncomingStream, payload: bytes | memoryview, flags: int = 0
@@ -266,7 +269,9 @@ class Connection:
         self._deadlines.discard(call)
         self.streams.forget(call)
         ticket, call_id, sent = self._ticket, call.call_id, stream.sent
-        self._post(ticket, payload, REPLY, self.flow, call_id, sent, 0, flags, 0, 0, call.priority)
+        self.post_message(
+            ticket, payload, REPLY, self.flow, call_id, sent, 0, flags, 0, 0, call.priority
+        )
 
     def served_by(self, flow: Any, desk: Any) -> None:
         """Lets C take this side's requests from the ring (machnet_rpc/csrc/flow.c)."""
@@ -302,6 +307,8 @@ class Connection:
         if kind == REQUEST:
             call = self.requested(head, now_ns)
             return None if call is None else Requested(call, payload)
+        if records.ITEM <= kind <= records.CREDIT:
+            return (self._streams or self.streams).receive(head, payload)
         if kind == records.CANCEL:
             return self._receive_cancel(head[CALL_ID])
         if kind == records.PROGRESS:
@@ -312,8 +319,6 @@ class Connection:
             return None
         if kind == records.GOAWAY:
             return self._receive_go_away()
-        if records.ITEM <= kind <= records.CREDIT:
-            return self.streams.receive(head, payload)
         self._ignore()
         return None
 
@@ -393,7 +398,9 @@ class Connection:
         priority: int,
     ) -> None:
         """Sends a message of a call that is no request; `number` stands for the method."""
-        self._post(ticket, payload, kind, self.flow, call_id, number, 0, 0, 0, status, priority)
+        self.post_message(
+            ticket, payload, kind, self.flow, call_id, number, 0, 0, 0, status, priority
+        )
 
     def send_cancel(self, call_id: int, priority: int) -> None:
         """Tells the peer that nobody waits for the call any more, with its request's priority."""
@@ -535,7 +542,7 @@ class Connection:
     def _post_request(
         self, call: OutgoingCall, payload: bytes | memoryview, now_ns: int, lane: int, flags: int
     ) -> None:
-        self._post(
+        self.post_message(
             call,
             payload,
             REQUEST,

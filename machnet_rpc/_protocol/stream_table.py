@@ -18,6 +18,7 @@ from machnet_rpc._protocol.records import (
     CALL_ID,
     ERROR,
     FLAGS,
+    ITEM,
     KIND,
     METHOD_ID,
     PRIORITY,
@@ -41,7 +42,7 @@ class StreamEnd:
     is sent any more, and what was received may still be taken.
     """
 
-    __slots__ = ("_side", "call", "is_over", "receiving", "sending", "ticket")
+    __slots__ = ("_side", "call", "connection", "is_over", "receiving", "sending", "ticket")
 
     def __init__(
         self,
@@ -51,22 +52,19 @@ class StreamEnd:
         sending: Sending | None,
     ) -> None:
         self.call: Any = call
+        self.connection: Connection = call.connection  # that of a call made here, once it is sent
         self.receiving: Receiving | None = receiving
         self.sending: Sending | None = sending
         self.is_over: bool = False
         self.ticket: Ticket = Ticket()  # of its items, which are withdrawn together
         self._side = side
 
-    @property
-    def connection(self) -> "Connection":
-        connection: Connection = self.call.connection
-        return connection
-
     def take(self) -> bytes | None:
         """The next item, if it is there; gives the sender credit for more."""
-        assert self.receiving is not None
-        payload = self.receiving.take()
-        if payload is not None and not self.is_over:
+        receiving = self.receiving
+        assert receiving is not None
+        payload = receiving.take()
+        if payload is not None and not self.is_over and receiving.is_low:
             self.grant()
         return payload
 
@@ -79,8 +77,13 @@ class StreamEnd:
 
     def send(self, payload: bytes | memoryview) -> None:
         """Sends one item. `sending.may_send` must hold."""
-        assert self.sending is not None
-        self._post(payload, records.ITEM, self.sending.number(len(payload)))
+        call, sending, connection = self.call, self.sending, self.connection
+        assert sending is not None
+        number, flow = sending.number(len(payload)), connection.flow
+        side, priority = self._side, call.priority
+        connection.post_message(
+            self.ticket, payload, ITEM, flow, call.call_id, number, 0, 0, 0, side, priority
+        )
 
     def finish(self) -> None:
         """Says that no more items follow; the other direction goes on."""
@@ -91,14 +94,14 @@ class StreamEnd:
 
     def receive(self, kind: int, number: int, payload: bytes) -> None:
         """One of ITEM, END and CREDIT arrived. Errors: Broken."""
-        if kind == records.CREDIT:
+        if kind == ITEM and self.receiving is not None:
+            self.receiving.put(number, payload)
+        elif kind == records.CREDIT:
             if self.sending is None or len(payload) != _CREDIT.size:
                 raise Broken("a credit came that means nothing")
             self.sending.admit(Window(number, *_CREDIT.unpack(payload)))
         elif self.receiving is None:
             raise Broken("an item came for a call that takes none")
-        elif kind == records.ITEM:
-            self.receiving.put(number, payload)
         else:
             self.receiving.end(number)
 

@@ -66,11 +66,14 @@ class Receiving:
     """What this end received and has not taken yet. `on_change` is told of items and of the end."""
 
     __slots__ = (
+        "_due_bytes",
+        "_due_items",
         "_early",
         "_highest",
         "_size",
         "_taken_bytes",
         "count",
+        "is_low",
         "limit",
         "on_change",
         "received",
@@ -89,6 +92,9 @@ class Receiving:
         self._early: dict[int, bytes] = {}  # by number: received, and not taken
         self._highest = (-1, 0)  # number and bytes of the last item in order
         self._taken_bytes = 0
+        self._due_items, self._due_bytes = self._dues()
+        # Half a window of the limit has been taken.
+        self.is_low: bool = self._due_items <= 0 or self._due_bytes <= 0
 
     @property
     def waiting(self) -> int:
@@ -120,7 +126,7 @@ class Receiving:
         self._early[number] = payload
         self.received += 1
         self.size_bytes += len(payload)
-        if number == self.taken or self.is_whole:
+        if number == self.taken or self.received == self.count:
             self.on_change()
 
     def end(self, count: int) -> None:
@@ -138,21 +144,23 @@ class Receiving:
         if payload is not None:
             self.taken += 1
             self._taken_bytes += len(payload)
+            self.is_low = self.taken >= self._due_items or self._taken_bytes >= self._due_bytes
         return payload
 
     def granted(self) -> Window | None:
-        """The new limit to tell the sender; None while more than half of the old one is left."""
-        if self.count is not None:
+        """The new limit to tell the sender, if it is low, and more may follow."""
+        if self.count is not None or not self.is_low:
             return None
-        items = self.taken + self._size.items
-        size_bytes = self._taken_bytes + self._size.size_bytes
-        if (
-            2 * (items - self.limit.items) < self._size.items
-            and 2 * (size_bytes - self.limit.size_bytes) < self._size.size_bytes
-        ):
-            return None
-        self.limit = Window(items, size_bytes)
+        items, size_bytes = self._size
+        self.limit = Window(self.taken + items, self._taken_bytes + size_bytes)
+        self._due_items, self._due_bytes = self._dues()
+        self.is_low = False
         return self.limit
+
+    def _dues(self) -> tuple[float, float]:
+        """Items and bytes: when so many are taken, the limit is low."""
+        items, size_bytes = self._size
+        return self.limit.items - items / 2, self.limit.size_bytes - size_bytes / 2
 
     def drop(self) -> None:
         """Forgets what nobody will take."""

@@ -14,7 +14,8 @@ class Alarm(Exception):
 class Moments:
     """One more each time: raises `Alarm` as that function begins, of those of a folder.
 
-    What failed before its moment came, as it may on a busy machine, does not count. It has no generator, which could be left half-way, and stop what is looked at later.
+    What failed before its moment came, as it may on a busy machine, does not count. It has no
+    generator, which could be left half-way, and stop what is looked at later.
     """
 
     def __init__(self, folder: str = "") -> None:
