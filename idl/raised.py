@@ -20,7 +20,8 @@ def is_of(value: object, kind: type[T]) -> TypeIs[T]:
 
     Those of a TypedDict are dicts.
     """
-    return issubclass(type(value), dict if is_typeddict(kind) else kind)
+    is_usual = type(kind) is type or not is_typeddict(kind)
+    return issubclass(type(value), kind if is_usual else dict)
 
 
 def class_name(value: object) -> str:

@@ -4,7 +4,6 @@ What carries more than arguments (a key, metadata, middleware) is the asyncio cl
 """
 
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import replace
 from time import monotonic
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -185,7 +184,7 @@ class BlockingMethod(Generic[P, R_co]):
         late = monotonic() + seconds
 
         async def made() -> Any:
-            return await make(*given, replace(self._options, timeout=late - monotonic()))
+            return await make(*given, self._options._replace(timeout=late - monotonic()))
 
         return run(self._blocking, self._binding.full_name, seconds, made)
 

@@ -6,14 +6,13 @@ All attempts of a keyed call have one key. Does not know what a server does with
 from asyncio import CancelledError
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 from machnet_rpc import _clock
 from machnet_rpc._aio.giving_up import give_up
 from machnet_rpc._binding import MethodBinding
 from machnet_rpc._calling import Target
 from machnet_rpc._client_calls import Request, Ways, carrying
-from machnet_rpc._metadata import KEY, KEY_AGE
+from machnet_rpc._metadata import KEY, KEY_AGE, fresh_key
 from machnet_rpc._options import CallOptions, Metadata
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.events import Failed, Refused
@@ -43,7 +42,7 @@ class CarryingCall:
         self._result_of = result_of
         self._metadata: Metadata = dict(options.metadata or {})
         if self._is_keyed:
-            self._metadata[KEY] = uuid4().hex if options.key is None else options.key
+            self._metadata[KEY] = fresh_key() if options.key is None else options.key
         self._timeout_ns = 0  # what it had at its start
 
     def __repr__(self) -> str:

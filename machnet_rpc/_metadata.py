@@ -6,6 +6,7 @@ first, and the map; the usual payload follows. Names that begin with "mrpc-" are
 
 import logging
 from collections.abc import Callable, Mapping
+from secrets import token_hex
 from typing import Any, Final
 
 from idl import CodecError, pack, unpack
@@ -22,8 +23,14 @@ METADATA_BYTES_MAX: Final = 16 << 10
 OWN_BYTES_MAX: Final = 1 << 10  # of which a call's key, and what belongs to it, may need
 KEY: Final = "mrpc-key"
 KEY_AGE: Final = "mrpc-key-age-ms"
+_KEY_BYTES: Final = 16
 
 log: Final = logging.getLogger("machnet_rpc")
+
+
+def fresh_key() -> str:
+    """One that no other call has: of 128 random bits."""
+    return token_hex(_KEY_BYTES)
 
 
 class MalformedMetadata(ValueError):
@@ -70,13 +77,14 @@ def with_metadata(metadata: Mapping[str, str | bytes], payload: bytes | memoryvi
 
 def split(message: bytes | memoryview) -> tuple[Metadata, bytes]:
     """The inverse. Errors: MalformedMetadata, whatever the bytes are."""
-    view = memoryview(message)
-    size = int.from_bytes(view[:LENGTH_BYTES], "little")
+    if type(message) is not bytes:
+        message = memoryview(message)
+    size = int.from_bytes(message[:LENGTH_BYTES], "little")
     end = LENGTH_BYTES + size
-    if len(view) < end or size > METADATA_BYTES_MAX:
+    if len(message) < end or size > METADATA_BYTES_MAX:
         raise MalformedMetadata("the metadata is longer than the message, or than what is taken")
     try:
-        fields: Any = unpack(bytes(view[LENGTH_BYTES:end]))
+        fields: Any = unpack(message[LENGTH_BYTES:end])
     except CodecError as error:
         raise MalformedMetadata(f"the metadata is not msgpack: {error}") from error
     if not isinstance(fields, dict):
@@ -85,7 +93,7 @@ def split(message: bytes | memoryview) -> tuple[Metadata, bytes]:
     for name, value in named.items():
         if not isinstance(name, str) or not isinstance(value, str | bytes):
             raise MalformedMetadata("the metadata is not text or bytes by names")
-    return named, bytes(view[end:])
+    return named, bytes(message[end:])
 
 
 def take_off(

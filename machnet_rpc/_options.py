@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from machnet_rpc._protocol.calls import ENCODING
 from machnet_rpc._protocol.records import LAST_PRIORITY, USUAL_PRIORITY
@@ -46,8 +46,7 @@ class MethodOptions:
             raise ContractError(f'idempotent={self.idempotent!r} must be True, False or "keyed"')
 
 
-@dataclass(frozen=True, slots=True)
-class CallOptions:
+class CallOptions(NamedTuple):
     """What a caller may set for a call; None leaves it to the method. Units: seconds."""
 
     timeout: float | None = None
@@ -100,6 +99,8 @@ class CallOptions:
         """These options, and where they leave something open the others; metadata of both."""
         if self is AS_DECLARED:
             return then
+        if then is AS_DECLARED:
+            return self
         metadata = self.metadata
         if then.metadata is not None:
             metadata = {**then.metadata, **(metadata or {})}

@@ -6,9 +6,7 @@ fails) goes on as a CarryingCall. Does not know what middleware does.
 
 from asyncio import CancelledError
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 from idl import CodecError
 from machnet_rpc import _clock
@@ -20,7 +18,7 @@ from machnet_rpc._by_name import changed
 from machnet_rpc._calling import Target
 from machnet_rpc._carrying_calls import CarryingCall
 from machnet_rpc._client_calls import Ways
-from machnet_rpc._metadata import with_metadata
+from machnet_rpc._metadata import fresh_key, with_metadata
 from machnet_rpc._options import CallOptions, checked
 from machnet_rpc._outcomes import FAILURES, unsent
 from machnet_rpc._protocol.calls import OutgoingCall
@@ -68,7 +66,7 @@ class Passage:
         back = {} if options.reply_metadata is None else options.reply_metadata
         call = CallInfo("client", name, "unary", address, deadline_ns, sent, back, address)
         if self.is_keyed and options.key is None:  # the same, if `next` is called again
-            options = replace(options, key=uuid4().hex)
+            options = options._replace(key=fresh_key())
         last = PassingCall(self, call, options)
         return in_time(call, last, chained(client.middleware, call, last), request)
 

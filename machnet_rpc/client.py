@@ -6,7 +6,6 @@ with a result, or with an error that says whether its handler ran.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final, ParamSpec, Self, TypeAlias, TypeVar, cast, overload
 
@@ -350,7 +349,7 @@ class Client(NamedCalls):
 
     def _carrying_steps(self, binding: MethodBinding) -> Steps:
         # Each call has a key of its own; which reply's metadata it is, nobody could tell.
-        options = replace(self._options, key=None, reply_metadata=None)
+        options = self._options._replace(key=None, reply_metadata=None)
 
         async def begin(payload: Payload, waited_ns: int) -> tuple[OutgoingCall, CarryingCall]:
             left = options.after(waited_ns, binding.options.timeout)

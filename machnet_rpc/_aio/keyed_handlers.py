@@ -8,7 +8,6 @@ reply any more. What is remembered, and how far back, is the reply table's.
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple
-from uuid import uuid4
 
 from idl import CodecError
 from idl.raised import class_name, is_of, said, text_of
@@ -16,7 +15,7 @@ from machnet_rpc import _clock, _faults
 from machnet_rpc._aio.handler_task import HandlerTask
 from machnet_rpc._aio.limits import Limits
 from machnet_rpc._binding import MethodBinding
-from machnet_rpc._metadata import KEY, KEY_AGE
+from machnet_rpc._metadata import KEY, KEY_AGE, fresh_key
 from machnet_rpc._options import KEY_CHARACTERS_MAX, Metadata
 from machnet_rpc._protocol.calls import Executed, IncomingCall
 from machnet_rpc._protocol.connection import NO_DEADLINE_NS, Connection
@@ -62,7 +61,7 @@ def sent_by(call: IncomingCall) -> Sent:
     metadata: Metadata = call.metadata or {}
     key, age = metadata.get(KEY), metadata.get(KEY_AGE)
     if key is None:
-        return Sent(uuid4().hex, None)
+        return Sent(fresh_key(), None)
     ages = isinstance(age, str) and age.isdecimal() and len(age) <= AGE_DIGITS_MAX
     age_ns = int(age) * 1_000_000 if isinstance(age, str) and ages else None
     return Sent(key if isinstance(key, str) else "", age_ns)
