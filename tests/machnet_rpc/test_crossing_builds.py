@@ -21,6 +21,8 @@ NATIVE = [
     "test_caller.py",
     "test_collected.py",
     "test_desk.py",
+    "test_desk_results.py",
+    "test_desk_waits.py",
     "test_exchange.py",
     "test_handler_task.py",
     "test_call_many.py",
