@@ -8,6 +8,7 @@ import pytest
 
 from idl import pack
 from machnet_rpc import Limits, current_call, rpc, service
+from machnet_rpc._aio.handler_task import HandlerTask
 from machnet_rpc._method_id import method_id
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol.events import Cause, Stopped
@@ -104,6 +105,14 @@ def nothing_left(rig: Served) -> bool:
     return (rig.connection.incoming, len(rig.wheel), rig.dispatcher.running) == (0, 0, 0)
 
 
+async def the_task(rig: Served) -> Any:
+    """That of the one call that waits."""
+    assert await in_turn(rig) == []
+    everybody: set[Any] = asyncio.all_tasks()
+    (task,) = (each for each in everybody if isinstance(each, HandlerTask))
+    return task
+
+
 @pytest.fixture(params=WAITS)
 def wait(request: pytest.FixtureRequest) -> Wait:
     waits: Wait = request.param
@@ -174,10 +183,8 @@ async def test_one_that_ends_although_nobody_waits_gives_no_answer(rigs: list[Se
 
     rig = served(rigs, stubborn, given=lambda: b"too late")
     rig.request(1, b"given", BYTES)
-    assert await in_turn(rig) == []
-    (task,) = (each for each in asyncio.all_tasks() if type(each).__name__ == "HandlerTask")
-    call: Any = task.call  # type: ignore[attr-defined]
-    rig.dispatcher.on_stopped(Stopped(call, Cause.DEADLINE))
+    task = await the_task(rig)
+    rig.dispatcher.on_stopped(Stopped(task.call, Cause.DEADLINE))
     await until(lambda: nothing_left(rig))
     assert [each[:2] for each in rig.answers()] == [(1, Code.DEADLINE_EXCEEDED)]
     assert rig.ended(BYTES) == {Code.DEADLINE_EXCEEDED: 1}
@@ -205,8 +212,7 @@ async def test_one_that_cancels_itself_ends_at_its_next_wait(rigs: list[Served])
 async def test_others_see_how_it_ended(rigs: list[Served], watches: bool) -> None:
     rig = served(rigs, future, given=lambda: b"given")
     rig.request(1, b"given", BYTES)
-    assert await in_turn(rig) == []
-    (task,) = (each for each in asyncio.all_tasks() if type(each).__name__ == "HandlerTask")
+    task = await the_task(rig)
     if watches:
         assert await task == b"given"
     await until(task.done)
@@ -241,3 +247,56 @@ async def test_metadata_that_it_gave_is_sent(rigs: list[Served], wait: Wait) -> 
     assert status == 0
     assert payload.endswith(b"given")
     assert b"by it" in payload
+
+
+async def test_one_that_is_cancelled_as_its_wait_ends_hears_of_it_once(rigs: list[Served]) -> None:
+    """The event loop has it told twice then."""
+    first, second = (asyncio.get_running_loop().create_future() for _ in range(2))
+    heard: list[object] = []
+
+    async def goes_on() -> None:
+        try:
+            await first
+        except asyncio.CancelledError as error:
+            heard.extend(error.args)
+        await second
+
+    rig = served(rigs, goes_on, given=lambda: b"given")
+    rig.request(1, b"given", BYTES)
+    task = await the_task(rig)
+    first.set_result(None)
+    assert task.cancel("too late for what it waits for")
+    await until(lambda: heard)
+    await asyncio.sleep(0.01)
+    assert not task.done()
+    second.set_result(None)
+    await until(lambda: nothing_left(rig))
+    await asyncio.sleep(0.01)
+    assert task.result() == b"given"
+    assert heard == ["too late for what it waits for"]
+    assert rig.answers() == [(1, 0, b"given")]
+
+
+async def test_one_that_gave_way_is_cancelled_where_it_stands(rigs: list[Served]) -> None:
+    heard: list[object] = []
+
+    async def gives_way() -> None:
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError as error:
+            heard.extend(error.args)
+
+    rig = served(rigs, gives_way, given=lambda: b"given")
+    rig.request(1, b"given", BYTES)
+    loop = asyncio.get_running_loop()
+
+    def turn() -> None:
+        assert rig.crossing.receive(0) == []
+        (task,) = rig.dispatcher._tasks
+        assert task.cancel("while it gives way")
+
+    loop.call_soon(turn)
+    await until(lambda: heard)
+    await until(lambda: nothing_left(rig))
+    assert heard == ["while it gives way"]
+    assert rig.answers() == [(1, 0, b"given")]
