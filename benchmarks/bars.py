@@ -13,6 +13,7 @@ from benchmarks.runs import Said
 
 UNITS = {
     "calls_per_s": "/s",
+    "items_per_s": "/s",
     "_us": " µs",
     "_ms": " ms",
     "percent": " %",

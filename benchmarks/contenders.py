@@ -20,11 +20,13 @@ from benchmarks.rungs import (
     SidecarSleeping,
     SidecarsUdp,
 )
+from benchmarks.streams import DirectStreams, GrpcStreams
 from benchmarks.synchronous import Synchronous
 
 CONTENDERS: dict[str, type[Contender]] = {
     "grpc.aio": Grpc,
     "grpc.aio, protobuf": GrpcProtobuf,
+    "grpc.aio, streams": GrpcStreams,
     "uvloop protocol, TCP": ProtocolTcp,
     "uvloop protocol, UNIX": ProtocolUnix,
     "uvloop streams": Streams,
@@ -37,6 +39,7 @@ CONTENDERS: dict[str, type[Contender]] = {
     "direct, pydantic": Pydantic,
     "direct, msgspec": Msgspec,
     "direct, one way": OneWay,
+    "direct, streams": DirectStreams,
     "synchronous client": Synchronous,
     "sidecar, polling": SidecarPolling,
     "sidecar, sleeping": SidecarSleeping,

@@ -9,12 +9,13 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import Any, Final, NamedTuple
 
 from benchmarks.documents import FIELDS, Order, Orders, OrdersServer, OrderStruct
 from benchmarks.rungs import Echo, EchoServer
+from benchmarks.streams import ITEMS, Rows, RowsServer, counted, repeated
 from machnet_rpc import rpc, service
 from machnet_rpc._aio.dispatch import Dispatcher
 from machnet_rpc._aio.flows import FlowKeeper
@@ -36,7 +37,6 @@ MESSAGE_BYTES_MAX: Final = 1 << 20
 FLOW: Final = 1
 ROUNDS: Final = 60
 CALLS_EACH: Final = 30  # of every caller, in a round
-ITEMS_EACH: Final = 1000  # of a stream, in a round
 SIZE_BYTES: Final = 1024
 
 
@@ -53,41 +53,6 @@ class Entries:
     async def put(self, key: str, value: bytes, version: int) -> None:
         """Forgets it."""
         raise NotImplementedError
-
-
-@service("rows")
-class Rows:
-    """Many values in one call."""
-
-    @rpc(timeout=30.0)
-    def given(self, count: int) -> AsyncIterator[bytes]:
-        """So many."""
-        raise NotImplementedError
-
-    @rpc(timeout=30.0)
-    async def taken(self, rows: AsyncIterator[bytes]) -> int:
-        """How many there were."""
-        raise NotImplementedError
-
-
-class RowsServer(Rows):
-    """Gives and takes one after the other."""
-
-    @rpc
-    async def given(self, count: int) -> AsyncIterator[bytes]:
-        async for row in rows(count):
-            yield row
-
-    @rpc
-    async def taken(self, rows: AsyncIterator[bytes]) -> int:
-        return sum([1 async for _ in rows])
-
-
-async def rows(count: int) -> AsyncIterator[bytes]:
-    """So many of the usual size."""
-    row = bytes(SIZE_BYTES)
-    for _ in range(count):
-        yield row
 
 
 class EntriesServer(Entries):
@@ -267,15 +232,15 @@ async def per_call(in_flight: int, kind: Kind = BYTES) -> tuple[float, float, fl
 async def per_item() -> tuple[float, float]:
     """Microseconds of both ends, for each item of a server's stream, and of a client's."""
     client, *pumps = both(server=RowsServer)
-    stub, best = client.stub(Rows), [float("inf")] * 2
+    stub, row, best = client.stub(Rows), bytes(SIZE_BYTES), [float("inf")] * 2
     for _ in range(ROUNDS):
         began_ns = time.process_time_ns()
-        async with stub.given(ITEMS_EACH) as given:
-            assert sum([1 async for _ in given]) == ITEMS_EACH
+        async with stub.given(row) as given:
+            assert await counted(given) == ITEMS
         between_ns = time.process_time_ns()
-        assert await stub.taken(rows(ITEMS_EACH)) == ITEMS_EACH
+        assert await stub.taken(repeated(row)) == ITEMS
         spent = (between_ns - began_ns, time.process_time_ns() - between_ns)
-        best = [min(before, ns / ITEMS_EACH / 1e3) for before, ns in zip(best, spent, strict=True)]
+        best = [min(before, ns / ITEMS / 1e3) for before, ns in zip(best, spent, strict=True)]
     for pump in pumps:
         pump.remove(pump.port)
         await pump.link.close()

@@ -28,24 +28,31 @@ class Grpc(Contender):
         """How a message becomes bytes, and back."""
         return None, None
 
-    @contextlib.asynccontextmanager
-    async def server(self, place: Place) -> AsyncGenerator[None]:
-        """A generic handler, so that nothing need be generated."""
-        import grpc.aio
+    def handlers(self) -> dict[str, Any]:
+        """Generic ones by the names of their methods, so that nothing need be generated."""
+        import grpc
 
         async def echo(request: Any, context: object) -> Any:
             del context
             return request
 
         dumps, loads = self.codec()
-        _, service, method = METHOD.split("/")
-        handler: grpc.RpcMethodHandler[Any, Any]
-        handler = grpc.unary_unary_rpc_method_handler(
-            echo, request_deserializer=loads, response_serializer=dumps
-        )
-        generic = grpc.method_handlers_generic_handler(service, {method: handler})
+        return {
+            METHOD: grpc.unary_unary_rpc_method_handler(
+                echo, request_deserializer=loads, response_serializer=dumps
+            )
+        }
+
+    @contextlib.asynccontextmanager
+    async def server(self, place: Place) -> AsyncGenerator[None]:
+        """All handlers."""
+        import grpc.aio
+
         server = grpc.aio.server(options=self._options(place))
-        server.add_generic_rpc_handlers((generic,))
+        for name, handler in self.handlers().items():
+            _, service, method = name.split("/")
+            generic = grpc.method_handlers_generic_handler(service, {method: handler})
+            server.add_generic_rpc_handlers((generic,))
         server.add_insecure_port(place.address)
         await server.start()
         try:
@@ -54,14 +61,20 @@ class Grpc(Contender):
             await server.stop(None)
 
     @contextlib.asynccontextmanager
-    async def client(self, place: Place) -> AsyncGenerator[Call]:
-        """One channel for all calls."""
+    async def channel(self, place: Place) -> AsyncGenerator[Any]:
+        """One for all calls, ready."""
         import grpc.aio
 
-        dumps, loads = self.codec()
         options = self._options(place)
         async with grpc.aio.insecure_channel(place.address, options=options) as channel:
             await channel.channel_ready()
+            yield channel
+
+    @contextlib.asynccontextmanager
+    async def client(self, place: Place) -> AsyncGenerator[Call]:
+        """The echo's method."""
+        dumps, loads = self.codec()
+        async with self.channel(place) as channel:
             yield channel.unary_unary(METHOD, request_serializer=dumps, response_deserializer=loads)
 
     def _options(self, place: Place) -> list[tuple[str, int]]:

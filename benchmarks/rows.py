@@ -79,6 +79,8 @@ def _measures() -> Iterable[Measure]:
         yield Echo(name, name, Task(one_two))
     for name in ("sidecar, polling", "sidecar, sleeping"):
         yield Echo(name, name, Task(one_two))
+    for name in ("direct, streams", "grpc.aio, streams"):
+        yield Echo(name, name, Task(_loads(1)))
     yield Echo("memcpy", "memcpy", Task((Load(1, LARGE_BYTES, seconds=0.3),)))
     yield Echo("direct, one way", "direct, one way", Task((Load(2, LARGE_BYTES, seconds=0.6),)))
     for name in ("one connection", "10,000 connections"):
@@ -102,6 +104,13 @@ def _measures() -> Iterable[Measure]:
 
 
 MEASURES: dict[str, Measure] = {measure.name: measure for measure in _measures()}
+
+
+def _items() -> Iterable[Bar]:
+    for way in ("given", "taken"):
+        figure = f"{way}_items_per_s"
+        ours, theirs = Ref("direct, streams", figure), Ref("grpc.aio, streams", figure)
+        yield Bar(f"direct, items {way}", ours, None, theirs, is_least=True, way=DIRECT)
 
 
 def _direct_rates(window: int) -> Iterable[Bar]:
@@ -191,6 +200,9 @@ ROWS = (
                 way=DIRECT,
             ),
         ),
+    ),
+    Row(
+        "streams", "a stream's items of 1 KiB, from the server and from the client", tuple(_items())
     ),
     Row("sidecar", "sidecar rung, three processes", (*_sidecar("polling"), *_sidecar("sleeping"))),
     Row(

@@ -81,11 +81,15 @@ class Rung(Contender):
         """What is called."""
         return client.stub(Echo).echo
 
+    def services(self) -> list[Any]:
+        """What is served."""
+        return [EchoServer(), OrdersServer()]
+
     @contextlib.asynccontextmanager
     async def server(self, place: Place) -> AsyncGenerator[None]:
-        """The services."""
-        services = [EchoServer(), OrdersServer()]
-        async with serve(services, self.server_address(place), via=self.server_via(place)):
+        """All services."""
+        address, via = self.server_address(place), self.server_via(place)
+        async with serve(self.services(), address, via=via):
             yield
 
     @contextlib.asynccontextmanager
