@@ -17,7 +17,7 @@ from idl import CodecError
 from idl.raised import is_of, text_of
 from machnet_rpc import _clock, _faults
 from machnet_rpc._aio.beginnings import Beginnings, executed_by
-from machnet_rpc._aio.handler_task import HandlerTask, ends_process
+from machnet_rpc._aio.handler_task import HandlerTask, ends_process, raise_further
 from machnet_rpc._aio.items import Room
 from machnet_rpc._aio.keyed_handlers import Execution, KeyedHandlers, Sent, sent_by
 from machnet_rpc._aio.limits import Limits, Route, unknown
@@ -130,7 +130,7 @@ class Dispatcher:
             else:
                 args, kwargs = binding.arguments.decode(payload)
                 coroutine = route.handler(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 (whatever a handler raises is answered)
+        except BaseException as error:  # noqa: BLE001 (whatever is raised is answered)
             self.unstarted(call, error)
             return
         call.task = HandlerTask(coroutine, self._loop, context, self._answer, call)
@@ -138,13 +138,16 @@ class Dispatcher:
             call.task.lease, call.task.on_end = lease, self._answer_lent
         self._start(call.task)
 
-    def unstarted(self, call: IncomingCall, error: Exception) -> None:
-        """Answers a call whose handler could not be called."""
+    def unstarted(self, call: IncomingCall, error: BaseException) -> None:
+        """Answers a call whose handler could not be called. Errors: those that end the process."""
         if is_of(error, CodecError):
             log.debug("%s: %s", call.binding.full_name, error, exc_info=error)
             self._refuse(call, InvalidArgument(str(error)))
+        elif ends_process(error):  # a signal's handler raised it, before the call or in it
+            self._give_up(call, Internal("the server is going down", executed="maybe"))
+            raise_further(call, error)
         else:
-            self._fail(call, call.binding, error)
+            self._answer_error(call, error)
 
     def keep(self, task: HandlerTask) -> None:
         """Counts a handler that waits for something, until it ends."""
@@ -206,7 +209,7 @@ class Dispatcher:
             return
         try:
             args, kwargs = binding.arguments.decode(payload)
-        except CodecError as error:
+        except BaseException as error:  # noqa: BLE001 (whatever is raised is answered)
             self.unstarted(call, error)
             return
         if sent is not None:
@@ -216,8 +219,8 @@ class Dispatcher:
         context.run(_set_current, call)
         try:
             coroutine = self._streams.begin(call, route.handler, args, kwargs)
-        except Exception as error:  # noqa: BLE001 (whatever a handler raises is answered)
-            self._fail(call, binding, error)
+        except BaseException as error:  # noqa: BLE001 (whatever is raised is answered)
+            self.unstarted(call, error)
             return
         on_end = self._end_oneway if binding.kind == "oneway" else self._answer_stream
         call.task = HandlerTask(coroutine, self._loop, context, on_end, call)
@@ -333,8 +336,7 @@ class Dispatcher:
         if is_of(raised, CodecError):
             raised = wrong("result", call.binding, raised)
         self._answer_error(call, raised)
-        if ends_process(raised):
-            raise raised
+        raise_further(call, raised)
 
     def _answer_error(self, call: IncomingCall, error: BaseException) -> None:
         if is_of(error, asyncio.CancelledError):

@@ -249,10 +249,7 @@ class HandlerTask(TaskState):
         """The coroutine raised it. Errors: itself, where it is to end the process."""
         self.error = error
         self._end()
-        if ends_process(error):
-            if is_of(error, SystemExit):  # of which Python says nothing
-                log_raised(self.call.binding.full_name, error, ", and the process ends")
-            raise error
+        raise_further(self.call, error)
 
     def _end(self) -> None:
         if self._must_cancel and self.error is None:  # cancelled in its last step
@@ -310,6 +307,14 @@ def _loop_of(future: Any, usual: asyncio.AbstractEventLoop) -> Any:
 def ends_process(error: BaseException) -> bool:
     """Whether it goes on past the event loop, as Ctrl-C does."""
     return is_of(error, KeyboardInterrupt) or is_of(error, SystemExit)
+
+
+def raise_further(call: IncomingCall, error: BaseException) -> None:
+    """For what was raised in an answered call. Errors: itself, where it is to end the process."""
+    if ends_process(error):
+        if is_of(error, SystemExit):  # of which Python says nothing
+            log_raised(call.binding.full_name, error, ", and the process ends")
+        raise error
 
 
 if not TYPE_CHECKING and crossing is not None:

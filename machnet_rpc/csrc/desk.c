@@ -129,9 +129,6 @@ static bool handle(struct desk *self, struct incoming *call, PyObject *payload, 
     PyObject *coroutine = begun(PyTuple_GetItem(method, METHOD_HANDLER),
                                 PyTuple_GetItem(method, METHOD_DECODE), payload);
     if (coroutine == NULL) {
-        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
-            return false;
-        }
         PyObject *error = caught();
         const bool is_told = flow_note(call)
                              && told(self->dispatcher, name_unstarted, (PyObject *)call, error);
