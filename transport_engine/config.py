@@ -13,7 +13,6 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -24,7 +23,7 @@ from pydantic import (
 from transport_engine._native import ffi, lib
 from transport_engine.endpoint import PORT_MAX, Endpoint, packed_address
 from transport_engine.errors import ConfigError
-from transport_engine.mistakes import sentences
+from transport_engine.mistakes import Told, sentences
 from transport_engine.ports import NAME, WORD, Ports
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
@@ -73,7 +72,7 @@ _PPM: Final = 1_000_000
 _STRICT: Final = ConfigDict(extra="forbid", frozen=True)
 
 
-class Limits(BaseModel):
+class Limits(Told):
     """Bounds on what an engine holds; None: the engine's default."""
 
     model_config = _STRICT
@@ -91,7 +90,7 @@ class Limits(BaseModel):
     spin_seconds: Annotated[float, Field(ge=0, le=3600)] | None = None
 
 
-class Faults(BaseModel):
+class Faults(Told):
     """What the engine does to datagrams that arrive, for tests: fractions from 0 to 1."""
 
     model_config = _STRICT
@@ -104,8 +103,8 @@ class Faults(BaseModel):
     seed: Annotated[int, Field(ge=0, le=(1 << 63) - 1)] = 1
 
 
-class EngineConfig(BaseModel):
-    """All that an engine needs to open.
+class EngineConfig(Told):
+    """All that an engine needs to open. Errors: ConfigError: key, value, what is allowed.
 
     `netif` is for the driver to read; with dpdk, EAL arguments separated by spaces.
     """
@@ -184,7 +183,7 @@ class SidecarEngineConfig(EngineConfig):
         return self
 
 
-class ControlConfig(BaseModel):
+class ControlConfig(Told):
     """How a sidecar is reached, and how much anybody may ask of it."""
 
     model_config = _STRICT
@@ -202,7 +201,7 @@ class ControlConfig(BaseModel):
     direct_ends_max: Annotated[int, Field(ge=1, le=65536)] = 1024
 
 
-class Quotas(BaseModel):
+class Quotas(Told):
     """What a tenant may use at one time, over all its channels; None: no limit of its own.
 
     Without `memory_bytes` it has its weight's part of the engine's pool.
@@ -217,7 +216,7 @@ class Quotas(BaseModel):
     bytes_per_second: Annotated[int, Field(ge=1000, le=1 << 40)] | None = None
 
 
-class Reach(BaseModel):
+class Reach(Told):
     """Peers: a network, and ports there."""
 
     model_config = _STRICT
@@ -226,7 +225,7 @@ class Reach(BaseModel):
     ports: Annotated[tuple[PortWord, ...], Field(min_length=1)]
 
 
-class TenantConfig(BaseModel):
+class TenantConfig(Told):
     """Who it is, by user and group, and what it may: nothing that is not said."""
 
     model_config = _STRICT
@@ -241,7 +240,7 @@ class TenantConfig(BaseModel):
     quotas: Quotas = Quotas()
 
 
-class ProcessConfig(BaseModel):
+class ProcessConfig(Told):
     """What a sidecar's process may still do once it runs."""
 
     model_config = _STRICT
@@ -249,7 +248,7 @@ class ProcessConfig(BaseModel):
     sandbox: Literal["full", "none"] = "full"
 
 
-class SidecarConfig(BaseModel):
+class SidecarConfig(Told):
     """A sidecar's file: [engine], [control], [process], [services], and [[tenants]]."""
 
     model_config = _STRICT

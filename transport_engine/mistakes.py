@@ -8,6 +8,8 @@ from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
+from transport_engine.errors import ConfigError
+
 Schema: TypeAlias = dict[str, Any]
 
 _VALUE_CHARACTERS_MAX: Final = 60
@@ -28,6 +30,24 @@ _FORMATS: Final = {
     "ipv6network": "an IPv6 network such as 2001:db8::/32",
     "ports": 'a port such as 7000, ports such as "7000-7099", or the name of a service',
 }
+
+
+class Told(BaseModel):
+    """A model of which a wrong value is told in a program as it is in a file.
+
+    Errors: ConfigError, by the constructor.
+    """
+
+    def __init__(self, /, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            kind = type(self)
+            raise ConfigError(sentences(error, kind, kind.__name__)) from None
+
+    # With the mark of pydantic's own: models within others are then made without this constructor,
+    # so that their mistakes are told with all keys.
+    vars(__init__).update(vars(BaseModel.__init__))
 
 
 def sentences(error: ValidationError, model: type[BaseModel], source: str) -> str:

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Final
 
-import pydantic
-
 from machnet_rpc import _clock
 from machnet_rpc._protocol.records import Head
 from machnet_rpc._transports.base import Transport
@@ -69,13 +67,13 @@ def udp_towards(host: str, *, is_local: bool) -> EngineConfig:
     local = host if is_local else source_towards(host)
     try:
         return EngineConfig(driver="udp", address=ip_address(local))
-    except pydantic.ValidationError as error:
+    except ConfigError:
         raise ConfigError(
             f"{local} can be reached by other machines, and calls are not encrypted yet: accept "
             f'that with via=EngineConfig(address="{local}", security="none"), or run '
             f'`mrpc engine --config FILE` with address = "{local}" and security = "none" under '
             "[engine] in it"
-        ) from error
+        ) from None
 
 
 def source_towards(host: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from machnet_rpc.cli.arguments import Commands, add_command
 from transport_engine.config import SidecarConfig, SidecarEngineConfig, load
+from transport_engine.errors import ConfigError
 from transport_engine.policy import Policy, described
 from transport_engine.sidecar import run_sidecar
 
@@ -68,7 +69,7 @@ def cores(text: str) -> tuple[int, ...]:
     try:
         numbers = tuple(int(word) for word in text.split(","))
         return SidecarEngineConfig(cores=numbers).cores
-    except ValueError:
+    except (ValueError, ConfigError):
         raise argparse.ArgumentTypeError(
             f"{text!r} are not processors, each once, with commas between, as in 2,3"
         ) from None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from transport_engine import ConfigError, Engine, EngineConfig, Limits
+from transport_engine import ConfigError, Engine, EngineConfig, Faults, Limits
 from transport_engine._native import ffi, lib
 from transport_engine.config import SidecarConfig, default_socket_path, load
 
@@ -237,6 +237,40 @@ def test_each_mistake_gets_a_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         loaded(tmp_path, "[engine]\nport = -1\nmtu_bytes = 0\n[control]\nx = 1")
     assert len(str(caught.value).splitlines()) == 3
+
+
+IN_A_PROGRAM: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "value": ({"port": 70000}, ["port is 70000; allowed is a whole number from 0 to 65535"]),
+    "key": ({"porto": 7}, ["porto is not a key; did you mean port?"]),
+    "within another": (
+        {"limits": {"flows_max": 0}},
+        [f"limits.flows_max is 0; allowed is a whole number from 1 to {lib.TE_FLOWS_MAX}"],
+    ),
+    "in the clear": (
+        {"address": IPv4Address("10.0.0.2")},
+        ["address is 10.0.0.2, which other machines can reach, and the wire is not encrypted yet"],
+    ),
+    "two": (
+        {"port": -1, "mtu_bytes": 0},
+        [
+            "port is -1; allowed is a whole number from 0 to 65535",
+            "mtu_bytes is 0; allowed is a whole number from 1280 to 9216",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "told"), IN_A_PROGRAM.values(), ids=IN_A_PROGRAM)
+def test_a_program_is_told_as_a_file_is(given: dict[str, Any], told: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        EngineConfig(**given)
+    for line, sentence in zip(str(caught.value).splitlines(), told, strict=True):
+        assert line.startswith(f"EngineConfig: {sentence}")
+
+
+def test_parts_are_told_by_themselves() -> None:
+    with pytest.raises(ConfigError, match="Faults: loss is 2; allowed is a number from 0 to 1"):
+        Faults(loss=2)
 
 
 def test_file_that_is_not_there(tmp_path: Path) -> None:
