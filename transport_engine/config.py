@@ -16,6 +16,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -23,7 +24,7 @@ from pydantic import (
 from transport_engine._native import ffi, lib
 from transport_engine.endpoint import PORT_MAX, Endpoint, packed_address
 from transport_engine.errors import ConfigError
-from transport_engine.mistakes import Told, sentences
+from transport_engine.mistakes import Told, allowed, sentences
 from transport_engine.ports import NAME, WORD, Ports
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
@@ -62,6 +63,7 @@ RingBytes: TypeAlias = Annotated[
     Field(json_schema_extra={"format": "ring"}),
 ]
 
+
 MTU_BYTES_MAX: Final = 9216
 FILE_BYTES_MAX: Final = 1 << 20
 PROFILES: Final = {"rack": 0, "cloud": 1}
@@ -69,6 +71,7 @@ _TEXT: Final = Field(json_schema_extra={"format": "text"})
 _PATH: Final = Field(json_schema_extra={"format": "path"})
 _NS: Final = 1_000_000_000
 _PPM: Final = 1_000_000
+_RING_BYTES: Final = TypeAdapter(RingBytes)
 _STRICT: Final = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -308,6 +311,15 @@ def _faults_into_c(faults: Faults, fault: Any) -> None:
         setattr(fault, f"{name}_ppm", round(getattr(faults, name) * _PPM))
     fault.reorder_ns = round(faults.reorder_seconds * _NS)
     fault.seed = faults.seed
+
+
+def check_ring_bytes(ring_bytes: int) -> None:
+    """Errors: ConfigError where no ring has so many."""
+    try:
+        _RING_BYTES.validate_python(ring_bytes, strict=True)
+    except ValidationError:
+        said = f"ring_bytes is {ring_bytes!r}; allowed is {allowed(_RING_BYTES.json_schema(), {})}"
+        raise ConfigError(said) from None
 
 
 def user_socket_path() -> Path:

@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 from transport_engine._native import ffi, lib
 from transport_engine.channel import Channel
-from transport_engine.config import EngineConfig
+from transport_engine.config import EngineConfig, check_ring_bytes
 from transport_engine.endpoint import Endpoint
 from transport_engine.errors import ConfigError, TransportError, error_of
 from transport_engine.flows import FlowPage, page_of
@@ -212,6 +212,7 @@ class Engine:
 
         Owner: the descriptors are the caller's.
         """
+        check_ring_bytes(ring_bytes)
         what = f"no channel of {ring_bytes} bytes"
         done = self._command(lib.TE_ATTACH, what, ring_bytes=ring_bytes, share=share)
         return done.value, done.memory_fd, done.doorbell_fd

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -166,10 +167,19 @@ def test_drain_refuses_what_is_new() -> None:
         channel.close()
 
 
-def test_full_table_and_bad_ring() -> None:
+@pytest.mark.parametrize("ring_bytes", [5, 65536, 200_000, 1 << 40, 1 << 64, -1, "131072"])
+def test_a_ring_that_cannot_be_is_a_sentence(ring_bytes: Any) -> None:
+    said = rf"ring_bytes is {ring_bytes!r}; allowed is a power of two from 131072 to 1073741824$"
+    with Engine(LOOPBACK) as engine:
+        with pytest.raises(ConfigError, match=said):
+            engine.attach(ring_bytes)
+        with pytest.raises(ConfigError, match=said):
+            engine.attach_descriptors(ring_bytes)
+        engine.attach(131072)[1].close()
+
+
+def test_full_table() -> None:
     with Engine(EngineConfig(driver="loopback", limits=Limits(channels_max=1))) as engine:
-        with pytest.raises(ConfigError, match="no channel of 5 bytes"):
-            engine.attach(5)
         index, channel = engine.attach()
         with pytest.raises(NoRoomError, match="raise its limits"):
             engine.attach()
