@@ -102,12 +102,12 @@ def fitted(payload: bytes, bytes_max: int) -> bytes:
 def encode_declared(error: Exception) -> tuple[int, bytes]:
     """Status and payload for an exception that the contract declares.
 
-    Errors: CodecError if what it holds cannot be sent.
+    Errors: CodecError if what it holds cannot be sent; ValueError for a code that is none.
     """
     code, words = Code.UNKNOWN, said(error)
     more: dict[str, str] = {}
     if is_of(error, RpcError):
-        code, words = error.code, error.message
+        code, words = Code(error.code), error.message
         more = {"next_step": _sendable(error.next_step or "")[:MESSAGE_CHARACTERS_MAX]}
     return code, pack(
         {

@@ -74,7 +74,7 @@ class RpcError(Exception):
     def __str__(self) -> str:
         target = " at ".join(part for part in (self.method, self.peer) if part)
         said = f"{target}: {self.message}" if target else self.message
-        facts = [self.code.name]
+        facts = [_name_of(self.code)]
         if self.stage:
             facts += [f"stage: {self.stage}", f"executed: {self.executed}"]
         if self.attempts > 1:
@@ -86,7 +86,7 @@ class RpcError(Exception):
         """All of it as plain text, for logs and `--json`."""
         retried = {"attempts": str(self.attempts), "earlier": self.earlier}
         return (retried if self.attempts > 1 else {}) | {
-            "code": self.code.name,
+            "code": _name_of(self.code),
             "message": self.message,
             "executed": self.executed,
             "method": self.method,
@@ -94,6 +94,14 @@ class RpcError(Exception):
             "stage": self.stage,
             "next_step": self.next_step,
         }
+
+
+def _name_of(code: int) -> str:
+    """Of the user's own errors, too, whose code may be none, and travels as UNKNOWN."""
+    try:
+        return Code(code).name
+    except ValueError:
+        return f"UNKNOWN, since {code!r} is no code"
 
 
 class Cancelled(RpcError):

@@ -187,6 +187,21 @@ def test_an_error_tells_of_attempts_where_there_were_several() -> None:
     assert error.as_dict()["attempts"] == "2"
 
 
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        (5, "NOT_FOUND"),
+        (0, "UNKNOWN, since 0 is no code"),
+        (17, "UNKNOWN, since 17 is no code"),
+        ("NOT_FOUND", "UNKNOWN, since 'NOT_FOUND' is no code"),
+    ],
+)
+def test_an_error_tells_of_its_code_where_that_is_a_number_or_none(code: Any, name: str) -> None:
+    error = RpcError("it is gone", code=code)
+    assert str(error) == f"it is gone ({name})"
+    assert error.as_dict()["code"] == name
+
+
 async def test_next_step_travels(client: Client) -> None:
     with pytest.raises(NotFound, match=r"Insert it first\.$"):
         await client.stub(Ledger).fail("not found")

@@ -56,6 +56,10 @@ class Wordy(Exception):
     pass
 
 
+class Uncoded(RpcError):
+    pass
+
+
 class Closed(Exception):
     """Nothing can be asked of it."""
 
@@ -106,7 +110,7 @@ class Out(BaseModel):
         return TABLE[key]
 
 
-@service("users", errors=[DeclaredUnprintable, Wordy])
+@service("users", errors=[DeclaredUnprintable, Wordy, Uncoded])
 class Users:
     @rpc
     async def fail(self, how: str) -> int:
@@ -153,6 +157,7 @@ ERRORS: dict[str, BaseException] = {
     "surrogate": ValueError("a \ud800"),
     "number": NotFound(5),  # type: ignore[arg-type]
     "code": RpcError("a", code=77),  # type: ignore[arg-type]
+    "declared code": Uncoded("a", code=77),  # type: ignore[arg-type]
     "wordy": Wordy("a" * LONG),
     "long": ValueError("\u20ac" * 5_000),
     "step": NotFound("a" * LONG, next_step="b" * LONG),
@@ -219,6 +224,7 @@ WORDS = {
     "surrogate": (Code.UNKNOWN, r"a \ud800"),
     "number": (Code.NOT_FOUND, "5"),
     "code": (Code.UNKNOWN, "77 is not a valid Code"),
+    "declared code": (Code.UNKNOWN, "raised Uncoded, which cannot be sent: 77 is not a valid Code"),
     "wordy": (Code.UNKNOWN, "aaa"),
     "long": (Code.UNKNOWN, "raised ValueError: \u20ac"),
     "step": (Code.NOT_FOUND, "aaa"),
