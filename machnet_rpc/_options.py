@@ -180,16 +180,15 @@ def checked_priority(priority: int | None) -> int | None:
 
 def checked(metadata: Mapping[str, str | bytes]) -> Metadata:
     """What an application wants to send. Errors: InvalidArgument."""
-    try:
-        given: dict[Any, Any] = dict(metadata)
-    except (TypeError, ValueError):
-        raise _refusal(f"metadata is text or bytes by names, not {metadata!r}") from None
+    given: Any = metadata
+    if not isinstance(given, Mapping):  # of pairs two might have the same name
+        raise _refusal(f"metadata is text or bytes by names, not {metadata!r}")
     for name, value in given.items():
         if not isinstance(name, str) or not isinstance(value, str | bytes):
             raise _refusal(f"metadata is text or bytes by names, not {name!r}: {value!r}")
         if name.startswith(RESERVED):
             raise _refusal(f"metadata cannot be named {name!r}: {RESERVED}* is reserved")
-    return given
+    return dict(metadata)
 
 
 def _refusal(words: str) -> InvalidArgument:

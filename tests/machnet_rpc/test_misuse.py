@@ -146,7 +146,7 @@ def test_a_key_is_text(key: Any) -> None:
         nobody().stub(Desk).buy.using(key=key)
 
 
-@pytest.mark.parametrize("metadata", ["text", 5, [1]])
+@pytest.mark.parametrize("metadata", ["text", 5, [1], [("a", "1"), ("a", "2")]])
 def test_metadata_are_a_mapping(metadata: Any) -> None:
     with pytest.raises(InvalidArgument, match="metadata is text or bytes by names"):
         nobody().using(metadata=metadata)
