@@ -84,6 +84,15 @@ static uint64_t cubic_window(const struct congestion *congestion, uint64_t elaps
     return cubic->origin + change;
 }
 
+/* The acknowledged part of what lacks, in window units. The product is made of bytes: of window
+ * units, it has more than 64 bits where a large window is acknowledged at once. */
+static uint64_t step(const struct congestion *congestion, uint64_t missing, uint32_t acked_bytes) {
+    const uint64_t product = missing * acked_bytes;
+    const uint64_t rest = product % congestion->window;
+    return (product / congestion->window << WINDOW_FRACTION_BITS)
+           + (rest << WINDOW_FRACTION_BITS) / congestion->window;
+}
+
 static void grow(struct congestion *congestion, const struct congestion_ack *ack) {
     struct cubic *cubic = &congestion->cubic;
     uint64_t acked = (uint64_t)ack->acked_bytes << WINDOW_FRACTION_BITS;
@@ -98,7 +107,7 @@ static void grow(struct congestion *congestion, const struct congestion_ack *ack
     if (cubic->friendly > target) {
         congestion->window = max_u64(congestion->window, cubic->friendly);
     } else if (target > congestion->window) {
-        congestion->window += (target - congestion->window) * acked / congestion->window;
+        congestion->window += step(congestion, target - congestion->window, ack->acked_bytes);
     }
 }
 

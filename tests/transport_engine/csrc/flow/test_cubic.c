@@ -87,12 +87,30 @@ static void a_long_pause_makes_no_leap(void **state) {
     assert_true(congestion_window_bytes(&cubic) <= window_bytes * 3 / 2 + PACKET_BYTES);
 }
 
+/* A step is the acknowledged part of what lacks, in the largest windows, too. */
+static void a_large_window_takes_a_whole_step(void **state) {
+    (void)state;
+    cubic.window = congestion_window_max;
+    lose();
+    const uint64_t window = cubic.window;
+    const uint64_t window_bytes = congestion_window_bytes(&cubic);
+    acknowledge(TRIP_NS, 1);
+    now_ns += UINT64_C(300) * 1000000000; /* by then half a window lacks */
+    for (uint32_t part = 4; part > 1; part--) {
+        cubic.window = window;
+        acknowledge(TRIP_NS, (uint32_t)window_bytes / part);
+        const uint64_t step_bytes = congestion_window_bytes(&cubic) - window_bytes;
+        assert_in_range(step_bytes, window_bytes / 2 / part - 1, window_bytes / 2 / part);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_lasting_rise_ends_slow_start, set_up),
         cmocka_unit_test_setup(a_passing_rise_does_not, set_up),
         cmocka_unit_test_setup(a_loss_takes_three_tenths, set_up),
         cmocka_unit_test_setup(a_long_pause_makes_no_leap, set_up),
+        cmocka_unit_test_setup(a_large_window_takes_a_whole_step, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
