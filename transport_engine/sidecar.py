@@ -1,7 +1,8 @@
 """A process that runs an engine for many applications.
 
 The control plane has the main thread, the engine one of its own for each of its cores. A signal
-lets the flows end, then stops; a second one does not wait. Nothing is left behind.
+lets the flows end, then stops; a second one does not wait, and later ones are ignored. Nothing is
+left behind.
 """
 
 import asyncio
@@ -17,9 +18,9 @@ from transport_engine.hardening import harden
 from transport_engine.policy import Policy
 from transport_engine.rendezvous import Rendezvous
 from transport_engine.team import Engines, open_engines
+from transport_engine.threads import ENDING, unsignalled
 
 DRAIN_PAUSE_SECONDS: Final = 0.01
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 log: logging.Logger = logging.getLogger("transport_engine.sidecar")
 
@@ -27,6 +28,7 @@ log: logging.Logger = logging.getLogger("transport_engine.sidecar")
 def run_sidecar(config: SidecarConfig, on_ready: Callable[[str], None]) -> None:
     """Serves until a signal; `on_ready` gets a sentence that says where, once it does.
 
+    Thread: the main one, of a process that then ends: it ignores further signals.
     Errors: TransportError when it cannot start.
     """
     path = config.control.socket or default_socket_path()
@@ -55,7 +57,7 @@ async def _serve(
         (asked_twice if asked.is_set() else asked).set()
 
     is_kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup
-    signals = [each for each in SIGNALS if each is not signal.SIGHUP or not is_kept]
+    signals = [each for each in ENDING if each is not signal.SIGHUP or not is_kept]
     for number in signals:
         loop.add_signal_handler(number, on_signal)
     try:
@@ -66,8 +68,10 @@ async def _serve(
         await _drain(engine, config.control.drain_seconds, asked_twice)
     finally:
         server.close()
-        for number in signals:
-            loop.remove_signal_handler(number)
+        with unsignalled():  # what is removed would end the process half-way
+            for number in signals:
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)
 
 
 async def _drain(engine: Engines, seconds: float, asked_twice: asyncio.Event) -> None:

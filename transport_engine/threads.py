@@ -1,22 +1,38 @@
 """Threads of this process, and what is said where the system gives none."""
 
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Final
 
 from transport_engine.errors import NoRoomError
 
+ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
 
 def started(run: Callable[[], object], name: str) -> threading.Thread:
-    """A thread that runs, and keeps no process from ending.
+    """A thread that runs, keeps no process from ending, and leaves the signals `ENDING` to others.
 
     Errors: NoRoomError.
     """
     thread = threading.Thread(target=run, name=name, daemon=True)
     try:
-        thread.start()
+        with unsignalled():  # which it inherits
+            thread.start()
     except RuntimeError as error:
         raise NoRoomError(
             f"no thread {name}: {error}; raise `ulimit -u` or `-v` of the process, or the tasks "
             "that its unit (TasksMax=) or container (pids) may have"
         ) from error
     return thread
+
+
+@contextmanager
+def unsignalled() -> Generator[None]:
+    """Within it this thread takes no signals of `ENDING`: others do, or they wait."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

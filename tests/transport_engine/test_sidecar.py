@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.processes import stand_still
 from tests.transport_engine.records import field
-from transport_engine import Endpoint, EngineGoneError, attach
+from transport_engine import Endpoint, EngineGoneError, SidecarAttachment, attach
 from transport_engine._native import lib
 
 SECONDS_MAX = 30.0
@@ -54,6 +55,19 @@ def test_signal_ends_it_and_nothing_is_left(tmp_path: Path) -> None:
             _, errors = process.communicate(timeout=SECONDS_MAX)
             assert (process.returncode, errors) == (0, "")
             assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_more_signals_neither_hold_it_up_nor_cut_it_short(tmp_path: Path, number: int) -> None:
+    with started(tmp_path, drain_seconds=60.0) as (process, path):
+        process.send_signal(signal.SIGTERM)
+        ends = time.monotonic() + SECONDS_MAX
+        while process.poll() is None and time.monotonic() < ends:
+            process.send_signal(number)
+            time.sleep(0.0002)
+        _, errors = process.communicate(timeout=SECONDS_MAX)
+        assert (process.returncode, errors) == (0, "")
+        assert list(path.parent.iterdir()) == []
 
 
 @pytest.mark.dpdk
@@ -103,17 +117,22 @@ async def test_under_nohup_it_outlives_its_terminal(tmp_path: Path) -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+async def kinds_of(application: SidecarAttachment, count: int) -> list[int]:
+    """Of the next records."""
+    kinds: list[int] = []
+    deadline = time.monotonic() + SECONDS_MAX
+    while len(kinds) < count and time.monotonic() < deadline:
+        await asyncio.sleep(0.001)
+        kinds += [field(head, "kind") for head, _ in application.channel.receive()]
+    return kinds
+
+
 async def test_applications_are_told_by_a_stop(tmp_path: Path) -> None:
     with started(tmp_path) as (process, path):
         application = await attach(path)
         port = await application.listen(0)
         await application.connect(Endpoint(application.local.address, port), token=1)
-        kinds: list[int] = []
-        deadline = time.monotonic() + SECONDS_MAX
-        while len(kinds) < 2 and time.monotonic() < deadline:
-            await asyncio.sleep(0.001)
-            kinds += [field(head, "kind") for head, _ in application.channel.receive()]
-        assert sorted(kinds) == [lib.TE_FLOW_OPENED, lib.TE_FLOW_ACCEPTED]
+        assert set(await kinds_of(application, 2)) == {lib.TE_FLOW_OPENED, lib.TE_FLOW_ACCEPTED}
         process.send_signal(signal.SIGTERM)
         await asyncio.to_thread(process.wait, SECONDS_MAX)
         ends = [head for head, _ in application.channel.receive()]
@@ -122,6 +141,31 @@ async def test_applications_are_told_by_a_stop(tmp_path: Path) -> None:
         with pytest.raises(EngineGoneError):
             application.channel.awake()
         await application.close()
+
+
+async def connect_often(application: SidecarAttachment, remote: Endpoint) -> None:
+    for token in range(2, 100):
+        await application.connect(remote, token)
+
+
+async def test_a_second_signal_does_not_wait_for_flows(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    with started(there) as (other, far), started(here, drain_seconds=60.0) as (process, near):
+        server, client = await attach(far), await attach(near)
+        port = await server.listen(0)
+        await client.connect(Endpoint(server.local.address, port), token=1)
+        assert await kinds_of(client, 1) == [lib.TE_FLOW_OPENED]
+        stand_still(other.pid)  # it acknowledges no end of a flow
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(EngineGoneError, match="the engine is shutting down"):
+            await connect_often(client, Endpoint(server.local.address, port))
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.to_thread(process.wait, SECONDS_MAX) == 0
+        assert list(near.parent.iterdir()) == []
+        await client.close()
+        await server.close()
 
 
 async def test_applications_notice_a_kill_and_the_next_one_starts(tmp_path: Path) -> None:
