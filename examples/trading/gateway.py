@@ -1,8 +1,10 @@
 """The order gateway: a desk behind its contract."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
+from typing import Final
 
 from examples.trading.contract import Gateway
 from examples.trading.desk import (
@@ -25,9 +27,30 @@ from examples.trading.orders import (
     SessionState,
     Snapshot,
 )
-from machnet_rpc import rpc
+from machnet_rpc import current_call, rpc
 
 GRACE_MAX = 60.0  # seconds
+LAST_REPORTS_SECONDS: Final = 1.0  # for who follows to take those on the way, at the gateway's end
+
+log: Final = logging.getLogger(__name__)
+
+
+class Follower:
+    """Who follows a session: where it is, and the task that sends it reports."""
+
+    def __init__(self, session: str) -> None:
+        self.news: asyncio.Event = asyncio.Event()  # set: there are new reports
+        self._who = f"who follows {session!r} from {current_call().peer}"
+        self._task = asyncio.current_task()
+
+    def __repr__(self) -> str:
+        return f"<Follower: {self._who}>"
+
+    def cut_off(self) -> None:
+        """Ends its call, whose reports it does not take."""
+        log.warning("%s takes no reports, and is cut off", self._who)
+        if self._task is not None:
+            self._task.cancel("the gateway ends, and the last reports are not taken")
 
 
 class OrderGateway(Gateway):
@@ -39,17 +62,21 @@ class OrderGateway(Gateway):
         self.desk.attended = self._attending
         self._leaving: dict[str, asyncio.TimerHandle] = {}  # within their grace
         self._closed = asyncio.Event()
-        self._followers: dict[str, set[asyncio.Event]] = {}  # set: there are new reports
+        self._followers: dict[str, set[Follower]] = {}
         self.desk.on_reports = self._wake
 
     def close(self) -> None:
-        """End the calls that do not end by themselves: a server that leaves would wait for them."""
+        """End the calls that do not end by themselves: a server that leaves would wait for them.
+
+        Who follows and takes no reports is cut off after a moment. Thread: the event loop's.
+        """
         self._closed.set()
         for here in self._attending.values():
             here.set()
         self._attending.clear()
         for session in self._followers:
             self._wake(session)
+        asyncio.get_running_loop().call_later(LAST_REPORTS_SECONDS, self._cut_off)
 
     def _execute(self, command: Command) -> Answer:
         return self.desk.execute(command, time.monotonic_ns())
@@ -112,25 +139,30 @@ class OrderGateway(Gateway):
         newest = self.desk.state(session).newest
         if after > newest:
             raise ReportsGoneError(f"there is no report {after} yet: the newest is {newest}")
-        news = asyncio.Event()
-        self._followers.setdefault(session, set()).add(news)
+        follower = Follower(session)
+        self._followers.setdefault(session, set()).add(follower)
         try:
             while not self._closed.is_set():
-                news.clear()
+                follower.news.clear()
                 page = self.desk.reports(session, after, PAGE_MAX).reports
                 for report in page:
                     after = report.sequence
                     yield report  # waits for a reader who is slow
                 if not page:
-                    await news.wait()
+                    await follower.news.wait()
         finally:
-            self._followers[session].discard(news)
+            self._followers[session].discard(follower)
             if not self._followers[session]:
                 del self._followers[session]
 
     def _wake(self, session: str) -> None:
-        for news in self._followers.get(session, ()):
-            news.set()
+        for follower in self._followers.get(session, ()):
+            follower.news.set()
+
+    def _cut_off(self) -> None:
+        for followers in self._followers.values():
+            for follower in followers:
+                follower.cut_off()
 
     @rpc
     async def snapshot(self, depth: int) -> Snapshot:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import islice
@@ -37,10 +38,11 @@ from examples.trading.orders import (
     What,
 )
 from examples.trading.play import play
-from machnet_rpc import MemoryNetwork, connect, serve
+from machnet_rpc import Cancelled, MemoryNetwork, Server, connect, serve
 from tests.machnet_rpc.waiting import until
 
 ADDRESS = "127.0.0.1:7200"
+SECONDS_MAX = 10.0
 
 
 @pytest.fixture
@@ -203,6 +205,29 @@ async def test_who_followed_is_forgotten_and_a_gateway_that_ends_ends_the_rest()
             gateway.close()
             assert [report async for report in second] == []
         await until(lambda: not server.handlers_running)
+    assert "0 followed" in repr(gateway)
+
+
+async def test_a_gateway_that_ends_cuts_off_who_takes_no_reports(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway, network = OrderGateway(desk), MemoryNetwork()
+    server = Server(gateway)
+    await server.listen(ADDRESS, via=network)
+    async with connect(ADDRESS, via=network) as client:
+        stub = client.stub(Gateway)
+        async with stub.follow("s", 0) as taken, stub.follow("s", 0) as left:
+            for number in range(1, 500):  # more than a stream takes ahead
+                await stub.cancel(CancelOrder("s", number, 1))
+                assert (await anext(taken)).sequence == number
+            gateway.close()
+            async with asyncio.timeout(SECONDS_MAX):
+                await server.close(grace=10 * SECONDS_MAX)
+            assert [report async for report in taken] == []
+            with pytest.raises(Cancelled, match="the gateway ends, and the last reports are not"):
+                assert len([report async for report in left]) == 0
+    (told,) = caplog.messages
+    assert re.fullmatch(r"who follows 's' from \S+:\d+ takes no reports, and is cut off", told)
     assert "0 followed" in repr(gateway)
 
 
