@@ -54,7 +54,7 @@ def encode_raised(
         if is_of(error, RpcError):
             answer = RpcError(error.message, code=Code(error.code), next_step=error.next_step)
         else:
-            log_raised(method, error)
+            log_raised(method, error, _undeclared(declared, kind, error))
             answer = RpcError(f"the handler raised {kind}: {said(error)}")
         answer.executed = "yes"
         return answer.code, encode(answer)
@@ -65,6 +65,14 @@ def encode_raised(
         answer = RpcError(f"the handler raised {kind}, which cannot be sent: {said(untold)}")
         answer.executed = "yes"
         return Code.UNKNOWN, encode(answer)
+
+
+def _undeclared(declared: Mapping[str, type[Exception]], kind: str, error: BaseException) -> str:
+    """The next step where its base is declared, and it is not."""
+    bases = [name for name, base in declared.items() if is_of(error, base)]
+    if not bases:
+        return ""
+    return f", and its contract declares {bases[-1]} only: have errors=[...] name {kind}, too"
 
 
 def log_raised(method: str, error: BaseException, more: str = "") -> None:

@@ -192,7 +192,8 @@ def service(
 ) -> Callable[[type[C]], type[C]]:
     """Declares a class to be the contract of the service `name`.
 
-    `errors` are exceptions that any of its methods may raise; they arrive as what they are.
+    `errors` are exceptions that any of its methods may raise; they arrive as what they are. One
+    that is derived from them is another, to be declared as well.
     """
     is_text = isinstance(cast(object, name), str) and name.isprintable() and "/" not in name
     if not is_text or not 1 <= len(name) <= NAME_CHARACTERS_MAX:
@@ -256,6 +257,7 @@ def rpc(
     again, "keyed" that it may be sent again and is executed once for its key. A call that is
     `oneway` has no answer: it is done when it was sent, and what its handler raises is in the
     server's log. Calls of a `lane` other than 0 are delivered in the order in which they were made.
+    `errors` are exceptions of this method, beside those of its service.
     """
     options = MethodOptions(timeout, idempotent, lane, checked_errors(errors), oneway)
     if function is not None:

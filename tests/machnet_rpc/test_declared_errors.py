@@ -147,6 +147,25 @@ async def test_who_calls_by_name_is_told_its_name() -> None:
     assert told == ["Worded: a", "Away: today", "Fixed"]
 
 
+class Delayed(Conflict):
+    """Derived from one that is declared."""
+
+
+async def test_what_is_derived_from_it_is_another_and_the_log_says_what_to_declare(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(ERRORS, "derived", Delayed("a", version=3))
+    async with test_client(Failing()) as client:
+        with pytest.raises(RpcError, match="the handler raised Delayed") as caught:
+            await client.stub(Declared).fail("derived")
+    assert caught.value.code is Code.UNKNOWN
+    (logged,) = caplog.messages
+    assert logged == (
+        "declared/fail raised Delayed, and its contract declares Conflict only: have errors=[...] "
+        "name Delayed, too"
+    )
+
+
 def test_its_fields_stand_in_the_schema() -> None:
     """Also where it is one of gRPC's codes."""
     schema: Any = schema_of(Declared).to_json()
