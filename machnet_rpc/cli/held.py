@@ -15,6 +15,7 @@ from machnet_rpc.server import Server
 from transport_engine.errors import PortInUseError
 
 LISTEN_SECONDS: Final = 0.005  # between attempts, while the server before still has the port
+SIGNALLED: Final = 128  # and the signal's number: what shells say of who was ended by it
 PATIENCE_SECONDS: Final = 5.0  # beyond the grace of the server before
 
 
@@ -106,10 +107,10 @@ class Held:
         return None if found is None else str(found)
 
     async def wait(self) -> int:
-        """Waits until it has ended; returns its exit status."""
+        """Waits until it has ended; returns its exit status, as shells say it."""
         status = await self.process.wait()
         self._writer.close()
-        return status
+        return status if status >= 0 else SIGNALLED - status
 
     def ask_to_end(self) -> None:
         """As SIGTERM does. A second time it ends at once."""

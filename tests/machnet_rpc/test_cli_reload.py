@@ -14,6 +14,7 @@ import pytest
 from machnet_rpc import Client, connect
 from machnet_rpc import cli as mrpc
 from machnet_rpc.cli import reload
+from machnet_rpc.cli.held import Held
 from machnet_rpc.cli.reload import Reloader
 from tests.e2e.processes import Running
 from tests.machnet_rpc.waiting import until
@@ -150,6 +151,12 @@ async def test_it_ends_with_the_reader_of_its_output(reloading: Reloading) -> No
     assert reloading.process.stdout is not None
     reloading.process.stdout.close()
     assert await asyncio.to_thread(reloading.process.wait, SECONDS_MAX) == 0
+
+
+async def test_who_is_ended_by_a_signal_has_the_status_that_shells_give_it() -> None:
+    held = await Held.started(["shop:Open"])
+    held.process.kill()
+    assert await held.wait() == 128 + signal.SIGKILL
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7])
