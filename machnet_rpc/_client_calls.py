@@ -67,7 +67,7 @@ class Again:
         return self.result_of(answer, self.binding)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """One call to be made."""
 

@@ -35,10 +35,24 @@ PyTypeObject *desk_type;
 static PyObject *name_answer_with;
 static PyObject *name_end;
 static PyObject *name_exchanger;
+static PyObject *name_key; /* of metadata: the call may have been executed */
+static PyObject *name_reply;
 static PyObject *name_keep;
 static PyObject *name_on_request;
 static PyObject *name_unsent;
 static PyObject *name_unstarted;
+
+/* Whether metadata goes with the answer. */
+static bool gives_metadata(const struct incoming *call) {
+    if (call->metadata == NULL) {
+        return false;
+    }
+    PyObject *reply = PyObject_GetAttr(call->metadata, name_reply);
+    const bool is_empty = reply != NULL && PyDict_CheckExact(reply) && PyDict_Size(reply) == 0;
+    Py_XDECREF(reply);
+    PyErr_Clear();
+    return !is_empty;
+}
 
 bool desk_end(struct task *task, PyObject *value) {
     const struct desk *self = (struct desk *)task->desk;
@@ -46,7 +60,7 @@ bool desk_end(struct task *task, PyObject *value) {
     struct flow *flow = call->flow;
     PyObject *encode = task->encode;
     slot_set(&task->returned, Py_NewRef(value));
-    if (task->must_cancel || task->callbacks != NULL || flow == NULL || call->metadata != NULL
+    if (task->must_cancel || task->callbacks != NULL || flow == NULL || gives_metadata(call)
         || (encode == Py_None && !PyBytes_CheckExact(value))) {
         return flow_note(call) && told((PyObject *)task, name_end, NULL, NULL);
     }
@@ -176,17 +190,28 @@ static PyObject *method_of(struct desk *self, uint64_t number) {
 }
 
 /* The flow that a call came by, if it is one of C's; a new reference. */
-static struct flow *flow_of(const struct incoming *call) {
+static struct flow *flow_of(struct incoming *call) {
     if (call->flow != NULL) {
         return (struct flow *)Py_NewRef((PyObject *)call->flow);
     }
-    PyObject *flow = PyObject_GetAttr(call->connection, name_exchanger); /* Python took it */
-    if (flow == NULL || Py_TYPE(flow) != flow_type) {
-        Py_XDECREF(flow);
+    PyObject *found = PyObject_GetAttr(call->connection, name_exchanger); /* Python took it */
+    if (found == NULL || Py_TYPE(found) != flow_type) {
+        Py_XDECREF(found);
         PyErr_Clear();
         return NULL;
     }
-    return (struct flow *)flow;
+    struct flow *flow = (struct flow *)found;
+    if (flow->incoming != NULL) {
+        call->flow = (struct flow *)Py_NewRef(found);
+        call->noted = 1;
+    }
+    return flow;
+}
+
+/* Whether the call is like any other, whatever comes with it. */
+static bool is_usual(const struct incoming *call) {
+    return call->metadata == NULL
+           || (PyDict_Check(call->metadata) && PyDict_Contains(call->metadata, name_key) == 0);
 }
 
 static bool take(struct desk *self, struct incoming *call, PyObject *payload, bool *has_started) {
@@ -194,7 +219,7 @@ static bool take(struct desk *self, struct incoming *call, PyObject *payload, bo
     if (method == NULL && PyErr_Occurred()) {
         return false;
     }
-    if (method == NULL || call->metadata != NULL || !PyBytes_CheckExact(payload)
+    if (method == NULL || !is_usual(call) || !PyBytes_CheckExact(payload)
         || PyBytes_Size(payload) > self->request_bytes_max
         || PyDict_Size(self->tasks) >= self->handlers_max) {
         return flow_note(call)
@@ -323,6 +348,8 @@ int desk_register(PyObject *module) {
         {&name_answer_with, "answer_with"},
         {&name_end, "_end"},
         {&name_exchanger, "exchanger"},
+        {&name_key, "mrpc-key"},
+        {&name_reply, "reply"},
         {&name_keep, "keep"},
         {&name_on_request, "on_request"},
         {&name_unsent, "unsent"},
