@@ -9,9 +9,11 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from typing import Any, Final, NamedTuple
+
+import uvloop
 
 from benchmarks.documents import FIELDS, Order, Orders, OrdersServer, OrderStruct
 from benchmarks.rungs import Echo, EchoServer
@@ -54,6 +56,11 @@ class Entries:
         """Forgets it."""
         raise NotImplementedError
 
+    @rpc(timeout=30.0, idempotent="keyed")
+    async def once(self, value: bytes) -> bytes:
+        """The value; what has the same key is done once."""
+        raise NotImplementedError
+
 
 class EntriesServer(Entries):
     """Answers in one go."""
@@ -65,6 +72,10 @@ class EntriesServer(Entries):
     @rpc
     async def put(self, key: str, value: bytes, version: int) -> None:
         return None
+
+    @rpc
+    async def once(self, value: bytes) -> bytes:
+        return value
 
 
 class YieldingServer(EchoServer):
@@ -96,6 +107,7 @@ class Kind(NamedTuple):
     server: Callable[[], Any]
     name: str
     args: tuple[Any, ...]
+    options: Mapping[str, Any] = {}  # as `using` has them
 
 
 BYTES: Final = Kind("bytes there and back", Echo, EchoServer, "echo", (bytes(SIZE_BYTES),))
@@ -103,6 +115,8 @@ KINDS: Final = (
     BYTES,
     Kind("the same, the handler gives way", Echo, YieldingServer, "echo", BYTES.args),
     Kind("the same, the handler waits for a future", Echo, WaitingServer, "echo", BYTES.args),
+    Kind("the same with metadata", Echo, EchoServer, "echo", BYTES.args, {"metadata": {"a": "b"}}),
+    Kind("the same of a keyed method", Entries, EntriesServer, "once", BYTES.args),
     Kind("text there, a number back", Entries, EntriesServer, "version", ("key-1",)),
     Kind("three arguments, no result", Entries, EntriesServer, "put", ("key-1", bytes(64), 7)),
     Kind(
@@ -208,7 +222,7 @@ def both(
 async def per_call(in_flight: int, kind: Kind = BYTES) -> tuple[float, float, float]:
     """Microseconds of the caller's turns, of the server's, and of everything."""
     client, calling, serving = both(server=kind.server)
-    call = getattr(client.stub(kind.contract), kind.name)
+    call = getattr(client.stub(kind.contract), kind.name).using(**kind.options)
 
     async def caller() -> None:
         for _ in range(CALLS_EACH):
@@ -330,4 +344,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())

@@ -80,7 +80,8 @@ class CallOptions(NamedTuple):
         if not isinstance(back, dict | None):
             raise _refusal(f"reply_metadata is a dict, which replies fill, not {back!r}")
         urgency = checked_priority(priority)
-        return CallOptions(timeout, wait, key, given, reply_metadata, urgency).over(self)
+        asked = CallOptions(timeout, wait, key, given, reply_metadata, urgency)
+        return self if asked == AS_DECLARED else asked.over(self)
 
     def within(self, timeout: float | None) -> "CallOptions":
         """The same with other time."""
