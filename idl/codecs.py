@@ -70,7 +70,9 @@ class ValueCodec:
             return self._read(plain)
         except pydantic.ValidationError as error:
             raise CodecError(_sentence(error)) from error
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
             raise _refused(error) from error
 
     def _misfit(self, value: object, error: Exception) -> str:
@@ -118,7 +120,9 @@ class StructCodec(ValueCodec):
             return self._msgspec.convert(plain, self._type, builtin_types=(bytes, bytearray))
         except self._msgspec.MsgspecError as error:
             raise CodecError(said(error)) from error
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
             raise _refused(error) from error
 
     def encode(self, value: object) -> bytes:
@@ -136,7 +140,9 @@ class StructCodec(ValueCodec):
             return self._decoder.decode(payload)
         except (self._msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise CodecError(said(error)) from error
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
             raise _refused(error) from error
 
 
@@ -334,7 +340,7 @@ def _is_scalar(value: object, scalar: type) -> bool:
     return issubclass(kind, taken) and not issubclass(kind, bool)
 
 
-def _refused(error: Exception) -> CodecError:
+def _refused(error: BaseException) -> CodecError:
     """For what a validator of the user's raised that says no verdict."""
     return CodecError(f"its validation raised {class_name(error)}: {said(error)}")
 

@@ -365,3 +365,35 @@ async def test_words_of_a_validator_that_no_encoding_has_refuse_the_arguments(
 class Surrogates(dict[str, str]):
     def __missing__(self, key: str) -> str:
         raise LookupError("a \ud800")
+
+
+async def test_a_validator_that_raises_no_exception_refuses_the_arguments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As what Rust panics with where PyO3 raises it, and what cancels a task."""
+    wrong = In.model_construct(key="unknown")
+    async with test_client(Careless(), timeout=5) as client:
+        await is_up(client)
+        stub = client.stub(Users)
+        for kind in (Unheard, asyncio.CancelledError):
+            monkeypatch.setattr(f"{__name__}.TABLE", Panics(kind))
+            for call in (
+                stub.take(wrong),
+                stub.take_once(wrong),
+                anext(stub.take_for_items(wrong)),
+            ):
+                with pytest.raises(
+                    InvalidArgument, match=f"raised {kind.__name__}: panic"
+                ) as caught:
+                    await call
+                assert caught.value.executed == "no"
+            monkeypatch.undo()
+            assert await is_up(client)
+
+
+class Panics(dict[str, str]):
+    def __init__(self, kind: type[BaseException]) -> None:
+        self.kind = kind
+
+    def __missing__(self, key: str) -> str:
+        raise self.kind("panic")
