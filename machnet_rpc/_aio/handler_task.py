@@ -145,7 +145,10 @@ class HandlerTask(TaskState):
         return self._cancels
 
     def uncancel(self) -> int:
+        """Takes back one `cancel`; after the last nothing is thrown any more, as since 3.13."""
         self._cancels = max(self._cancels - 1, 0)
+        if self._cancels == 0:
+            self._must_cancel = False
         return self._cancels
 
     def add_done_callback(
