@@ -166,7 +166,7 @@ class Dispatcher:
         if call.binding is not None and call.binding.is_keyed:
             self._keyed.leave(call, event.cause)
         elif call.task is not None:
-            call.task.cancel(f"nobody waits for the call any more: {event.cause.value}")
+            call.task.stop(f"nobody waits for the call any more: {event.cause.value}")
 
     async def drain(self, grace_seconds: float) -> None:
         """Lets handlers end by themselves, then cancels those that have not.
@@ -190,7 +190,7 @@ class Dispatcher:
         self._quick.clear()
         for task, call in self._tasks.items():
             self._give_up(call, Cancelled("the server shuts down", executed=executed_by(task)))
-            task.cancel("the server shuts down")
+            task.stop("the server shuts down")
 
     def _begin_other(self, call: IncomingCall, payload: bytes) -> None:
         """The same for a call that is keyed, or not unary."""

@@ -141,6 +141,17 @@ class HandlerTask(TaskState):
         self._cancel_message = msg
         return True
 
+    def stop(self, reason: str) -> None:
+        """Cancels it, also where what it waits for raises at that, and does not end."""
+        waited = self._fut_waiter
+        try:
+            self.cancel(reason)
+        except Exception as error:  # noqa: BLE001 (it is the user's, or a signal's handler raised)
+            log_raised(self.call.binding.full_name, error, " where it was cancelled")
+            self._must_cancel, self._cancel_message = True, reason
+            if waited is not None:
+                self._loop.call_soon(self._wake, waited, context=self._context)
+
     def cancelling(self) -> int:
         return self._cancels
 

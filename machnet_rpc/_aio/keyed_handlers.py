@@ -333,7 +333,7 @@ def _cut_short(entry: Entry, error: BaseException, executed: Executed) -> Reply:
 def _stop_unwanted(entry: Entry, cause: str) -> None:
     if not entry.waiters and entry.task is not None:
         entry.task.keyed.is_unwanted = True
-        entry.task.cancel(f"nobody waits for the call any more: {cause}")
+        entry.task.stop(f"nobody waits for the call any more: {cause}")
 
 
 def _answer(call: IncomingCall, reply: Reply) -> None:
