@@ -243,21 +243,36 @@ class HandlerTask(TaskState):
             del self, error  # what was raised has this frame, and would hold what holds it
 
     def _wait_for(self, waited: Any) -> None:
-        blocking = getattr(waited, "_asyncio_future_blocking", None)
-        if blocking and _loop_of(waited, self._loop) is not self._loop:
-            elsewhere = RuntimeError(f"the handler waits for {waited!r} of another event loop")
-            self._loop.call_soon(self._step, elsewhere, context=self._context)
-        elif blocking and waited is not self:
+        try:
+            self._watch(waited)
+        except Exception as error:  # noqa: BLE001 (the handler is told of it)
+            self._go_on_with(error)
+        finally:
+            del self, waited
+
+    def _watch(self, waited: Any) -> None:
+        """Goes on once that is done. Errors: RuntimeError for no future; what one raises."""
+        try:
+            blocking = getattr(waited, "_asyncio_future_blocking", None)
+            if waited is None:
+                self._loop.call_soon(self._step, context=self._context)
+                return
+            if not blocking or waited is self:
+                raise RuntimeError(f"the handler waits for what is no future: {waited!r}")
+            if _loop_of(waited, self._loop) is not self._loop:
+                raise RuntimeError(f"the handler waits for {waited!r} of another event loop")
             waited._asyncio_future_blocking = False  # noqa: SLF001
             waited.add_done_callback(self._wake, context=self._context)
             self._fut_waiter = waited
             if self._must_cancel and waited.cancel(msg=self._cancel_message):
                 self._must_cancel = False
-        elif waited is None:
-            self._loop.call_soon(self._step, context=self._context)
-        else:
-            wrong = RuntimeError(f"the handler waits for what is no future: {waited!r}")
-            self._loop.call_soon(self._step, wrong, context=self._context)
+        finally:
+            del self, waited  # what was raised has this frame, too
+
+    def _go_on_with(self, error: Exception) -> None:
+        """It cannot wait: the next step raises this."""
+        self._fut_waiter = None
+        self._loop.call_soon(self._step, error, context=self._context)
 
     def fail(self, error: BaseException) -> None:
         """The coroutine raised it. Errors: itself, where it is to end the process."""

@@ -17,6 +17,7 @@ static PyObject *name_call_soon;
 static PyObject *name_end;
 static PyObject *name_fail;
 static PyObject *name_get_loop;
+static PyObject *name_go_on_with;
 static PyObject *name_result;
 static PyObject *name_resume;
 static PyObject *name_step;
@@ -202,7 +203,7 @@ static int is_usual(const struct task *task, PyObject *waited) {
     return is_own;
 }
 
-static bool wait_for(struct task *task, PyObject *waited) {
+static bool watch(struct task *task, PyObject *waited) {
     const bool yields = waited == Py_None; /* goes on in the next iteration of the loop */
     const int usual = yields ? 1 : is_usual(task, waited);
     if (usual == 0) {
@@ -221,6 +222,20 @@ static bool wait_for(struct task *task, PyObject *waited) {
         slot_set(&task->waiter, Py_NewRef(waited));
     }
     return is_well;
+}
+
+/* It goes on once that is done, or at once with what was raised for it. */
+static bool wait_for(struct task *task, PyObject *waited) {
+    if (watch(task, waited)) {
+        return true;
+    }
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        return false;
+    }
+    PyObject *error = caught();
+    const bool is_told = told((PyObject *)task, name_go_on_with, error, NULL);
+    Py_DECREF(error);
+    return is_told;
 }
 
 static bool end(struct task *task, PyObject *value) {
@@ -332,6 +347,7 @@ int task_register(PyObject *module) {
         {&name_end, "_end"},
         {&name_fail, "fail"},
         {&name_get_loop, "get_loop"},
+        {&name_go_on_with, "_go_on_with"},
         {&name_result, "result"},
         {&name_resume, "_resume"},
         {&name_step, "_step"},
