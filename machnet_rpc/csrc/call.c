@@ -11,6 +11,7 @@
 
 PyTypeObject *call_type;
 
+static PyObject *name_call_exception_handler;
 static PyObject *name_call_soon;
 static PyObject *name_context; /* ("context",) */
 static PyObject *cancelled_error;
@@ -108,6 +109,22 @@ bool call_wake_soon(struct call *call) {
     return is_done;
 }
 
+/* What an awaiter raised concerns nobody else: the loop tells of it, as of any callback. False: it
+ * ends the process. */
+static bool tell_loop(const struct call *call) {
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        return false;
+    }
+    PyObject *error = caught();
+    PyObject *context = Py_BuildValue("{sssO}", "message", "an exception in who awaits a call",
+                                      "exception", error);
+    const bool is_told = context != NULL
+                         && told(call->loop, name_call_exception_handler, context, NULL);
+    Py_XDECREF(context);
+    Py_DECREF(error);
+    return is_told;
+}
+
 bool call_wake(struct call *call) {
     PyObject *wakeup = call->wakeup;
     PyObject *context = call->context;
@@ -121,11 +138,12 @@ bool call_wake(struct call *call) {
     call->wakeup = NULL;
     call->context = NULL;
     PyObject *done = PyObject_CallFunctionObjArgs(wakeup, call, NULL);
+    const bool is_well = done != NULL || tell_loop(call);
     const bool has_left = PyContext_Exit(context) == 0;
     Py_DECREF(wakeup);
     Py_DECREF(context);
     Py_XDECREF(done);
-    return done != NULL && has_left;
+    return is_well && has_left;
 }
 
 static PyObject *call_complete(PyObject *object, PyObject *result) {
@@ -342,11 +360,12 @@ PyObject *imported(const char *module_name, const char *name) {
 }
 
 int call_register(PyObject *module) {
+    name_call_exception_handler = PyUnicode_InternFromString("call_exception_handler");
     name_call_soon = PyUnicode_InternFromString("call_soon");
     name_context = PyUnicode_InternFromString("context");
     cancelled_error = imported("asyncio.exceptions", "CancelledError");
     copy_context = imported("contextvars", "copy_context");
-    if (name_call_soon == NULL || name_context == NULL
+    if (name_call_exception_handler == NULL || name_call_soon == NULL || name_context == NULL
         || cancelled_error == NULL || copy_context == NULL) {
         return -1;
     }

@@ -8,8 +8,11 @@ import pytest
 
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol.calls import OutgoingCall
+from tests.machnet_rpc.test_crossing import Rig, rig
 
 pytestmark = pytest.mark.skipif(crossing is None, reason="in Python it has a future of asyncio")
+
+__all__ = ["rig"]
 
 FOREVER_NS = (1 << 63) - 1
 MESSAGES: tuple[Any, ...] = (None, "why", ("a", 1), asyncio.CancelledError("inner"))
@@ -118,3 +121,21 @@ async def test_who_cancels_may_say_anything(message: Any) -> None:
             await task
         given.append(cancelled.value.args)
     assert given[0] == given[1]
+
+
+async def test_what_an_awaiter_raises_is_told_of_by_the_loop_and_stops_nobody(rig: Rig) -> None:
+    raises, lives = rig.call(1), rig.call(2)
+    told, resumed = list[Any](), list[object]()
+
+    def raising(_: object) -> None:
+        raise KeyError("of its own")
+
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    raises.add_done_callback(raising)  # type: ignore[attr-defined]
+    lives.add_done_callback(resumed.append)  # type: ignore[attr-defined]
+    rig.reply(1, b"")
+    rig.reply(2, b"")
+    assert rig.crossing.receive(0) == []
+    assert resumed == [lives]
+    (context,) = told
+    assert isinstance(context["exception"], KeyError)

@@ -332,12 +332,12 @@ def test_messages_that_end_early() -> None:
         rig = Rig()
         rig.crossing.lent = {2} if number % 2 else set()
         call: Any = OutgoingCall(2, FOREVER_NS, None)
-        call.add_done_callback(lambda _: 1 // 0)
+        call.add_done_callback(sys.exit)
         rig.calls[1] = call
         rig.reply(1, b"ends in an exception")
         rig.far.send(records.pack(records.CANCEL, FLOW, 1))  # is left
         rig.far.send(first)
-        with suppress(ZeroDivisionError):
+        with suppress(SystemExit):
             rig.crossing.receive(0)
         rig.close()
 
