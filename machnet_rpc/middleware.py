@@ -297,11 +297,7 @@ async def _limited(call: CallInfo, given: Awaitable[Any]) -> Any:
     if left is None:
         return await given
     loop, limit = asyncio.get_running_loop(), asyncio.timeout(None)
-
-    def on_late() -> None:  # from here, so that a loop that was held up ends the call first
-        limit.reschedule(loop.time() + CALL_SECONDS)
-
-    late = loop.call_later(left, on_late)
+    late = loop.call_later(left, _on_late, limit, loop)
     try:
         async with limit:
             return await given
@@ -316,3 +312,9 @@ async def _limited(call: CallInfo, given: Awaitable[Any]) -> Any:
         ) from None
     finally:
         late.cancel()
+        del limit  # what was raised has this frame, and it has the task
+
+
+def _on_late(limit: asyncio.Timeout, loop: asyncio.AbstractEventLoop) -> None:
+    """Ends it from now on, so that a loop that was held up ends the call first."""
+    limit.reschedule(loop.time() + CALL_SECONDS)

@@ -20,7 +20,7 @@ from machnet_rpc import (
     sync,
 )
 from machnet_rpc._transports.ladder import Via
-from machnet_rpc.middleware import CallInfo, Next, Request
+from machnet_rpc.middleware import CallInfo, Middleware, Next, Request
 from tests.machnet_rpc.conftest import only_inline
 from tests.machnet_rpc.server_thread import serving
 from transport_engine.config import EngineConfig
@@ -221,12 +221,18 @@ async def passed(_: CallInfo, request: Request, following: Next) -> Any:
     return await following(request)
 
 
+async def passed_later(_: CallInfo, request: Request, following: Next) -> Any:
+    await asyncio.sleep(0)
+    return await following(request)
+
+
 @only_inline
+@pytest.mark.parametrize("middleware", [passed, passed_later])
 @pytest.mark.parametrize("way", [way for way in WAYS if way.startswith("many")])
-async def test_nor_do_many_that_pass_middleware(via: Via, way: str) -> None:
+async def test_nor_do_many_that_pass_middleware(via: Via, way: str, middleware: Middleware) -> None:
     async with (
         serve(Handlers(), "127.0.0.1:0", via=via, grace=0.2) as server,
-        connect(server.address, via=via, timeout=5.0, middleware=[passed]) as client,
+        connect(server.address, via=via, timeout=5.0, middleware=[middleware]) as client,
     ):
         await nothing_to_collect(client, way)
 
