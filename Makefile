@@ -1,7 +1,8 @@
 # Everything that people and CI run. `make` or `make help` lists it.
 #
 # Each target does the set-up that it needs; stamps make the second run a matter of seconds. The
-# lock lets several makes share one checkout.
+# lock lets several makes share one checkout. `make PYTHON=python3.13 test` takes that Python, for
+# .venv, which stays with it.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -35,13 +36,21 @@ export PIP_ROOT_USER_ACTION := ignore
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
+.PHONY: same
+same:
+ifneq ($(origin PYTHON),file)
+	@[ ! -e $(BIN)/python ] || [ "$$($(PYTHON) -V)" = "$$($(BIN)/python -V)" ] || { \
+		echo ".venv has $$($(BIN)/python -V), and not that of PYTHON=$(PYTHON): make clean first"; \
+		exit 1; } >&2
+endif
+
 .PHONY: setup
-setup: ## Everything for development, without building
+setup: same ## Everything for development, without building
 	@mkdir -p $(STAMPS)
 	@flock $(STAMPS) $(MAKE) --silent $(STAMPS)/tools
 
 .PHONY: build
-build: ## Build the extension into the checkout
+build: same ## Build the extension into the checkout
 	@mkdir -p $(STAMPS)
 	@flock $(STAMPS) $(MAKE) --silent $(MODULE)
 	@$(BIN)/python -m compileall -q -j 0 $(PACKAGES)
