@@ -82,4 +82,4 @@ async def test_calls_go_on(peer: ServerThread, via: Via, call: Call) -> None:
                 await patient.call(Ledger.nothing)
                 assert await call(patient) == usual, moments.at
             await until(lambda: nothing_left(client))
-    assert 20 < moments.at < MOMENTS_MAX
+    assert 10 < moments.at < MOMENTS_MAX
