@@ -4,6 +4,7 @@ Knows nothing of what is in it.
 """
 
 import re
+import sys
 from importlib import import_module
 from typing import Final
 
@@ -15,10 +16,16 @@ PACKAGES: Final = {
 }
 MODULE: Final = "transport_engine._native"
 MISSING: Final = "cannot open shared object file"
+FREE_THREADED: Final = (
+    "this Python runs threads without a global interpreter lock, which the extensions need: take "
+    "one with it"
+)
 
 
 def load() -> None:
     """Loads it. Errors: ImportError that says what to do."""
+    if "t" in sys.abiflags:  # which would load the module of a built checkout, and crash
+        raise ImportError(FREE_THREADED)
     try:
         import_module(MODULE)
     except ImportError as error:

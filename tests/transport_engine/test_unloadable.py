@@ -25,10 +25,10 @@ def packages(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def said(packages: Path) -> str:
+def said(packages: Path, before: str = "") -> str:
     """The last line of what an import from that folder says."""
     done = subprocess.run(
-        [sys.executable, "-c", "import transport_engine"],
+        [sys.executable, "-c", f"{before}import transport_engine"],
         cwd=packages,
         env=os.environ | {"PYTHONPATH": str(packages)},
         check=False,
@@ -57,3 +57,10 @@ def test_a_library_that_is_not_installed(packages: Path, library: bytes, package
     absent = library + b".so." + number + b"\0"
     (packages / ROOT.name / EXTENSION.name).write_bytes(extension.replace(found[0], absent))
     assert f"on Debian by `apt-get install {package}{number.decode()}`" in said(packages)
+
+
+def test_a_free_threaded_python(packages: Path) -> None:
+    """It takes the module's name for that of one of its own, and crashes where it is called."""
+    shutil.copy(EXTENSION, packages / ROOT.name)
+    before = "import sys; sys.abiflags = 't'; "
+    assert "without a global interpreter lock, which the extensions need" in said(packages, before)
