@@ -8,14 +8,13 @@ whoever calls, one at a time. Does not know contracts and codecs.
 import asyncio
 import contextlib
 import os
-import sys
 import threading
 from collections.abc import Callable, Coroutine
 from functools import partial
 from time import monotonic_ns
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
-from machnet_rpc._aio.belonging import FORKED, loop_if_any, watch_forks
+from machnet_rpc._aio.belonging import FORKED, check_thread, loop_if_any, watch_forks
 from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._native import crossing
@@ -60,16 +59,6 @@ class ClientBusy(TimeoutError):
     """Other threads call by this client all the time."""
 
 
-def check_thread() -> None:
-    """Errors: RuntimeError in the thread of a loop, unless that is a notebook's, which may wait."""
-    shell = sys.modules.get("IPython")
-    if loop_if_any() is not None and (shell is None or shell.get_ipython() is None):
-        raise RuntimeError(
-            "a blocking call would stop the event loop that runs in this thread: use "
-            "machnet_rpc.connect here, and `await`"
-        )
-
-
 def seconds_left(call: OutgoingCall) -> float:
     """Until the call's deadline; below 0 after it."""
     return (call.deadline_ns - monotonic_ns()) / 1e9
@@ -104,6 +93,7 @@ class Blocking:
         keeper.on_lost = self._private.doubt  # of what a signal's handler raised in its turn
         self._lock = threading.RLock()
         self._is_busy = False  # somebody is inside the lock
+        self._is_doubtful = False  # what was raised inside may have met the pump's work
         self._line: Any = crossing and crossing.Line(loop_if_any, CURRENT)
         self._is_used = False  # since the watcher looked last
         self._pid = os.getpid()
@@ -169,6 +159,7 @@ class Blocking:
                 self._begin()
                 return self._exchanged(payload, how)
             except BaseException:
+                self._is_doubtful = True
                 self._recover()
                 raise
             finally:
@@ -272,6 +263,8 @@ class Blocking:
         if self._line is not None:
             self._line.close()
         self._is_busy = self._is_used = True
+        if self._is_doubtful:
+            self._recover()
 
     def _end(self) -> None:
         connection = self._keeper.connection
@@ -308,6 +301,7 @@ class Blocking:
         try:
             answer: bytes | OutgoingCall = call.connection.exchanger.wait(call, spin_ns)
         except BaseException:
+            self._is_doubtful = True
             self._recover()
             raise
         if isinstance(answer, OutgoingCall):
@@ -322,6 +316,7 @@ class Blocking:
             left = max(seconds, 0.0) + LEAVE_SECONDS
             self._private.run(task, left, is_bounded=is_bounded)
         except BaseException:
+            self._is_doubtful = True
             self._recover()
             if task is None:
                 coroutine.close()
@@ -343,17 +338,23 @@ class Blocking:
             self._private.turn()
             self._private.turn()
         except BaseException:
+            self._is_doubtful = True
             self._recover()
             raise
 
     def _recover(self) -> None:
-        """Has the pump go on after what a signal's handler raised: between any two steps."""
+        """Has the pump go on after what a signal's handler raised: between any two steps.
+
+        Where another one raises in here, it is left to who calls next.
+        """
         if self._keeper.pump is not None:
             self._keeper.pump.recover()
+        self._is_doubtful = False
 
     def _on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """For asyncio, which goes on after all but Ctrl-C. Not always in the loop's thread."""
         if "handle" in context:  # in a callback of the loop, which may have been the pump's
+            self._is_doubtful = True
             self._recover()
             self._private.doubt(context.get("exception"))
         loop.default_exception_handler(context)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import threading
 import weakref
 from asyncio import events, tasks
@@ -26,6 +27,16 @@ _set_running_loop: Final = events._set_running_loop  # noqa: SLF001
 # Typed for asyncio.Task alone; what they need of a task is written in handler_task.py.
 enter_task: Final[Callable[..., None]] = tasks._enter_task  # noqa: SLF001
 leave_task: Final[Callable[..., None]] = tasks._leave_task  # noqa: SLF001
+
+
+def check_thread() -> None:
+    """Errors: RuntimeError in the thread of a loop, unless that is a notebook's, which may wait."""
+    shell = sys.modules.get("IPython")
+    if loop_if_any() is not None and (shell is None or shell.get_ipython() is None):
+        raise RuntimeError(
+            "a blocking call would stop the event loop that runs in this thread: use "
+            "machnet_rpc.connect here, and `await`"
+        )
 
 
 class Around(NamedTuple):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from machnet_rpc import RpcError, _blocking, _blocking_streams, sync
+from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._transports.ladder import Via
 from tests.machnet_rpc.conftest import only_inline
 from tests.machnet_rpc.moments import MOMENTS_MAX, Alarm, Moments
@@ -61,3 +62,25 @@ def test_what_is_raised_as_any_function_begins_ends_a_stream(
             assert blocking.call(Tap.total, sync.Items([Drop(1)])) == 1
         assert not is_over.is_set(), f"{moments.at}: it waits for ever"
     assert 100 < moments.at < MOMENTS_MAX
+
+
+@only_inline
+def test_what_is_raised_as_the_pump_recovers_holds_up_nobody(
+    blocking: sync.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise Alarm
+
+    def total() -> int:
+        return blocking.call(Tap.total, sync.Items([Drop(1)]))
+
+    inside = blocking._blocking
+    monkeypatch.setattr(inside._private, "turn", interrupted)
+    monkeypatch.setattr(Connection, "start_timers", interrupted)
+    assert total() == 1
+    with pytest.raises(Alarm):
+        inside._visit(1.0, inside._look)
+    monkeypatch.undo()
+    with interrupted_after(SECONDS_MAX) as is_over, contextlib.suppress(KeyboardInterrupt):
+        assert total() == 1
+    assert not is_over.is_set()
