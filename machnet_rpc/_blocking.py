@@ -265,6 +265,7 @@ class Blocking:
         self._is_busy = self._is_used = True
         if self._is_doubtful:
             self._recover()
+            self._is_doubtful = False
 
     def _end(self) -> None:
         connection = self._keeper.connection
@@ -345,11 +346,10 @@ class Blocking:
     def _recover(self) -> None:
         """Has the pump go on after what a signal's handler raised: between any two steps.
 
-        Where another one raises in here, it is left to who calls next.
+        Who calls next does it again: others may raise in here, and as what was cut short ends.
         """
         if self._keeper.pump is not None:
             self._keeper.pump.recover()
-        self._is_doubtful = False
 
     def _on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """For asyncio, which goes on after all but Ctrl-C. Not always in the loop's thread."""
