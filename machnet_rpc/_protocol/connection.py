@@ -198,7 +198,9 @@ class Connection:
         flags: int = 0,
     ) -> None:
         """Sends the request of a call without an answer. The connection must be usable."""
-        self._send(call, payload, now_ns, lane, flags)
+        call.call_id = self.next_call_id()
+        call.connection = self
+        self._post_request(call, payload, now_ns, lane, flags)
 
     def open_stream(
         self,
@@ -209,10 +211,12 @@ class Connection:
         flags: int = 0,
     ) -> None:
         """Sends the request of a call with streams. The connection must be usable."""
-        self._deadlines.add(stream.call)
-        self._send(stream.call, payload, now_ns, lane, flags)
-        stream.connection = self
-        self.streams.outgoing[stream.call.call_id] = stream
+        call: OutgoingCall = stream.call
+        call.call_id = call_id = self.next_call_id()
+        call.connection = stream.connection = self  # before its timer may be all that is left
+        self.streams.outgoing[call_id] = stream
+        self._deadlines.add(call)
+        self._post_request(call, payload, now_ns, lane, flags)
 
     def cancel(self, call: OutgoingCall) -> Failed | None:
         """Gives the call up and tells the peer; None if it has ended already."""
@@ -531,13 +535,6 @@ class Connection:
 
     def _note(self, kind: int, priority: int, call_id: int = 0) -> None:
         self.post(self._ticket, b"", kind, call_id, 0, priority=priority)
-
-    def _send(
-        self, call: OutgoingCall, payload: bytes | memoryview, now_ns: int, lane: int, flags: int
-    ) -> None:
-        call.call_id = self.next_call_id()
-        call.connection = self
-        self._post_request(call, payload, now_ns, lane, flags)
 
     def _post_request(
         self, call: OutgoingCall, payload: bytes | memoryview, now_ns: int, lane: int, flags: int

@@ -94,6 +94,27 @@ def test_a_refusal_ends_a_stream_that_never_began() -> None:
     assert near.is_over
 
 
+def test_a_stream_whose_request_was_not_sent_ends_with_its_deadline() -> None:
+    """As where a signal's handler raises meanwhile."""
+    pair = Pair()
+    connection = pair.client.connection
+    near = OutgoingStream(OutgoingCall(77, pair.now_ns + MS, None), gives=True, takes=True)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    connection.post_message, post = interrupted, connection.post_message
+    with pytest.raises(KeyboardInterrupt):
+        connection.open_stream(near, b"", pair.now_ns)
+    connection.post_message = post
+    pair.pass_time(2 * MS)
+    (call,) = pair.client.deadlines.expire(pair.now_ns) or []
+    assert call.connection is connection
+    assert isinstance(connection.expire(call), Failed)
+    assert near.is_over
+    assert connection.outgoing == 0
+
+
 def test_a_producer_stops_at_its_credit_and_goes_on_as_items_are_taken() -> None:
     pair = Streaming()
     assert pair.far.sending is not None
