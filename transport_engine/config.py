@@ -63,7 +63,6 @@ RingBytes: TypeAlias = Annotated[
     Field(json_schema_extra={"format": "ring"}),
 ]
 
-
 MTU_BYTES_MAX: Final = 9216
 FILE_BYTES_MAX: Final = 1 << 20
 PROFILES: Final = {"rack": 0, "cloud": 1}

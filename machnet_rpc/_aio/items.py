@@ -50,10 +50,12 @@ class Signal:
 class ItemReader:
     """Takes what one end of a stream receives."""
 
-    __slots__ = ("_signal", "_stream")
+    __slots__ = ("_signal", "_stream", "take")
 
     def __init__(self, stream: StreamEnd) -> None:
         assert stream.receiving is not None
+        self.take: Callable[[], bytes | None] = stream.take
+        """The next item, if it is there; else `read` waits for it."""
         self._stream = stream
         self._signal = Signal()
         stream.receiving.on_change = self._signal
@@ -64,7 +66,7 @@ class ItemReader:
         receiving = stream.receiving
         assert receiving is not None
         while True:
-            payload = stream.take()
+            payload = self.take()
             if payload is not None:
                 return payload
             if receiving.is_done:

@@ -116,7 +116,7 @@ class StreamCall:
         stream, reader = self._stream, self._reader
         if self._is_closed or stream is None or reader is None:
             raise StopAsyncIteration
-        payload = stream.take()
+        payload = reader.take()
         if payload is None:
             with contextlib.suppress(CallOver):
                 payload = await reader.read()

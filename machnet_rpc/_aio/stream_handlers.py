@@ -27,7 +27,6 @@ class RequestItems(Generic[T]):
     """The stream that a handler is given: an async iterator."""
 
     def __init__(self, stream: IncomingStream, requests: RequestsArgument, bytes_max: int) -> None:
-        self._stream = stream
         self._reader = ItemReader(stream)
         self._requests = requests
         self._bytes_max = bytes_max
@@ -38,7 +37,7 @@ class RequestItems(Generic[T]):
 
     async def __anext__(self) -> T:
         """The next item. Errors: InvalidArgument, ResourceExhausted, Cancelled."""
-        payload = self._stream.take()
+        payload = self._reader.take()
         if payload is None:
             try:
                 payload = await self._reader.read()

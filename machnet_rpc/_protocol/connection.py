@@ -213,7 +213,7 @@ class Connection:
         """Sends the request of a call with streams. The connection must be usable."""
         call: OutgoingCall = stream.call
         call.call_id = call_id = self.next_call_id()
-        call.connection = stream.connection = self  # before its timer may be all that is left
+        call.connection = self  # before its timer may be all that is left
         self.streams.outgoing[call_id] = stream
         self._deadlines.add(call)
         self._post_request(call, payload, now_ns, lane, flags)

@@ -42,7 +42,7 @@ class StreamEnd:
     is sent any more, and what was received may still be taken.
     """
 
-    __slots__ = ("_side", "call", "connection", "is_over", "receiving", "sending", "ticket")
+    __slots__ = ("_side", "call", "is_over", "receiving", "sending", "ticket")
 
     def __init__(
         self,
@@ -52,12 +52,16 @@ class StreamEnd:
         sending: Sending | None,
     ) -> None:
         self.call: Any = call
-        self.connection: Connection = call.connection  # that of a call made here, once it is sent
         self.receiving: Receiving | None = receiving
         self.sending: Sending | None = sending
         self.is_over: bool = False
         self.ticket: Ticket = Ticket()  # of its items, which are withdrawn together
         self._side = side
+
+    @property
+    def connection(self) -> "Connection":
+        connection: Connection = self.call.connection
+        return connection
 
     def take(self) -> bytes | None:
         """The next item, if it is there; gives the sender credit for more."""
@@ -77,8 +81,9 @@ class StreamEnd:
 
     def send(self, payload: bytes | memoryview) -> None:
         """Sends one item. `sending.may_send` must hold."""
-        call, sending, connection = self.call, self.sending, self.connection
+        call, sending = self.call, self.sending
         assert sending is not None
+        connection: Connection = call.connection
         number, flow = sending.number(len(payload)), connection.flow
         side, priority = self._side, call.priority
         connection.post_message(

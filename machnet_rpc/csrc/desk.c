@@ -1,8 +1,8 @@
-/* Desk: starts the handlers of a server's calls, and answers those that end at once.
+/* Desk: starts the handlers of a server's calls, and answers what they return, at once or later.
  *
- * The same as Dispatcher.on_request in machnet_rpc/_aio/dispatch.py, which it asks about whatever
- * is not usual: calls of methods that are not among its own, limits, exceptions, handlers that
- * wait, and results that cannot be sent.
+ * The same as Dispatcher.on_request and _answer in machnet_rpc/_aio/dispatch.py, which it asks about
+ * whatever is not usual: calls of methods that are not among its own, keys, limits, exceptions,
+ * results that cannot be sent, and metadata that goes with them. Steps of handlers are in task.c.
  */
 #include <stddef.h>
 

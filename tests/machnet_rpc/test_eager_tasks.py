@@ -12,8 +12,8 @@ import pytest
 
 from machnet_rpc import Client, MemoryNetwork, connect, rpc, serve, service
 from machnet_rpc._transports.ladder import Via
-from machnet_rpc.testing import test_client
 from tests.machnet_rpc.conftest import ADDRESS
+from tests.machnet_rpc.test_handler_task import answer, forever, nap
 
 Body = Callable[[], Coroutine[Any, Any, str]]
 
@@ -80,16 +80,6 @@ async def fails_at_once() -> str:
     raise LookupError
 
 
-async def nap() -> str:
-    await asyncio.sleep(0.001)
-    return "rested"
-
-
-async def forever() -> str:
-    await asyncio.Event().wait()
-    raise AssertionError("nobody sets it")
-
-
 async def grouped(*bodies: Body) -> None:
     async with asyncio.TaskGroup() as group:
         for body in bodies:
@@ -141,35 +131,5 @@ async def test_eager_tasks_of_handlers(eager: None) -> None:
             await grouped(forever, fails_at_once)
         return await nap()
 
-    answers = await answers_of(task_group, fails_alone, fails_beside_another)
+    answers = await answer(task_group, fails_alone, fails_beside_another)
     assert answers == ["at oncerested", "rested", "rested"]
-
-
-async def test_a_cancellation_is_taken_back_before_it_came() -> None:
-    async def body() -> str:
-        task = asyncio.current_task()
-        assert task is not None
-        task.cancel()
-        task.cancel()
-        assert task.uncancel() == 1
-        assert task.uncancel() == 0
-        return await nap()
-
-    async def one_is_left() -> str:
-        task = asyncio.current_task()
-        assert task is not None
-        task.cancel()
-        task.cancel()
-        assert task.uncancel() == 1
-        with pytest.raises(asyncio.CancelledError):
-            await nap()
-        return "cancelled"
-
-    assert await answers_of(body, one_is_left) == ["rested", "cancelled"]
-
-
-async def answers_of(*bodies: Body) -> list[str]:
-    """What each body returned to its caller, all at once."""
-    async with test_client(EagerServer(*bodies)) as client:
-        run = client.stub(Eager).run
-        return list(await asyncio.gather(*(run(number) for number in range(len(bodies)))))
