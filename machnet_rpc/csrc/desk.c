@@ -1,8 +1,9 @@
 /* Desk: starts the handlers of a server's calls, and answers what they return, at once or later.
  *
- * The same as Dispatcher.on_request and _answer in machnet_rpc/_aio/dispatch.py, which it asks about
- * whatever is not usual: calls of methods that are not among its own, keys, limits, exceptions,
- * results that cannot be sent, and metadata that goes with them. Steps of handlers are in task.c.
+ * The same as Dispatcher.on_request and _answer in machnet_rpc/_aio/dispatch.py, which is asked
+ * about whatever is not usual: calls of methods that are not among its own, keys, limits,
+ * exceptions, results that cannot be sent, and metadata that goes with them. Steps of handlers are
+ * in task.c.
  */
 #include <stddef.h>
 
