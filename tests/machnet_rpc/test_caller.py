@@ -260,9 +260,13 @@ def test_what_another_thread_took_is_not_made_anew(called: Called) -> None:
     how = (1, 10**10, 0, 4, called.loop, 0)
     rest = (at_once, called.give_up, None, None, False, False)
     caller, other = (crossing.Caller(called.line, how, *rest) for _ in range(2))
-    called.open()
-    assert caller.exchange(b"not sent") is None
-    assert list(called.calls.values()) == under_way[1:]
+    for _ in range(TRIES_MAX):  # as `made`, where this process had to wait meanwhile
+        under_way.clear()
+        called.open()
+        assert caller.exchange(b"not sent") is None
+        if under_way[1:] != [None]:
+            break
+    assert list(called.calls.values()) == under_way[1:] != [None]
 
 
 def test_what_cannot_be_made() -> None:
