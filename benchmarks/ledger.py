@@ -122,6 +122,9 @@ KINDS: Final = (
     Kind(
         "a msgspec struct there and back", Orders, OrdersServer, "struct", (OrderStruct(**FIELDS),)
     ),
+    Kind(
+        "the same fields as a dictionary, there and back", Echo, EchoServer, "document", (FIELDS,)
+    ),
     Kind("a pydantic model there and back", Orders, OrdersServer, "model", (Order(**FIELDS),)),
 )
 
@@ -283,7 +286,7 @@ async def parts() -> list[tuple[str, float]]:
     flow = crossing.Flow(sender, FLOW, None, awaited, wheel)
 
     def request_and_take() -> None:
-        call = flow.request(payload, 1, 1 << 62, 1, 0, None, loop)
+        call = flow.request(payload, 1, 1 << 62, 1, 0, None, 0, loop)
         del awaited[call.call_id]
         wheel.discard(call)
         taker.receive(0)

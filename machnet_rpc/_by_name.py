@@ -72,7 +72,7 @@ class NamedCalls(Sending):
     ) -> Any:
         ways, flags = self._ways(), 0
         if options.metadata:
-            payload, flags = carrying(ways, target, options.metadata, payload), METADATA
+            payload, flags = carrying(self.address, target, options.metadata, payload), METADATA
         request = Request(ways, target, kind, payload, options, {}, flags)
         return started(request, _as_it_is, items, _as_it_is)
 

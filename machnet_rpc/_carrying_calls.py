@@ -11,7 +11,7 @@ from machnet_rpc import _clock
 from machnet_rpc._aio.giving_up import give_up
 from machnet_rpc._binding import MethodBinding
 from machnet_rpc._calling import Target
-from machnet_rpc._client_calls import Request, Ways, carrying
+from machnet_rpc._client_calls import Ways, carrying
 from machnet_rpc._metadata import KEY, KEY_AGE, fresh_key
 from machnet_rpc._options import CallOptions, Metadata
 from machnet_rpc._protocol.calls import OutgoingCall
@@ -50,14 +50,28 @@ class CarryingCall:
 
     async def run(self) -> Any:
         """Errors: RpcError, and what the contract declares."""
-        return await self.outcome(await self.start())
+        call = await self.start()
+        try:
+            answer: bytes | Refused | Failed = await call
+        except (CancelledError, GeneratorExit) as reason:
+            give_up(call, reason)
+            raise
+        finally:
+            call.connection.reply_metadata.pop(call.call_id, None)
+        if isinstance(answer, bytes):
+            try:
+                return self._result_of(answer, self._target)
+            except RpcError:
+                pass  # it cannot be read, which `outcome` says
+        return await self.outcome(call)
 
     async def start(self) -> OutgoingCall:
         """Sends it for the first time. Errors: RpcError."""
         now_ns = _clock.monotonic_ns()
         deadline_ns = self._ways.deadline(self._target, self._options, now_ns)
         self._timeout_ns = deadline_ns - now_ns
-        return await self.begin(deadline_ns, None)
+        call = self._sent(self._metadata, deadline_ns)
+        return await self._sent_later(self._metadata, deadline_ns) if call is None else call
 
     async def outcome(self, call: OutgoingCall) -> Any:
         """What the first attempt gives, or another one. Errors: as `run`."""
@@ -75,14 +89,10 @@ class CarryingCall:
     # -- for the retries --
 
     async def begin(self, deadline_ns: int, since_ns: int | None) -> OutgoingCall:
-        target, metadata = self._target, self._metadata
+        metadata = self._metadata
         if since_ns is not None and self._is_keyed:
             metadata = {**metadata, KEY_AGE: str((deadline_ns - since_ns) // _MS_NS + 1)}
-        payload, flags = self._payload, 0
-        if metadata:
-            payload, flags = carrying(self._ways, target, metadata, payload), METADATA
-        left = self._options.within((deadline_ns - _clock.monotonic_ns()) / 1e9)
-        return await Request(self._ways, target, "unary", payload, left, {}, flags).send()
+        return await self._sent_later(metadata, deadline_ns)
 
     async def end(self, call: OutgoingCall) -> Any:
         try:
@@ -93,6 +103,30 @@ class CarryingCall:
         finally:
             call.connection.reply_metadata.pop(call.call_id, None)
         return self._result_of(answer, self._target)
+
+    async def _sent_later(self, metadata: Metadata, deadline_ns: int) -> OutgoingCall:
+        """As soon as there is a flow, and room. Errors: RpcError."""
+        ways, target, options = self._ways, self._target, self._options
+        while True:
+            now_ns = _clock.monotonic_ns()
+            ways.deadline(target, options.within((deadline_ns - now_ns) / 1e9), now_ns)  # not over
+            await ways.ready(target, deadline_ns, options)
+            call = self._sent(metadata, deadline_ns)
+            if call is not None:
+                return call
+
+    def _sent(self, metadata: Metadata, deadline_ns: int) -> OutgoingCall | None:
+        """None: there is no flow, no room or no time."""
+        ways, target, payload, flags = self._ways, self._target, self._payload, 0
+        if metadata:
+            payload, flags = carrying(ways.keeper.address, target, metadata, payload), METADATA
+        now_ns, priority = _clock.monotonic_ns(), self._options.priority
+        if deadline_ns <= now_ns:
+            return None
+        call = ways.sent(target, payload, deadline_ns, now_ns, priority, flags)
+        if call is not None and self._options.reply_metadata is not None:
+            call.connection.reply_metadata[call.call_id] = self._options.reply_metadata
+        return call
 
     async def _explained(self, failure: RpcError, call: OutgoingCall) -> RpcError:
         return await self._ways.explained(self._target, failure, call, self._options)

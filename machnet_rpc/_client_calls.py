@@ -36,6 +36,7 @@ class Ways(NamedTuple):
     keeper: FlowKeeper
     deadline: Callable[[Target | MethodBinding, CallOptions, int], int]
     ready: Callable[[Target | MethodBinding, int, CallOptions], Coroutine[Any, Any, Connection]]
+    sent: Callable[..., OutgoingCall | None]
     explained: Callable[
         [Target | MethodBinding, RpcError, OutgoingCall, CallOptions], Coroutine[Any, Any, RpcError]
     ]
@@ -98,15 +99,6 @@ class Request:
         connection.open_stream(stream, self.payload, _clock.monotonic_ns(), lane, self.flags)
         return stream
 
-    async def send(self) -> OutgoingCall:
-        """Sends a unary call. Errors: RpcError."""
-        call, connection = await self.prepared()
-        lane = self.target.options.lane
-        connection.call(call, self.payload, _clock.monotonic_ns(), lane, self.flags)
-        if self.options.reply_metadata is not None:
-            connection.reply_metadata[call.call_id] = self.options.reply_metadata
-        return call
-
     async def notify(self) -> None:
         """Sends a call without an answer. Errors: RpcError."""
         call, connection = await self.prepared()
@@ -155,7 +147,7 @@ class Request:
 
 
 def carrying(
-    ways: Ways,
+    address: str,
     target: Target | MethodBinding,
     metadata: Mapping[str, str | bytes],
     payload: bytes | memoryview,
@@ -164,7 +156,6 @@ def carrying(
     try:
         return with_metadata(metadata, payload)
     except CodecError as error:
-        address = ways.keeper.address
         raise unsent(InvalidArgument(str(error)), target.full_name, address) from None
 
 
@@ -185,14 +176,14 @@ def begin(
                 f"{binding.full_name}: {binding.requests.name} must be an async iterable, "
                 f"not {type(source).__name__}"
             )
+    address = ways.keeper.address
     try:
         payload = binding.arguments.encode(args, kwargs)
     except CodecError as error:
-        address = ways.keeper.address
         raise unsent(InvalidArgument(str(error)), binding.full_name, address) from None
     flags = 0
     if options.metadata:
-        payload, flags = carrying(ways, binding, options.metadata, payload), METADATA
+        payload, flags = carrying(address, binding, options.metadata, payload), METADATA
     request = Request(ways, binding, binding.kind, payload, options, binding.errors, flags)
     return started(request, binding.result.decode, source, encode)
 

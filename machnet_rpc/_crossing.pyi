@@ -64,6 +64,8 @@ class Flow:
         deadline_ns: int,
         now_ns: int,
         lane: int,
+        priority: int | None,
+        flags: int,
         loop: Any,
         /,
     ) -> OutgoingCall: ...

@@ -8,21 +8,18 @@ from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from idl import CodecError
 from machnet_rpc import _clock
-from machnet_rpc._aio.belonging import loop_if_any
 from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._aio.giving_up import give_up
 from machnet_rpc._binding import MethodBinding
 from machnet_rpc._by_name import changed
 from machnet_rpc._calling import Target
 from machnet_rpc._carrying_calls import CarryingCall
-from machnet_rpc._client_calls import Ways
-from machnet_rpc._metadata import fresh_key, with_metadata
+from machnet_rpc._client_calls import Ways, carrying
+from machnet_rpc._metadata import fresh_key
 from machnet_rpc._options import CallOptions, checked
 from machnet_rpc._outcomes import FAILURES, unsent
 from machnet_rpc._protocol.calls import OutgoingCall
-from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._protocol.records import METADATA
 from machnet_rpc.errors import InvalidArgument
@@ -36,6 +33,7 @@ class Passing(NamedTuple):
     middleware: Sequence[Middleware]
     deadline: Callable[[Target | MethodBinding, CallOptions, int], int]
     encoded: Callable[[MethodBinding, tuple[Any, ...], dict[str, Any]], bytes | memoryview]
+    sent: Callable[..., OutgoingCall | None]
     result: Callable[[bytes | Refused | Failed, MethodBinding], Any]
     ways: Callable[[], Ways]
 
@@ -108,58 +106,19 @@ class PassingCall:
         return client.result(answer, binding)
 
     def _sent(self, payload: bytes | memoryview) -> OutgoingCall | None:
-        """The call on its way; None where there is more to it."""
-        call, keeper = self._call, self._passage.client.keeper
-        connection = keeper.connection
-        now_ns, deadline_ns = _clock.monotonic_ns(), self._deadline_ns
-        if (
-            connection is None
-            or not connection.is_usable
-            or connection.outbox.full
-            or self._passage.is_keyed
-            or loop_if_any() is not keeper.loop
-            or not now_ns < deadline_ns == call.deadline_ns
-        ):
+        """The call on its way; None where there is more to it. Errors: RpcError."""
+        call, passage, deadline_ns = self._call, self._passage, self._deadline_ns
+        now_ns = _clock.monotonic_ns()
+        if passage.is_keyed or not now_ns < deadline_ns == call.deadline_ns:
             return None
-        sent = (
-            self._sent_with_metadata(connection, payload, now_ns)
-            if call.metadata
-            else self._sent_alone(connection, payload, now_ns)
-        )
+        client, binding, flags = passage.client, passage.binding, 0
+        if call.metadata:
+            given = checked(call.metadata)
+            payload, flags = carrying(client.keeper.address, binding, given, payload), METADATA
+        priority = self._options.priority
+        sent = client.sent(binding, payload, deadline_ns, now_ns, priority, flags)
         if sent is not None:
-            connection.reply_metadata[sent.call_id] = call.reply_metadata
-        return sent
-
-    def _sent_alone(
-        self, connection: Connection, payload: bytes | memoryview, now_ns: int
-    ) -> OutgoingCall | None:
-        if len(payload) > connection.message_bytes_max:
-            return None
-        binding, loop = self._passage.binding, self._passage.client.keeper.loop
-        return connection.request(
-            payload,
-            binding.method_id,
-            self._deadline_ns,
-            now_ns,
-            binding.options.lane,
-            self._options.priority,
-            loop,
-        )
-
-    def _sent_with_metadata(
-        self, connection: Connection, payload: bytes | memoryview, now_ns: int
-    ) -> OutgoingCall | None:
-        try:
-            message = with_metadata(checked(self._call.metadata), payload)
-        except CodecError:
-            return None
-        if len(message) > connection.message_bytes_max:
-            return None
-        binding, loop = self._passage.binding, self._passage.client.keeper.loop
-        sent = OutgoingCall(binding.method_id, self._deadline_ns, loop)
-        if self._options.priority is not None:
-            sent.priority = self._options.priority
-        connection.call(sent, message, now_ns, binding.options.lane, METADATA)
+            sent.connection.reply_metadata[sent.call_id] = call.reply_metadata
         return sent
 
     def _carrying(self, payload: bytes | memoryview) -> CarryingCall:

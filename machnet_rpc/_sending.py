@@ -114,10 +114,22 @@ class Sending:
 
         Errors: RpcError; RuntimeError where the client does not belong.
         """
-        if loop_if_any() is not self._keeper.loop:
-            self._keeper.check_here()
         now_ns = _clock.monotonic_ns()
         deadline_ns = self._deadline(target, options, now_ns)
+        return self._sent(target, payload, deadline_ns, now_ns, options.priority)
+
+    def _sent(
+        self,
+        target: Target | MethodBinding,
+        payload: bytes | memoryview,
+        deadline_ns: int,
+        now_ns: int,
+        priority: int | None,
+        flags: int = 0,
+    ) -> OutgoingCall | None:
+        """As `_begun`, with a deadline that is not over."""
+        if loop_if_any() is not self._keeper.loop:
+            self._keeper.check_here()
         connection = self._keeper.connection
         if connection is None or not connection.is_usable or connection.outbox.full:
             return None
@@ -133,7 +145,8 @@ class Sending:
             deadline_ns,
             now_ns,
             target.options.lane,
-            options.priority,
+            priority,
+            flags,
             self._keeper.loop,
         )
 

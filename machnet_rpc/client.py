@@ -162,17 +162,19 @@ class Client(NamedCalls):
                 pass  # `outcome` says it in the caller's words
         return await self.outcome(call, binding, payload, options)
 
-    async def _unusual(
+    def _unusual(
         self, method: Method[..., Any], args: Args, kwargs: Kwargs, options: CallOptions
     ) -> Any:
         if method in self._passages:
-            return await self._passages[method].begin(args, kwargs, options)
+            return self._passages[method].begin(args, kwargs, options)
         binding = self._known.of(method)
         if binding.gives_items:
             raise ContractError(f"{binding.full_name} gives items: use client.stream(...)")
-        if not binding.is_plain or options.carries or self._middleware:
-            return await self.begin(method, args, kwargs, options)
-        return await self.invoke(method, args, kwargs, options)  # it is bound now
+        if self._middleware:
+            return self.begin(method, args, kwargs, options)
+        if options.carries or not binding.is_plain:
+            return self._begin(binding, args, kwargs, options)
+        return self.invoke(method, args, kwargs, options)  # it is bound now
 
     async def outcome(
         self,
@@ -194,11 +196,11 @@ class Client(NamedCalls):
             except RpcError as last:
                 raise await self._explained(binding, last, call, options) from None
 
-    async def send(
-        self, binding: MethodBinding, payload: bytes | memoryview, options: CallOptions
-    ) -> Any:
-        """Makes a call whose arguments are encoded. Errors: RpcError, and what is declared."""
-        return await CarryingCall(self._ways(), binding, payload, options, self._result).run()
+    def send(
+        self, binding: MethodBinding, payload: Payload, options: CallOptions
+    ) -> Coroutine[Any, Any, Any]:
+        """A call whose arguments are encoded. Errors: RpcError, and what is declared."""
+        return CarryingCall(self._ways(), binding, payload, options, self._result).run()
 
     async def call_many(
         self,
@@ -263,11 +265,12 @@ class Client(NamedCalls):
         return called(self._middleware, (binding.full_name, binding.kind), info, request, inner)
 
     def _passing(self) -> Passing:
-        given = self._deadline, self._encoded, self._result, self._ways
+        given = self._deadline, self._encoded, self._sent, self._result, self._ways
         return Passing(self._keeper, self._middleware, *given)
 
     def _ways(self) -> Ways:
-        return Ways(self._keeper, self._deadline, self._ready, self._explained, self._retries)
+        given = self._deadline, self._ready, self._sent, self._explained, self._retries
+        return Ways(self._keeper, *given)
 
     async def _explained(
         self,

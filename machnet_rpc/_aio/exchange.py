@@ -62,7 +62,7 @@ class Exchanger:
             return None
         deadline_ns = now_ns + how.timeout_ns
         return self._connection.request(
-            payload, how.method_id, deadline_ns, now_ns, how.lane, how.priority, how.loop
+            payload, how.method_id, deadline_ns, now_ns, how.lane, how.priority, 0, how.loop
         )
 
     def wait(self, call: OutgoingCall, spin_ns: int) -> bytes | OutgoingCall:

@@ -181,12 +181,12 @@ class Connection:
         now_ns: int,
         *how: Any,
     ) -> OutgoingCall:
-        """`how`: lane, priority (None: the usual one), and the loop of who awaits the call."""
-        lane, priority, loop = how
+        """`how`: lane, priority (None: the usual one), flags, and the loop of who awaits it."""
+        lane, priority, flags, loop = how
         call = OutgoingCall(method_id, deadline_ns, loop)
         if priority is not None:
             call.priority = priority
-        self.call(call, payload, now_ns, lane)
+        self.call(call, payload, now_ns, lane, flags)
         return call
 
     def notify(

@@ -7,7 +7,7 @@
 
 #include "crossing.h"
 
-enum { REQUEST_ARGUMENTS = 7 };
+enum { REQUEST_ARGUMENTS = 8 };
 
 PyTypeObject *flow_type;
 
@@ -100,26 +100,29 @@ struct call *flow_begin(struct flow *self, PyObject *payload, struct te_record *
     return call;
 }
 
-/* request(payload, method_id, deadline_ns, now_ns, lane, priority, loop) -> OutgoingCall */
+/* request(payload, method_id, deadline_ns, now_ns, lane, priority, flags, loop) -> OutgoingCall */
 static PyObject *flow_request(PyObject *object, PyObject *const *args, Py_ssize_t count) {
     struct flow *self = (struct flow *)object;
     struct te_record record = {.kind = TE_REQUEST, .flow = self->number};
     uint64_t deadline_ns;
     uint64_t now_ns;
     uint64_t lane;
+    uint64_t flags;
     if (count != REQUEST_ARGUMENTS) {
-        PyErr_SetString(PyExc_TypeError, "request takes seven arguments");
+        PyErr_SetString(PyExc_TypeError, "request takes eight arguments");
         return NULL;
     }
     if (!read_uint64(args[1], UINT64_MAX, &record.method_id)
         || !read_uint64(args[2], INT64_MAX, &deadline_ns)
         || !read_uint64(args[3], INT64_MAX, &now_ns) || !read_uint64(args[4], UINT8_MAX, &lane)
-        || !read_priority(args[5], &record.priority)) {
+        || !read_priority(args[5], &record.priority)
+        || !read_uint64(args[6], UINT8_MAX, &flags)) {
         return NULL;
     }
     record.remaining_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 1;
     record.lane = (uint8_t)lane;
-    return (PyObject *)flow_begin(self, args[0], &record, (int64_t)deadline_ns, args[6]);
+    record.flags = (uint8_t)flags;
+    return (PyObject *)flow_begin(self, args[0], &record, (int64_t)deadline_ns, args[7]);
 }
 
 /* serve(incoming, ticket, message_bytes_max, desk): requests of this flow are the desk's, from the

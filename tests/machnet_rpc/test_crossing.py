@@ -373,8 +373,8 @@ async def test_requests_in_one_step(rig: Rig) -> None:
     wheel = crossing.Deadlines()
     flow = crossing.Flow(rig.crossing, FLOW, "the connection", rig.calls, wheel)
     loop = asyncio.get_running_loop()
-    call = flow.request(b"payload", 2, 10_000, 4_000, 3, 7, loop)
-    late = flow.request(bytes(150_000), 2, 10_000, 20_000, 0, None, loop)
+    call = flow.request(b"payload", 2, 10_000, 4_000, 3, 7, records.METADATA, loop)
+    late = flow.request(bytes(150_000), 2, 10_000, 20_000, 0, None, 0, loop)
     assert (call.connection, call.sent, late.started) == ("the connection", True, True)
     assert rig.calls == {call.call_id: call, late.call_id: late}
     assert len(wheel) == 2
@@ -382,13 +382,15 @@ async def test_requests_in_one_step(rig: Rig) -> None:
     assert payload == b"payload"
     assert head[:4] == (call.call_id, 2, 6_000, FLOW)
     assert (head[7], head[9], head[10]) == (records.REQUEST, 3, 7)
+    assert head[records.FLAGS] == records.METADATA | records.FIRST | records.LAST
     assert (call.priority, late.priority) == (7, records.USUAL_PRIORITY)
     for wrong in (
         (),
-        ("text", 2, 3, 4, 5, 0, loop),
-        (b"", -1, 3, 4, 5, 0, loop),
-        (b"", 1, 3, 4, 256, 0, loop),
-        (b"", 1, 3, 4, 0, 8, loop),
+        ("text", 2, 3, 4, 5, 0, 0, loop),
+        (b"", -1, 3, 4, 5, 0, 0, loop),
+        (b"", 1, 3, 4, 256, 0, 0, loop),
+        (b"", 1, 3, 4, 0, 8, 0, loop),
+        (b"", 1, 3, 4, 0, 0, 256, loop),
     ):
         with pytest.raises((TypeError, OverflowError)):
             flow.request(*wrong)

@@ -204,7 +204,7 @@ def test_a_wait_ends_at_the_deadline(rig: Exchanging) -> None:
 def test_a_call_whose_time_is_over_says_so(rig: Exchanging) -> None:
     """Nothing left would be no deadline to the server."""
     for deadline_ns in (4_000, 3_999, 0):
-        rig.flow.request(b"payload", METHOD_ID, deadline_ns, 4_000, 0, None, rig.loop)
+        rig.flow.request(b"payload", METHOD_ID, deadline_ns, 4_000, 0, None, 0, rig.loop)
         ((head, _),) = rig.taken()
         assert head[records.REMAINING] == 1
 

@@ -229,7 +229,7 @@ def test_calls(
 
     def step(number: int) -> None:
         payload = b"payload" if number % 2 else memoryview(b"payload")
-        call = flow.request(payload, 2, FOREVER_NS, 4_000, 3, 7, loop)
+        call = flow.request(payload, 2, FOREVER_NS, 4_000, 3, 7, 0, loop)
 
         def ended() -> None:
             end(rig, call)

@@ -310,7 +310,7 @@ def test_a_call_under_way_when_another_thread_closes_says_so(blocking: sync.Clie
         sleep._encoded((9,), {}),
         sleep._binding.method_id,
     )
-    sent = connection.request(payload, number, now_ns + 10**10, now_ns, 0, None, inner.loop)
+    sent = connection.request(payload, number, now_ns + 10**10, now_ns, 0, None, 0, inner.loop)
     blocking.close()
     assert inner.finish(sent, 0) is sent
     method = blocking.method(Ledger.echo)
