@@ -16,7 +16,7 @@ import pydantic
 
 from idl.buffers import RawCodec, flat, is_raw
 from idl.core_schemas import check_aliases, is_strict
-from idl.packing import CodecError, pack, unpack
+from idl.packing import CodecError, pack, pack_native, unpack
 from idl.raised import class_name, is_of, said, shown
 from idl.schema import MethodSchema, SchemaError, spelled
 from idl.strict_reading import plain_validator
@@ -24,6 +24,7 @@ from idl.structs import foreign_in, holds_struct
 
 PROBLEMS_MAX: Final = 3  # that one sentence lists
 SCALARS: Final = (int, str, float, bool)
+OPEN: Final = {list: (Any,), dict: (str, Any)}
 _EXPECTED: Final = re.compile(r"UnexpectedValue\((.*)\)")  # pydantic's words for a wrong field
 
 
@@ -86,6 +87,26 @@ class ValueCodec:
 
     def decode(self, payload: bytes) -> Any:
         return self.load(unpack(payload))
+
+
+class OpenCodec(ValueCodec):
+    """`list[Any]` and `dict[str, Any]`, which pydantic goes through only where it has a part.
+
+    What consists of msgpack's own types is the same before and after.
+    """
+
+    __slots__ = ("_container",)
+
+    def __init__(self, annotation: Any) -> None:
+        super().__init__(annotation)
+        self._container: type = typing.get_origin(annotation)
+
+    def encode(self, value: object) -> bytes:
+        if type(value) is self._container and (type(value) is list or _has_text_keys(value)):
+            packed = pack_native(value)
+            if packed is not None:
+                return packed
+        return super().encode(value)
 
 
 class StructCodec(ValueCodec):
@@ -327,10 +348,20 @@ def _value_codec(annotation: Any, where: str) -> ValueCodec:
         return BufferCodec(annotation)
     if typing.get_origin(annotation) is Iterable:
         return IterableCodec(annotation)
+    kind = ValueCodec
+    container = typing.get_origin(annotation)
+    if container in OPEN and typing.get_args(annotation) == OPEN[container]:
+        kind = OpenCodec
+    elif holds_struct(annotation):
+        kind = StructCodec
     try:
-        return StructCodec(annotation) if holds_struct(annotation) else ValueCodec(annotation)
+        return kind(annotation)
     except SchemaError as error:
         raise SchemaError(f"{where}: {error}") from error
+
+
+def _has_text_keys(value: Any) -> bool:
+    return all(type(key) is str for key in value)
 
 
 def _is_scalar(value: object, scalar: type) -> bool:

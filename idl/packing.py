@@ -24,6 +24,7 @@ KEPT_BYTES_MAX: Final = 1 << 18  # of a packer's buffer, which is as long when i
 _ENUM_VALUES: Final = (str, bytes, int, float, type(None))
 _msgpack: Final[Any] = msgpack  # it comes without types
 _packers: Final[list[Any]] = []  # that nobody uses; their buffers cost more than a small value
+_native_packers: Final[list[Any]] = []
 
 
 class CodecError(ValueError):
@@ -45,6 +46,21 @@ def pack(value: object) -> bytes:
         raise CodecError(f"{class_name(value)} cannot be sent: {said(error)}") from error
     if len(packed) <= KEPT_BYTES_MAX:
         _packers.append(packer)
+    return packed
+
+
+def pack_native(value: object) -> bytes | None:
+    """As `pack`, for what consists of nothing but msgpack's own types; None for all else."""
+    try:
+        packer = _native_packers.pop()
+    except IndexError:
+        packer = _msgpack.Packer()
+    try:
+        packed: bytes = packer.pack(value)
+    except Exception:  # noqa: BLE001 (`pack` meets it again, and says it)
+        return None
+    if len(packed) <= KEPT_BYTES_MAX:
+        _native_packers.append(packer)
     return packed
 
 
