@@ -1,5 +1,6 @@
 """Who takes part in the comparison, by the name that tables use."""
 
+from benchmarks.contended import DirectContended, InlineContended, TcpContended
 from benchmarks.contender import Contender
 from benchmarks.floors import Memcpy, RingSpin, RingSync
 from benchmarks.many import ManyConnections, OneConnection
@@ -29,6 +30,7 @@ CONTENDERS: dict[str, type[Contender]] = {
     "grpc.aio, streams": GrpcStreams,
     "uvloop protocol, TCP": ProtocolTcp,
     "uvloop protocol, UNIX": ProtocolUnix,
+    "uvloop protocol, TCP, contended": TcpContended,
     "uvloop streams": Streams,
     "pyzmq asyncio": ZeroMq,
     "iceoryx2": Iceoryx,
@@ -38,12 +40,14 @@ CONTENDERS: dict[str, type[Contender]] = {
     "direct": SharedSidecar,
     "direct, pydantic": Pydantic,
     "direct, msgspec": Msgspec,
+    "direct, contended": DirectContended,
     "direct, one way": OneWay,
     "direct, streams": DirectStreams,
     "synchronous client": Synchronous,
     "sidecar, polling": SidecarPolling,
     "sidecar, sleeping": SidecarSleeping,
     "inline+udp": Inline,
+    "inline+udp, contended": InlineContended,
     "inline+virtio": InlineDpdk,
     "inline+af_packet": InlineAfPacket,
     "memory": Memory,

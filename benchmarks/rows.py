@@ -20,6 +20,7 @@ RING, DIRECT, ICE = "ring, spinning", "direct", "iceoryx2"
 CPUS, VIRTIO = "two CPUs, in C", "engines, virtio, inline"
 SWEPT = (DIRECT, UVLOOP, GRPC)  # what the plots over window and size show
 WIRED = ("inline+udp", "inline+af_packet", UVLOOP, GRPC)
+CONTENDED = ("direct, contended", "inline+udp, contended", "uvloop protocol, TCP, contended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ def _measures() -> Iterable[Measure]:
         yield Echo(name, name, Task(one_two))
     for name in ("direct, streams", "grpc.aio, streams"):
         yield Echo(name, name, Task(_loads(1)))
+    for name in CONTENDED:
+        yield Echo(name, name, Task(one_two))
     yield Echo("memcpy", "memcpy", Task((Load(1, LARGE_BYTES, seconds=0.3),)))
     yield Echo("direct, one way", "direct, one way", Task((Load(2, LARGE_BYTES, seconds=0.6),)))
     for name in ("one connection", "10,000 connections"):
@@ -111,6 +114,16 @@ def _items() -> Iterable[Bar]:
         figure = f"{way}_items_per_s"
         ours, theirs = Ref("direct, streams", figure), Ref("grpc.aio, streams", figure)
         yield Bar(f"direct, items {way}", ours, None, theirs, is_least=True, way=DIRECT)
+
+
+def _contended() -> Iterable[Bar]:
+    *ours, theirs = CONTENDED
+    for name in ours:
+        p50 = at(name, 1, "p50_us"), None, at(theirs, 1, "p50_us")
+        yield Bar(f"{name}, p50", *p50)
+        for window in (1, 32):
+            rate, other = (at(each, window, "calls_per_s") for each in (name, theirs))
+            yield Bar(f"{name}, {window} in flight", rate, None, other, is_least=True)
 
 
 def _direct_rates(window: int) -> Iterable[Bar]:
@@ -204,6 +217,7 @@ ROWS = (
     Row(
         "streams", "a stream's items of 1 KiB, from the server and from the client", tuple(_items())
     ),
+    Row("contended", "a process that is busy on each processor", tuple(_contended())),
     Row("sidecar", "sidecar rung, three processes", (*_sidecar("polling"), *_sidecar("sleeping"))),
     Row(
         "inline",

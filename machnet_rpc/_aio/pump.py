@@ -20,7 +20,7 @@ from machnet_rpc._aio.directs import Directs
 from machnet_rpc._aio.expiry import expire
 from machnet_rpc._aio.loop_work import LoopWork
 from machnet_rpc._aio.openings import Openings
-from machnet_rpc._aio.port import Port, port_of, spin
+from machnet_rpc._aio.port import Port, is_contended, port_of, spin
 from machnet_rpc._aio.readers import Readers
 from machnet_rpc._aio.rest import take_answers, take_rest
 from machnet_rpc._aio.steady import Steady
@@ -310,7 +310,7 @@ class Pump:
     def _is_idle(self, port: Port) -> bool:
         # a loop's timers are coarser than those of an engine that is polled
         is_awaited = port.polls or bool(self.deadlines)
-        return port.patience.is_over(_clock.monotonic_ns(), is_awaited)
+        return port.patience.is_over(_clock.monotonic_ns(), is_awaited) or is_contended()
 
     def _lay_down(self, port: Port) -> None:
         """Lets the port sleep, until its descriptors or the timer wake it."""

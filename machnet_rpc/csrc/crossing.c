@@ -218,6 +218,7 @@ static PyMethodDef functions[] = {
     {"bind", bind, METH_VARARGS, NULL},
     {"step", (PyCFunction)(void (*)(void))coroutine_step, METH_FASTCALL, NULL},
     {"pool", received_pool, METH_NOARGS, NULL},
+    {"is_contended", crossing_is_contended, METH_NOARGS, NULL},
     {"spin", (PyCFunction)(void (*)(void))crossing_spin, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };

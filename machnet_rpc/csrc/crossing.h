@@ -255,6 +255,12 @@ static inline bool crossing_ring(const struct crossing *crossing) {
     }
     return woke;
 }
+/* Gives the core away once; returns what time it is then. */
+int64_t spin_yield(int64_t now_ns);
+/* Whether others are busy on the core, so that it is better to sleep at once. */
+bool spin_is_contended(int64_t now_ns);
+/* is_contended() -> the same */
+PyObject *crossing_is_contended(PyObject *module, PyObject *unused);
 /* spin(crossings, nanoseconds) -> whether one of them has something to receive */
 PyObject *crossing_spin(PyObject *module, PyObject *const *args, Py_ssize_t count);
 

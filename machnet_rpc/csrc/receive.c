@@ -369,8 +369,9 @@ PyObject *crossing_receive(PyObject *object, PyObject *const *args, Py_ssize_t c
 }
 
 bool crossing_await(struct crossing *self, const struct call *call, int64_t late_ns) {
-    int64_t left_ns = late_ns - clock_ns();
+    int64_t now_ns = clock_ns();
     for (;;) {
+        const int64_t left_ns = late_ns - now_ns;
         if (crossings_spin(&self, 1, left_ns < SIGNALS_NS ? left_ns : SIGNALS_NS)) {
             struct burst burst;
             const int count = take_burst(self, &burst, NULL);
@@ -388,11 +389,11 @@ bool crossing_await(struct crossing *self, const struct call *call, int64_t late
         if (call->state != CALL_WAITS || self->left != NULL || self->channel == NULL) {
             return true;
         }
-        left_ns = late_ns - clock_ns();
+        now_ns = clock_ns();
         if (PyErr_CheckSignals() != 0) {
             return false;
         }
-        if (left_ns <= 0 || self->channel == NULL) {
+        if (now_ns >= late_ns || spin_is_contended(now_ns) || self->channel == NULL) {
             return true;
         }
     }

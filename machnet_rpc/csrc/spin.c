@@ -1,13 +1,15 @@
 /* Waiting for messages without sleep: looks at rings, and polls engines, for a bounded time.
  *
  * Other threads of the process run meanwhile; other processes get the core from time to time, since
- * the one that is to answer may be among them. Sooner, where that was so the last time.
+ * the one that is to answer may be among them. Sooner, where that was so the last time. Nobody
+ * spins for a while where others are busy on the core.
  */
 #define _GNU_SOURCE
 #include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 
+#include "base/contention.h"
 #include "crossing.h"
 
 enum {
@@ -22,6 +24,37 @@ enum {
 /* How long this process spins before it gives its core away. Guarded by no lock: it is a guess, and
  * so is read and written whole. */
 static _Atomic int64_t patience_ns = YIELD_AFTER_NS;
+
+static _Thread_local struct contention contention;
+
+bool spin_is_contended(int64_t now_ns) {
+    return contention_is_on(&contention, (uint64_t)now_ns);
+}
+
+static int64_t clock_of(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t clock_ns(void) {
+    return clock_of(CLOCK_MONOTONIC);
+}
+
+/* What time it is, after what had no reason to last. */
+static int64_t clock_after(int64_t before_ns) {
+    const int64_t now_ns = clock_ns();
+    if (contention_has_lost((uint64_t)before_ns, (uint64_t)now_ns)) {
+        const uint64_t used_ns = (uint64_t)clock_of(CLOCK_THREAD_CPUTIME_ID);
+        contention_learn(&contention, (uint64_t)(now_ns - before_ns), used_ns, (uint64_t)now_ns);
+    }
+    return now_ns;
+}
+
+int64_t spin_yield(int64_t now_ns) {
+    sched_yield();
+    return clock_after(now_ns);
+}
 
 void spin_impatiently(void) {
     atomic_store_explicit(&patience_ns, 0, memory_order_relaxed);
@@ -38,12 +71,6 @@ static bool crossing_look(struct crossing *self) {
            || engine.peek(self->channel, &record, &payload) != 0;
 }
 
-int64_t clock_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static bool look_at_all(struct crossing *const *crossings, Py_ssize_t count) {
     for (Py_ssize_t i = 0; i < count; i++) {
         if (crossing_look(crossings[i])) {
@@ -55,8 +82,7 @@ static bool look_at_all(struct crossing *const *crossings, Py_ssize_t count) {
 
 /* Whoever is to answer may wait for this core: then it has answered by the end of a short yield. */
 static bool yield_and_look(struct crossing *const *crossings, Py_ssize_t count, int64_t *now_ns) {
-    sched_yield();
-    const int64_t after_ns = clock_ns();
+    const int64_t after_ns = spin_yield(*now_ns);
     const int64_t took_ns = after_ns - *now_ns;
     const bool found = look_at_all(crossings, count);
     const bool is_theirs = found && took_ns >= SWITCH_NS_MIN && took_ns <= SWITCH_NS_MAX;
@@ -84,11 +110,11 @@ static bool spin(struct crossing *const *crossings, Py_ssize_t count, int64_t *n
             __builtin_ia32_pause();
 #endif
         }
-        *now_ns = clock_ns();
+        *now_ns = clock_after(*now_ns);
         if (*now_ns >= patient_ns && yield_and_look(crossings, count, now_ns)) {
             return true;
         }
-    } while (*now_ns < deadline_ns);
+    } while (*now_ns < deadline_ns && !spin_is_contended(*now_ns));
     return false;
 }
 
@@ -123,6 +149,9 @@ bool crossings_spin(struct crossing *const *crossings, Py_ssize_t count, int64_t
         return false;
     }
     int64_t now_ns = clock_ns();
+    if (spin_is_contended(now_ns)) {
+        return false;
+    }
     const int64_t deadline_ns = now_ns + spin_ns;
     const int64_t patient_ns = patient_until(now_ns);
     if (spin_held(crossings, count, &now_ns, deadline_ns, patient_ns)) {
@@ -142,6 +171,12 @@ bool crossings_spin(struct crossing *const *crossings, Py_ssize_t count, int64_t
         Py_DECREF((PyObject *)crossings[i]);
     }
     return found;
+}
+
+PyObject *crossing_is_contended(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    return PyBool_FromLong(spin_is_contended(clock_ns()));
 }
 
 PyObject *crossing_spin(PyObject *module, PyObject *const *args, Py_ssize_t count) {

@@ -5,8 +5,6 @@
  * where the other stalls, where there is something to do in the other direction, and in any case
  * after STREAM_NS, since the event loop has other work. Knows pieces, not messages.
  */
-#define _GNU_SOURCE
-#include <sched.h>
 #include <string.h>
 
 #include "crossing.h"
@@ -47,11 +45,12 @@ static bool patience_waits(struct patience *patience) {
     if (++patience->looks % LOOKS_PER_CLOCK != 0) {
         return true;
     }
-    const int64_t now_ns = clock_ns();
+    int64_t now_ns = clock_ns();
     if (now_ns - patience->moved_ns > YIELD_AFTER_NS) {
-        sched_yield(); /* the other side may wait for this core */
+        now_ns = spin_yield(now_ns); /* the other side may wait for this core */
     }
-    return now_ns < patience->ends_ns && now_ns - patience->moved_ns < STALL_NS;
+    return now_ns < patience->ends_ns && now_ns - patience->moved_ns < STALL_NS
+           && !spin_is_contended(now_ns);
 }
 
 int64_t put_pieces(const struct crossing *self, struct te_record *record, const uint8_t *payload,

@@ -23,14 +23,10 @@ struct courtesy {
     uint64_t delivered;  /* messages that applications had the processor for */
     uint64_t sent;       /* by applications, when the last offer was made */
     uint64_t since_ns;   /* when something moved, or the last offer was made */
-    uint64_t patience_ns;
+    uint64_t patience_ns; /* COURTESY_NS at first */
     uint64_t last_ns;    /* what had moved last when it was offered before a sleep */
     bool is_offered;
 };
-
-static inline void courtesy_init(struct courtesy *courtesy) {
-    *courtesy = (struct courtesy){.patience_ns = COURTESY_NS};
-}
 
 /* After a poll: whether the processor was of use to an application that it had been offered to. */
 static inline void courtesy_learn(struct courtesy *courtesy, const struct te_stats *stats) {

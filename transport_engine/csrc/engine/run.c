@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/contention.h"
 #include "base/crc32c.h"
 #include "base/limits.h"
 #include "engine/command.h"
@@ -364,20 +365,26 @@ static void sleep_until_bell(struct te_engine *engine) {
 
 void te_engine_run(struct te_engine *engine) {
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
-    const struct te_stats *stats = &engine->engine.stats;
-    struct courtesy courtesy;
-    courtesy_init(&courtesy);
+    struct courtesy courtesy = {.patience_ns = COURTESY_NS};
+    struct contention contention = {0};
+    uint64_t polled_ns = 0; /* the last time, without a sleep since; 0: not */
     while (!flag_get(&engine->stop)) {
         int moved = te_engine_poll(engine);
         uint64_t now_ns = engine->engine.now_ns;
-        courtesy_learn(&courtesy, stats);
+        courtesy_learn(&courtesy, &engine->engine.stats);
+        if (polled_ns != 0 && contention_has_lost(polled_ns, now_ns)) {
+            contention_learn(&contention, now_ns - polled_ns, surroundings_used_ns(), now_ns);
+        }
+        polled_ns = now_ns;
         if (moved > 0) {
             continue;
         }
-        if (now_ns - engine->active_ns < engine->spin_ns) {
-            courtesy_offer(&courtesy, stats, now_ns, engine->active_ns);
-        } else if (courtesy_last(&courtesy, engine->active_ns)) {
+        bool is_contended = contention_is_on(&contention, now_ns);
+        if (!is_contended && now_ns - engine->active_ns < engine->spin_ns) {
+            courtesy_offer(&courtesy, &engine->engine.stats, now_ns, engine->active_ns);
+        } else if (is_contended || courtesy_last(&courtesy, engine->active_ns)) {
             sleep_until_bell(engine);
+            polled_ns = 0;
         }
     }
     flag_clear(&engine->stop);

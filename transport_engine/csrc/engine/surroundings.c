@@ -34,11 +34,19 @@ struct engine_world surroundings_world(struct surroundings *around) {
     return (struct engine_world){random_u64, mac, around};
 }
 
+static uint64_t clock_now_ns(clockid_t clock) {
+    struct timespec time;
+    clock_gettime(clock, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
 uint64_t surroundings_now_ns(const struct surroundings *around) {
     if (around->clock_ns != NULL) {
         return *around->clock_ns;
     }
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+    return clock_now_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t surroundings_used_ns(void) {
+    return clock_now_ns(CLOCK_THREAD_CPUTIME_ID);
 }

@@ -22,5 +22,7 @@ void surroundings_init(struct surroundings *around, const struct te_engine_confi
 /* Owner: `around`, which stays where it is for as long as the engine lives. */
 struct engine_world surroundings_world(struct surroundings *around);
 uint64_t surroundings_now_ns(const struct surroundings *around);
+/* The processor's time that this thread has had. */
+uint64_t surroundings_used_ns(void);
 
 #endif
