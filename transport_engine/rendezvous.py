@@ -18,6 +18,7 @@ from transport_engine.errors import ConfigError, NoEngineError
 
 BACKLOG: Final = 4096  # of which the kernel admits net.core.somaxconn
 _FOLDER_MODE: Final = 0o750
+_ABOVE_MODE: Final = 0o755  # of those above it, whatever the umask: nobody else may rename it
 _SOCKET_MODE: Final = 0o660
 _LOCK_TRIES_MAX: Final = 16
 _PID_BYTES_MAX: Final = 32
@@ -147,7 +148,9 @@ def _check_folder(folder: Path, group: int | None) -> None:
     """Makes the folder; refuses one in which somebody else could replace the socket."""
     try:
         if not folder.exists():
-            folder.mkdir(mode=_FOLDER_MODE, parents=True)
+            for above in reversed(_missing(folder.parent)):
+                above.mkdir(_ABOVE_MODE, exist_ok=True)
+            folder.mkdir(_FOLDER_MODE)
             folder.chmod(_FOLDER_MODE)  # whatever the umask
             if group is not None:
                 os.chown(folder, -1, group)

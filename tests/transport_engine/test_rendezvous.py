@@ -31,6 +31,17 @@ def test_folder_and_socket_are_private(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == []
 
 
+def test_a_daemon_without_umask_lets_nobody_else_rename_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "machnet" / "engine.sock"
+    before = os.umask(0)
+    try:
+        with Rendezvous(path):
+            modes = [stat.S_IMODE(each.stat().st_mode) for each in path.parents[:3]]
+    finally:
+        os.umask(before)
+    assert modes == [0o750, 0o755, 0o755]
+
+
 def fail_at(path: Path, beside: str | None = None) -> None:
     """Takes the place, and has something go wrong there; another may use its folder."""
     with Rendezvous(path):
