@@ -202,10 +202,9 @@ class Server:
             connection.go_away()
 
     def on_link_lost(self, error: TransportError) -> None:
-        log.error("%r lost its engine: %s", self, error)
-        if self._is_leaving:
-            return
-        self._reattaching = asyncio.get_running_loop().create_task(self._reattach())
+        if not self._is_leaving:
+            self._reattaching = asyncio.get_running_loop().create_task(self._reattach())
+        log.error("%r lost its engine: %s", self, error)  # last: some handlers of logs raise
 
     async def _attach(self, address: str) -> None:
         host, port = await resolved(address)

@@ -198,10 +198,10 @@ class FlowKeeper:
         connection.close()  # nobody listens here
 
     def on_link_lost(self, error: TransportError) -> None:
-        log.warning("%s; the client of %s attaches again as soon as it can", error, self)
         self.on_lost(error)
         if not self._is_closed and (self._restoring is None or self._restoring.done()):
             self._restoring = asyncio.get_running_loop().create_task(self._restore())
+        log.warning("%s; the client of %s attaches again as soon as it can", error, self)
 
     def __str__(self) -> str:
         return self.address

@@ -1,11 +1,13 @@
-"""A server that lost its engine listens again, whatever the first attempts meet."""
+"""A server that lost its engine listens again, whatever the first attempts and its log meet."""
 
 import asyncio
 import logging
 
 import pytest
 
-from machnet_rpc import Server, rpc, serve, service
+from machnet_rpc import Server, connect, rpc, serve, service
+from machnet_rpc._transports.memory import MemoryLink, MemoryNetwork
+from tests.machnet_rpc.waiting import until
 from transport_engine.config import EngineConfig
 from transport_engine.errors import NoEngineError, TransportError
 
@@ -47,3 +49,35 @@ async def test_a_failed_attempt_is_not_the_last(
     said = [record.getMessage() for record in caplog.records]
     assert any("cannot be served yet" in each for each in said)
     assert any("is back" in each for each in said)
+
+
+class Broken(logging.Handler):
+    """Raises, which the handlers of the standard library do not."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ZeroDivisionError(record.getMessage())
+
+
+async def test_so_does_one_whose_log_raises_and_so_do_its_clients() -> None:
+    loop, broken, network = asyncio.get_running_loop(), Broken(), MemoryNetwork()
+    raised: list[object] = []
+    loop.set_exception_handler(lambda _, context: raised.append(context.get("exception")))
+    logger = logging.getLogger("machnet_rpc")
+    async with (
+        serve(FrontDoor(), "127.0.0.1:0", via=network) as server,
+        connect(server.address, via=network, timeout=5.0) as client,
+    ):
+        assert await client.stub(Door).knock() == "who is it"
+        broken.setLevel(logging.WARNING)
+        logger.addHandler(broken)
+        try:
+            pump = client._keeper.pump
+            for link in (server._link, pump and pump.link):
+                assert isinstance(link, MemoryLink)
+                link.die()
+            await until(lambda: len(raised) == 2)
+            assert await client.stub(Door).knock() == "who is it"
+        finally:
+            logger.removeHandler(broken)
+        assert client._keeper._restoring is not None
+        assert [type(each) for each in raised] == [ZeroDivisionError] * 2
