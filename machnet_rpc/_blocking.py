@@ -23,7 +23,7 @@ from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._told import Outcome, told
 from machnet_rpc.client import Client
 from machnet_rpc.context import CURRENT
-from transport_engine.threads import started
+from transport_engine.threads import repeated, started
 
 T = TypeVar("T")
 Made: TypeAlias = Callable[..., Coroutine[Any, Any, T]]
@@ -110,7 +110,8 @@ class Blocking:
         """Attaches to an engine. Errors: AddressError, TransportError; those of `run`."""
         self.run(seconds, self.client.open)
         if self.client.transport.rung.startswith("inline"):  # nobody else runs this engine
-            self._watcher = started(self._watch, "machnet-rpc")
+            watch = repeated(WATCH_SECONDS, self._watch, self._closing)
+            self._watcher = started(watch, "machnet-rpc")
 
     def close(self) -> None:
         """Ends the flow. A second call does nothing.
@@ -361,15 +362,14 @@ class Blocking:
 
     def _watch(self) -> None:
         """Answers for an engine that nobody polls: its peers ask whether it is alive."""
-        while not self._closing.wait(WATCH_SECONDS):
-            if self._is_used:
-                self._is_used = False
-            elif self._lock.acquire(blocking=False):
-                try:
-                    if not (self._is_busy or self._closing.is_set()):
-                        self._look()
-                finally:
-                    self._lock.release()
+        if self._is_used:
+            self._is_used = False
+        elif self._lock.acquire(blocking=False):
+            try:
+                if not (self._is_busy or self._closing.is_set()):
+                    self._look()
+            finally:
+                self._lock.release()
 
     def forked(self) -> None:
         """This is the child, and the client is the parent's."""

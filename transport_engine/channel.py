@@ -57,13 +57,15 @@ class Channel:
         "_other",
         "_payload",
         "_payload_bytes",
+        "_pid",
     )
 
     def __init__(self, memory_fd: int, doorbell_fd: int, *, accepts: bool | None = None) -> None:
         """`accepts`: None for an engine's channel; of a pair, whether this end was called."""
+        self._channel: Any = None
+        self._pid = os.getpid()
         made = ffi.new("struct te_channel **")
         why = ffi.new("char[]", lib.TE_WHY_BYTES)
-        self._channel: Any = None
         self._on_close: Callable[[], object] | None = None
         if accepts is None:
             self._other = "engine"
@@ -82,6 +84,11 @@ class Channel:
     def __repr__(self) -> str:
         state = "closed" if self._channel is None else f"fd={self.fileno()}"
         return f"<Channel {state}>"
+
+    def __del__(self) -> None:
+        """Closes what nobody closed; not in a child, which may have closed the descriptors."""
+        if self._channel is not None and self._pid == os.getpid():
+            self.close()
 
     def __enter__(self) -> Self:
         return self

@@ -18,7 +18,7 @@ from transport_engine._native import ffi, lib
 from transport_engine.channel import Channel
 from transport_engine.config import EngineConfig, check_ring_bytes
 from transport_engine.endpoint import Endpoint
-from transport_engine.errors import ConfigError, TransportError, error_of
+from transport_engine.errors import VIOLATIONS, ConfigError, TransportError, error_of
 from transport_engine.flows import FlowPage, page_of
 from transport_engine.ports import ALL, Ports, listen_on
 from transport_engine.stats import Stats, stats_of
@@ -61,6 +61,7 @@ class Engine:
         self.config = config
         self._seat = seat
         self._engine: Any = None
+        self._pid = os.getpid()
         self._thread: threading.Thread | None = None
         self._is_driven = False  # by te_engine_run, in whatever thread
         self._unanswered: Any = None  # a command that took too long; its memory stays
@@ -81,6 +82,11 @@ class Engine:
     def __repr__(self) -> str:
         state = "closed" if self._engine is None else "running" if self._is_driven else "polled"
         return f"<Engine {self.config.driver} {state}>"
+
+    def __del__(self) -> None:
+        """Closes what nobody closed; not in a child, whose parent's it is."""
+        if self._engine is not None and self._pid == os.getpid():
+            self.close()
 
     def __enter__(self) -> Self:
         return self
@@ -378,15 +384,9 @@ class Engine:
             if done.op != lib.TE_QUARANTINED:
                 return done
             if self.on_quarantined is not None:
-                self.on_quarantined(done.value, _VIOLATIONS[done.violation])
+                self.on_quarantined(done.value, VIOLATIONS[done.violation])
         return None
 
-
-_VIOLATIONS: Final[dict[int, str]] = {
-    lib.TE_V_POSITION: "it moved a ring's position to where none can be",
-    lib.TE_V_RECORD: "it wrote a record that breaks the rules",
-    lib.TE_V_MEMORY: "it removed pages from the memory, or kept a seal off it",
-}
 
 _REASONS: Final[dict[int, str]] = {
     lib.TE_E_INVALID: "a value is out of its range",

@@ -52,6 +52,13 @@ class ChannelCorruptError(TransportError):
     """Shared memory holds what no honest side writes: a bug, or an attack."""
 
 
+VIOLATIONS: Final[dict[int, str]] = {
+    lib.TE_V_POSITION: "it moved a ring's position to where none can be",
+    lib.TE_V_RECORD: "it wrote a record that breaks the rules",
+    lib.TE_V_MEMORY: "it removed pages from the memory, or kept a seal off it",
+}
+"""What an application did for which it was cut off, by the enum te_violation."""
+
 _CLASSES: Final[dict[int, type[TransportError]]] = {
     lib.TE_E_INVALID: ConfigError,
     lib.TE_E_NO_MEMORY: NoRoomError,

@@ -51,6 +51,7 @@ class StartsFile:
     ) -> None:
         self.path: Path = (folder or default_folder()) / f"{endpoint}.{secrets.token_hex(8)}"
         self._pid = os.getpid()
+        self._fd = -1
         with _opened(self.path.parent, create=True) as opened:
             _prune(opened)
             # Without a name until all of it is there: nobody takes it for that of a dead server.
@@ -62,11 +63,16 @@ class StartsFile:
                 channel.keep_starts(self._fd, beside=beside)
                 os.link(f"/proc/self/fd/{self._fd}", self.path.name, dst_dir_fd=opened)
             except BaseException:
-                os.close(self._fd)
+                self.leave()
                 raise
 
     def __repr__(self) -> str:
         return f"<StartsFile {self.path}{' closed' if self._fd < 0 else ''}>"
+
+    def __del__(self) -> None:
+        """Leaves it where nobody closed it; not in a child, which may have closed the file."""
+        if os.getpid() == self._pid:
+            self.leave()
 
     def close(self) -> None:
         """Removes it: whoever closes has told all callers. A second call does nothing."""

@@ -2,8 +2,10 @@
 
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from transport_engine.errors import NoRoomError
@@ -28,6 +30,16 @@ def started(run: Callable[[], object], name: str) -> threading.Thread:
     return thread
 
 
+def repeated(
+    seconds: float, method: Callable[[], object], ended: threading.Event
+) -> Callable[[], None]:
+    """What calls a method every so many seconds.
+
+    Until `ended` is set, or nobody else has the object any more.
+    """
+    return partial(_repeat, seconds, weakref.WeakMethod(method), ended)
+
+
 @contextmanager
 def unsignalled() -> Generator[None]:
     """Within it this thread takes no signals of `ENDING`: others do, or they wait."""
@@ -36,3 +48,14 @@ def unsignalled() -> Generator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _repeat(
+    seconds: float, step: weakref.WeakMethod[Callable[[], object]], ended: threading.Event
+) -> None:
+    while not ended.wait(seconds):
+        method = step()
+        if method is None:
+            return
+        method()
+        del method  # it would keep the object while this waits
