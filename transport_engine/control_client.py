@@ -9,6 +9,7 @@ import itertools
 import logging
 import os
 import socket
+from array import array
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -131,13 +132,24 @@ class ControlClient:
             close_all(descriptors)
 
     def _receive(self) -> tuple[bytes, list[int]]:
-        flags = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
-        arguments = (self._connection, messages.MESSAGE_BYTES_MAX, DESCRIPTORS, flags)
         try:
-            data, descriptors, _, _ = socket.recv_fds(*arguments)
+            return self._received()
         except ConnectionResetError:  # told once, before what was sent ahead of the reset
-            data, descriptors, _, _ = socket.recv_fds(*arguments)
-        return data, descriptors
+            return self._received()
+
+    def _received(self) -> tuple[bytes, list[int]]:
+        """A message and its descriptors, which programs that this one executes do not inherit.
+
+        They would by socket.recv_fds, which does not heed its flags.
+        """
+        descriptors = array("i")
+        room = socket.CMSG_LEN(DESCRIPTORS * descriptors.itemsize)
+        flags = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
+        data, beside, _, _ = self._connection.recvmsg(messages.MESSAGE_BYTES_MAX, room, flags)
+        for level, kind, given in beside:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                descriptors.frombytes(given[: len(given) - len(given) % descriptors.itemsize])
+        return data, list(descriptors)
 
     def _deliver(self, answer: dict[str, Any], descriptors: list[int]) -> bool:
         """Hands an answer to who waits for it; False where nobody took the descriptors."""

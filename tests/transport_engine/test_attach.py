@@ -77,6 +77,25 @@ async def test_values_that_no_request_can_have_are_a_sentence(tmp_path: Path) ->
     sidecar.close()
 
 
+async def test_programs_that_it_executes_inherit_nothing(tmp_path: Path) -> None:
+    """One that outlived it would hold what tells others that it ended."""
+    sidecar = Sidecar(tmp_path / "engine.sock")
+    before = set(os.listdir("/proc/self/fd"))
+    application = await sidecar.application()
+    taken = [int(each) for each in set(os.listdir("/proc/self/fd")) - before]
+    assert application.channel.fileno() in taken
+    assert [each for each in taken if is_inheritable(each)] == []
+    await application.close()
+    sidecar.close()
+
+
+def is_inheritable(descriptor: int) -> bool:
+    try:
+        return os.get_inheritable(descriptor)
+    except OSError:
+        return False  # that of the folder which was listed
+
+
 async def test_engine_that_talks_nonsense(tmp_path: Path) -> None:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listening.bind(str(tmp_path / "odd.sock"))
