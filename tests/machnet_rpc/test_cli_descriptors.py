@@ -1,11 +1,14 @@
 """What commands say where a process may open hardly any file."""
 
+import os
 import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from transport_engine.descriptors import check_descriptors
 
 MRPC = (sys.executable, "-m", "machnet_rpc.cli")
 
@@ -32,3 +35,11 @@ def test_without_descriptors_it_says_what_to_raise(
     assert line.startswith("mrpc: ")
     assert line.endswith("raise `ulimit -n`")
     assert done.returncode == 3
+
+
+def test_they_are_counted_where_there_is_no_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a folder that something was confined to by chroot."""
+    monkeypatch.setattr(os, "devnull", "/there is none")
+    before = os.listdir("/proc/self/fd")
+    check_descriptors()
+    assert os.listdir("/proc/self/fd") == before
