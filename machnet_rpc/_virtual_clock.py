@@ -12,6 +12,7 @@ from selectors import BaseSelector, SelectorKey
 from typing import Any, Final, Self
 
 from machnet_rpc import _clock
+from machnet_rpc._aio.belonging import running_loop
 from transport_engine._native import ffi
 
 BEGINS_NS: Final = 1_000_000_000_000  # always the same, so that every run rounds alike
@@ -55,7 +56,7 @@ class VirtualClock:
         return now_ns
 
     async def __aenter__(self) -> Self:
-        loop: Any = asyncio.get_running_loop()
+        loop: Any = running_loop()
         selector = getattr(loop, "_selector", None)
         if not isinstance(selector, BaseSelector):
             raise RuntimeError(

@@ -9,6 +9,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
+from machnet_rpc._aio.belonging import running_loop
+
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -18,7 +20,7 @@ def termination() -> Generator[asyncio.Event]:
 
     Thread: the main one, with its event loop running.
     """
-    loop = asyncio.get_running_loop()
+    loop = running_loop()
     came = asyncio.Event()
     before = {number: signal.getsignal(number) for number in SIGNALS}
 

@@ -22,7 +22,7 @@ from machnet_rpc import (
     service,
     sync,
 )
-from machnet_rpc.testing import test_client
+from machnet_rpc.testing import VirtualClock, test_client
 from tests.machnet_rpc.server_thread import serving
 from tests.machnet_rpc.test_sync_forks import in_child
 from tests.machnet_rpc.waiting import until
@@ -266,7 +266,13 @@ def test_nor_in_another_loop_of_the_same_thread(
 
 def test_what_is_no_loop_of_asyncio_is_told() -> None:
     server = Server(Clerk())
-    starts = (nobody().open(), nobody().stub(Desk).add(1), server.listen("127.0.0.1:0"))
+    starts: tuple[Coroutine[Any, Any, object], ...] = (
+        nobody().open(),
+        nobody().stub(Desk).add(1),
+        server.listen("127.0.0.1:0"),
+        server.until_terminated(),
+        VirtualClock().__aenter__(),
+    )
     for start in starts:
         with pytest.raises(RuntimeError, match=r"no event loop of asyncio .* under trio"):
             start.send(None)
