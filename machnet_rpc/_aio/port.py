@@ -223,6 +223,11 @@ class Port:
         for event in connection.closed(reason):
             self._owner.on_event(event)
 
+    def close_flows(self) -> None:
+        """Ends its flows once all that was sent is delivered. Nothing is to be started any more."""
+        for connection in self.connections.values():
+            connection.close(self._started(connection.flow))
+
     def close(self, reason: int) -> None:
         """The channel is no more, and with it its flows. A second call does nothing."""
         self.is_closed = True

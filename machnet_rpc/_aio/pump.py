@@ -180,8 +180,8 @@ class Pump:
 
     async def _close_flows(self) -> None:
         self.recover()  # a turn may have been lost where asyncio was interrupted itself
-        for connection in self.connections:
-            connection.close()
+        for port in self._ports:
+            port.close_flows()
         if self._flows_ended is None:
             self._flows_ended = self._loop.create_future()
         self._check_flows_ended()

@@ -416,14 +416,19 @@ class Connection:
 
     # -- its end --
 
-    def close(self) -> None:
-        """Ends the flow once all that was sent is delivered; `closed` follows from the engine."""
+    def close(self, last_word: bytes = b"") -> None:
+        """Ends the flow once all that was sent is delivered; `closed` follows from the engine.
+
+        `last_word`: what was started (`Starts`), for the peer, of a server that starts no more.
+        """
         if not (self.is_closed or self._is_closing):
             self._is_closing = True
             self.is_usable = False
             if self.on_close is None:  # by a ticket of its own: `closed` withdraws the others
-                kind, priority = records.FLOW_CLOSE, USUAL_PRIORITY
-                self.post(Ticket(), b"", kind, 0, 0, priority=priority)
+                ticket, priority = Ticket(), USUAL_PRIORITY
+                if last_word:
+                    self.post(ticket, last_word, records.LAST_WORD, 0, 0, priority=priority)
+                self.post(ticket, b"", records.FLOW_CLOSE, 0, 0, priority=priority)
             else:
                 self.on_close()
 

@@ -21,6 +21,7 @@ from machnet_rpc._protocol.calls import (
 )
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.starts import Starts
+from machnet_rpc._transports.ladder import Via
 from machnet_rpc.context import CURRENT
 from machnet_rpc.fates import KEPT_MAX, Fates, FatesContract
 from tests.machnet_rpc.ledger import Ledger, LedgerBook
@@ -159,6 +160,41 @@ async def test_a_flow_that_was_closed_without_a_word_is_asked_about(
     with pytest.raises(Unavailable) as caught:
         await call
     assert (caught.value.executed, caught.value.stage) == ("yes", "handler started")
+
+
+@needs_crossing
+@by_engines
+async def test_a_server_that_ends_tells_what_it_will_not_start(via: Via, book: LedgerBook) -> None:
+    """As one that was killed does."""
+    with serving(book, "127.0.0.1:0", via) as running:
+        async with connect(running.address, via=via, timeout=5.0) as client:
+            ledger = client.stub(Ledger)
+            await ledger.echo(b"the flow is open")
+            begun = asyncio.create_task(ledger.sleep(9.0))
+            await until(lambda: book.journal == ["start"])
+            stands, goes_on = threading.Event(), threading.Event()
+
+            def end() -> None:
+                stands.set()
+                goes_on.wait()
+                server = running.server
+                assert server._dispatcher is not None
+                assert server._pump is not None
+                server._dispatcher.stop()
+                asyncio.ensure_future(server._pump.close())  # noqa: RUF006 (the server waits, too)
+
+            running.loop.call_soon_threadsafe(end)
+            await asyncio.to_thread(stands.wait)
+            late = [asyncio.create_task(ledger.nothing()) for _ in range(3)]
+            connection = client._keeper.connection
+            assert connection is not None
+            await until(lambda: len(connection.awaited) == 4)
+            await until(lambda: all(each.sent for each in connection.awaited.values()))
+            goes_on.set()
+            for call, executed in ((begun, "yes"), *((each, "no") for each in late)):
+                with pytest.raises(RpcError) as caught:
+                    await call
+                assert caught.value.executed == executed
 
 
 async def test_nobody_knows_of_flows_that_are_not_there(client: Client) -> None:
