@@ -48,6 +48,7 @@ static enum take begin(struct engine *engine, struct tenant *tenant,
         *transfer = (struct transfer){0};
         return TAKE_LATER;
     }
+    share_note_given(engine, total_bytes);
     return TAKE_DONE;
 }
 

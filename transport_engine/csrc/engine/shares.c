@@ -60,6 +60,15 @@ bool share_has_memory(struct engine *engine, uint32_t total_bytes) {
     return pool_room(blocks) >= wanted + incoming_blocks(own_max);
 }
 
+void share_note_given(struct engine *engine, uint32_t total_bytes) {
+    struct store *store = &engine->store;
+    store->given_blocks += send_queue_blocks(total_bytes);
+    if (store->given_blocks >= store->blocks.capacity) {
+        store->given_blocks = 0;
+        store->renewed_ns = engine->now_ns;
+    }
+}
+
 uint32_t share_message_bytes_max(const struct share *share) {
     uint64_t blocks = share->blocks_max;
     uint64_t left = incoming_blocks(share->blocks_max) + EXTRA_BLOCKS;

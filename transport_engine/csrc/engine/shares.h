@@ -32,6 +32,8 @@ static inline void share_bill(struct engine *engine, uint32_t index) {
  * want to send could not take each other's acknowledged bytes otherwise; the same holds for two
  * tenants. Notes when it is the engine that has none, and not the share alone. */
 bool share_has_memory(struct engine *engine, uint32_t total_bytes);
+/* A message of so many bytes has begun, which an application sends. */
+void share_note_given(struct engine *engine, uint32_t total_bytes);
 /* The longest message for which that leaves room. */
 uint32_t share_message_bytes_max(const struct share *share);
 

@@ -12,7 +12,8 @@ uint64_t flow_stalled_ns(const struct flow *flow) {
 
 /* A peer may take as long as it likes; but where no application has memory left to send with, one
  * that neither gives credit nor lets a message end, for as long as a silent one counts as alive,
- * does not hold on to it. */
+ * does not hold on to it. Who sends as fast as he can leaves none at any time: if messages were
+ * given as much as there is in that time, nobody lacks what this one holds. */
 void flow_end_untaken(struct flow *flow, struct store *store, uint64_t now_ns) {
     struct fragment ignored;
     const uint32_t at = (uint32_t)(flow->out.units_limit + flow->out.whole.base);
@@ -22,7 +23,8 @@ void flow_end_untaken(struct flow *flow, struct store *store, uint64_t now_ns) {
     if (!is_stuck || at != flow->untaken_at || flow->untaken_since_ns == 0) {
         flow->untaken_at = at;
         flow->untaken_since_ns = is_stuck ? now_ns : 0;
-    } else if (now_ns - flow->untaken_since_ns >= flow->config->dead_ns) {
+    } else if (now_ns - flow->untaken_since_ns >= flow->config->dead_ns &&
+               now_ns - store->renewed_ns >= flow->config->dead_ns) {
         flow->config->counters->stalls++;
         flow_close(flow, store, TE_R_NO_RESOURCES, false, now_ns);
     }

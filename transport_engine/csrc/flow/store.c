@@ -28,5 +28,7 @@ void store_init(struct store *store, void *memory, uint32_t blocks) {
     at = cut(&store->incoming, at, sizeof(struct incoming), blocks);
     store->lent_count = 0;
     store->refused_ns = 0;
+    store->renewed_ns = 0;
+    store->given_blocks = 0;
     cut(&store->sent, at, sizeof(struct sent_packet), 2 * blocks);
 }

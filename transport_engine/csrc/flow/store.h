@@ -30,6 +30,8 @@ struct store {
     struct lent lent[LENT_MAX];
     uint32_t lent_count;
     uint64_t refused_ns; /* when it last had no memory for a message to be sent; 0: never */
+    uint64_t renewed_ns; /* when such messages had last been given all of it anew; 0: never */
+    uint32_t given_blocks; /* to those since then */
 };
 
 /* Bytes that store_init wants for `blocks` blocks of BLOCK_BYTES. */

@@ -204,6 +204,25 @@ static void a_quota_that_is_used_up_is_no_lack_of_memory(void **state) {
     assert_int_not_equal(near.store.refused_ns, 0);
 }
 
+/* Then nobody lacks what waits for peers that take their time (see flow_end_untaken). */
+static void memory_that_goes_round_is_noted(void **state) {
+    (void)state;
+    connect_both(4);
+    for (int i = 0; i < 10 * STEPS && near.store.renewed_ns == 0; i += 100) {
+        run(100);
+    }
+    uint64_t first_ns = near.store.renewed_ns;
+    assert_int_not_equal(first_ns, 0);
+    uint64_t before = near.stats.message_bytes_sent;
+    for (int i = 0; i < 10 * STEPS && near.store.renewed_ns == first_ns; i++) {
+        run(1);
+    }
+    uint64_t capacity = near.store.blocks.capacity;
+    uint64_t blocks = send_queue_blocks(hog.message_bytes + TE_CALL_HEADER_BYTES);
+    uint64_t sent = (near.stats.message_bytes_sent - before) / hog.message_bytes * blocks;
+    assert_in_range(sent, capacity / 100 * 95, capacity / 100 * 105);
+}
+
 static void all_memory_comes_back_to_who_paid(void **state) {
     (void)state;
     set_share(1, (struct te_share){.weight = 1, .memory_bytes = 4 << 20});
@@ -367,6 +386,7 @@ int main(void) {
         WITH_HOSTS(memory_is_a_quota),
         WITH_HOSTS(the_longest_message_fits_into_its_quota),
         WITH_HOSTS(a_quota_that_is_used_up_is_no_lack_of_memory),
+        WITH_HOSTS(memory_that_goes_round_is_noted),
         WITH_HOSTS(all_memory_comes_back_to_who_paid),
         WITH_HOSTS(messages_begun_at_once_are_all_finished),
         WITH_HOSTS(flows_are_a_quota),

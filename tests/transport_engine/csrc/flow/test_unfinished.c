@@ -185,6 +185,19 @@ static void and_does_so_whatever_else_the_peer_says(void **state) {
     assert_int_equal(client->reason, TE_R_NO_RESOURCES);
 }
 
+/* It is only that others send as fast as they can. */
+static void who_takes_nothing_is_waited_for_while_memory_goes_round(void **state) {
+    (void)state;
+    withhold_credit();
+    for (int i = 0; i < 5; i++) {
+        pair->store.renewed_ns = pair->now_ns;
+        pass_short_of_memory(pair->config.dead_ns - second_ns / 10);
+    }
+    assert_int_equal(client->state, FLOW_OPEN);
+    pass_short_of_memory(second_ns / 2);
+    assert_int_equal(client->reason, TE_R_NO_RESOURCES);
+}
+
 static void who_takes_a_little_is_waited_for(void **state) {
     (void)state;
     withhold_credit();
@@ -247,6 +260,8 @@ int main(void) {
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(and_does_so_whatever_else_the_peer_says, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(who_takes_nothing_is_waited_for_while_memory_goes_round,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_takes_a_little_is_waited_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_gives_a_little_credit_is_waited_for, set_up,
                                         tear_down),
