@@ -41,6 +41,18 @@ UNTAKEN_MAX: Final = 8192  # of which a channel tells
 _PAYLOAD_BYTES: Final[int] = 4 * lib.TE_RECORD_PAYLOAD_MAX
 
 
+class _Burst:
+    """Room for the records that one look takes. Shape: some 256 KiB, so none is made in vain."""
+
+    __slots__ = ("heads", "heads_bytes", "payload", "payload_bytes")
+
+    def __init__(self) -> None:
+        self.heads = ffi.new("struct te_record[]", _HEADS_MAX)
+        self.heads_bytes = ffi.buffer(self.heads)
+        self.payload = ffi.new("uint8_t[]", _PAYLOAD_BYTES)
+        self.payload_bytes = ffi.buffer(self.payload)
+
+
 class Channel:
     """One process's rings to and from an engine, or an end of a pair.
 
@@ -50,13 +62,10 @@ class Channel:
     """
 
     __slots__ = (
+        "_burst",
         "_channel",
-        "_heads",
-        "_heads_bytes",
         "_on_close",
         "_other",
-        "_payload",
-        "_payload_bytes",
         "_pid",
     )
 
@@ -76,10 +85,7 @@ class Channel:
         if code != 0:
             raise error_of(code, ffi.string(why).decode())
         self._channel = made[0]
-        self._heads = ffi.new("struct te_record[]", _HEADS_MAX)
-        self._heads_bytes = ffi.buffer(self._heads)
-        self._payload = ffi.new("uint8_t[]", _PAYLOAD_BYTES)
-        self._payload_bytes = ffi.buffer(self._payload)
+        self._burst: _Burst | None = None  # made by the first `receive`, which C has no need of
 
     def __repr__(self) -> str:
         state = "closed" if self._channel is None else f"fd={self.fileno()}"
@@ -131,18 +137,20 @@ class Channel:
 
         Errors: ChannelCorruptError.
         """
-        heads, payload = self._heads, self._payload
+        channel = self._open()
+        if self._burst is None:
+            self._burst = _Burst()
+        heads_bytes, payload_bytes = self._burst.heads_bytes, self._burst.payload_bytes
         count: int = lib.te_channel_receive(
-            self._open(), heads, _HEADS_MAX, payload, _PAYLOAD_BYTES
+            channel, self._burst.heads, _HEADS_MAX, self._burst.payload, _PAYLOAD_BYTES
         )
         if count <= 0:
             if count < 0:
                 raise ChannelCorruptError(f"the {self._other} wrote a record that breaks the rules")
             return []
-        payload_bytes = self._payload_bytes
         received: list[tuple[RecordTuple, bytes]] = []
         at = 0
-        for head in RECORD.iter_unpack(self._heads_bytes[: count * RECORD.size]):
+        for head in RECORD.iter_unpack(heads_bytes[: count * RECORD.size]):
             end = at + head[_SIZE]
             received.append((head, payload_bytes[at:end]))
             at = end
@@ -245,6 +253,7 @@ class Channel:
         """Unmaps the rings, of which the other side learns. A second call does nothing."""
         if self._on_close is not None:
             self._on_close()
+        self._burst = None
         channel, self._channel = self._channel, None
         if channel is not None:
             lib.te_channel_close(channel)

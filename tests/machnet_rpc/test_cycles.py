@@ -23,6 +23,7 @@ from machnet_rpc._transports.ladder import Via
 from machnet_rpc.middleware import CallInfo, Middleware, Next, Request
 from tests.machnet_rpc.conftest import only_inline
 from tests.machnet_rpc.server_thread import serving
+from transport_engine._native import ffi
 from transport_engine.config import EngineConfig
 
 CALLS = 20
@@ -350,3 +351,29 @@ def test_nor_does_a_blocking_call(way: str, how: str) -> None:
             assert gc.collect() < CALLS
         finally:
             gc.enable()
+
+
+@pytest.mark.parametrize("via", ["inline", "sidecar", "direct"], indirect=True)
+async def test_clients_that_came_and_went_hold_no_buffers(via: Via) -> None:
+    """Neither their own nor those that the server had for them, until they are collected."""
+    async with serve(Handlers(), "127.0.0.1:0", via=via) as server:
+
+        async def come_and_go() -> None:
+            async with connect(server.address, via=via) as client:
+                await client.call(Cyclic.echo, memoryview(b""))
+
+        await come_and_go()
+        gc.collect()
+        gc.disable()
+        try:
+            before = buffered_bytes()
+            for _ in range(5):
+                await come_and_go()
+            assert buffered_bytes() == before
+        finally:
+            gc.enable()
+
+
+def buffered_bytes() -> int:
+    """In buffers of C that somebody has."""
+    return sum(len(each) for each in gc.get_objects() if type(each) is ffi.buffer)
