@@ -379,7 +379,7 @@ void flow_receive(struct flow *flow, struct store *store, const struct packet *p
         return;
     }
     if (packet->type == PACKET_RESET) {
-        flow_abort(flow, flow->state == FLOW_CLOSING ? flow->reason : TE_R_PEER_RESTARTED);
+        flow_abort(flow, flow->state == FLOW_OPEN ? TE_R_PEER_RESTARTED : flow->reason);
     } else if (packet->type == PACKET_INIT && flow->is_server) {
         handshake_ask(flow, packet); /* our ACCEPT was lost */
     } else if (packet->type == PACKET_DATA &&

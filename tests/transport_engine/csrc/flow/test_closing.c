@@ -126,6 +126,18 @@ static void a_reset_does_not_change_why_we_close(void **state) {
     assert_int_equal(server->reason, TE_R_PEER_CLOSED);
 }
 
+/* It may come in one burst with what ended the flow, and before anybody was told. */
+static void nor_why_it_ended(void **state) {
+    (void)state;
+    const struct packet reset = {.type = PACKET_RESET};
+    flow_close(client, &pair->store, TE_R_CLOSED, true, pair->now_ns);
+    step_until_closed(client);
+    flow_receive(client, &pair->store, &reset, pair->now_ns);
+    flow_receive(server, &pair->store, &reset, pair->now_ns);
+    assert_int_equal(client->reason, TE_R_CLOSED);
+    assert_int_equal(server->reason, TE_R_PEER_CLOSED);
+}
+
 /* What ends the flow may ask for an answer itself: it goes out at once, for nobody waits for it. */
 static void nothing_waits_in_a_closed_flow(void **state) {
     (void)state;
@@ -251,6 +263,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_close_lost_among_others_is_said_again, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_reset_does_not_change_why_we_close, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nor_why_it_ended, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nothing_waits_in_a_closed_flow, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_unknown_frame_is_a_violation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_acknowledgement_of_the_future_is_a_violation, set_up,
