@@ -66,6 +66,16 @@ async def test_a_message_arrives_as_it_was_sent(attachment: InlineAttachment, si
     assert [field(head, name) for name in ("call_id", "method_id")] == [5, 1 << 63]
 
 
+async def test_what_is_sent_to_no_flow_counts_as_nothing(attachment: InlineAttachment) -> None:
+    near, far = await flow_to_self(attachment)
+    channel = attachment.channel
+    channel.send(packed(bytes(1000), flow=max(near, far) + 1, call_id=1))
+    channel.send(packed(bytes(100), flow=near, call_id=2))
+    arrived(attachment, 1)
+    stats = attachment.engine.stats()
+    assert (stats["messages_sent"], stats["message_bytes_sent"]) == (1, 100)
+
+
 async def test_bytearray_and_memoryview_are_taken(attachment: InlineAttachment) -> None:
     near, _ = await flow_to_self(attachment)
     record = packed(b"abc", flow=near)

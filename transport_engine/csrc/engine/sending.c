@@ -109,8 +109,10 @@ static enum take take_message(struct engine *engine, struct tenant *tenant,
         append(engine, tenant, record, payload);
     }
     if (taken == TAKE_DONE && (record->flags & TE_LAST)) {
-        engine->stats.messages_sent += !tenant->sending.is_discarded;
-        engine->stats.message_bytes_sent += record->total_bytes;
+        if (!tenant->sending.is_discarded) {
+            engine->stats.messages_sent++;
+            engine->stats.message_bytes_sent += record->total_bytes;
+        }
         tenant->sending = (struct transfer){0};
     }
     return taken;
