@@ -49,9 +49,9 @@ class StartsFile:
     def __init__(
         self, channel: Channel, endpoint: Endpoint, folder: Path | None = None, *, beside: bool
     ) -> None:
-        self.path: Path = (folder or default_folder()) / f"{endpoint}.{secrets.token_hex(8)}"
         self._pid = os.getpid()
         self._fd = -1
+        self.path: Path = (folder or default_folder()) / f"{endpoint}.{secrets.token_hex(8)}"
         with _opened(self.path.parent, create=True) as opened:
             _prune(opened)
             # Without a name until all of it is there: nobody takes it for that of a dead server.

@@ -2,9 +2,16 @@
 
 from typing import Final
 
+from machnet_rpc._native import crossing
+
 SHORT_NS: Final = 20_000  # about what it costs to sleep and to be woken
 BALANCE_MAX: Final = 4  # so soon it is learnt that pauses have become longer, or shorter
 SHORTER: Final = 2  # what a pause weighs that was short; a longer one weighs 1
+
+
+def is_contended() -> bool:
+    """Whether others are busy on this thread's processor: then it is better to sleep at once."""
+    return crossing is not None and bool(crossing.is_contended())
 
 
 class Patience:

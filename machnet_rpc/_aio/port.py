@@ -378,11 +378,6 @@ class CrossingPort(Port):
         self.crossing.close()
 
 
-def is_contended() -> bool:
-    """Whether others are busy on this process's processor: then it is better to sleep at once."""
-    return crossing is not None and bool(crossing.is_contended())
-
-
 def spin(ports: Iterable[Port], spin_ns: int) -> bool:
     """Looks at their rings for so long, without the GIL; whether there was something."""
     crossings = [port.crossing for port in ports]

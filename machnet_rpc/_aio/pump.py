@@ -20,7 +20,8 @@ from machnet_rpc._aio.directs import Directs
 from machnet_rpc._aio.expiry import expire
 from machnet_rpc._aio.loop_work import LoopWork
 from machnet_rpc._aio.openings import Openings
-from machnet_rpc._aio.port import Port, is_contended, port_of, spin
+from machnet_rpc._aio.patience import is_contended
+from machnet_rpc._aio.port import Port, port_of, spin
 from machnet_rpc._aio.readers import Readers
 from machnet_rpc._aio.rest import take_answers, take_rest
 from machnet_rpc._aio.steady import Steady
