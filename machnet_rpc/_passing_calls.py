@@ -1,6 +1,6 @@
 """A client's unary calls that pass middleware, prepared once for each method.
 
-What is not usual (a key, no flow, no room, another deadline or loop than was given, an answer that
+What is not usual (a key, no flow, no room, another deadline than was given, an answer that
 fails) goes on as a CarryingCall. Does not know what middleware does.
 """
 

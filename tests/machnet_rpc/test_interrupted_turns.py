@@ -114,7 +114,7 @@ async def test_a_handler_whose_wake_up_was_lost_ends_with_its_call(
     server: Server, client: Client
 ) -> None:
     """So no end of the server waits for it."""
-    call = asyncio.ensure_future(client.using(timeout=0.1).stub(Ledger).sleep(0.01))
+    call = asyncio.ensure_future(client.using(timeout=1.0).stub(Ledger).sleep(0.3))
     task = await waiting_handler()
     assert task._fut_waiter.remove_done_callback(task._wake) == 1
     with pytest.raises(DeadlineExceeded):
@@ -127,7 +127,7 @@ async def test_a_handler_that_was_not_told_of_an_error_ends_with_its_call(
     server: Server, client: Client
 ) -> None:
     await pump_of(client)
-    call = asyncio.ensure_future(client.using(timeout=0.1).stub(Ledger).sleep(0.01))
+    call = asyncio.ensure_future(client.using(timeout=1.0).stub(Ledger).sleep(0.3))
     task = await waiting_handler()
     met: list[int] = []
 
