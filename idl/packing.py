@@ -7,7 +7,7 @@ import dataclasses
 import datetime as dt
 import importlib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from enum import Enum
@@ -37,31 +37,17 @@ def pack(value: object) -> bytes:
     Errors: CodecError.
     """
     try:
-        packer = _packers.pop()
-    except IndexError:
-        packer = _msgpack.Packer(default=_plain)
-    try:
-        packed: bytes = packer.pack(value)
+        return _packed(value, _packers, _plain)
     except Exception as error:  # also what a serializer of the user's raises
         raise CodecError(f"{class_name(value)} cannot be sent: {said(error)}") from error
-    if len(packed) <= KEPT_BYTES_MAX:
-        _packers.append(packer)
-    return packed
 
 
 def pack_native(value: object) -> bytes | None:
     """As `pack`, for what consists of nothing but msgpack's own types; None for all else."""
     try:
-        packer = _native_packers.pop()
-    except IndexError:
-        packer = _msgpack.Packer()
-    try:
-        packed: bytes = packer.pack(value)
+        return _packed(value, _native_packers, None)
     except Exception:  # noqa: BLE001 (`pack` meets it again, and says it)
         return None
-    if len(packed) <= KEPT_BYTES_MAX:
-        _native_packers.append(packer)
-    return packed
 
 
 def unpack(payload: bytes | memoryview) -> Any:
@@ -83,6 +69,17 @@ def unpack(payload: bytes | memoryview) -> Any:
             if hook is not None or not isinstance(error, TypeError):
                 raise CodecError(f"the payload is not msgpack: {said(error)}") from error
             hook = _keyed_by_tuples  # an array is the key of a map, and a list cannot be
+
+
+def _packed(value: object, packers: list[Any], default: Callable[[object], object] | None) -> bytes:
+    try:
+        packer = packers.pop()
+    except IndexError:
+        packer = _msgpack.Packer(default=default)
+    packed: bytes = packer.pack(value)
+    if len(packed) <= KEPT_BYTES_MAX:
+        packers.append(packer)
+    return packed
 
 
 def _plain(value: object) -> object:
