@@ -3,7 +3,6 @@
 Does not know contracts.
 """
 
-import asyncio
 from collections.abc import AsyncIterable, Sequence
 from functools import partial
 from typing import Any, Final
@@ -11,7 +10,7 @@ from typing import Any, Final
 from idl import CodecError, MethodKind, unpack
 from machnet_rpc import _clock
 from machnet_rpc._aio.flows import FlowKeeper
-from machnet_rpc._aio.giving_up import give_up
+from machnet_rpc._aio.giving_up import answer_of
 from machnet_rpc._binding import MethodBinding
 from machnet_rpc._calling import NO_REQUEST, Target, plain_payload, split_name
 from machnet_rpc._carrying_calls import CarryingCall
@@ -105,11 +104,7 @@ class NamedCalls(Sending):
         else:
             sent = self._begun(target, payload, options)
             call = sent or await self._begun_later(target, payload, options)
-            try:
-                ended: bytes | Refused | Failed = await call
-            except (asyncio.CancelledError, GeneratorExit) as reason:
-                give_up(call, reason)
-                raise
+            ended = await answer_of(call)
             try:
                 answer = self._raw_result(ended, target)
             except RpcError as failure:

@@ -3,19 +3,17 @@
 All attempts of a keyed call have one key. Does not know what a server does with it.
 """
 
-from asyncio import CancelledError
 from collections.abc import Callable
 from typing import Any
 
 from machnet_rpc import _clock
-from machnet_rpc._aio.giving_up import give_up
+from machnet_rpc._aio.giving_up import answer_of
 from machnet_rpc._binding import MethodBinding
 from machnet_rpc._calling import Target
 from machnet_rpc._client_calls import Ways, carrying
 from machnet_rpc._metadata import KEY, KEY_AGE, fresh_key
 from machnet_rpc._options import CallOptions, Metadata
 from machnet_rpc._protocol.calls import OutgoingCall
-from machnet_rpc._protocol.events import Failed, Refused
 from machnet_rpc._protocol.records import METADATA
 from machnet_rpc._retries import may_pass
 from machnet_rpc.errors import RpcError
@@ -50,20 +48,7 @@ class CarryingCall:
 
     async def run(self) -> Any:
         """Errors: RpcError, and what the contract declares."""
-        call = await self.start()
-        try:
-            answer: bytes | Refused | Failed = await call
-        except (CancelledError, GeneratorExit) as reason:
-            give_up(call, reason)
-            raise
-        finally:
-            call.connection.reply_metadata.pop(call.call_id, None)
-        if isinstance(answer, bytes):
-            try:
-                return self._result_of(answer, self._target)
-            except RpcError:
-                pass  # it cannot be read, which `outcome` says
-        return await self.outcome(call)
+        return await self.outcome(await self.start())
 
     async def start(self) -> OutgoingCall:
         """Sends it for the first time. Errors: RpcError."""
@@ -77,7 +62,7 @@ class CarryingCall:
         """What the first attempt gives, or another one. Errors: as `run`."""
         retries, is_idempotent = self._ways.retries, self._target.options.idempotent
         try:
-            return await self.end(call)
+            return self._result_of(await answer_of(call), self._target)
         except RpcError as failure:
             if retries is None or not is_idempotent or not may_pass(failure):
                 raise await self._explained(failure, call) from None
@@ -95,14 +80,7 @@ class CarryingCall:
         return await self._sent_later(metadata, deadline_ns)
 
     async def end(self, call: OutgoingCall) -> Any:
-        try:
-            answer: bytes | Refused | Failed = await call
-        except (CancelledError, GeneratorExit) as reason:
-            give_up(call, reason)
-            raise
-        finally:
-            call.connection.reply_metadata.pop(call.call_id, None)
-        return self._result_of(answer, self._target)
+        return self._result_of(await answer_of(call), self._target)
 
     async def _sent_later(self, metadata: Metadata, deadline_ns: int) -> OutgoingCall:
         """As soon as there is a flow, and room. Errors: RpcError."""

@@ -3,7 +3,6 @@
 Knows how a request is made and how an answer becomes a value. Does not know how calls travel.
 """
 
-from asyncio import CancelledError
 from collections.abc import AsyncIterable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from idl import CodecError, MethodKind
 from machnet_rpc import _clock
 from machnet_rpc._aio.belonging import running_loop
 from machnet_rpc._aio.flows import FlowKeeper
-from machnet_rpc._aio.giving_up import give_up
+from machnet_rpc._aio.giving_up import answer_of
 from machnet_rpc._aio.items import Room
 from machnet_rpc._aio.stream_call import Encode, StreamCall
 from machnet_rpc._binding import MethodBinding
@@ -60,12 +59,7 @@ class Again:
 
     async def end(self, call: OutgoingCall) -> Any:
         """Errors: RpcError, and what the contract declares."""
-        try:
-            answer: bytes | Refused | Failed = await call
-        except (CancelledError, GeneratorExit) as reason:
-            give_up(call, reason)
-            raise
-        return self.result_of(answer, self.binding)
+        return self.result_of(await answer_of(call), self.binding)
 
 
 @dataclass(slots=True)

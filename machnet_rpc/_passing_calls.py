@@ -4,13 +4,12 @@ What is not usual (a key, no flow, no room, another deadline than was given, an 
 fails) goes on as a CarryingCall. Does not know what middleware does.
 """
 
-from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from machnet_rpc import _clock
 from machnet_rpc._aio.flows import FlowKeeper
-from machnet_rpc._aio.giving_up import give_up
+from machnet_rpc._aio.giving_up import answer_of
 from machnet_rpc._binding import MethodBinding
 from machnet_rpc._by_name import changed
 from machnet_rpc._calling import Target
@@ -92,13 +91,7 @@ class PassingCall:
             self.sent = await carrying.start()
             return await carrying.outcome(self.sent)
         self.sent = sent
-        try:
-            answer: bytes | Refused | Failed = await sent
-        except (CancelledError, GeneratorExit) as reason:
-            give_up(sent, reason)
-            raise
-        finally:
-            sent.connection.reply_metadata.pop(sent.call_id, None)
+        answer = await answer_of(sent)
         if isinstance(answer, FAILURES):
             return await self._carrying(payload).outcome(sent)
         if binding.gives_bytes and type(answer) is bytes:

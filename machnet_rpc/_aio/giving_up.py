@@ -1,11 +1,25 @@
-"""How the server is told of a call whose answer nobody waits for any more.
+"""How an answer is waited for, and the server told where nobody waits for it any more.
 
 Does not know why: whoever awaited the call was cancelled, or its coroutine was closed.
 """
 
 import contextlib
+from asyncio import CancelledError
 
 from machnet_rpc._protocol.calls import OutgoingCall
+from machnet_rpc._protocol.events import Failed, Refused
+
+
+async def answer_of(call: OutgoingCall) -> bytes | Refused | Failed:
+    """Waits for it, with what whoever called gave for the metadata of the reply."""
+    try:
+        answer: bytes | Refused | Failed = await call
+    except (CancelledError, GeneratorExit) as reason:
+        give_up(call, reason)
+        raise
+    finally:
+        call.connection.reply_metadata.pop(call.call_id, None)
+    return answer
 
 
 def give_up(call: OutgoingCall, reason: BaseException) -> None:
