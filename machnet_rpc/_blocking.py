@@ -18,11 +18,12 @@ from machnet_rpc._aio.belonging import FORKED, check_thread, loop_if_any, watch_
 from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._aio.flows import FlowKeeper
 from machnet_rpc._native import crossing
-from machnet_rpc._private_loop import PrivateLoop
+from machnet_rpc._private_loop import EndLost, PrivateLoop
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._told import Outcome, told
 from machnet_rpc.client import Client
 from machnet_rpc.context import CURRENT
+from transport_engine.errors import TransportError
 from transport_engine.threads import repeated, started
 
 T = TypeVar("T")
@@ -64,13 +65,6 @@ def seconds_left(call: OutgoingCall) -> float:
     return (call.deadline_ns - monotonic_ns()) / 1e9
 
 
-class _Task(asyncio.Task[T]):
-    """One that is run to its end: asyncio has nothing to say of it if Ctrl-C meets its making."""
-
-    def __del__(self) -> None:
-        """Not what asyncio does."""
-
-
 class Blocking:
     """One client with its loop. Thread: any; calls of several threads wait for each other.
 
@@ -90,10 +84,11 @@ class Blocking:
         self.loop.set_exception_handler(self._on_exception)
         self.lent: set[int] = keeper.lent
         self._keeper = keeper
-        keeper.on_lost = self._private.doubt  # of what a signal's handler raised in its turn
+        keeper.on_lost = self._on_lost
         self._lock = threading.RLock()
         self._is_busy = False  # somebody is inside the lock
         self._is_doubtful = False  # what was raised inside may have met the pump's work
+        self._is_bounded = False  # it was so before whoever is inside came
         self._line: Any = crossing and crossing.Line(loop_if_any, CURRENT)
         self._is_used = False  # since the watcher looked last
         self._pid = os.getpid()
@@ -128,8 +123,9 @@ class Blocking:
     def _close(self) -> None:
         self._closing.set()
         try:
-            self._run(CLOSE_SECONDS, self.client.close)
-            self._run(LEAVE_SECONDS, _end_tasks)
+            with contextlib.suppress(EndLost):  # it was closed at once then
+                self._run(CLOSE_SECONDS, self.client.close, is_bounded=True)
+            self._run(LEAVE_SECONDS, _end_tasks, is_bounded=True)
         finally:
             self.loop.close()
 
@@ -266,7 +262,7 @@ class Blocking:
         self._is_busy = self._is_used = True
         if self._is_doubtful:
             self._recover()
-            self._is_doubtful = False
+        self._is_bounded, self._is_doubtful = self._is_doubtful, False
 
     def _end(self) -> None:
         connection = self._keeper.connection
@@ -314,8 +310,9 @@ class Blocking:
         outcome: list[Outcome[T]] = []
         coroutine, task = told(function, args, outcome), None
         try:
-            task = _Task(coroutine, loop=self.loop)
+            task = self._private.task(coroutine)
             left = max(seconds, 0.0) + LEAVE_SECONDS
+            is_bounded = is_bounded or self._is_bounded or self._is_doubtful
             self._private.run(task, left, is_bounded=is_bounded)
         except BaseException:
             self._is_doubtful = True
@@ -345,12 +342,15 @@ class Blocking:
             raise
 
     def _recover(self) -> None:
-        """Has the pump go on after what a signal's handler raised: between any two steps.
+        """Has the client go on after what a signal's handler raised: between any two steps.
 
         Who calls next does it again: others may raise in here, and as what was cut short ends.
         """
-        if self._keeper.pump is not None:
-            self._keeper.pump.recover()
+        self._keeper.recover()
+
+    def _on_lost(self, error: TransportError) -> None:
+        self._is_doubtful = True  # of what a signal's handler raised in the pump's turn
+        self._private.doubt(error)
 
     def _on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """For asyncio, which goes on after all but Ctrl-C. Not always in the loop's thread."""

@@ -8,16 +8,26 @@ Does not know what its tasks do.
 import asyncio
 import selectors
 import time
-from typing import Any, Final
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
 
 from machnet_rpc._aio.belonging import Around
 from transport_engine.errors import TransportError
+
+T = TypeVar("T")
 
 LOST: Final = "what would have told of its end was lost, to what a signal's handler raised"
 
 
 class EndLost(TimeoutError):
     """What would have told of a task's end; the sentence says to what."""
+
+
+class _Task(asyncio.Task[T]):
+    """One that is run to its end: asyncio has nothing to say of it if Ctrl-C meets its making."""
+
+    def __del__(self) -> None:
+        """Not what asyncio does."""
 
 
 class PrivateLoop:
@@ -29,6 +39,10 @@ class PrivateLoop:
 
     def __repr__(self) -> str:
         return f"<PrivateLoop {self.loop!r} awaits {self._selector.awaited!r}>"
+
+    def task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """One to be run."""
+        return _Task(coroutine, loop=self.loop)
 
     def run(self, task: asyncio.Task[Any], seconds: float, *, is_bounded: bool = False) -> None:
         """Runs for as long as the task takes; once it is in doubt, for `seconds` in all.

@@ -32,7 +32,10 @@ class Directs:
     Owner: of the channels; `forget` closes them.
     """
 
-    def __init__(self, driver: Driver, rouse: Callable[[Port], None]) -> None:
+    def __init__(
+        self, driver: Driver, rouse: Callable[[Port], None], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._loop = loop
         self._driver = driver
         self._rouse = rouse
         self._channels: dict[Port, Direct] = {}
@@ -76,17 +79,22 @@ class Directs:
             then()
             return
         self._then = then
-        self._late = asyncio.get_running_loop().call_later(LEAVE_SECONDS_MAX, self._go_on)
+        self._late = self._loop.call_later(LEAVE_SECONDS_MAX, self._go_on)
+
+    def recover(self) -> None:
+        """What was to call back may be lost."""
+        if self._then is not None:
+            self._late = self._loop.call_later(LEAVE_SECONDS_MAX, self._go_on)
 
     def forget(self, port: Port) -> None:
         """A port is driven no more."""
         self.leaving.discard(port)
-        direct = self._channels.pop(port, None)
-        if direct is not None:
-            direct.close()
+        if port in self._channels:
+            self._channels[port].close()
+            del self._channels[port]
         if self._late is not None and not self._are_awaited():
             self._late.cancel()
-            self._late = asyncio.get_running_loop().call_later(0.0, self._go_on)
+            self._late = self._loop.call_later(0.0, self._go_on)
 
     def _are_awaited(self) -> bool:
         return any(

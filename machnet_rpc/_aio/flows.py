@@ -117,7 +117,11 @@ class FlowKeeper:
         self._reach = self._reach.again(link.transport)
         self.loop = asyncio.get_running_loop()
         watch_forks(self)
-        self.pump = Pump(link, self, self._reach.spin, self.lent)
+        try:
+            self.pump = Pump(link, self, self._reach.spin, self.lent)
+        except BaseException:  # of a signal's handler
+            await link.close()
+            raise
         self._backoff.succeeded()  # a new engine: its server may be there in a moment, too
         return self.pump
 
@@ -178,6 +182,18 @@ class FlowKeeper:
             if self.pump is not None:
                 await self.pump.close()
 
+    def recover(self) -> None:
+        """What a signal's handler raised may have met any step of asyncio's, too: begins anew.
+
+        An attempt may wait for what it will never be told; whoever waits for it makes another.
+        """
+        for task in (self._restoring, self._attempt):
+            if task is not None:
+                task.cancel()
+        self._restoring = self._attempt = None
+        if self.pump is not None:
+            self.pump.recover()
+
     def leave(self, connection: Connection) -> None:
         """Tells a peer that wants no new calls once those under way have ended.
 
@@ -199,8 +215,9 @@ class FlowKeeper:
 
     def on_link_lost(self, error: TransportError) -> None:
         self.on_lost(error)
+        assert self.loop is not None
         if not self._is_closed and (self._restoring is None or self._restoring.done()):
-            self._restoring = asyncio.get_running_loop().create_task(self._restore())
+            self._restoring = self.loop.create_task(self._restore())
         log.warning("%s; the client of %s attaches again as soon as it can", error, self)
 
     def __str__(self) -> str:

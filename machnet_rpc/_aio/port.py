@@ -217,11 +217,11 @@ class Port:
         """One flow is no more. `reason` is an enum te_reason."""
         if connection.on_ended is not None:
             connection.on_ended(connection, self._started(connection.flow))
-        self.connections.pop(connection.flow, None)
         if connection.outgoing and not self.is_closed:
             connection.untaken(self.wire.untaken(is_over=False))
         for event in connection.closed(reason):
             self._owner.on_event(event)
+        self.connections.pop(connection.flow, None)
 
     def close_flows(self) -> None:
         """Ends its flows once all that was sent is delivered. Nothing is to be started any more."""
@@ -229,7 +229,7 @@ class Port:
             connection.close(self._started(connection.flow))
 
     def close(self, reason: int) -> None:
-        """The channel is no more, and with it its flows. A second call does nothing."""
+        """The channel is no more, and with it its flows. A second call goes on with that."""
         self.is_closed = True
         if any(each.outgoing for each in self.connections.values()):
             untaken = self.wire.untaken(is_over=True)
@@ -238,8 +238,7 @@ class Port:
                 last_word = self.wire.last_word(connection.flow)
                 if last_word:
                     connection.receive_last_word(last_word)
-        while self.connections:
-            _, connection = self.connections.popitem()
+        for connection in reversed(tuple(self.connections.values())):
             self.end(connection, reason)
         self._give_room()
 
@@ -375,7 +374,8 @@ class CrossingPort(Port):
         return sent
 
     def _lent_no_more(self) -> None:
-        self.crossing.close()
+        if self.crossing is not None:  # or a signal's handler met its making
+            self.crossing.close()
 
 
 def spin(ports: Iterable[Port], spin_ns: int) -> bool:

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from contextvars import copy_context
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from machnet_rpc import _clock
 from machnet_rpc._aio.directs import Directs
 from machnet_rpc._aio.expiry import expire
 from machnet_rpc._aio.loop_work import LoopWork
 from machnet_rpc._aio.openings import Openings
+from machnet_rpc._aio.owner import Owner
 from machnet_rpc._aio.patience import is_contended
 from machnet_rpc._aio.port import Port, port_of, spin
 from machnet_rpc._aio.readers import Readers
@@ -45,19 +46,6 @@ PROTOCOL: Final[int] = lib.TE_R_PROTOCOL
 log = logging.getLogger("machnet_rpc")
 
 
-class Owner(Protocol):
-    """Whoever has the pump: a client or a server."""
-
-    def on_event(self, event: Event, /) -> None: ...
-
-    @property
-    def on_request(self) -> Callable[[IncomingCall, bytes], None]: ...
-
-    def on_accepted(self, connection: Connection) -> None: ...
-
-    def on_link_lost(self, error: TransportError) -> None: ...
-
-
 class Pump:
     """Drives one link, and whatever ports are added, for one owner. Thread: the event loop's."""
 
@@ -73,11 +61,12 @@ class Pump:
         self._openings = Openings()
         self._flows_ended: asyncio.Future[None] | None = None
         self._ports: list[Port] = []
-        self._directs = Directs(self, self._rouse)
+        self._directs = Directs(self, self._rouse, self._loop)
         self._awake: list[Port] = []
         self._readers = Readers(self._loop, self._on_readable)
         self._scheduled = Steady(self._turn, self.recover)
         self._is_closed = False
+        self._is_lost = False  # the link, and its owner is not told yet
         self._work = LoopWork(self._loop)
         self._loop_ready = self._work.ready
         self._spin_ns = 0 if _clock.is_virtual() else int(spin * 1e9)
@@ -87,7 +76,12 @@ class Pump:
         self.on_request: Callable[[IncomingCall, bytes], None] = owner.on_request
         self.lent: AbstractSet[int] = frozenset() if lent is None else lent
         link.on_direct = self._on_direct
-        self.port: Port = self.add(link)
+        self.port: Port = port_of(link, self, None, self._spin_ns)
+        try:
+            self._drive(self.port)
+        except BaseException:  # of a signal's handler
+            self._stop(TransportError("it never began"))
+            raise
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "running" if self._scheduled.is_due else "asleep"
@@ -109,21 +103,22 @@ class Pump:
         The connections of a channel that dies end with TE_R_PEER_CLOSED. Owner: the wire stays the
         caller's. The death of the link is that of the pump, and is told to the pump's owner.
         """
-        port = port_of(wire, self, on_lost, self._spin_ns)
+        return self._drive(port_of(wire, self, on_lost, self._spin_ns))
+
+    def _drive(self, port: Port) -> Port:
         self._ports.append(port)
         self._readers.add(port)
         self._rouse(port)
         return port
 
     def remove(self, port: Port, reason: int = PEER_CLOSED) -> None:
-        """Drives a channel no more, and ends its connections. A second call does nothing."""
-        if port.is_closed:
-            return
-        self._quiet(port)
-        self._ports.remove(port)
-        port.close(reason)
-        self._directs.forget(port)
-        self._check_flows_ended()
+        """Drives a channel no more, and ends its connections; again, goes on with that."""
+        if port in self._ports:
+            self._quiet(port)
+            port.close(reason)
+            self._directs.forget(port)
+            self._ports.remove(port)
+            self._check_flows_ended()
 
     def _quiet(self, port: Port) -> None:
         """Nothing wakes the port any more."""
@@ -231,10 +226,14 @@ class Pump:
             self._scheduled.is_due = True  # unless a loop in debug mode refused another thread
 
     def recover(self) -> None:
-        """A signal may have met a turn, or asyncio, anywhere: takes turns for all ports again."""
+        """A signal may have met any step: takes turns for all ports again, or goes on to end."""
         self._scheduled.is_due = False
         self._next.cancel()
         self._timer.cancel()
+        if self.error is not None:
+            self._end(self.error)
+            return
+        self._directs.recover()
         self._awake.clear()
         for connection in self.connections:
             connection.start_timers()
@@ -291,11 +290,8 @@ class Pump:
                     is_busy = True
                 elif self._is_idle(port):
                     self._lay_down(port)
-            except TransportError as error:
+            except Exception as error:  # noqa: BLE001 (which ends this port alone)
                 self._lose(port, error)
-            except Exception as error:
-                log.exception("%r cannot go on", port)  # our own bug: it ends this port alone
-                self._lose(port, TransportError(f"{type(error).__name__}: {error}"))
         if is_busy:
             return not ready
         return len(awake) > 1 and spin_ns > 0 and spin(awake, spin_ns)
@@ -344,11 +340,8 @@ class Pump:
                 port.patience.moved(_clock.monotonic_ns())
             if not port.is_closed:  # by what came
                 port.wire.awake()
-        except TransportError as error:
+        except Exception as error:  # noqa: BLE001 (which ends this port alone)
             self._lose(port, error)
-        except Exception as error:
-            log.exception("%r cannot go on", port)
-            self._lose(port, TransportError(f"{type(error).__name__}: {error}"))
         else:
             self._look(port)
 
@@ -359,9 +352,12 @@ class Pump:
 
     # -- end --
 
-    def _lose(self, port: Port, error: TransportError) -> None:
+    def _lose(self, port: Port, error: Exception) -> None:
         if port.is_closed:
             return
+        if not isinstance(error, TransportError):
+            log.error("%r cannot go on", port, exc_info=error)  # our own bug
+            error = TransportError(f"{type(error).__name__}: {error}")
         if port is self.port:
             self._quiet(port)
             self._directs.await_peers(partial(self._lose_link, error))
@@ -378,14 +374,19 @@ class Pump:
     def _lose_link(self, error: TransportError) -> None:
         if not self._is_closed:
             take_answers(self._ports)
-            self._stop(error)
+            self._is_lost = True
+            self._end(error)
+
+    def _end(self, error: TransportError) -> None:
+        self._stop(error)
+        if self._is_lost:
             self._owner.on_link_lost(error)
+            self._is_lost = False
 
     def _stop(self, error: TransportError) -> None:
-        if self._is_closed:
-            return
-        self._is_closed = True
-        self.error = error
+        """A second call goes on with what was cut short."""
+        if not self._is_closed:
+            self.error, self._is_closed = error, True
         self._timer.cancel()
         self._openings.fail(error)
         for port in tuple(self._ports):

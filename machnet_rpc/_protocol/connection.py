@@ -10,7 +10,7 @@ events or are counted, never anything else.
 import itertools
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from machnet_rpc._protocol import records
@@ -439,26 +439,27 @@ class Connection:
             if call is not None:
                 call.sent = call.started = False
 
-    def closed(self, reason: int) -> list[Event]:
-        """The flow is no more: ends every call, and withdraws what has not left yet."""
-        events: list[Event] = []
-        for outgoing in self.awaited.values():
+    def closed(self, reason: int) -> Iterator[Event]:
+        """The flow is no more: ends every call, and withdraws what has not left yet.
+
+        Whoever is interrupted asks again, and is given what has not been taken.
+        """
+        self.is_usable = False
+        self._ticket.gone = self.outbox.has_withdrawn = True
+        for outgoing in tuple(self.awaited.values()):
             self._deadlines.discard(outgoing)
-            events.append(self.failed(outgoing, Cause.FLOW_CLOSED, reason))
+            yield self.failed(outgoing, Cause.FLOW_CLOSED, reason)
+            self.awaited.pop(outgoing.call_id, None)
         while self._early:
-            del self._incoming[self._early.popleft()]
-        for incoming in self._incoming.values():
+            self._incoming.pop(self._early.popleft(), None)
+        for incoming in tuple(self._incoming.values()):
             self._deadlines.discard(incoming)
             incoming.answered = True
-            events.append(Stopped(incoming, Cause.FLOW_CLOSED))
+            yield Stopped(incoming, Cause.FLOW_CLOSED)
+            self._incoming.pop(incoming.call_id, None)
         if self._streams is not None:
-            events += self._streams.closed(reason)
-        self.awaited.clear()
+            yield from self._streams.closed(reason)
         self.reply_metadata.clear()
-        self._incoming.clear()
-        self._ticket.gone = self.outbox.has_withdrawn = True
-        self.is_usable = False
-        return events
 
     def _receive_reply(self, head: Head, payload: bytes, now_ns: int) -> Event | None:
         call = self.awaited.get(head[CALL_ID])

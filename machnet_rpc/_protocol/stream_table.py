@@ -7,7 +7,7 @@ Source: docs/streams.md
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from machnet_rpc._protocol import records
@@ -248,15 +248,14 @@ class Streams:
         stream.end()
         return stream.sent
 
-    def closed(self, reason: int) -> list[Event]:
+    def closed(self, reason: int) -> Iterator[Event]:
         """The flow is no more. What was received in order may still be taken."""
-        events: list[Event] = []
         for stream in list(self.outgoing.values()):
             failed = self._connection.failed(stream.call, Cause.FLOW_CLOSED, reason)
-            events.append(self._ended(stream, failed))
+            yield failed
+            self._ended(stream, failed)
         for each in list(self.incoming.values()):
             self.forget(each.call, withdraw=True)
-        return events
 
     def _replied(self, stream: OutgoingStream) -> Event | None:
         if stream.receiving is not None and not stream.receiving.is_whole:

@@ -12,14 +12,16 @@ class Alarm(Exception):
 
 
 class Moments:
-    """One more each time: raises `Alarm` as that function begins, of those of a folder.
+    """A later one each time: raises `Alarm` as that function begins, of those of a folder.
 
     What failed before its moment came, as it may on a busy machine, does not count. It has no
     generator, which could be left half-way, and stop what is looked at later.
     """
 
-    def __init__(self, folder: str = "") -> None:
+    def __init__(self, folder: str = "", step: int = 1) -> None:
+        """`step`: from one moment to the next, where there are many."""
         self.at = 0
+        self._step = step
         self._folder = folder
         self._left = 0
         self._repeats = 0
@@ -27,17 +29,17 @@ class Moments:
     @property
     def is_over(self) -> bool:
         """The last one was not met, or there are more than can be."""
-        return self._left > 0 or self.at == MOMENTS_MAX
+        return self._left > 0 or self.at >= MOMENTS_MAX
 
     def __enter__(self) -> None:
-        self.at = self._left = self.at + 1
+        self.at = self._left = self.at + self._step
         sys.setprofile(self)
 
     def __exit__(self, raised: object, *_: object) -> None:
         sys.setprofile(None)
         if raised is not None and self._left > 0 and self._repeats < REPEATS_MAX:
             self._repeats += 1
-            self.at -= 1
+            self.at -= self._step
             self._left = 0
 
     def __call__(self, frame: FrameType, event: str, given: object) -> None:

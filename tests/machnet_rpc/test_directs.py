@@ -32,7 +32,7 @@ class Flow:
 def _directs(*outgoing: int) -> tuple[Directs, list[Any]]:
     """Channels with so many calls under way each."""
     driver: Any = None
-    directs = Directs(driver, lambda _: None)
+    directs = Directs(driver, lambda _: None, asyncio.get_running_loop())
     flows: list[Any] = [Flow(each) for each in outgoing]
     directs._channels.update(zip(flows, flows, strict=True))
     return directs, flows

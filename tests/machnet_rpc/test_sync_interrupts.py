@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import signal
 import threading
@@ -15,6 +16,7 @@ import pytest
 
 from machnet_rpc import Client, RpcError, _blocking, sync
 from machnet_rpc._native import crossing
+from machnet_rpc._private_loop import EndLost
 from machnet_rpc._protocol.calls import OutgoingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Failed
@@ -24,6 +26,7 @@ from tests.machnet_rpc.moments import MOMENTS_MAX, Alarm, Moments
 from tests.machnet_rpc.server_thread import SECONDS_MAX, serving
 from tests.machnet_rpc.tap import Drop, Tap
 from tests.machnet_rpc.waiting import until_seen
+from transport_engine.errors import TransportError
 
 
 @pytest.fixture
@@ -33,6 +36,7 @@ def blocking(via: Via, book: LedgerBook) -> Iterator[sync.Client]:
         sync.connect(server.address, via=via, timeout=5.0) as client,
     ):
         yield client
+    gc.collect()  # what was cut short warns of it, if it does, while this test may
 
 
 @pytest.fixture
@@ -291,6 +295,33 @@ def test_what_is_raised_as_any_function_begins_keeps_no_other_thread_out(
                 call(hasty)
             echo = pool.submit(others.call, Ledger.echo, b"goes on")
             assert echo.result(SECONDS_MAX) == b"goes on"
+    assert 20 < moments.at < MOMENTS_MAX
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("via", ["inline", "direct"], indirect=True)
+def test_what_is_raised_as_the_link_is_lost_loses_no_call(
+    blocking: sync.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_blocking, "LEAVE_SECONDS", 0.1)
+    with_metadata(blocking)
+    keeper, loop = blocking._blocking._keeper, blocking._blocking.loop
+    hasty, moments = blocking.using(timeout=0.1), Moments()
+    monkeypatch.setattr(
+        logging.getLogger("machnet_rpc"), "disabled", True
+    )  # its locks are not ours
+    monkeypatch.setattr(logging.getLogger("asyncio"), "disabled", True)
+    while not moments.is_over:
+        pump = keeper.pump
+        assert pump is not None
+        loop.call_soon_threadsafe(pump._lose, pump.port, TransportError("the engine is gone"))
+        with interrupted_after(SECONDS_MAX) as is_over, contextlib.suppress(KeyboardInterrupt):
+            with contextlib.suppress(Alarm, RpcError, EndLost), moments:
+                with_metadata(hasty)
+            assert blocking.call(Ledger.echo, b"goes on") == b"goes on"
+        assert not is_over.is_set(), f"{moments.at}: it waits for ever"
     assert 20 < moments.at < MOMENTS_MAX
 
 

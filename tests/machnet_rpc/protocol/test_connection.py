@@ -139,7 +139,7 @@ def test_what_is_withdrawn_in_any_way_is_swept(how: str) -> None:
     assert outbox.size_bytes == full_bytes
     assert not outbox.has_withdrawn
     if how == "closed":
-        connection.closed(PEER_DEAD)
+        list(connection.closed(PEER_DEAD))
     for call in calls if how != "closed" else []:
         connection.cancel(call) if how == "cancelled" else connection.expire(call)
     outbox.sweep()
@@ -162,7 +162,7 @@ def test_a_closed_flow_ends_every_call(sent: bool, reason: int, executed: str) -
     pair = Pair()
     calls = [pair.call() for _ in range(5)]
     served = pair.to_server() if sent else []
-    events = pair.client.connection.closed(reason)
+    events = list(pair.client.connection.closed(reason))
     assert [event.call for event in events if isinstance(event, Failed)] == calls
     for event in events:
         assert isinstance(event, Failed)
@@ -170,7 +170,7 @@ def test_a_closed_flow_ends_every_call(sent: bool, reason: int, executed: str) -
     assert pair.client.connection.is_closed
     assert not pair.client.outbox.burst()
     assert len(pair.client.deadlines) == 0
-    stopped = pair.server.connection.closed(reason)
+    stopped = list(pair.server.connection.closed(reason))
     assert len(stopped) == len(served)
     assert all(isinstance(event, Stopped) for event in stopped)
 
@@ -275,7 +275,7 @@ def test_who_is_told_that_the_handler_runs_knows_it() -> None:
     pair.server.connection.tell_begun(told)
     assert pair.to_client() == []
     assert pair.client.connection.records_ignored == 0
-    assert pair.client.connection.closed(PEER_DEAD) == [
+    assert list(pair.client.connection.closed(PEER_DEAD)) == [
         Failed(begun, Cause.FLOW_CLOSED, "yes", "handler started", PEER_DEAD),
         Failed(waiting, Cause.FLOW_CLOSED, "maybe", "sent", PEER_DEAD),
     ]
@@ -312,7 +312,7 @@ def test_a_cancel_that_overtakes_its_request_is_kept_for_it() -> None:
     events = pair.server.give(requests, pair.now_ns)
     assert [event.payload for event in events if isinstance(event, Requested)] == [b"2"]
     assert pair.server.connection.incoming == len(pair.server.deadlines) == 1
-    stopped = pair.server.connection.closed(PEER_DEAD)
+    stopped = list(pair.server.connection.closed(PEER_DEAD))
     assert [each.call.call_id for each in stopped if isinstance(each, Stopped)] == [other.call_id]
 
 
@@ -326,7 +326,7 @@ def test_cancels_of_what_is_not_there_take_bounded_room() -> None:
     assert len(server._incoming) == len(server._early) == EARLY_MAX
     assert server.incoming == 0
     assert server.records_ignored == 6 * EARLY_MAX
-    assert server.closed(PEER_DEAD) == []
+    assert list(server.closed(PEER_DEAD)) == []
     assert not server._incoming
 
 
@@ -337,7 +337,7 @@ def test_what_nobody_took_from_the_ring_was_not_executed() -> None:
     other_flow = list(heads[0])
     other_flow[records.FLOW] += 1
     pair.client.connection.untaken([tuple(other_flow), heads[1]])
-    assert pair.client.connection.closed(PEER_DEAD) == [
+    assert list(pair.client.connection.closed(PEER_DEAD)) == [
         Failed(taken, Cause.FLOW_CLOSED, "maybe", "sent", PEER_DEAD),
         Failed(untaken, Cause.FLOW_CLOSED, "no", "local ring", PEER_DEAD),
     ]
@@ -362,5 +362,5 @@ def test_a_flow_that_ends_here_first_is_closed_once_there_is_room() -> None:
     server = pair.server.connection
     server.reply(requested.call, b"nobody is to see it")
     server.close()
-    assert server.closed(PEER_DEAD) == []
+    assert list(server.closed(PEER_DEAD)) == []
     assert [head[records.KIND] for head, _ in pair.server.take()] == [records.FLOW_CLOSE]

@@ -51,7 +51,11 @@ def test_whatever_a_last_word_holds_calls_end_once(seed: int) -> None:
     payload = newest.to_bytes(8, "little") + chance.randbytes(SIZE - 8)
     pair.server.connection.post(Ticket(), payload, records.LAST_WORD, 0, 0, priority=0)
     pair.to_client()
-    ends = [each for each in pair.client.connection.closed(PEER_CLOSED) if isinstance(each, Failed)]
+    ends = [
+        each
+        for each in list(pair.client.connection.closed(PEER_CLOSED))
+        if isinstance(each, Failed)
+    ]
     assert [end.call for end in ends] == calls
 
 
@@ -64,7 +68,7 @@ def test_a_last_word_is_told_to_calls_and_takes_nothing_back() -> None:
     payload = word(started.call_id, noted)
     pair.server.connection.post(Ticket(), payload, records.LAST_WORD, 0, 0, priority=0)
     pair.to_client()
-    ends = pair.client.connection.closed(PEER_CLOSED)
+    ends = list(pair.client.connection.closed(PEER_CLOSED))
     assert {
         end.call.call_id: (end.executed, end.stage) for end in ends if isinstance(end, Failed)
     } == {

@@ -58,6 +58,6 @@ def test_noise(noise: list[tuple[int, int, int, int, int, bytes]]) -> None:
         for incoming in side.connection.streams.incoming.values():
             if incoming.receiving is not None:
                 assert incoming.receiving.waiting <= WINDOW.items
-    side.connection.closed(5)
+    list(side.connection.closed(5))
     assert all(stream.ended is not None for stream in outgoing)
     assert side.connection.outgoing == side.connection.incoming == len(side.deadlines) == 0

@@ -190,7 +190,9 @@ def test_a_closed_flow_leaves_what_came_in_order() -> None:
     (failed,) = pair.client.connection.closed(PEER_DEAD)
     assert failed == Failed(pair.near.call, Cause.FLOW_CLOSED, "maybe", "sent", PEER_DEAD)
     assert taken(pair.near) == [b"0"]
-    assert pair.server.connection.closed(PEER_DEAD) == [Stopped(pair.answered, Cause.FLOW_CLOSED)]
+    assert list(pair.server.connection.closed(PEER_DEAD)) == [
+        Stopped(pair.answered, Cause.FLOW_CLOSED)
+    ]
     assert pair.far.is_over
     assert pair.is_clean()
 
@@ -245,7 +247,7 @@ def test_a_call_without_an_answer_goes_on_when_the_caller_leaves() -> None:
     (requested,) = pair.to_server()
     assert isinstance(requested, Requested)
     pair.server.connection.accept_oneway(requested.call)
-    assert pair.server.connection.closed(PEER_DEAD) == []
+    assert list(pair.server.connection.closed(PEER_DEAD)) == []
     pair.server.connection.reply_error(requested.call, 13, b"nobody hears")
     pair.server.connection.done(requested.call)
     assert not pair.server.outbox
