@@ -42,6 +42,10 @@ void flow_connect(struct flow *flow, const struct flow_config *config,
                   const struct flow_birth *birth, uint64_t now_ns) {
     init(flow, config, birth, now_ns);
     flow->hello_bytes = flow->packet_bytes;
+    /* Flows that open in the same instant would measure one another's INITs, not the path. */
+    flow->hello_due = false;
+    flow->hello_next_ns = now_ns + flow_dither(flow) * FLOW_SPREAD_NS / 256;
+    flow->waiting_since_ns = flow->hello_next_ns;
     flow->state = FLOW_CONNECTING;
 }
 

@@ -26,7 +26,8 @@
 #include "transport_engine.h"
 
 enum flow_limit {
-    FLOW_NUMBERS_AHEAD_MAX = 1 << 30 /* of the floor; farther is no packet of this flow */
+    FLOW_NUMBERS_AHEAD_MAX = 1 << 30, /* of the floor; farther is no packet of this flow */
+    FLOW_SPREAD_NS = 16384 /* within which the first INITs leave of flows that open at once */
 };
 
 enum flow_state {

@@ -57,6 +57,8 @@ static int set_up(void **state) {
     command_execute(engine, &connect, &done);
     assert_int_equal(done.error, TE_OK);
     wire_poll(&queues[OWN]);
+    pass_ns(FLOW_SPREAD_NS);
+    wire_poll(&queues[OWN]);
     assert_int_equal(last_bytes[1], PACKET_INIT);
     return 0;
 }

@@ -42,6 +42,8 @@ static int set_up(void **state) {
     command_execute(&wire.engine, &connect, &done);
     assert_int_equal(done.error, TE_OK);
     wire_poll(&wire);
+    wire.now_ns += FLOW_SPREAD_NS;
+    wire_poll(&wire);
     assert_int_equal(last_bytes[1], PACKET_INIT);
     return 0;
 }

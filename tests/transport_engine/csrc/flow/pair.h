@@ -74,7 +74,10 @@ static inline struct flow_birth pair_birth(struct pair *pair, uint16_t local, ui
 
 static inline void pair_connect(struct pair *pair) {
     struct flow_birth birth = pair_birth(pair, 1, 2);
-    flow_connect(&pair->flows[CLIENT], &pair->config, &birth, pair->now_ns);
+    struct flow *client = &pair->flows[CLIENT];
+    flow_connect(client, &pair->config, &birth, pair->now_ns);
+    pair->now_ns = flow_next_ns(client);
+    flow_timeout(client, &pair->store, pair->now_ns);
 }
 
 /* What is under way never arrives. */
