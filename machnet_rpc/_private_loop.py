@@ -16,6 +16,7 @@ from transport_engine.errors import TransportError
 
 T = TypeVar("T")
 
+SELECT_SECONDS_MAX: Final = 86400.0  # epoll takes no more than a few weeks
 LOST: Final = "what would have told of its end was lost, to what a signal's handler raised"
 
 
@@ -110,7 +111,7 @@ class _Selector(selectors.DefaultSelector):
             left = self.late - time.monotonic()
             if left <= 0:
                 raise self.doubt or EndLost(LOST)
-            timeout = left if timeout is None else min(left, timeout)
+            timeout = min(left, SELECT_SECONDS_MAX if timeout is None else timeout)
         return super().select(timeout)
 
     def forked(self) -> None:

@@ -90,6 +90,7 @@ class Server:
         self._port = 0
         self._is_attaching = False
         self._reattaching: asyncio.Task[None] | None = None
+        self._lost: Pump | None = None  # whose end that is for
         self._is_leaving = False
         self._loop: asyncio.AbstractEventLoop | None = None  # in which it listens
         self._keyed = keyed_handlers(self._limits, replies)
@@ -202,7 +203,8 @@ class Server:
             connection.go_away()
 
     def on_link_lost(self, error: TransportError) -> None:
-        if not self._is_leaving:
+        if not self._is_leaving and self._lost is not self._pump:
+            self._lost = self._pump
             self._reattaching = asyncio.get_running_loop().create_task(self._reattach())
         log.error("%r lost its engine: %s", self, error)  # last: some handlers of logs raise
 

@@ -58,9 +58,16 @@ class Broken(logging.Handler):
         raise ZeroDivisionError(record.getMessage())
 
 
-async def test_so_does_one_whose_log_raises_and_so_do_its_clients() -> None:
+async def test_so_does_one_whose_log_raises_and_so_do_its_clients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     loop, broken, network = asyncio.get_running_loop(), Broken(), MemoryNetwork()
-    raised: list[object] = []
+    raised, addresses, attach = list[object](), list[str](), Server._attach
+
+    async def attach_again(self: Server, address: str) -> None:
+        addresses.append(address)
+        await attach(self, address)
+
     loop.set_exception_handler(lambda _, context: raised.append(context.get("exception")))
     logger = logging.getLogger("machnet_rpc")
     async with (
@@ -68,6 +75,7 @@ async def test_so_does_one_whose_log_raises_and_so_do_its_clients() -> None:
         connect(server.address, via=network, timeout=5.0) as client,
     ):
         assert await client.stub(Door).knock() == "who is it"
+        monkeypatch.setattr(Server, "_attach", attach_again)
         broken.setLevel(logging.WARNING)
         logger.addHandler(broken)
         try:
@@ -80,4 +88,5 @@ async def test_so_does_one_whose_log_raises_and_so_do_its_clients() -> None:
         finally:
             logger.removeHandler(broken)
         assert client._keeper._restoring is not None
+        assert addresses == [server.address]
         assert [type(each) for each in raised] == [ZeroDivisionError] * 2
