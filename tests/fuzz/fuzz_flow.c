@@ -359,6 +359,8 @@ static void set_up(struct input *input) {
     struct flow_birth birth = {{{0}, 1, 0}, {{0}, 2, 0}, 7,
                                input_u8(input) % 2 ? (UINT64_C(1) << 62) - 1 : 100};
     flow_connect(&flows[0], &config, &birth, now_ns);
+    now_ns = flow_next_ns(&flows[0]);
+    flow_timeout(&flows[0], &store, now_ns);
     transmit(0, 1);
     deliver(0, 0, false, 0);
 }
