@@ -353,11 +353,11 @@ class Pump:
     # -- end --
 
     def _lose(self, port: Port, error: Exception) -> None:
-        if port.is_closed:
-            return
         if not isinstance(error, TransportError):
             log.error("%r cannot go on", port, exc_info=error)  # our own bug
             error = TransportError(f"{type(error).__name__}: {error}")
+        if port.is_closed:
+            return
         if port is self.port:
             self._quiet(port)
             self._directs.await_peers(partial(self._lose_link, error))
