@@ -79,12 +79,12 @@ class Directs:
             then()
             return
         self._then = then
-        self._late = self._loop.call_later(LEAVE_SECONDS_MAX, self._go_on)
+        self._go_on_in(LEAVE_SECONDS_MAX)
 
     def recover(self) -> None:
         """What was to call back may be lost."""
         if self._then is not None:
-            self._late = self._loop.call_later(LEAVE_SECONDS_MAX, self._go_on)
+            self._go_on_in(LEAVE_SECONDS_MAX)
 
     def forget(self, port: Port) -> None:
         """A port is driven no more."""
@@ -93,8 +93,7 @@ class Directs:
             self._channels[port].close()
             del self._channels[port]
         if self._late is not None and not self._are_awaited():
-            self._late.cancel()
-            self._late = self._loop.call_later(0.0, self._go_on)
+            self._go_on_in(0.0)
 
     def _are_awaited(self) -> bool:
         return any(
@@ -102,6 +101,11 @@ class Directs:
             for port in self._channels
             for connection in port.connections.values()
         )
+
+    def _go_on_in(self, seconds: float) -> None:
+        if self._late is not None:
+            self._late.cancel()
+        self._late = self._loop.call_later(seconds, self._go_on)
 
     def _go_on(self) -> None:
         self._late = None
