@@ -309,10 +309,8 @@ def test_what_is_raised_as_the_link_is_lost_loses_no_call(
     with_metadata(blocking)
     keeper, loop = blocking._blocking._keeper, blocking._blocking.loop
     hasty, moments = blocking.using(timeout=0.1), Moments()
-    monkeypatch.setattr(
-        logging.getLogger("machnet_rpc"), "disabled", True
-    )  # its locks are not ours
-    monkeypatch.setattr(logging.getLogger("asyncio"), "disabled", True)
+    for name in ("machnet_rpc", "asyncio"):  # the locks of logs are Python's
+        monkeypatch.setattr(logging.getLogger(name), "disabled", True)
     while not moments.is_over:
         pump = keeper.pump
         assert pump is not None

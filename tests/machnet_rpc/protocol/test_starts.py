@@ -51,11 +51,7 @@ def test_whatever_a_last_word_holds_calls_end_once(seed: int) -> None:
     payload = newest.to_bytes(8, "little") + chance.randbytes(SIZE - 8)
     pair.server.connection.post(Ticket(), payload, records.LAST_WORD, 0, 0, priority=0)
     pair.to_client()
-    ends = [
-        each
-        for each in list(pair.client.connection.closed(PEER_CLOSED))
-        if isinstance(each, Failed)
-    ]
+    ends = [each for each in pair.client.connection.closed(PEER_CLOSED) if isinstance(each, Failed)]
     assert [end.call for end in ends] == calls
 
 
