@@ -40,7 +40,7 @@ STAGES = {
     "packets in, reassembly": r"flow/(flow|reassembly|begun|sack)",
     "loss, congestion": r"flow/(ledger|rtt|swift|congestion|cubic)|base/limits",
     "netif": r"/netif/|/ip/",
-    "poll, timers": r"engine/(engine|timers)|base/",
+    "poll, timers": r"engine/(engine|receiving|timers)|base/",
 }
 LINE = re.compile(r"^\s*([\d,]+) \([^)]*\)\s+(\S+):")
 

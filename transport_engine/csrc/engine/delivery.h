@@ -11,4 +11,11 @@ bool delivery_is_due(const struct engine *engine, const struct engine_flow *flow
  * records and messages. */
 int delivery_poll(struct engine *engine, uint32_t tenant);
 
+/* The same where there may be nothing, or nobody, to write for. */
+static inline int delivery_look(struct engine *engine, uint32_t tenant) {
+    bool has_some =
+        engine_is_served(engine, tenant) && engine->tenants[tenant].inbox_first != NO_ITEM;
+    return has_some ? delivery_poll(engine, tenant) : 0;
+}
+
 #endif

@@ -175,6 +175,11 @@ static inline struct engine_flow *engine_flow_at(const struct engine *engine, ui
     return &engine->flows[slot];
 }
 
+static inline bool engine_is_served(const struct engine *engine, uint32_t tenant) {
+    return engine->tenants[tenant].channel != NULL &&
+           engine->tenants[tenant].reason == TE_R_NONE;
+}
+
 static inline void fetch_lines(const uint8_t *memory, size_t begin, size_t end) {
     enum { LINE_BYTES = 64 };
     for (size_t at = begin; at < end; at += LINE_BYTES) {
@@ -193,8 +198,6 @@ static inline void engine_fetch(const struct engine_flow *flow) {
     fetch_lines(memory, offsetof(struct engine_flow, flow.rtt), sizeof *flow);
 }
 
-/* Takes in a datagram that is this engine's. */
-void engine_receive(struct engine *engine, const struct netif_datagram *datagram);
 /* Marks the flow for transmission in this poll; call it after whatever may make it send. */
 void engine_touch(struct engine *engine, struct engine_flow *flow);
 /* Puts the flow into its tenant's inbox. */

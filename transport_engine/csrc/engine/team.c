@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "engine/receiving.h"
 #include "shm/handover.h"
 
 struct te_team {
@@ -193,7 +194,7 @@ static int receive_from(struct engine *engine, struct handover *queue) {
             .is_returned = parcel->is_returned,
             .waited_ns = parcel->waited_ns + since(parcel->handed_ns, engine->now_ns),
         };
-        engine_receive(engine, &datagram);
+        receiving_take(engine, &datagram);
         handover_release(queue);
         count++;
     }

@@ -46,7 +46,7 @@ uint64_t team_id(const struct engine *engine, uint64_t random);
 
 /* Hands the datagram over if it is another's. False: it is this engine's. */
 bool team_hand_over(struct engine *engine, const struct netif_datagram *datagram);
-/* Passes on to engine_receive what others handed over. Returns how many. */
+/* Passes on to receiving_take what others handed over. Returns how many. */
 int team_receive(struct engine *engine);
 /* Wakes those that were handed something. */
 void team_ring(struct engine *engine);
