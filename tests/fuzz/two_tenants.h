@@ -241,7 +241,7 @@ static void bring_rings_near_their_end(uint32_t flow_to_hostile) {
 
 /* Leaves the snapshot open: the caller adds its own state and ends it. */
 static inline void two_tenants_set_up(void) {
-    static const struct engine_world world = {draw, hash, NULL};
+    static const struct engine_world world = {draw, hash, NULL, NULL};
     struct te_engine_config config;
     char why[TE_WHY_BYTES];
     te_engine_config_init(&config);

@@ -41,6 +41,8 @@ struct engine_world {
     uint64_t (*random)(void *context);
     /* A keyed hash that peers cannot predict; the key lives as long as the engine. */
     uint64_t (*mac)(void *context, const uint8_t *bytes, size_t size_bytes);
+    /* The clock of which engine_poll is told; NULL: it stands still while the engine is polled. */
+    uint64_t (*now_ns)(void *context);
     void *context;
 };
 

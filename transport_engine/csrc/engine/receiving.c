@@ -175,6 +175,14 @@ static void receive_burst(struct engine *engine, struct netif_datagram *datagram
     }
 }
 
+/* The kernel copies what it hands over, and a burst of it takes longer than a path may: what is
+ * done with it, and is sent thereupon, is done when it has come. */
+static void read_clock(struct engine *engine, int count) {
+    if (count > 0 && (engine->netif->caps & NETIF_STAMPS) && engine->world.now_ns != NULL) {
+        engine->now_ns = engine->world.now_ns(engine->world.context);
+    }
+}
+
 int receiving_poll(struct engine *engine) {
     struct netif_datagram datagrams[TE_BURST_MAX];
     int total = 0;
@@ -182,6 +190,7 @@ int receiving_poll(struct engine *engine) {
         reassembly_keep(&engine->store);
         int count = engine->netif->ops->rx_burst(engine->netif, engine->now_ns, datagrams,
                                                  TE_BURST_MAX);
+        read_clock(engine, count);
         receive_burst(engine, datagrams, count);
         total += count;
         if (count < TE_BURST_MAX) {

@@ -30,10 +30,6 @@ void surroundings_init(struct surroundings *around, const struct te_engine_confi
     crypto_shorthash_keygen(around->key);
 }
 
-struct engine_world surroundings_world(struct surroundings *around) {
-    return (struct engine_world){random_u64, mac, around};
-}
-
 static uint64_t clock_now_ns(clockid_t clock) {
     struct timespec time;
     clock_gettime(clock, &time);
@@ -45,6 +41,14 @@ uint64_t surroundings_now_ns(const struct surroundings *around) {
         return *around->clock_ns;
     }
     return clock_now_ns(CLOCK_MONOTONIC);
+}
+
+static uint64_t now_ns(void *context) {
+    return surroundings_now_ns(context);
+}
+
+struct engine_world surroundings_world(struct surroundings *around) {
+    return (struct engine_world){random_u64, mac, now_ns, around};
 }
 
 uint64_t surroundings_used_ns(void) {

@@ -97,7 +97,7 @@ static bool side_command(struct engine_pair *pair, struct side *side, struct te_
 static bool side_open(struct engine_pair *pair, struct side *side, const struct pair_plan *plan,
                       struct netif *inner) {
     struct te_fault fault = plan->config.fault;
-    struct engine_world world = {pair_random, pair_mac, &pair->prng};
+    struct engine_world world = {pair_random, pair_mac, NULL, &pair->prng};
     struct te_completion done;
     struct netif *netif;
     fault.seed = prng_next(&pair->prng);

@@ -158,7 +158,7 @@ static struct te_completion command(struct engine *engine, struct te_command req
 
 static void open_hosts_of(uint32_t bytes_per_us, uint32_t mtu_bytes) {
     struct te_engine_config config;
-    struct engine_world world = {random_u64, sum, NULL};
+    struct engine_world world = {random_u64, sum, NULL, NULL};
     struct netif *pair[2];
     char why[TE_WHY_BYTES];
     te_engine_config_init(&config);

@@ -157,7 +157,7 @@ static void work(uint64_t window, uint64_t calls, uint32_t size_bytes) {
 
 static void open_flows(uint32_t count) {
     struct te_engine_config config;
-    const struct engine_world world = {random_u64, mac, NULL};
+    const struct engine_world world = {random_u64, mac, NULL, NULL};
     struct netif *netif;
     char why[TE_WHY_BYTES];
     te_engine_config_init(&config);

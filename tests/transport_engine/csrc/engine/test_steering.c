@@ -122,7 +122,7 @@ static struct te_completion command(struct engine *engine, struct te_command req
 
 static void open_engine(struct engine *engine, struct side *side,
                         const struct te_engine_config *config, const struct netif_ops *ops) {
-    const struct engine_world world = {random_u64, mac, NULL};
+    const struct engine_world world = {random_u64, mac, NULL, NULL};
     char why[TE_WHY_BYTES] = "";
     side->netif = (struct netif){.ops = ops, .local = config->local, .mtu_bytes = 1500,
                                  .caps = NETIF_NO_LOOP, .fd = -1};

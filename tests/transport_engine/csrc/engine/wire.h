@@ -17,6 +17,7 @@ struct wire {
     struct engine engine;
     struct prng prng;
     uint64_t now_ns;
+    uint64_t read_ns; /* that it takes to read a datagram */
     const struct netif_datagram *next; /* to be received; NULL: nothing */
     void (*sent)(struct wire *wire, const struct netif_datagram *datagram); /* NULL: lost */
     void *context;
@@ -29,7 +30,9 @@ static inline int wire_rx_burst(struct netif *netif, uint64_t now_ns,
     if (wire->next == NULL || count == 0) {
         return 0;
     }
+    wire->now_ns += wire->read_ns;
     datagrams[0] = *wire->next;
+    datagrams[0].waited_ns += wire->read_ns;
     wire->next = NULL;
     return 1;
 }
@@ -70,7 +73,11 @@ static inline void wire_close(struct netif *netif) {
 }
 
 static inline uint64_t wire_random(void *context) {
-    return prng_next(context);
+    return prng_next(&((struct wire *)context)->prng);
+}
+
+static inline uint64_t wire_clock(void *context) {
+    return ((const struct wire *)context)->now_ns;
 }
 
 static inline uint64_t wire_mac(void *context, const uint8_t *bytes, size_t size_bytes) {
@@ -100,7 +107,7 @@ static inline int wire_open(struct wire *wire, const struct te_engine_config *co
     wire->now_ns = UINT64_C(1) << 40;
     wire->netif = (struct netif){.ops = &ops, .local = config->local,
                                  .mtu_bytes = config->mtu_bytes, .caps = NETIF_STAMPS, .fd = -1};
-    const struct engine_world world = {wire_random, wire_mac, &wire->prng};
+    const struct engine_world world = {wire_random, wire_mac, wire_clock, wire};
     return engine_init(&wire->engine, config, &world, &wire->netif, wire->now_ns, why);
 }
 

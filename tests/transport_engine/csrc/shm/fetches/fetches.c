@@ -281,7 +281,7 @@ static void try_polls(void) {
 }
 
 int main(void) {
-    static const struct engine_world world = {draw, hash, NULL};
+    static const struct engine_world world = {draw, hash, NULL, NULL};
     struct te_engine_config config;
     struct netif *netif = NULL;
     char why[TE_WHY_BYTES];
