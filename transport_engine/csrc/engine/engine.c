@@ -284,6 +284,7 @@ static void init_flow_config(struct engine *engine, const struct te_engine_confi
         .handshake_timeout_ns = config->handshake_timeout_ns,
         .profile = config->profile,
     };
+    engine->flow_config.burst_bytes = engine->netif->burst_bytes;
     flow_config_derive(&engine->flow_config, engine->netif->mtu_bytes);
 }
 

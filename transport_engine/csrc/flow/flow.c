@@ -188,8 +188,14 @@ static void forgive_losses(struct flow *flow, const struct ack_frame *ack, uint6
 }
 
 static void update_pace(struct flow *flow) {
-    pacer_set_rate(&flow->pacer, congestion_window_bytes(&flow->congestion), flow->rtt.srtt_ns,
-                   flow->congestion.packet_bytes, flow->congestion.is_slow_start);
+    const struct pace pace = {
+        .window_bytes = congestion_window_bytes(&flow->congestion),
+        .srtt_ns = flow->rtt.srtt_ns,
+        .packet_bytes = flow->congestion.packet_bytes,
+        .burst_bytes = max_u64(flow->config->burst_bytes, PACER_BURST_BYTES),
+        .is_slow_start = flow->congestion.is_slow_start,
+    };
+    pacer_set_rate(&flow->pacer, &pace);
 }
 
 /* A path that was forgotten has the latest round trip, until there is one after it. */

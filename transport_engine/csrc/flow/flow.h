@@ -65,6 +65,7 @@ struct flow_config {
     uint64_t unfinished_ns; /* that a message that was begun may wait for its next bytes */
     uint64_t handshake_timeout_ns;
     uint32_t packet_bytes; /* largest UDP payload */
+    uint32_t burst_bytes;  /* that had better leave at once, if more than PACER_BURST_BYTES */
     uint8_t profile;       /* enum profile */
 };
 

@@ -27,6 +27,13 @@ static inline bool address_is_any(const uint8_t address[ADDRESS_BYTES]) {
     return address_is_zero(address + skip, ADDRESS_BYTES - skip);
 }
 
+/* True for ::1 and for ::ffff:127.0.0.0/104. */
+static inline bool address_is_loopback(const uint8_t address[ADDRESS_BYTES]) {
+    return address_is_ipv4(address) ? address[ADDRESS_IPV4_OFFSET] == 127
+                                    : address_is_zero(address, ADDRESS_BYTES - 1) &&
+                                          address[ADDRESS_BYTES - 1] == 1;
+}
+
 static inline bool address_equal(const uint8_t *a, const uint8_t *b) {
     return memcmp(a, b, ADDRESS_BYTES) == 0;
 }

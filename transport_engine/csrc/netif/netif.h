@@ -87,6 +87,7 @@ struct netif {
     const struct netif_ops *ops;
     struct te_endpoint local; /* local.port: from which the engine calls */
     uint32_t mtu_bytes;       /* largest IP packet that the path may carry */
+    uint32_t burst_bytes;     /* that one flow had better send at once; 0: it does not matter */
     unsigned caps;            /* enum netif_caps */
     int fd;                   /* -1 where there is none */
 };

@@ -306,6 +306,13 @@ static int read_arguments(const char *arguments, bool *is_uncut, char *why) {
     return TE_E_INVALID;
 }
 
+/* Over loopback there is no queue but the peer's own, and a message of the kernel's costs the same
+ * for one datagram as for all that it takes. */
+static uint32_t burst_bytes(const struct udp *udp) {
+    bool is_cheap = udp->outbox.has_segments && address_is_loopback(udp->netif.local.address);
+    return is_cheap ? UDP_SEGMENTED_BYTES_MAX : 0;
+}
+
 int netif_udp_open(const struct te_engine_config *config, struct netif **netif, char *why) {
     bool is_uncut;
     if (read_arguments(config->netif, &is_uncut, why) != TE_OK) {
@@ -344,6 +351,7 @@ int netif_udp_open(const struct te_engine_config *config, struct netif **netif, 
     if (!is_uncut) {
         udp_outbox_probe(&udp->outbox, udp->sockets[0].fd);
     }
+    udp->netif.burst_bytes = burst_bytes(udp);
     udp->netif.local.port = udp->sockets[0].port;
     *netif = &udp->netif;
     return TE_OK;

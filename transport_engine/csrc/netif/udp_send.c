@@ -8,10 +8,7 @@
 
 #include "netif/sockaddr.h"
 
-enum udp_send_limit {
-    SEGMENTS_MAX = 64,          /* UDP_MAX_SEGMENTS of kernels before 6.9 */
-    SEGMENTED_BYTES_MAX = 65000 /* of one message: an IP packet, less headers and options */
-};
+enum { SEGMENTS_MAX = 64 /* UDP_MAX_SEGMENTS of kernels before 6.9 */ };
 
 void udp_outbox_init(struct udp_outbox *outbox, int family, bool wildcard) {
     memset(outbox, 0, sizeof *outbox);
@@ -42,7 +39,7 @@ static int find_run(const struct netif_datagram *datagrams, int count) {
     while (is_open && run < count && run < SEGMENTS_MAX) {
         const struct netif_datagram *next = &datagrams[run];
         if (next->size_bytes == 0 || next->size_bytes > each_bytes ||
-            next->size_bytes > SEGMENTED_BYTES_MAX - total_bytes ||
+            next->size_bytes > UDP_SEGMENTED_BYTES_MAX - total_bytes ||
             !goes_with(next, &datagrams[0])) {
             break;
         }

@@ -20,6 +20,10 @@
 #include "netif/udp_control.h"
 #include "netif/udp_paths.h"
 
+enum udp_message {
+    UDP_SEGMENTED_BYTES_MAX = 65000 /* of one message: an IP packet, less headers and options */
+};
+
 struct udp_outbox {
     struct mmsghdr messages[TE_BURST_MAX];
     struct iovec vectors[TE_BURST_MAX];

@@ -65,7 +65,9 @@ static void packets_keep_their_distance(void **state) {
     (void)state;
     struct pacer pacer;
     pacer_init(&pacer);
-    pacer_set_rate(&pacer, 100000, 1000000, 1000, 0); /* 125 bytes a microsecond */
+    struct pace pace = {.window_bytes = 100000, .srtt_ns = 1000000, .packet_bytes = 1000,
+                        .burst_bytes = PACER_BURST_BYTES}; /* 125 bytes a microsecond */
+    pacer_set_rate(&pacer, &pace);
     uint64_t now_ns = 1000000000;
     for (int i = 0; i < 40; i++) {
         pacer_sent(&pacer, now_ns, 1250);
@@ -78,8 +80,16 @@ static void packets_keep_their_distance(void **state) {
         pacer_sent(&pacer, now_ns, 1250);
     }
     assert_true(pacer.next_ns >= now_ns + 400000 - burst_ns - 10);
+    pace.burst_bytes = 40000; /* of 50,000 that come */
+    pacer_set_rate(&pacer, &pace);
+    now_ns += 1000000000;
+    for (int i = 0; i < 40; i++) {
+        pacer_sent(&pacer, now_ns, 1250);
+    }
+    assert_true(pacer.next_ns >= now_ns + 80000 - 10 && pacer.next_ns <= now_ns + 80000 + 10);
     pacer_init(&pacer);
-    pacer_set_rate(&pacer, 100000, 1000000, 1000, 1);
+    pace.is_slow_start = true;
+    pacer_set_rate(&pacer, &pace);
     pacer_sent(&pacer, 5, 1000); /* right after the clock began */
     assert_true(pacer.next_ns <= 5000 + 5);
 }
@@ -88,7 +98,8 @@ static void the_smallest_windows_still_send(void **state) {
     (void)state;
     struct pacer pacer;
     pacer_init(&pacer);
-    pacer_set_rate(&pacer, 0, 1000, 1000, 0);
+    pacer_set_rate(&pacer, &(struct pace){.srtt_ns = 1000, .packet_bytes = 1000,
+                                          .burst_bytes = PACER_BURST_BYTES});
     pacer_sent(&pacer, 1000000, 1000);
     assert_true(pacer.next_ns > 1000000 && pacer.next_ns < UINT64_MAX / 2);
     assert_int_equal(pacer.burst_ns, 0);

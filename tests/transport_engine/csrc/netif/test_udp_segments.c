@@ -349,6 +349,31 @@ static void test_a_run_that_cannot_be_delivered_is_lost_alone(void **state) {
     to->ops->close(to);
 }
 
+static uint32_t burst_bytes_of(struct te_endpoint local, const char *arguments) {
+    struct te_engine_config config = config_for("udp", local);
+    struct netif *faulty;
+    char why[TE_WHY_BYTES];
+    config.netif = arguments;
+    struct netif *netif = open_or_fail(&config);
+    uint32_t burst_bytes = netif->burst_bytes;
+    assert_int_equal(netif_fault_open(&config.fault, netif, &faulty, why), TE_OK);
+    assert_int_equal(faulty->burst_bytes, burst_bytes);
+    faulty->ops->close(faulty);
+    return burst_bytes;
+}
+
+/* Elsewhere they would be a queue of their own. */
+static void test_long_bursts_are_for_loopback(void **state) {
+    (void)state;
+    struct te_endpoint any = {{0}, 0, 0};
+    struct te_endpoint loopback = {{[15] = 1}, 0, 0};
+    assert_int_equal(burst_bytes_of(ipv4_endpoint(1, 0), NULL), UDP_SEGMENTED_BYTES_MAX);
+    assert_int_equal(burst_bytes_of(ipv4_endpoint(9, 0), NULL), UDP_SEGMENTED_BYTES_MAX);
+    assert_int_equal(burst_bytes_of(loopback, NULL), UDP_SEGMENTED_BYTES_MAX);
+    assert_int_equal(burst_bytes_of(ipv4_endpoint(1, 0), "no-segments"), 0);
+    assert_int_equal(burst_bytes_of(any, NULL), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_run_takes_one_call_each_way),
@@ -363,6 +388,7 @@ int main(void) {
         cmocka_unit_test(test_the_driver_is_told_of_losses),
         cmocka_unit_test(test_a_kernel_that_cannot_cut_is_not_asked_to),
         cmocka_unit_test(test_a_run_that_cannot_be_delivered_is_lost_alone),
+        cmocka_unit_test(test_long_bursts_are_for_loopback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
