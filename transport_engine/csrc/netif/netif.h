@@ -32,7 +32,7 @@ struct netif_datagram {
     /* Not a datagram that came, but the beginning of one that `local` had sent to `remote`, where
      * nobody is at the port: that host's word, unverified, where the driver hears of it. */
     bool is_returned;
-    uint64_t waited_ns; /* received: in this host, until rx_burst ended; 0: the driver cannot know */
+    uint64_t waited_ns; /* received: in this host until rx_burst ended; 0: nobody can know */
 };
 
 enum netif_caps {
