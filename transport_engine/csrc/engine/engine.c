@@ -282,9 +282,9 @@ static void init_flow_config(struct engine *engine, const struct te_engine_confi
         .dead_ns = config->dead_ns,
         .unfinished_ns = config->unfinished_ns,
         .handshake_timeout_ns = config->handshake_timeout_ns,
+        .burst_bytes = engine->netif->burst_bytes,
         .profile = config->profile,
     };
-    engine->flow_config.burst_bytes = engine->netif->burst_bytes;
     flow_config_derive(&engine->flow_config, engine->netif->mtu_bytes);
 }
 
