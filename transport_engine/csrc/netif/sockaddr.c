@@ -85,10 +85,8 @@ static bool interface_carries(const struct ifaddrs *interface, const uint8_t add
     struct te_endpoint carried;
     sockaddr_read(&storage, &carried);
     /* All of 127.0.0.0/8 is local, though the interface lists one address of it. */
-    bool loopback = address_is_ipv4(address) && address[ADDRESS_IPV4_OFFSET] == 127 &&
-                    address_is_ipv4(carried.address) &&
-                    carried.address[ADDRESS_IPV4_OFFSET] == 127;
-    return loopback || address_equal(carried.address, address);
+    bool are_loopback = address_is_loopback(address) && address_is_loopback(carried.address);
+    return are_loopback || address_equal(carried.address, address);
 }
 
 uint32_t interface_mtu_bytes(const uint8_t address[16]) {

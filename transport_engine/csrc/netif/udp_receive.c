@@ -61,7 +61,6 @@ void udp_inbox_receive(struct udp_inbox *inbox, int fd, uint16_t port, int count
         inbox->has_failed |= received < 0 && errno != EAGAIN && errno != EINTR;
         return;
     }
-    inbox->burst_ns = udp_control_now_ns();
     for (int i = 0; i < received; i++) {
         inbox->ports[inbox->filled++] = port;
     }
@@ -69,14 +68,14 @@ void udp_inbox_receive(struct udp_inbox *inbox, int fd, uint16_t port, int count
 
 /* Hands on what is left of one message. Returns the datagrams. */
 static int deal_message(struct udp_inbox *inbox, const struct te_endpoint *local,
-                        struct netif_datagram *datagrams, int count) {
+                        uint64_t burst_ns, struct netif_datagram *datagrams, int count) {
     int slot = inbox->next;
     struct msghdr *header = &inbox->messages[slot].msg_hdr;
     uint32_t total_bytes = inbox->messages[slot].msg_len;
     struct netif_datagram common = {.local = *local};
     common.local.port = inbox->ports[slot];
     sockaddr_read(header->msg_name, &common.remote);
-    uint32_t each_bytes = udp_control_read(header, inbox->burst_ns, &common);
+    uint32_t each_bytes = udp_control_read(header, burst_ns, &common);
     each_bytes = each_bytes == 0 || each_bytes > total_bytes ? total_bytes : each_bytes;
     bool is_unfit =
         (header->msg_flags & MSG_TRUNC) != 0 || each_bytes > NETIF_DATAGRAM_BYTES_MAX;
@@ -103,8 +102,12 @@ static int deal_message(struct udp_inbox *inbox, const struct te_endpoint *local
 int udp_inbox_deal(struct udp_inbox *inbox, const struct te_endpoint *local,
                    struct netif_datagram *datagrams, int count) {
     int dealt = 0;
+    if (udp_inbox_is_empty(inbox)) {
+        return 0;
+    }
+    uint64_t burst_ns = udp_control_now_ns(); /* what an earlier burst left has waited on */
     while (dealt < count && !udp_inbox_is_empty(inbox)) {
-        dealt += deal_message(inbox, local, datagrams + dealt, count - dealt);
+        dealt += deal_message(inbox, local, burst_ns, datagrams + dealt, count - dealt);
     }
     return dealt;
 }

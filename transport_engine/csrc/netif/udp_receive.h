@@ -31,7 +31,6 @@ struct udp_inbox {
     int filled;            /* messages from the kernel */
     int next;              /* of them, not all handed on */
     uint32_t offset_bytes; /* of what is next in it */
-    uint64_t burst_ns;     /* the kernel's clock when they were taken */
     uint64_t calls;        /* of the kernel */
     uint64_t unfit;        /* datagrams that are none of ours: too large */
     bool has_failed;       /* the kernel has something to say of what was sent earlier */

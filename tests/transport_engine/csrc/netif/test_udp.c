@@ -321,6 +321,26 @@ static void test_a_port_is_shared_within_and_with_nobody_else(void **state) {
     }
 }
 
+/* What does not fit into a burst waits for the next one in this host, and not on the path. */
+static void test_what_a_burst_leaves_waits_on(void **state) {
+    (void)state;
+    enum { PAUSE_MS = 3 };
+    struct te_engine_config config = config_for("udp", ipv4_endpoint(1, 0));
+    struct netif *netif = open_or_fail(&config);
+    uint8_t bytes[10] = {0};
+    const struct netif_datagram sent = {.local = netif->local, .remote = netif->local,
+                                        .bytes = bytes, .size_bytes = sizeof bytes};
+    const struct netif_datagram both[2] = {sent, sent}; /* as one message of the kernel's */
+    struct netif_datagram datagram;
+    assert_int_equal(netif->ops->tx_burst(netif, 0, both, 2), 2);
+    assert_int_equal(netif->ops->rx_burst(netif, 0, &datagram, 1), 1);
+    assert_true(netif->ops->arm(netif)); /* the other one is read, and left */
+    poll(NULL, 0, PAUSE_MS);
+    assert_int_equal(netif->ops->rx_burst(netif, 0, &datagram, 1), 1);
+    assert_true(datagram.waited_ns >= (PAUSE_MS - 1) * UINT64_C(1000000));
+    netif->ops->close(netif);
+}
+
 static void test_idle_netif_may_sleep_and_has_no_timer(void **state) {
     (void)state;
     struct netif *netif = open_at(ipv4_endpoint(1, 0));
@@ -367,6 +387,7 @@ int main(void) {
         cmocka_unit_test(test_queues_of_one_port_get_what_is_theirs),
         cmocka_unit_test(test_a_port_is_shared_within_and_with_nobody_else),
         cmocka_unit_test(test_it_knows_which_endpoints_are_its_own),
+        cmocka_unit_test(test_what_a_burst_leaves_waits_on),
         cmocka_unit_test(test_idle_netif_may_sleep_and_has_no_timer),
         cmocka_unit_test(test_refusals_say_what_to_do),
     };
