@@ -25,7 +25,10 @@
 enum engine_limit {
     TENANT_FLOWS_MAX = 65536,
     LISTENERS_MAX = 1024,
-    RX_BURSTS_MAX = 4,       /* netif bursts in one poll */
+    RX_PACKETS_MAX = 128,    /* taken from the netif in one poll, ... */
+    RX_FEW = 8,              /* ... so many at once where nobody stamps them, ... */
+    RX_FEW_BYTES = 10000,    /* ... until they have so many bytes */
+    LONG_POLL_BYTES = 8192,  /* moved by a poll for which a clock does not stand still */
     TIMERS_MAX = 256,        /* timers of flows that fire in one poll */
     TENANT_RECORDS_MAX = 64, /* records taken from one channel in one poll */
     FLOW_PACKETS_MAX = 16,   /* packets of one flow before the next flow's turn */
@@ -167,6 +170,12 @@ void engine_fini(struct engine *engine, uint64_t now_ns);
 
 /* Moves one burst. Returns the records and datagrams moved. */
 int engine_poll(struct engine *engine, uint64_t now_ns);
+/* What is done from here on is done at a time of its own, if there is a clock to say it. */
+static inline void engine_read_clock(struct engine *engine) {
+    if (engine->world.now_ns != NULL) {
+        engine->now_ns = engine->world.now_ns(engine->world.context);
+    }
+}
 /* Whether engine_poll would have work at once, before any timer or input. */
 bool engine_is_busy(const struct engine *engine);
 void engine_fill_stats(const struct engine *engine, struct te_stats *stats);

@@ -175,32 +175,36 @@ static void receive_burst(struct engine *engine, struct netif_datagram *datagram
     }
 }
 
-/* The kernel copies what it hands over, and a burst of it takes longer than a path may: what is
- * done with it, and is sent thereupon, is done when it has come. */
-static void read_clock(struct engine *engine, int count) {
-    if (count > 0 && (engine->netif->caps & NETIF_STAMPS) && engine->world.now_ns != NULL) {
-        engine->now_ns = engine->world.now_ns(engine->world.context);
+/* Until the netif has no more, or enough was taken. A queue in a netif without stamps can only be
+ * seen by what a poll leaves in it: few are taken at once, so that senders hear of it while it is
+ * short, and small messages do not wait for many long ones. */
+static int receive_bursts(struct engine *engine) {
+    struct netif_datagram datagrams[TE_BURST_MAX];
+    bool has_stamps = engine->netif->caps & NETIF_STAMPS;
+    int asked = has_stamps ? TE_BURST_MAX : RX_FEW;
+    uint64_t bytes_before = engine->stats.bytes_received;
+    int count = asked;
+    int total = 0;
+    while (count == asked && total < RX_PACKETS_MAX &&
+           (has_stamps || engine->stats.bytes_received - bytes_before < RX_FEW_BYTES)) {
+        reassembly_keep(&engine->store);
+        count = engine->netif->ops->rx_burst(engine->netif, engine->now_ns, datagrams, asked);
+        if (count > 0 && has_stamps) {
+            engine_read_clock(engine); /* the kernel copied them, which took its time, too */
+        }
+        receive_burst(engine, datagrams, count);
+        total += count;
     }
+    return total;
 }
 
 int receiving_poll(struct engine *engine) {
-    struct netif_datagram datagrams[TE_BURST_MAX];
-    int total = 0;
-    for (int burst = 0; burst < RX_BURSTS_MAX; burst++) {
-        reassembly_keep(&engine->store);
-        int count = engine->netif->ops->rx_burst(engine->netif, engine->now_ns, datagrams,
-                                                 TE_BURST_MAX);
-        read_clock(engine, count);
-        receive_burst(engine, datagrams, count);
-        total += count;
-        if (count < TE_BURST_MAX) {
-            break;
-        }
-    }
+    struct netif_datagram datagram;
+    int total = receive_bursts(engine);
     uint32_t looped = engine->output.loop_count;
-    for (; looped > 0 && output_take_loop(&engine->output, &datagrams[0]); looped--) {
-        datagrams[0].waited_ns = engine->now_ns - engine->received_ns; /* when it was sent */
-        receive(engine, &datagrams[0], false);
+    for (; looped > 0 && output_take_loop(&engine->output, &datagram); looped--) {
+        datagram.waited_ns = engine->now_ns - engine->received_ns; /* when it was sent */
+        receive(engine, &datagram, false);
         total++;
     }
     engine->received_ns = engine->now_ns;

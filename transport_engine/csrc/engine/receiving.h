@@ -4,7 +4,7 @@
 
 #include "engine/engine.h"
 
-/* Takes bursts until the netif has no more for now. Returns the datagrams. */
+/* Takes bursts until the netif has no more for now, or a poll's share. Returns the datagrams. */
 int receiving_poll(struct engine *engine);
 
 /* Takes in a datagram that is this engine's. */

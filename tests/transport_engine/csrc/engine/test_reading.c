@@ -1,4 +1,5 @@
-/* Two engines whose kernel takes time to hand over what came: none of it is the path's. */
+/* Two engines that take time to read what came, and to do what it asks for: none of it is the
+ * path's. And how much an engine takes at once. */
 #include "test.h"
 
 #include <stdlib.h>
@@ -15,7 +16,11 @@ enum {
     TICKS_MAX = 100000,
     QUEUE_MAX = 64,
     CALLS = 40,
-    CALL_BYTES = 128
+    CALL_BYTES = 128,
+    JUMBO_BYTES = 9216,
+    LONG_BYTES = 17600, /* two packets of that: the second is acknowledged at once */
+    WORK_NS = 5000,
+    PACKET_BYTES = 1452
 };
 
 struct side {
@@ -43,11 +48,12 @@ static void pass_on(struct wire *from, const struct netif_datagram *datagram) {
                                                .size_bytes = datagram->size_bytes};
 }
 
-static void open_side(struct side *side, uint8_t host) {
+static void open_side(struct side *side, uint8_t host, uint32_t mtu_bytes) {
     struct te_engine_config config;
     struct te_completion done;
     char why[TE_WHY_BYTES];
     te_engine_config_init(&config);
+    config.mtu_bytes = mtu_bytes;
     config.local = (struct te_endpoint){{[10] = 0xff, [11] = 0xff, 10, 0, 0, host}, PORT, 0};
     *side = (struct side){.wire = {.sent = pass_on, .read_ns = READ_NS}};
     assert_int_equal(wire_open(&side->wire, &config), TE_OK);
@@ -91,20 +97,19 @@ static void tick(void) {
     sides[0].wire.now_ns = now_ns;
 }
 
-static void call(struct side *from) {
-    uint8_t packed[sizeof(struct te_record) + CALL_BYTES] = {0};
+static void call(struct side *from, uint32_t size_bytes) {
+    static uint8_t packed[sizeof(struct te_record) + LONG_BYTES];
     struct te_record record = {.kind = TE_REQUEST, .flags = TE_FIRST | TE_LAST, .flow = from->flow,
-                               .size_bytes = CALL_BYTES, .total_bytes = CALL_BYTES};
+                               .size_bytes = size_bytes, .total_bytes = size_bytes};
     memcpy(packed, &record, sizeof record);
-    assert_true(te_channel_send(from->channel, packed, sizeof packed) > 0);
+    assert_true(te_channel_send(from->channel, packed, sizeof record + size_bytes) > 0);
 }
 
-static void a_path_is_as_long_as_it_is(void **state) {
-    (void)state;
+static void open_both(uint32_t mtu_bytes) {
     struct te_completion done;
     crc32c_select();
-    open_side(&sides[0], 1);
-    open_side(&sides[1], 2);
+    open_side(&sides[0], 1, mtu_bytes);
+    open_side(&sides[1], 2, mtu_bytes);
     struct te_command listen = {.op = TE_LISTEN, .endpoint = {.port = PORT}};
     command_execute(&sides[1].wire.engine, &listen, &done);
     assert_int_equal(done.error, TE_OK);
@@ -115,25 +120,89 @@ static void a_path_is_as_long_as_it_is(void **state) {
         assert_true(i < TICKS_MAX);
         tick();
     }
-    const struct rtt *rtt = &sides[0].wire.engine.flows[0].flow.rtt;
-    for (uint32_t i = 1; i <= CALLS; i++) {
-        call(&sides[0]);
-        for (int ticks = 0; sides[1].messages < i; ticks++) {
-            assert_true(ticks < TICKS_MAX);
-            tick();
-        }
-        assert_true(rtt->path_min_ns[0] >= 2 * PATH_NS); /* no sample is too short, ... */
-    }
-    assert_int_equal(rtt->path_min_ns[0], 2 * PATH_NS); /* ... and the best one is right */
+}
+
+static void close_both(void) {
     for (int i = 0; i < 2; i++) {
         te_channel_close(sides[i].channel);
         engine_fini(&sides[i].wire.engine, sides[i].wire.now_ns);
     }
 }
 
+/* No sample is too short, and the best one is right. */
+static void measure(uint32_t size_bytes, bool is_long) {
+    const struct rtt *rtt = &sides[0].wire.engine.flows[0].flow.rtt;
+    for (uint32_t i = 1; i <= CALLS; i++) {
+        call(&sides[0], size_bytes);
+        for (int ticks = 0; sides[1].messages < i; ticks++) {
+            assert_true(ticks < TICKS_MAX);
+            tick();
+        }
+        assert_true(rtt->path_min_ns[is_long] >= 2 * PATH_NS);
+    }
+    assert_int_equal(rtt->path_min_ns[is_long], 2 * PATH_NS);
+}
+
+static void a_path_is_as_long_as_it_is(void **state) {
+    (void)state;
+    open_both(1500);
+    measure(CALL_BYTES, false);
+    close_both();
+}
+
+static void a_path_is_no_longer_for_work_at_its_ends(void **state) {
+    (void)state;
+    open_both(JUMBO_BYTES);
+    sides[0].wire.work_ns = sides[1].wire.work_ns = WORK_NS;
+    measure(LONG_BYTES, true);
+    close_both();
+}
+
+/* ---- how much is taken at once ---- */
+
+static uint32_t waiting; /* datagrams, in a netif that never runs dry */
+static uint32_t waiting_bytes; /* each */
+
+static int take_waiting(struct netif *netif, uint64_t now_ns, struct netif_datagram *datagrams,
+                        int count) {
+    static uint8_t noise[PACKET_BYTES];
+    (void)netif;
+    (void)now_ns;
+    for (int i = 0; i < count; i++) {
+        datagrams[i] = (struct netif_datagram){.bytes = noise, .size_bytes = waiting_bytes};
+    }
+    waiting -= (uint32_t)count;
+    return count;
+}
+
+static uint32_t taken_by_a_poll(struct wire *wire, uint32_t size_bytes) {
+    waiting = 1000;
+    waiting_bytes = size_bytes;
+    wire_poll(wire);
+    return 1000 - waiting;
+}
+
+static void many_long_packets_are_left_to_wait(void **state) {
+    (void)state;
+    open_both(1500);
+    struct wire *wire = &sides[0].wire;
+    struct netif_ops ops = *wire->netif.ops;
+    ops.rx_burst = take_waiting;
+    wire->netif.ops = &ops;
+    wire->netif.caps = 0; /* no stamps */
+    assert_int_equal(taken_by_a_poll(wire, PACKET_BYTES), 8);
+    assert_int_equal(taken_by_a_poll(wire, 64), RX_PACKETS_MAX);
+    assert_in_range(taken_by_a_poll(wire, 512), 2 * RX_FEW, 3 * RX_FEW);
+    wire->netif.caps = NETIF_STAMPS; /* which tell how long they waited */
+    assert_int_equal(taken_by_a_poll(wire, PACKET_BYTES), RX_PACKETS_MAX);
+    close_both();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_path_is_as_long_as_it_is),
+        cmocka_unit_test(a_path_is_no_longer_for_work_at_its_ends),
+        cmocka_unit_test(many_long_packets_are_left_to_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,7 +17,9 @@ struct wire {
     struct engine engine;
     struct prng prng;
     uint64_t now_ns;
-    uint64_t read_ns; /* that it takes to read a datagram */
+    uint64_t read_ns; /* that it takes to read a datagram, ... */
+    uint64_t work_ns; /* ... and then to do what it asks for */
+    bool has_work;
     const struct netif_datagram *next; /* to be received; NULL: nothing */
     void (*sent)(struct wire *wire, const struct netif_datagram *datagram); /* NULL: lost */
     void *context;
@@ -34,6 +36,7 @@ static inline int wire_rx_burst(struct netif *netif, uint64_t now_ns,
     datagrams[0] = *wire->next;
     datagrams[0].waited_ns += wire->read_ns;
     wire->next = NULL;
+    wire->has_work = true;
     return 1;
 }
 
@@ -76,8 +79,13 @@ static inline uint64_t wire_random(void *context) {
     return prng_next(&((struct wire *)context)->prng);
 }
 
+/* When it is looked at for the first time after a datagram was read, the work lies ahead. */
 static inline uint64_t wire_clock(void *context) {
-    return ((const struct wire *)context)->now_ns;
+    struct wire *wire = context;
+    uint64_t now_ns = wire->now_ns;
+    wire->now_ns += wire->has_work ? wire->work_ns : 0;
+    wire->has_work = false;
+    return now_ns;
 }
 
 static inline uint64_t wire_mac(void *context, const uint8_t *bytes, size_t size_bytes) {
