@@ -76,10 +76,10 @@ class Called(Rig):
     def finish(self, call: OutgoingCall, spin_ns: int) -> bytes | OutgoingCall:
         """Waits on where others are busy, and nobody spins; a blocking client sleeps then."""
         self.finished += 1
-        ends_ns = time.monotonic_ns() + spin_ns
+        ends_ns = min(time.monotonic_ns() + spin_ns, call.deadline_ns)
         while True:
             answer: bytes | OutgoingCall = self.flow.wait(call, spin_ns)
-            is_late = not crossing.is_contended() or time.monotonic_ns() >= ends_ns
+            is_late = time.monotonic_ns() >= ends_ns
             if is_late or type(answer) is bytes or call.done():
                 return answer
             time.sleep(0.001)
