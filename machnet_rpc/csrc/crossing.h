@@ -272,6 +272,20 @@ static inline void object_free(PyObject *object) {
     Py_DECREF(type);
 }
 
+/* One list of two, either of which may be NULL; takes over both. */
+static inline PyObject *list_joined(PyObject *first, PyObject *second) {
+    if (first == NULL || second == NULL) {
+        return first == NULL ? second : first;
+    }
+    PyObject *all = PySequence_InPlaceConcat(first, second);
+    if (all == NULL) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(all); /* `first` itself */
+    Py_DECREF(second);
+    return first;
+}
+
 /* The slot holds the new reference from here on; what it held is released after that. */
 static inline void slot_set(PyObject **slot, PyObject *object) {
     PyObject *before = *slot;

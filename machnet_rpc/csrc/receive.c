@@ -257,7 +257,8 @@ static bool serve_requests(struct crossing *self, struct burst *burst) {
     return is_well;
 }
 
-/* Keeps what a burst has not come to, for the next one; an exception stays. */
+/* Keeps what a burst has not come to, for the next one; an exception stays. What runs meanwhile may
+ * have waited for a call of its own, and left what came with its answer. */
 static void keep_rest(struct crossing *self, struct burst *burst) {
     PyObject *type;
     PyObject *value;
@@ -273,17 +274,10 @@ static void keep_rest(struct crossing *self, struct burst *burst) {
         Py_DECREF((PyObject *)request->flow);
         Py_DECREF(request->payload);
     }
-    if (rest.others == NULL) {
-        rest.others = burst->others;
-    } else if (burst->others != NULL) {
-        PyObject *all = PySequence_InPlaceConcat(rest.others, burst->others);
-        Py_DECREF(burst->others);
-        if (all == NULL) {
-            PyErr_Clear();
-        }
-        Py_XDECREF(all); /* `rest.others` itself */
-    }
-    self->left = rest.others;
+    PyObject *others = list_joined(rest.others, burst->others);
+    PyObject *later = self->left;
+    self->left = NULL;
+    self->left = list_joined(others, later);
     PyErr_Restore(type, value, trace);
 }
 

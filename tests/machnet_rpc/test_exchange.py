@@ -152,6 +152,26 @@ def test_an_answer_in_pieces(rig: Exchanging) -> None:
     assert rig.flow.wait(call, SECOND_NS) == LARGE
 
 
+async def test_what_two_bursts_left_is_given_in_order(rig: Exchanging) -> None:
+    """A callback that waits for a call of its own, and then fails, before its burst is through."""
+    rig.answers = lambda call_id: None
+    other = rig.exchange(spin_ns=0)
+
+    def waits_and_fails(_: object) -> None:
+        rig.far.send(records.pack(records.REQUEST, FLOW, 10, b"with its answer"))
+        rig.reply(other.call_id, b"answer")
+        assert rig.flow.wait(other, SECOND_NS) == b"answer"
+        raise SystemExit(3)
+
+    rig.call(1 << 40).add_done_callback(waits_and_fails)  # type: ignore[attr-defined]
+    rig.reply(1 << 40, b"")
+    rig.far.send(records.pack(records.REQUEST, FLOW, 9, b"behind it"))
+    with pytest.raises(SystemExit):
+        rig.crossing.receive(0)
+    left = rig.crossing.receive(0)
+    assert [payload for _, payload in left] == [b"behind it", b"with its answer"]
+
+
 def test_a_large_request(rig: Exchanging) -> None:
     call = rig.exchange(memoryview(LARGE))
     assert isinstance(call, OutgoingCall)
