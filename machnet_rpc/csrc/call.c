@@ -203,14 +203,15 @@ static PyObject *call_add_done_callback(PyObject *object, PyObject *const *args,
     }
     PyObject *wakeup = args[0];
     PyObject *context = named == 1 ? args[1] : NULL;
-    if (self->wakeup != NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "a call is awaited once");
-        return NULL;
-    }
     PyObject *into = context == NULL || context == Py_None
-                         ? PyObject_CallObject(copy_context, NULL)
+                         ? PyObject_CallObject(copy_context, NULL) /* or a collection before it */
                          : Py_NewRef(context);
     if (into == NULL) {
+        return NULL;
+    }
+    if (self->wakeup != NULL) {
+        Py_DECREF(into);
+        PyErr_SetString(PyExc_RuntimeError, "a call is awaited once");
         return NULL;
     }
     self->wakeup = Py_NewRef(wakeup);
@@ -226,11 +227,15 @@ static PyObject *call_remove_done_callback(PyObject *object, PyObject *wakeup) {
     if (self->wakeup == NULL) {
         return PyLong_FromLong(0);
     }
-    const int is_same = PyObject_RichCompareBool(self->wakeup, wakeup, Py_EQ);
-    if (is_same > 0) {
-        Py_CLEAR(self->wakeup);
-        Py_CLEAR(self->context);
+    PyObject *own = Py_NewRef(self->wakeup); /* who compares may end the call */
+    const int is_same = PyObject_RichCompareBool(own, wakeup, Py_EQ);
+    if (is_same > 0 && self->wakeup == own) {
+        PyObject *context = self->context;
+        self->wakeup = self->context = NULL; /* both, before anything is freed */
+        Py_DECREF(own);
+        Py_XDECREF(context);
     }
+    Py_DECREF(own);
     return is_same < 0 ? NULL : PyLong_FromLong(is_same);
 }
 

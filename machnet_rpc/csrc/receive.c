@@ -177,9 +177,9 @@ static int next_record(struct crossing *self, const struct burst *burst, struct 
             || burst->requests_count != 0) {
             return 0;
         }
-        take_pieces(self);
+        take_pieces(self); /* without the GIL: it may have been closed */
     }
-    return engine.peek(self->channel, record, from);
+    return self->channel == NULL ? 0 : engine.peek(self->channel, record, from);
 }
 
 /* Takes at most a burst out of the ring, after what is `left` of the one before; returns the

@@ -139,3 +139,27 @@ async def test_what_an_awaiter_raises_is_told_of_by_the_loop_and_stops_nobody(ri
     assert resumed == [lives]
     (context,) = told
     assert isinstance(context["exception"], KeyError)
+
+
+async def test_an_awaiter_that_is_freed_may_be_followed_by_another() -> None:
+    call: Any = OutgoingCall(1, FOREVER_NS, asyncio.get_running_loop())
+    told: list[Any] = []
+
+    class First:
+        def __call__(self, ended: Any) -> None:
+            raise AssertionError("it was taken away")
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __hash__(self) -> int:
+            return 0
+
+        def __del__(self) -> None:
+            call.add_done_callback(told.append)
+
+    call.add_done_callback(First())
+    assert call.remove_done_callback(print) == 1
+    call.complete(b"answer")
+    await asyncio.sleep(0)
+    assert told == [call]
