@@ -76,13 +76,16 @@ class Called(Rig):
     def finish(self, call: OutgoingCall, spin_ns: int) -> bytes | OutgoingCall:
         """Waits on where others are busy, and nobody spins; a blocking client sleeps then."""
         self.finished += 1
-        ends_ns = min(time.monotonic_ns() + spin_ns, call.deadline_ns)
+        ends_ns, calm = time.monotonic_ns() + spin_ns, 0
         while True:
             answer: bytes | OutgoingCall = self.flow.wait(call, spin_ns)
-            is_late = time.monotonic_ns() >= ends_ns
+            # Once, and others may just have been busy; twice, and something else came first.
+            calm = 0 if crossing.is_contended() else calm + 1
+            is_late = calm > 1 or time.monotonic_ns() >= ends_ns
             if is_late or type(answer) is bytes or call.done():
                 return answer
-            time.sleep(0.001)
+            if calm == 0:
+                time.sleep(0.001)
 
     def give_up(self, call: OutgoingCall) -> None:
         self.connection.cancel(call)
