@@ -80,10 +80,13 @@ class Held:
 
     @classmethod
     async def started(cls, arguments: Sequence[str]) -> Self:
-        """Starts `mrpc serve` with these arguments; what it prints goes where ours does."""
+        """Starts `mrpc serve` with these arguments; what it prints goes where ours does.
+
+        It leaves no bytecode (-B): a file of the same size and second would be taken for the next.
+        """
         near, far = socket.socketpair()
         with far:
-            argv = [sys.executable, "-m", "machnet_rpc.cli", "serve", *arguments]
+            argv = [sys.executable, "-B", "-m", "machnet_rpc.cli", "serve", *arguments]
             process = await asyncio.create_subprocess_exec(
                 *argv,
                 "--held",

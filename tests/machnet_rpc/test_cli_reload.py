@@ -1,6 +1,7 @@
 """`mrpc serve --reload`: a change is served without a failed call, and a mistake is not served."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from tests.e2e.processes import Running
 from tests.machnet_rpc.waiting import until
 
 SECONDS_MAX = 20.0
+SECOND = 1_000_000_000  # of some day
+UNCACHED = "PYTHONDONTWRITEBYTECODE"  # as some machines have it
 MODULE = """
 from machnet_rpc import rpc, service
 
@@ -44,14 +47,19 @@ class Reloading:
         self.write(1)
         argv = [sys.executable, "-m", "machnet_rpc.cli", "serve", "shop:Open", "--reload"]
         argv += ["--listen", "127.0.0.1:0", "--grace", "2", "--json"]
+        caching = {name: each for name, each in os.environ.items() if name != UNCACHED}
         with (folder / "stderr").open("w") as stderr:
             self.process = subprocess.Popen(
-                argv, bufsize=0, cwd=folder, stdout=subprocess.PIPE, stderr=stderr
+                argv, bufsize=0, cwd=folder, env=caching, stdout=subprocess.PIPE, stderr=stderr
             )
         self.running = Running.of(self.process)
 
     def write(self, version: object) -> None:
-        (self.folder / "shop.py").write_text(MODULE.replace("VERSION", str(version)))
+        """As an editor does; all in the same second, by which bytecode could not be told apart."""
+        written = self.folder / "shop.py.new"
+        written.write_text(MODULE.replace("VERSION", str(version)))
+        os.utime(written, (SECOND, SECOND))
+        written.replace(self.folder / "shop.py")
 
     @property
     def said(self) -> str:
