@@ -27,7 +27,7 @@ import datetime as dt
 from collections.abc import *
 from dataclasses import InitVar, dataclass, field
 from decimal import Decimal
-from enum import Enum, Flag, IntEnum, IntFlag
+from enum import STRICT, Enum, Flag, IntEnum, IntFlag
 from typing import *
 from typing_extensions import TypedDict, TypeVar
 from uuid import UUID

@@ -5,7 +5,8 @@ from tests.idl.evolution_signatures import BREAKS, WHOLE
 from tests.idl.evolution_types import CLASS, asks
 
 FLAGS = "class F({}):\n    A = 1\n    B = 2\n    {}"
-GAPPED = "class F(Flag):\n    A = 1\n    C = 4"
+STRICT = "Flag, boundary=STRICT"  # which is the default since Python 3.11.4
+GAPPED = "class F(Flag, boundary=STRICT):\n    A = 1\n    C = 4"
 COMPUTED = CLASS["dataclass"].format("a: int\n    b: int = field(init=False, default=5)")
 OPEN = "class R(BaseModel):\n    model_config = ConfigDict(extra='allow')\n    a: int"
 BOX = "U = TypeVar('U', {})\n@dataclass\nclass Box(Generic[U]):\n    x: U"
@@ -23,9 +24,9 @@ UNUSUAL: list[Pair] = [
     Pair("flags to integers that it keeps",
          asks("F", "F.A | F.B", types=FLAGS.format("IntFlag", "")),
          asks("Annotated[int, Field(ge=0, lt=2 ** 63)]", "77", "2 ** 63 - 1"), WHOLE, WHOLE),
-    Pair("flag added", asks("F", "F.A | F.B", "F(0)", types=FLAGS.format("Flag", "")),
-         asks("F", "F.A | F.C", types=FLAGS.format("Flag", "C = 4")), WHOLE, BREAKS),
-    Pair("flag replaced by one above", asks("F", "F.A | F.B", types=FLAGS.format("Flag", "")),
+    Pair("flag added", asks("F", "F.A | F.B", "F(0)", types=FLAGS.format(STRICT, "")),
+         asks("F", "F.A | F.C", types=FLAGS.format(STRICT, "C = 4")), WHOLE, BREAKS),
+    Pair("flag replaced by one above", asks("F", "F.A | F.B", types=FLAGS.format(STRICT, "")),
          asks("F", "F.A | F.C", types=GAPPED), BREAKS, BREAKS),
     Pair("flags without some to int", asks("F", "F.A | F.C", types=GAPPED),
          asks("Annotated[int, Field(ge=0, le=5)]", "5", "2"), WHOLE, BREAKS),
