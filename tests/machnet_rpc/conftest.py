@@ -1,6 +1,7 @@
 """Every test of calls runs on both event loops, and over every way to the network."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -35,6 +36,14 @@ def rigs() -> Iterator[list[Any]]:
     yield made
     for rig in made:
         rig.close()
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """As in a terminal: whoever starts the tests in the background has the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

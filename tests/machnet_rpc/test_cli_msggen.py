@@ -47,6 +47,7 @@ def test_two_may_measure_at_the_same_time() -> None:
         assert json.loads(said)["rows"][0]["rpcs_per_second"] > 0
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_that_its_processes_hear_first(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,20 +17,25 @@ SECONDS_MAX = 600.0  # of each; they run at once
 pytestmark = pytest.mark.timeout(1500)
 
 
-def report_of(package: str, folder: Path) -> dict[str, Any]:
-    """What basedpyright says of an installed package, from outside of the checkout."""
-    argv = [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable]
+def verified(package: str, folder: Path, *options: str, where: Path) -> dict[str, Any]:
+    """What basedpyright says of a package's types; of PATH it takes the Python of libraries."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
-        [*argv, "--verifytypes", package, "--ignoreexternal", "--outputjson"],
+        [sys.executable, "-m", "basedpyright", "--verifytypes", package, *options, "--outputjson"],
         check=False,
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PATH": path, "PYTHONPATH": str(where)},
         stdout=subprocess.PIPE,
         text=True,
         timeout=SECONDS_MAX,
     )
     report: dict[str, Any] = json.loads(done.stdout)["typeCompleteness"]
     return report
+
+
+def report_of(package: str, folder: Path) -> dict[str, Any]:
+    """What basedpyright says of an installed package, from outside of the checkout."""
+    return verified(package, folder, "--ignoreexternal", where=ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +68,5 @@ def test_a_name_without_a_type_is_found(tmp_path: Path) -> None:
     package.mkdir()
     (package / "py.typed").touch()
     (package / "__init__.py").write_text("def loose(it):\n    return it\n")
-    argv = [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable]
-    done = subprocess.run(
-        [*argv, "--verifytypes", "loose", "--outputjson"],
-        check=False,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=SECONDS_MAX,
-    )
-    assert json.loads(done.stdout)["typeCompleteness"]["completenessScore"] == 0
+    report = verified("loose", tmp_path, where=tmp_path)
+    assert report["completenessScore"] == 0

@@ -39,14 +39,6 @@ def blocking(via: Via, book: LedgerBook) -> Iterator[sync.Client]:
     gc.collect()  # what was cut short warns of it, if it does, while this test may
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """As in a terminal: whoever starts the tests in the background has the signal ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_a_call_at_once(blocking: sync.Client, book: LedgerBook) -> None:
     blocking.call(Ledger.nothing)

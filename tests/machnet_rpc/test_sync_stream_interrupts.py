@@ -15,9 +15,7 @@ from tests.machnet_rpc.conftest import only_inline
 from tests.machnet_rpc.moments import MOMENTS_MAX, Alarm, Moments
 from tests.machnet_rpc.server_thread import SECONDS_MAX, serving
 from tests.machnet_rpc.tap import Drop, Tap, TapDesk
-from tests.machnet_rpc.test_sync_interrupts import interrupted_after, interruptible
-
-__all__ = ["interruptible"]
+from tests.machnet_rpc.test_sync_interrupts import interrupted_after
 
 HASTY_SECONDS = 0.03
 
