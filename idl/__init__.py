@@ -3,7 +3,7 @@
 Does not know transports, event loops or calls.
 """
 
-from idl.codecs import ArgumentsCodec, ResultCodec, ValueCodec
+from idl.codecs import ArgumentsCodec, ResultCodec
 from idl.compat import Finding, Side, compare, compare_all, conversation
 from idl.contract import (
     MethodDescription,
@@ -29,6 +29,7 @@ from idl.schema import (
     spelled,
 )
 from idl.shapes import MalformedSchema, canonical
+from idl.value_codecs import ValueCodec
 
 __all__ = [
     "ArgumentsCodec",

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idl import CodecError, MethodSchema, ResultCodec, codecs
-from idl.codecs import OpenCodec, ValueCodec
+from idl import CodecError, MethodSchema, ResultCodec, value_codecs
+from idl.value_codecs import OpenCodec, ValueCodec
 from tests.idl.values import Bits, Colour, Level, Model, Point, Struct, Word
 
 ANNOTATIONS = [list[Any], dict[str, Any]]
@@ -142,7 +142,7 @@ def test_any_plain_values(listed: list[Any], named: dict[Any, Any]) -> None:
 )
 def test_contracts_have_them(annotation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(codecs, "pack_native", asked.append)
+    monkeypatch.setattr(value_codecs, "pack_native", asked.append)
     result = ResultCodec(MethodSchema("s/m", (), annotation))
     value = {"a": 1} if typing.get_origin(annotation) is dict else [1]
     assert result.decode(bytes(result.encode(value))) == value

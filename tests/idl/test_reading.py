@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from idl import CodecError, ValueCodec
-from idl.codecs import StructCodec
 from idl.reading import Reading, Severity
 from idl.shapes import Definitions, Shape
+from idl.value_codecs import StructCodec
 
 NOON = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
 # Of each kind some values that others would refuse or mistake; integers of 64 bits, as msgspec has.
