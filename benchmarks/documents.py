@@ -1,6 +1,7 @@
-"""One document of six fields, as each codec has it: pydantic, msgspec and protobuf."""
+"""One document of six fields, as each codec has it: pydantic, msgspec, dataclasses and protobuf."""
 
 import importlib
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -32,6 +33,18 @@ class Order(BaseModel):
 
 class OrderStruct(msgspec.Struct):
     """As msgspec has it."""
+
+    number: int
+    account: str
+    symbol: str
+    is_buy: bool
+    quantity: int
+    price: float
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRecord:
+    """As Python has it."""
 
     number: int
     account: str
@@ -73,6 +86,11 @@ class Orders:
         """The order itself, as msgspec has it."""
         raise NotImplementedError
 
+    @rpc(timeout=30.0, idempotent=True)
+    async def record(self, order: OrderRecord) -> OrderRecord:
+        """The order itself, as Python has it."""
+        raise NotImplementedError
+
 
 class OrdersServer(Orders):
     """Answers in one go."""
@@ -83,4 +101,8 @@ class OrdersServer(Orders):
 
     @rpc
     async def struct(self, order: OrderStruct) -> OrderStruct:
+        return order
+
+    @rpc
+    async def record(self, order: OrderRecord) -> OrderRecord:
         return order

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import uvloop
 
-from benchmarks.documents import FIELDS, Order, Orders, OrdersServer, OrderStruct
+from benchmarks.documents import FIELDS, Order, OrderRecord, Orders, OrdersServer, OrderStruct
 from benchmarks.rungs import Echo, EchoServer
 from benchmarks.streams import ITEMS, Rows, RowsServer, counted, repeated
 from machnet_rpc import rpc, service
@@ -122,6 +122,7 @@ KINDS: Final = (
     Kind(
         "a msgspec struct there and back", Orders, OrdersServer, "struct", (OrderStruct(**FIELDS),)
     ),
+    Kind("a dataclass there and back", Orders, OrdersServer, "record", (OrderRecord(**FIELDS),)),
     Kind(
         "the same fields as a dictionary, there and back", Echo, EchoServer, "document", (FIELDS,)
     ),

@@ -16,6 +16,7 @@ import pydantic
 from idl.buffers import RawCodec, flat, is_raw
 from idl.core_schemas import check_aliases, is_strict
 from idl.packing import CodecError, pack, pack_native, unpack
+from idl.plain import Plain, plain
 from idl.raised import class_name, is_of, said, shown
 from idl.schema import SchemaError, spelled
 from idl.strict_reading import plain_validator
@@ -106,6 +107,26 @@ class OpenCodec(ValueCodec):
             if packed is not None:
                 return packed
         return super().encode(value)
+
+
+class PlainCodec(ValueCodec):
+    """A value of a plain type: by msgspec where it is right, and through pydantic where not."""
+
+    __slots__ = ("_plain",)
+
+    def __init__(self, annotation: Any, form: Plain) -> None:
+        super().__init__(annotation)
+        self._plain = form
+
+    def encode(self, value: object) -> bytes:
+        packed = self._plain.encode(value)
+        return super().encode(value) if packed is None else packed
+
+    def decode(self, payload: bytes) -> Any:
+        try:
+            return self._plain.decode(payload)
+        except Exception:  # noqa: BLE001 (pydantic may take it all the same, or says why not)
+            return super().decode(payload)
 
 
 class StructCodec(ValueCodec):
@@ -235,8 +256,9 @@ def value_codec(annotation: Any, where: str) -> ValueCodec:
         kind = OpenCodec
     elif holds_struct(annotation):
         kind = StructCodec
+    form = plain(annotation) if kind is ValueCodec and annotation not in SCALARS else None
     try:
-        return kind(annotation)
+        return kind(annotation) if form is None else PlainCodec(annotation, form)
     except SchemaError as error:
         raise SchemaError(f"{where}: {error}") from error
 
