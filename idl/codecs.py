@@ -9,6 +9,7 @@ from typing import Any
 
 from idl.buffers import RawCodec, is_raw
 from idl.packing import CodecError, pack, unpack
+from idl.plain import Plain, plain_arguments
 from idl.raised import shown
 from idl.schema import MethodSchema
 from idl.value_codecs import NothingCodec, ValueCodec, compiled, value_codec
@@ -29,13 +30,14 @@ class ResultCodec:
 class ArgumentsCodec:
     """What a method takes: from (args, kwargs) to bytes, and back to what the handler is given."""
 
-    __slots__ = ("_by_name", "_lone", "_lone_name", "_names", "_schema", "is_raw")
+    __slots__ = ("_by_name", "_lone", "_lone_name", "_names", "_plain", "_schema", "is_raw")
 
     def __init__(self, schema: MethodSchema) -> None:
         self._schema = schema
         self._lone: ValueCodec | RawCodec | NothingCodec | None = None
         self._lone_name = ""
         self._by_name: list[tuple[str, ValueCodec, bool]] = []  # and whether it is required
+        self._plain: Plain | None = None
         self._names = [parameter.name for parameter in schema.parameters]
         self.is_raw: bool = False
         if len(schema.parameters) == 1:
@@ -47,6 +49,8 @@ class ArgumentsCodec:
         for parameter in schema.parameters:
             codec = value_codec(parameter.annotation, f"{schema.name}: {parameter.name}")
             self._by_name.append((parameter.name, codec, parameter.required))
+        if schema.parameters:
+            self._plain = plain_arguments(schema.parameters)
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | memoryview:
         """Errors: CodecError for a wrong value, TypeError as a function raises it."""
@@ -61,6 +65,8 @@ class ArgumentsCodec:
             return self._encode_lone(given.get(parameter.name, parameter.default))
         if not given:
             return b""
+        if self._plain is not None and (packed := self._plain.encode(given)) is not None:
+            return packed
         plain: dict[str, object] = {}
         for name, codec, _ in self._by_name:
             if name in given:
@@ -95,18 +101,23 @@ class ArgumentsCodec:
                 raise CodecError(f"{self._lone_name}: {error}") from error
         if not self._by_name:
             return (), {}
+        if self._plain is None:
+            return (), self._loaded(payload)
+        try:
+            return (), self._plain.decode(payload)
+        except Exception:  # noqa: BLE001 (it may be right all the same, or is told what is wrong)
+            return (), self._loaded(payload)
+
+    def _loaded(self, payload: bytes) -> dict[str, Any]:
         plain: Any = unpack(payload) if payload else {}
         if not isinstance(plain, dict):
             raise CodecError(f"the arguments must be a map by name, not {shown(plain)}")
         by_name: dict[Any, Any] = plain
-        return (), self._loaded(by_name)
-
-    def _loaded(self, plain: dict[Any, Any]) -> dict[str, Any]:
         arguments: dict[str, Any] = {}
         for name, codec, is_required in self._by_name:
-            if name in plain:
+            if name in by_name:
                 try:
-                    arguments[name] = codec.load(plain[name])
+                    arguments[name] = codec.load(by_name[name])
                 except CodecError as error:
                     raise CodecError(f"{name}: {error}") from error
             elif is_required:
@@ -134,4 +145,4 @@ class ArgumentsCodec:
         for parameter in self._schema.parameters:
             if parameter.required and parameter.name not in given:
                 raise TypeError(f"{name} needs its argument {parameter.name!r}")
-        return given
+        return {name: given[name] for name in names if name in given}  # alike, however called

@@ -12,12 +12,13 @@ import itertools
 import types
 import typing
 from abc import ABCMeta
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from msgspec import msgpack
 
 from idl.packing import pack
+from idl.schema import Parameter
 
 TYPES_MAX: Final = 300  # in one value; classes within classes may be very many
 _SCALARS: Final = (int, str, float, bool, bytes)
@@ -56,10 +57,29 @@ class Plain:
 
 def plain(annotation: Any) -> Plain | None:
     """None: it is not plain."""
+    return _plain([("value", annotation)], lambda: annotation)
+
+
+def plain_arguments(parameters: Sequence[Parameter]) -> Plain | None:
+    """The same of a map of arguments by name, which is only written if all are given."""
+
+    def arguments() -> Any:
+        hints = {
+            each.name: each.annotation if each.required else typing.NotRequired[each.annotation]
+            for each in parameters
+        }
+        return typing.TypedDict("Arguments", hints)  # type: ignore[operator]
+
+    values = [(f"value[{each.name!r}]", each.annotation) for each in parameters]
+    return _plain(values, arguments)
+
+
+def _plain(values: list[tuple[str, Any]], read: Callable[[], Any]) -> Plain | None:
+    """`values` are expressions, each with its type; `read` gives the type of the whole."""
     test = _Test()
     try:
-        written = test.of(annotation, "value")
-        decoder = msgpack.Decoder(annotation)
+        written = " and ".join([test.of(hint, value) for value, hint in values])
+        decoder = msgpack.Decoder(read())
     except (_NotPlainError, TypeError):
         return None
     return Plain(test.compiled(written), msgpack.Encoder().encode, decoder.decode)
