@@ -102,7 +102,7 @@ class _Test:
 
     def compiled(self, written: str) -> Callable[[object], bool]:
         test: Callable[[object], bool]
-        test = eval(f"lambda value: {written}", self._names)  # noqa: S307 (of fields' names and ours)
+        test = eval(f"lambda value: {written}", self._names)  # noqa: S307 (names of fields)
         return test
 
     def of(self, hint: Any, value: str) -> str:
