@@ -170,6 +170,7 @@ class _Test:
             kept = inspect.getattr_static(cls, field.name, None)
             if hasattr(type(kept), "__set__") and not isinstance(kept, types.MemberDescriptorType):
                 raise _NotPlainError(field)  # a descriptor of the class keeps it
+            hash(field.default)  # TypeError: pydantic makes a new one for each value
             tests.append(self.of(hints[field.name], f"{value}.{field.name}"))
         self._within.pop()
         return f"({' and '.join(tests)})"

@@ -291,6 +291,11 @@ class Made:
 
 
 @dataclass
+class Shared:
+    a: tuple[list[int], ...] = ([],)
+
+
+@dataclass
 class Generous(Generic[T]):
     a: T
 
@@ -299,7 +304,7 @@ OTHERS: list[Any] = [
     int, Any, list, list[Any], dict[int, str], set[int], int | str, list[Point], Annotated[int, 3],
     list[Bits], list[Blob], list[Extent], Span, Struct, list[Struct], list[Guessing],
     list[Shouting], list[Mixed], Held, Checked, Validated, Configured, Limited, Given, Computed,
-    Private, Described, Made, Generous[int], list[Generous[int]], list[Decimal],
+    Private, Described, Made, Shared, Generous[int], list[Generous[int]], list[Decimal],
     pydantic.dataclasses.dataclass(Loose),
 ]  # fmt: skip
 
