@@ -1,5 +1,6 @@
 """The Makefile refuses a Python that is not the one of the .venv that is there."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -8,11 +9,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+TOLD = ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "PYTHON")
 
 
 def made(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Without what a `make PYTHON=... test` that these tests may run in tells those within it."""
+    environment = {name: each for name, each in os.environ.items() if name not in TOLD}
     return subprocess.run(
-        ["make", *arguments], check=False, cwd=folder, capture_output=True, text=True, timeout=60
+        ["make", *arguments],
+        check=False,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
