@@ -9,7 +9,7 @@ from typing import Any
 
 from idl.buffers import RawCodec, is_raw
 from idl.packing import CodecError, pack, unpack
-from idl.plain import Plain, plain_arguments
+from idl.plain import UNREAD, Plain, plain_arguments
 from idl.raised import shown
 from idl.schema import MethodSchema
 from idl.value_codecs import NothingCodec, ValueCodec, compiled, value_codec
@@ -105,7 +105,7 @@ class ArgumentsCodec:
             return (), self._loaded(payload)
         try:
             return (), self._plain.decode(payload)
-        except Exception:  # noqa: BLE001 (it may be right all the same, or is told what is wrong)
+        except UNREAD:  # it may be right all the same, or is told what is wrong
             return (), self._loaded(payload)
 
     def _loaded(self, payload: bytes) -> dict[str, Any]:

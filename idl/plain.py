@@ -15,7 +15,7 @@ from abc import ABCMeta
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from msgspec import msgpack
+from msgspec import MsgspecError, msgpack
 
 from idl.packing import pack
 from idl.schema import Parameter
@@ -23,6 +23,7 @@ from idl.schema import Parameter
 TYPES_MAX: Final = 300  # in one value; classes within classes may be very many
 _SCALARS: Final = (int, str, float, bool, bytes)
 _UNIONS: Final = (typing.Union, types.UnionType)
+_FACTORIES: Final = (list, dict, tuple, *_SCALARS)  # of defaults; no code of the user's runs
 _SAYING: Final = (  # what classes have that are made in another way than field by field
     "__post_init__",
     "__pydantic_fields__",
@@ -30,6 +31,12 @@ _SAYING: Final = (  # what classes have that are made in another way than field 
     "__get_pydantic_core_schema__",
     "__get_validators__",
 )
+# Not whatever there is: between two steps a signal's handler may raise what is not for us.
+UNREAD: Final = (MsgspecError, UnicodeDecodeError, RecursionError)
+_UNWRITTEN: Final = (
+    AttributeError, KeyError, MemoryError, MsgspecError, OverflowError, RecursionError, TypeError,
+    ValueError,
+)  # fmt: skip
 _NO_MISSING: Final[Any] = vars(enum.Enum)["_missing_"].__func__
 
 
@@ -42,16 +49,13 @@ class Plain:
         self._is_exact = is_exact
         self._encode: Callable[[object], bytes] = encode
         self.decode: Callable[[bytes], Any] = decode
-        """Of bytes that are wrong, or right in another way, it is for pydantic to say so.
-
-        Errors: any of msgspec's.
-        """
+        """Errors: those of `UNREAD` for bytes that are wrong, or that pydantic would take."""
 
     def encode(self, value: object) -> bytes | None:
         """The value's bytes; None if it is not all of the very types, or cannot be written."""
         try:
             return self._encode(value) if self._is_exact(value) else None
-        except Exception:  # noqa: BLE001 (pydantic meets it again, and says what is wrong)
+        except _UNWRITTEN:  # pydantic meets it again, and says what is wrong
             return None
 
 
@@ -170,6 +174,10 @@ class _Test:
             kept = inspect.getattr_static(cls, field.name, None)
             if hasattr(type(kept), "__set__") and not isinstance(kept, types.MemberDescriptorType):
                 raise _NotPlainError(field)  # a descriptor of the class keeps it
+            factory = field.default_factory
+            made = typing.get_origin(factory) or factory
+            if made is not dataclasses.MISSING and made not in _FACTORIES:
+                raise _NotPlainError(field)
             hash(field.default)  # TypeError: pydantic makes a new one for each value
             tests.append(self.of(hints[field.name], f"{value}.{field.name}"))
         self._within.pop()

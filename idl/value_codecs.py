@@ -16,7 +16,7 @@ import pydantic
 from idl.buffers import RawCodec, flat, is_raw
 from idl.core_schemas import check_aliases, is_strict
 from idl.packing import CodecError, pack, pack_native, unpack
-from idl.plain import Plain, plain
+from idl.plain import UNREAD, Plain, plain
 from idl.raised import class_name, is_of, said, shown
 from idl.schema import SchemaError, spelled
 from idl.strict_reading import plain_validator
@@ -125,7 +125,7 @@ class PlainCodec(ValueCodec):
     def decode(self, payload: bytes) -> Any:
         try:
             return self._plain.decode(payload)
-        except Exception:  # noqa: BLE001 (pydantic may take it all the same, or says why not)
+        except UNREAD:  # pydantic may take it all the same, or says why not
             return super().decode(payload)
 
 

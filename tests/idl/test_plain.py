@@ -4,9 +4,11 @@ import dataclasses
 import datetime as dt
 import enum
 import functools
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from types import FrameType
 from typing import Annotated, Any, ClassVar, Generic, NewType, Self, TypeVar
 
 import msgpack
@@ -185,6 +187,27 @@ def test_what_a_value_has_besides_its_fields_stays_here() -> None:
     assert outcome(codec.encode, value) == outcome(slow.encode, value)
 
 
+class Alarm(Exception):
+    """What a signal's handler raises."""
+
+
+def alarm(frame: FrameType, event: str, given: object) -> None:
+    if event == "call" and frame.f_code.co_name == "<lambda>":
+        raise Alarm
+
+
+@pytest.mark.parametrize(("annotation", "value"), [(Lot, LOT), (list[int], [1])], ids=str)
+def test_what_a_signals_handler_raises_is_not_lost(annotation: Any, value: Any) -> None:
+    codec, _ = both(annotation)
+    sys.setprofile(alarm)
+    try:
+        with pytest.raises(Alarm):
+            codec.encode(value)
+    finally:
+        sys.setprofile(None)
+    assert codec.decode(codec.encode(value)) == value
+
+
 def test_deep_values_end() -> None:
     nested: Any = []
     for _ in range(100_000):
@@ -296,6 +319,11 @@ class Shared:
 
 
 @dataclass
+class Produced:
+    a: list[int] = field(default_factory=lambda: [1])
+
+
+@dataclass
 class Generous(Generic[T]):
     a: T
 
@@ -304,7 +332,7 @@ OTHERS: list[Any] = [
     int, Any, list, list[Any], dict[int, str], set[int], int | str, list[Point], Annotated[int, 3],
     list[Bits], list[Blob], list[Extent], Span, Struct, list[Struct], list[Guessing],
     list[Shouting], list[Mixed], Held, Checked, Validated, Configured, Limited, Given, Computed,
-    Private, Described, Made, Shared, Generous[int], list[Generous[int]], list[Decimal],
+    Private, Described, Made, Shared, Produced, Generous[int], list[Generous[int]], list[Decimal],
     pydantic.dataclasses.dataclass(Loose),
 ]  # fmt: skip
 
