@@ -55,11 +55,10 @@ class Reloading:
         self.running = Running.of(self.process)
 
     def write(self, version: object) -> None:
-        """As an editor does; all in the same second, by which bytecode could not be told apart."""
-        written = self.folder / "shop.py.new"
+        """All in the same second, by which bytecode could not be told apart."""
+        written = self.folder / "shop.py"
         written.write_text(MODULE.replace("VERSION", str(version)))
         os.utime(written, (SECOND, SECOND))
-        written.replace(self.folder / "shop.py")
 
     @property
     def said(self) -> str:
