@@ -9,7 +9,6 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
-import importlib
 import inspect
 import types
 import typing
@@ -18,6 +17,7 @@ from collections import abc, deque
 from collections.abc import Callable, Generator
 from typing import Any, Final, TypeAlias, cast
 
+import msgspec
 import pydantic
 import typing_extensions
 from pydantic.fields import FieldInfo
@@ -293,7 +293,7 @@ class Describer:
         return member if self._settings.by_msgspec else settled(cls, member, annotated_fields(hint))
 
     def _struct(self, cls: type, types_of: dict[Any, Any]) -> Definition:
-        structs: Any = importlib.import_module("msgspec").structs
+        structs: Any = msgspec.structs
         config: Any = getattr(cls, "__struct_config__")  # noqa: B009 (a type has no such attribute)
         members: list[Member] = []
         for field in structs.fields(cls):

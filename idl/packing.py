@@ -5,7 +5,6 @@ What cannot be sent is refused where it is sent, in a sentence.
 
 import dataclasses
 import datetime as dt
-import importlib
 from collections import deque
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
@@ -14,6 +13,7 @@ from enum import Enum
 from typing import Any, Final, cast
 
 import msgpack
+import msgspec
 import pydantic
 import pydantic_core
 
@@ -106,7 +106,7 @@ def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if hasattr(value, "__struct_fields__"):
-        return importlib.import_module("msgspec").to_builtins(value, builtin_types=(bytes,))
+        return msgspec.to_builtins(value, builtin_types=(bytes,))
     return pydantic_core.to_jsonable_python(value)
 
 

@@ -1,9 +1,10 @@
 """Which types msgspec has to write, since its Structs occur there, and what it cannot."""
 
 import dataclasses
-import importlib
 import typing
 from typing import Any
+
+import msgspec
 
 
 def holds_struct(annotation: Any) -> bool:
@@ -32,7 +33,7 @@ def _hints_of(cls: Any) -> list[Any]:
 
 def foreign_in(annotation: Any) -> type | None:
     """A class in there that msgspec knows no way to write. Errors: TypeError of msgspec's."""
-    inspect: Any = importlib.import_module("msgspec.inspect")
+    inspect: Any = msgspec.inspect
     rest, seen = [inspect.type_info(annotation)], set[int]()
     while rest:
         part = rest.pop()

@@ -4,13 +4,13 @@ A lone `bytes`, `bytearray` or `memoryview` is its own payload, with no codec at
 All else is msgpack. Values are checked on both sides.
 """
 
-import importlib
 import re
 import types
 import typing
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+import msgspec
 import pydantic
 
 from idl.buffers import RawCodec, flat, is_raw
@@ -132,15 +132,14 @@ class PlainCodec(ValueCodec):
 class StructCodec(ValueCodec):
     """A value of a type in which `msgspec.Struct`s occur, and nothing of pydantic's."""
 
-    __slots__ = ("_decoder", "_encoder", "_msgspec")
+    __slots__ = ("_decoder", "_encoder")
 
     def __init__(self, annotation: Any) -> None:
-        self._msgspec: Any = importlib.import_module("msgspec")
         self._type = annotation
         self._scalar = None
-        self._encoder = self._msgspec.msgpack.Encoder()
+        self._encoder = msgspec.msgpack.Encoder()
         try:
-            self._decoder = self._msgspec.msgpack.Decoder(annotation)
+            self._decoder = msgspec.msgpack.Decoder(annotation)
             foreign = foreign_in(annotation)
         except TypeError as error:
             raise SchemaError(f"{annotation!r} has no codec: {said(error)}") from error
@@ -150,7 +149,7 @@ class StructCodec(ValueCodec):
 
     def dump(self, value: object) -> object:
         try:
-            plain: object = self._msgspec.to_builtins(value, builtin_types=(bytes, bytearray))
+            plain: object = msgspec.to_builtins(value, builtin_types=(bytes, bytearray))
         except Exception as error:
             raise CodecError(f"{shown(value)} cannot be sent: {said(error)}") from error
         self.load(plain)
@@ -158,8 +157,8 @@ class StructCodec(ValueCodec):
 
     def load(self, plain: object) -> Any:
         try:
-            return self._msgspec.convert(plain, self._type, builtin_types=(bytes, bytearray))
-        except self._msgspec.MsgspecError as error:
+            return msgspec.convert(plain, self._type, builtin_types=(bytes, bytearray))
+        except msgspec.MsgspecError as error:
             raise CodecError(said(error)) from error
         except (KeyboardInterrupt, SystemExit):
             raise
@@ -179,7 +178,7 @@ class StructCodec(ValueCodec):
     def decode(self, payload: bytes) -> Any:
         try:
             return self._decoder.decode(payload)
-        except (self._msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except UNREAD as error:
             raise CodecError(said(error)) from error
         except (KeyboardInterrupt, SystemExit):
             raise
