@@ -15,7 +15,7 @@ import pydantic
 
 from idl.buffers import RawCodec, flat, is_raw
 from idl.core_schemas import check_aliases, is_strict
-from idl.packing import CodecError, pack, pack_native, unpack
+from idl.packing import CodecError, pack, pack_native, unpack, unpacker
 from idl.plain import UNREAD, Plain, plain
 from idl.raised import class_name, is_of, said, shown
 from idl.schema import SchemaError, spelled
@@ -24,6 +24,7 @@ from idl.structs import foreign_in, holds_struct
 
 PROBLEMS_MAX: Final = 3  # that one sentence lists
 SCALARS: Final = (int, str, float, bool)
+_TEXT: Final = frozenset((str,))
 OPEN: Final = {list: (Any,), dict: (str, Any)}
 _EXPECTED: Final = re.compile(r"UnexpectedValue\((.*)\)")  # pydantic's words for a wrong field
 
@@ -95,11 +96,12 @@ class OpenCodec(ValueCodec):
     What consists of msgpack's own types is the same before and after.
     """
 
-    __slots__ = ("_container",)
+    __slots__ = ("_container", "_decode")
 
     def __init__(self, annotation: Any) -> None:
         super().__init__(annotation)
         self._container: type = typing.get_origin(annotation)
+        self._decode: Callable[[bytes], Any] = unpacker(annotation)
 
     def encode(self, value: object) -> bytes:
         if type(value) is self._container and (type(value) is list or _has_text_keys(value)):
@@ -107,6 +109,12 @@ class OpenCodec(ValueCodec):
             if packed is not None:
                 return packed
         return super().encode(value)
+
+    def decode(self, payload: bytes) -> Any:
+        try:
+            return self._decode(payload)
+        except (*UNREAD, ValueError):  # pydantic may take it all the same, or says why not
+            return super().decode(payload)
 
 
 class PlainCodec(ValueCodec):
@@ -255,7 +263,7 @@ def value_codec(annotation: Any, where: str) -> ValueCodec:
         kind = OpenCodec
     elif holds_struct(annotation):
         kind = StructCodec
-    form = plain(annotation) if kind is ValueCodec and annotation not in SCALARS else None
+    form = plain(annotation) if kind is ValueCodec else None
     try:
         return kind(annotation) if form is None else PlainCodec(annotation, form)
     except SchemaError as error:
@@ -263,7 +271,7 @@ def value_codec(annotation: Any, where: str) -> ValueCodec:
 
 
 def _has_text_keys(value: Any) -> bool:
-    return all(type(key) is str for key in value)
+    return _TEXT.issuperset(map(type, value))
 
 
 def _is_scalar(value: object, scalar: type) -> bool:

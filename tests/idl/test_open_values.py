@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idl import CodecError, MethodSchema, ResultCodec, value_codecs
+from idl import CodecError, MethodSchema, ResultCodec, pack, value_codecs
 from idl.value_codecs import OpenCodec, ValueCodec
 from tests.idl.values import Bits, Colour, Level, Model, Point, Struct, Word
 
@@ -133,6 +133,27 @@ plain = st.recursive(
 def test_any_plain_values(listed: list[Any], named: dict[Any, Any]) -> None:
     compared(listed, list[Any], listed)
     compared(named, dict[str, Any], named)
+
+
+def read(codec: ValueCodec, payload: bytes) -> str:
+    try:
+        return repr(codec.decode(payload))
+    except CodecError as error:
+        return str(error).partition(" at 0x")[0]
+
+
+@given(
+    plain | st.dictionaries(st.text(max_size=3), plain) | st.dictionaries(st.binary(), plain),
+    st.integers(0, 200),
+    st.binary(max_size=2),
+)
+def test_any_bytes_are_read_alike(value: Any, at: int, put: bytes) -> None:
+    payload = pack(value)
+    at %= len(payload)
+    for each in (payload, payload[:at], payload[:at] + put + payload[at + len(put) :]):
+        for annotation in ANNOTATIONS:
+            codec, slow = OpenCodec(annotation), ValueCodec(annotation)
+            assert read(codec, each) == read(slow, each)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ LOT = Lot(5, Ticks(7))
 DEAL = Deal([LOT, Lot(1)], ("a", 0.5), Level.HIGH, {"t": b"x"}, (1, 2), LOT, [[True], []])
 PLAIN: list[Any] = [
     Lot, Deal, list[Deal], dict[str, Lot], Lot | None, list[int], tuple[Word, int], list[Colour],
-    dict[str, float | None],
+    dict[str, float | None], int, str, float, bool,
 ]  # fmt: skip
 int64s = st.integers(-(2**63), 2**64 - 1)
 lots = st.builds(Lot, int64s, st.none() | int64s, st.sampled_from(Word))
@@ -73,7 +73,8 @@ VALUES: list[st.SearchStrategy[Any]] = [
     lots, deals, st.lists(deals, max_size=2), st.dictionaries(texts, lots, max_size=2),
     st.none() | lots, st.lists(int64s), st.tuples(st.sampled_from(Word), int64s),
     st.lists(st.sampled_from(Colour)),
-    st.dictionaries(texts, st.none() | st.floats(allow_nan=False)),
+    st.dictionaries(texts, st.none() | st.floats(allow_nan=False)), int64s, st.text(),
+    st.floats(allow_nan=False), st.booleans(),
 ]  # fmt: skip
 STRANGE: list[Any] = [
     None, True, 1, 1.0, 1 << 63, 1 << 64, -1, "1", "yes", "\ud800", b"1", bytearray(b"b"),
@@ -135,7 +136,8 @@ def mutations(value: Any) -> list[Any]:
 @pytest.mark.parametrize(
     ("annotation", "value"),
     [(Lot, LOT), (Deal, DEAL), (list[Lot], [LOT, LOT]), (dict[str, int], {"a": 1}),
-     (tuple[Word, int], (Word.NO, 1)), (list[float], [1.0])],
+     (tuple[Word, int], (Word.NO, 1)), (list[float], [1.0]), (int, 1), (str, "a"), (float, 0.5),
+     (bool, False)],
     ids=str,
 )  # fmt: skip
 def test_what_is_strange_is_sent_as_pydantic_does_or_refused_alike(
@@ -329,7 +331,7 @@ class Generous(Generic[T]):
 
 
 OTHERS: list[Any] = [
-    int, Any, list, list[Any], dict[int, str], set[int], int | str, list[Point], Annotated[int, 3],
+    bytes, None, Any, list, list[Any], dict[int, str], set[int], int | str, list[Point], Annotated[int, 3],
     list[Bits], list[Blob], list[Extent], Span, Struct, list[Struct], list[Guessing],
     list[Shouting], list[Mixed], Held, Checked, Validated, Configured, Limited, Given, Computed,
     Private, Described, Made, Shared, Produced, Generous[int], list[Generous[int]], list[Decimal],
