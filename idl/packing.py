@@ -108,7 +108,7 @@ def _plain(value: object) -> object:
     return pydantic_core.to_jsonable_python(value)
 
 
-def _extended(code: int, data: bytes) -> int:
+def _extended(code: int, data: memoryview) -> int:
     if code != BIG_INT:
         raise ValueError(f"extension type {code} is unknown")
     return int.from_bytes(data, "big", signed=True)

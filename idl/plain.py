@@ -1,7 +1,7 @@
 """Values of plain types, which msgspec writes and reads as pydantic does, and several times faster.
 
-Plain are text, numbers, bytes, enumerations of either text or integers, lists, tuples and
-dictionaries by text of these, and dataclasses of these that have no say in how they are made.
+Plain are text, numbers, bytes, literals and enumerations of either text or integers, lists, tuples,
+sets and dictionaries of these, TypedDicts, and dataclasses that have no say in how they are made.
 Only what is exactly of such types is taken; whoever has pydantic's word is asked about all else.
 """
 
@@ -15,13 +15,16 @@ from abc import ABCMeta
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import typing_extensions
 from msgspec import MsgspecError, msgpack
 
+from idl.members import unknown_items
 from idl.packing import pack
 from idl.schema import Parameter
 
 TYPES_MAX: Final = 300  # in one value; classes within classes may be very many
 _SCALARS: Final = (int, str, float, bool, bytes)
+_KEYS: Final = (str, int)  # those of dictionaries
 _UNIONS: Final = (typing.Union, types.UnionType)
 _FACTORIES: Final = (list, dict, tuple, *_SCALARS)  # of defaults; no code of the user's runs
 _SAYING: Final = (  # what classes have that are made in another way than field by field
@@ -37,6 +40,7 @@ _UNWRITTEN: Final = (
     AttributeError, KeyError, MemoryError, MsgspecError, OverflowError, RecursionError, TypeError,
     ValueError,
 )  # fmt: skip
+_BARE: Final = (dict, typing.TypedDict, typing_extensions.TypedDict)  # what bases are at their end
 _NO_MISSING: Final[Any] = vars(enum.Enum)["_missing_"].__func__
 
 
@@ -117,8 +121,10 @@ class _Test:
             return self._optional(parts, value)
         if origin is list and len(parts) == 1:
             return f"({self._is(list, value)} and {self._each(parts[0], value)})"
-        if origin is dict and len(parts) == 2 and parts[0] is str:
-            keys, entries = self._each(str, value), self._each(parts[1], f"{value}.values()")
+        if origin in (set, frozenset) and len(parts) == 1:
+            return f"({self._is(origin, value)} and {self._each(_scalar(parts[0]), value)})"
+        if origin is dict and len(parts) == 2 and parts[0] in _KEYS:
+            keys, entries = self._each(parts[0], value), self._each(parts[1], f"{value}.values()")
             return f"({self._is(dict, value)} and {keys} and {entries})"
         if origin is tuple and len(parts) == 2 and parts[1] is ...:
             return f"({self._is(tuple, value)} and {self._each(parts[0], value)})"
@@ -128,12 +134,14 @@ class _Test:
             return f"({' and '.join([self._is(tuple, value), length, *items])})"
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             return self._record(hint, value)
+        if typing_extensions.is_typeddict(hint):
+            return self._document(hint, value)
         return self._is(_scalar(hint), value)
 
     def _is(self, kind: type, value: str) -> str:
         return f"type({value}) is {self._named(kind)}"
 
-    def _named(self, kind: type) -> str:
+    def _named(self, kind: object) -> str:
         if len(self._names) >= TYPES_MAX:
             raise _NotPlainError(kind)
         name = f"kind_{next(self._numbers)}"
@@ -148,22 +156,13 @@ class _Test:
 
     def _each(self, hint: Any, values: str) -> str:
         hint = getattr(hint, "__supertype__", hint)
-        if (
-            isinstance(hint, type)
-            and not dataclasses.is_dataclass(hint)
-            and not typing.get_args(hint)
-        ):
+        if _is_scalar(hint):
             return f"set(map(type, {values})) <= {{{self._named(_scalar(hint))}}}"
         item = f"item_{next(self._numbers)}"
         return f"all([{self.of(hint, item)} for {item} in {values}])"
 
     def _record(self, cls: type, value: str) -> str:
-        if cls in self._within or _has_a_say(cls):
-            raise _NotPlainError(cls)
-        try:
-            hints = typing.get_type_hints(cls, include_extras=True)
-        except Exception as error:
-            raise _NotPlainError(cls) from error
+        hints = self._hints_of(cls, _has_a_say(cls))
         if any(isinstance(hint, dataclasses.InitVar) for hint in hints.values()):
             raise _NotPlainError(cls)
         tests = [self._is(cls, value)]
@@ -183,9 +182,43 @@ class _Test:
         self._within.pop()
         return f"({' and '.join(tests)})"
 
+    def _document(self, cls: Any, value: str) -> str:
+        hints = self._hints_of(cls, not _is_bare(cls))
+        tests = [self._is(dict, value)]
+        self._within.append(cls)
+        for name, hint in hints.items():
+            wrapper = typing.get_origin(hint)
+            is_optional = name in cls.__optional_keys__
+            if wrapper in (typing.Required, typing.NotRequired):
+                is_optional = wrapper is typing.NotRequired
+                (hint,) = typing.get_args(hint)
+            test = self.of(hint, f"{value}[{name!r}]")
+            tests.append(f"({name!r} not in {value} or {test})" if is_optional else test)
+        self._within.pop()
+        tests.append(f"{value}.keys() <= {self._named(frozenset(hints))}")
+        return f"({' and '.join(tests)})"
+
+    def _hints_of(self, cls: type, is_unusual: bool) -> dict[str, Any]:
+        """Errors: _NotPlainError."""
+        if is_unusual or cls in self._within:
+            raise _NotPlainError(cls)
+        try:
+            return typing.get_type_hints(cls, include_extras=True)
+        except Exception as error:
+            raise _NotPlainError(cls) from error
+
+
+def _is_scalar(hint: Any) -> bool:
+    is_class = isinstance(hint, type) and not typing.get_args(hint)
+    is_record = dataclasses.is_dataclass(hint) or typing_extensions.is_typeddict(hint)
+    return typing.get_origin(hint) is typing.Literal or (is_class and not is_record)
+
 
 def _scalar(hint: Any) -> type:
     """Errors: _NotPlainError."""
+    if typing.get_origin(hint) is typing.Literal:
+        kinds = set(map(type, typing.get_args(hint)))
+        hint = kinds.pop() if kinds in ({str}, {int}) else None
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         _check_enumeration(hint)
     elif hint not in _SCALARS:
@@ -206,6 +239,18 @@ def _has_a_say(cls: Any) -> bool:
         return True
     own = (value for base in cls.__mro__ for value in vars(base).values())
     return any(type(value).__module__.partition(".")[0] == "pydantic" for value in own)
+
+
+def _is_bare(cls: type) -> bool:
+    """Whether a TypedDict, with those that it inherits, says nothing but its items."""
+    return (
+        not any(hasattr(cls, name) for name in _SAYING)
+        and unknown_items(cls) == (False, None)
+        and all(
+            base in _BARE or (typing_extensions.is_typeddict(base) and _is_bare(base))
+            for base in typing_extensions.get_original_bases(cls)
+        )
+    )
 
 
 def _check_enumeration(cls: type[enum.Enum]) -> None:

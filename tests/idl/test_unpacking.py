@@ -62,8 +62,8 @@ def collected(kind: str, items: list[bytes], form: int) -> bytes:
     """A map or an array, its count told in one of three ways."""
     count = len(items) // 2 if kind == "B" else len(items)
     code = COUNTS[kind][form]
-    head = bytes([code | count]) if form == 0 else struct.pack((">BH", ">BI")[form - 1], code, count)
-    return head + b"".join(items)
+    head = (bytes([code | count]), struct.pack(">BH", code, count), struct.pack(">BI", code, count))
+    return head[form] + b"".join(items)
 
 
 payloads = st.recursive(
