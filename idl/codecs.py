@@ -55,14 +55,17 @@ class ArgumentsCodec:
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | memoryview:
         """Errors: CodecError for a wrong value, TypeError as a function raises it."""
         if self._lone is not None and len(args) == 1 and not kwargs:
-            return self._encode_lone(args[0])
+            try:
+                return self._lone.encode(args[0])
+            except CodecError as error:
+                raise CodecError(f"{self._lone_name}: {error}") from error
         if kwargs or len(args) != len(self._names):
             given = self._bound(args, kwargs)
         else:
             given = dict(zip(self._names, args, strict=True))
         if self._lone is not None:
             (parameter,) = self._schema.parameters
-            return self._encode_lone(given.get(parameter.name, parameter.default))
+            return self.encode((given.get(parameter.name, parameter.default),), {})
         if not given:
             return b""
         if self._plain is not None and (packed := self._plain.encode(given)) is not None:
@@ -123,13 +126,6 @@ class ArgumentsCodec:
             elif is_required:
                 raise CodecError(f"argument {name} is missing")
         return arguments
-
-    def _encode_lone(self, value: object) -> bytes | memoryview:
-        assert self._lone is not None
-        try:
-            return self._lone.encode(value)
-        except CodecError as error:
-            raise CodecError(f"{self._lone_name}: {error}") from error
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         names, name = self._names, self._schema.name

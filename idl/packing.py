@@ -23,8 +23,6 @@ BIG_INT: Final = 1  # the msgpack extension for integers beyond 64 bits: big-end
 KEPT_BYTES_MAX: Final = 1 << 18  # of a packer's buffer, which is as long when it is new
 _ENUM_VALUES: Final = (str, bytes, int, float, type(None))
 _msgpack: Final[Any] = msgpack  # it comes without types
-_packers: Final[list[Any]] = []  # that nobody uses; their buffers cost more than a small value
-_native_packers: Final[list[Any]] = []
 
 
 class CodecError(ValueError):
@@ -37,17 +35,9 @@ def pack(value: object) -> bytes:
     Errors: CodecError.
     """
     try:
-        return _packed(value, _packers, _plain)
+        return _packed(value)
     except Exception as error:  # also what a serializer of the user's raises
         raise CodecError(f"{class_name(value)} cannot be sent: {said(error)}") from error
-
-
-def pack_native(value: object) -> bytes | None:
-    """As `pack`, for what consists of nothing but msgpack's own types; None for all else."""
-    try:
-        return _packed(value, _native_packers, None)
-    except Exception:  # noqa: BLE001 (`pack` meets it again, and says it)
-        return None
 
 
 def unpack(payload: bytes | memoryview) -> Any:
@@ -69,14 +59,20 @@ def unpacker(annotation: Any) -> Callable[[bytes | memoryview], Any]:
     return msgspec.msgpack.Decoder(annotation, ext_hook=_extended).decode
 
 
-def _packed(value: object, packers: list[Any], default: Callable[[object], object] | None) -> bytes:
-    try:
-        packer = packers.pop()
-    except IndexError:
-        packer = _msgpack.Packer(default=default)
-    packed: bytes = packer.pack(value)
-    if len(packed) <= KEPT_BYTES_MAX:
-        packers.append(packer)
+def _packing(default: Callable[[object], object] | None) -> Callable[[object], bytes]:
+    """How values are written; `default` is asked about what is none of msgpack's own types."""
+    packers: list[Any] = []  # that nobody uses; their buffers cost more than a small value
+
+    def packed(value: object) -> bytes:
+        try:
+            packer = packers.pop()
+        except IndexError:
+            packer = _msgpack.Packer(default=default)
+        written: bytes = packer.pack(value)
+        if len(written) <= KEPT_BYTES_MAX:
+            packers.append(packer)
+        return written
+
     return packed
 
 
@@ -114,4 +110,7 @@ def _extended(code: int, data: memoryview) -> int:
     return int.from_bytes(data, "big", signed=True)
 
 
+_packed: Final = _packing(_plain)
 _unpacked: Final = unpacker(Any)
+pack_native: Final = _packing(None)
+"""As `pack`, for what consists of nothing but msgpack's own types. Errors: any, for all else."""

@@ -104,10 +104,14 @@ class OpenCodec(ValueCodec):
         self._decode: Callable[[bytes], Any] = unpacker(annotation)
 
     def encode(self, value: object) -> bytes:
-        if type(value) is self._container and (type(value) is list or _has_text_keys(value)):
-            packed = pack_native(value)
-            if packed is not None:
-                return packed
+        container = type(value)
+        if container is self._container:
+            items: Any = value
+            if container is list or _TEXT.issuperset(map(type, items)):
+                try:
+                    return pack_native(value)
+                except Exception:  # noqa: BLE001, S110 (pydantic meets it again, and says it)
+                    pass
         return super().encode(value)
 
     def decode(self, payload: bytes) -> Any:
@@ -268,10 +272,6 @@ def value_codec(annotation: Any, where: str) -> ValueCodec:
         return kind(annotation) if form is None else PlainCodec(annotation, form)
     except SchemaError as error:
         raise SchemaError(f"{where}: {error}") from error
-
-
-def _has_text_keys(value: Any) -> bool:
-    return _TEXT.issuperset(map(type, value))
 
 
 def _is_scalar(value: object, scalar: type) -> bool:

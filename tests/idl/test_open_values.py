@@ -163,7 +163,12 @@ def test_any_bytes_are_read_alike(value: Any, at: int, put: bytes) -> None:
 )
 def test_contracts_have_them(annotation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(value_codecs, "pack_native", asked.append)
+
+    def refused(value: object) -> bytes:
+        asked.append(value)
+        raise TypeError
+
+    monkeypatch.setattr(value_codecs, "pack_native", refused)
     result = ResultCodec(MethodSchema("s/m", (), annotation))
     value = {"a": 1} if typing.get_origin(annotation) is dict else [1]
     assert result.decode(bytes(result.encode(value))) == value
