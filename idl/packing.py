@@ -46,7 +46,10 @@ def unpack(payload: bytes | memoryview) -> Any:
     Errors: CodecError for any bytes that are not one msgpack value.
     """
     try:
-        return _unpacked(payload)
+        try:
+            return _unpacked(payload)
+        except RecursionError:  # where there is room for fewer levels than can be packed
+            return _unpacked_deep(payload)
     except Exception as error:
         raise CodecError(f"the payload is not msgpack: {said(error)}") from error
 
@@ -104,7 +107,29 @@ def _plain(value: object) -> object:
     return pydantic_core.to_jsonable_python(value)
 
 
-def _extended(code: int, data: memoryview) -> int:
+def _unpacked_deep(payload: bytes | memoryview) -> Any:
+    """By the library that packs, which takes as many levels whatever calls it."""
+    return _msgpack.unpackb(
+        payload,
+        strict_map_key=False,
+        object_pairs_hook=_keyed_by_tuples,
+        ext_hook=_extended,
+        timestamp=3,  # as datetimes, like msgspec
+    )
+
+
+def _keyed_by_tuples(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    return {_hashable(key): value for key, value in pairs}
+
+
+def _hashable(key: Any) -> Any:
+    if not isinstance(key, list):
+        return key
+    items: list[Any] = key
+    return tuple(_hashable(item) for item in items)
+
+
+def _extended(code: int, data: bytes | memoryview) -> int:
     if code != BIG_INT:
         raise ValueError(f"extension type {code} is unknown")
     return int.from_bytes(data, "big", signed=True)

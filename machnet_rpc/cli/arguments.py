@@ -10,11 +10,12 @@ from collections.abc import Callable, Coroutine, Generator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NoReturn, Protocol, TypeAlias, cast
 
+from idl import raised
 from machnet_rpc.client import Client, connect
 from machnet_rpc.errors import InvalidArgument
 from transport_engine.machine import Machine
 
-FRAMES_MAX: Final = 10_000  # what a result of 1,024 levels takes, the most that msgpack reads
+FRAMES_MAX: Final = 10_000  # what a result of 1,024 levels takes, the most that is packed
 
 Run: TypeAlias = Callable[[argparse.Namespace], int | Coroutine[Any, Any, int]]
 
@@ -166,11 +167,16 @@ def _positive(text: str, what: str) -> float:
 
 
 def shown(value: object, *, compact: bool = False) -> str:
-    """A value as JSON; bytes as text if they are, else as {"base64": ...}."""
+    """A value as JSON; bytes as text if they are, else as {"base64": ...}.
+
+    What is deeper than anything that is packed here is text, and short.
+    """
+    indent = None if compact else 2
     with _room_for_the_deepest():
-        return json.dumps(
-            jsonable(value), indent=None if compact else 2, ensure_ascii=False, default=str
-        )
+        try:
+            return json.dumps(jsonable(value), indent=indent, ensure_ascii=False, default=str)
+        except RecursionError:  # others packed it, and newer Pythons read it
+            return json.dumps(raised.shown(value))
 
 
 def jsonable(value: Any) -> Any:

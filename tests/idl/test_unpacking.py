@@ -37,7 +37,7 @@ def of_12_bytes(microseconds: int, seconds: int) -> bytes:
     return extension(TIMESTAMP, struct.pack(">Iq", 1000 * microseconds, seconds))
 
 
-microseconds = st.integers(0, 1_200_000)
+microseconds = st.integers(0, 1_073_000)  # more than a second are none; 30 bits hold no more
 numbers = st.one_of(
     st.integers(0, 0x7F).map(lambda value: bytes([value])),
     st.integers(0xE0, 0xFF).map(lambda value: bytes([value])),
@@ -135,11 +135,28 @@ def test_what_is_nested_without_end(head: bytes) -> None:
         unpack(head * 100_000 + b"\x01")
 
 
-def test_what_can_be_sent_can_be_read_however_deep() -> None:
-    value: Any = None
-    for _ in range(500):
-        value = [value]
-    assert unpack(pack(value)) == value
+DEEPEST = 1024  # that can be packed
+
+
+def nested(kind: str) -> Any:
+    value: Any = {(1, (2, 3)): 1 << 70}
+    for _ in range(DEEPEST - 3):
+        value = [value] if kind == "list" else {"a": value}
+    return value
+
+
+def deep_inside(frames: int, payload: bytes) -> Any:
+    return unpack(payload) if frames == 0 else deep_inside(frames - 1, payload)
+
+
+@pytest.mark.parametrize("kind", ["list", "dict"])
+@pytest.mark.parametrize("frames", [0, 800])
+def test_what_can_be_sent_can_be_read_however_deep(kind: str, frames: int) -> None:
+    read, expected = deep_inside(frames, pack(nested(kind))), nested(kind)
+    while isinstance(read, list) or "a" in read:
+        read = read[0] if isinstance(read, list) else read["a"]
+        expected = expected[0] if isinstance(expected, list) else expected["a"]
+    assert read == expected
 
 
 def test_one_type_takes_what_it_is_and_no_other() -> None:

@@ -23,7 +23,7 @@ class Kv:
     async def get(self, key: str) -> str:
         raise NotImplementedError
 """
-DEEPEST = 1024  # that msgpack reads
+DEEPEST = 1024  # that can be packed
 MRPC = f"{sys.executable} -m machnet_rpc.cli"
 
 
@@ -215,3 +215,11 @@ def test_a_result_is_shown_however_deep(kind: str, is_compact: bool) -> None:
     text = shown(unpack(pack(value)), compact=is_compact)
     assert text.count("]") + text.count("}") == DEEPEST
     assert sys.getrecursionlimit() == limit
+
+
+@pytest.mark.parametrize("is_compact", [False, True])
+def test_what_is_deeper_is_text(is_compact: bool) -> None:
+    value: object = 1
+    for _ in range(30 * DEEPEST):
+        value = [value]
+    assert json.loads(shown(value, compact=is_compact)) == "list"
