@@ -88,7 +88,7 @@ def _plain(values: list[tuple[str, Any]], read: Callable[[], Any]) -> Plain | No
     try:
         written = " and ".join([test.of(hint, value) for value, hint in values])
         decoder = msgpack.Decoder(read())
-    except (_NotPlainError, TypeError):
+    except (_NotPlainError, TypeError, ValueError, RuntimeError):  # msgspec's reasons are many
         return None
     return Plain(test.compiled(written), msgpack.Encoder().encode, decoder.decode)
 

@@ -45,6 +45,14 @@ class Shouting(str, enum.Enum):  # noqa: UP042 (its text is not its value)
         return self
 
 
+class Big(enum.Enum):
+    ONE = 1 << 70
+
+
+class Unwritten(enum.Enum):
+    ONE = "\ud800"
+
+
 class Mixed(enum.Enum):
     ONE = 1
     TWO = "two"
@@ -183,8 +191,13 @@ def test_all_else_is_left_to_those_who_know_it(annotation: Any) -> None:
     assert type(value_codec(annotation, "it")) is not PlainCodec
 
 
-def test_what_nobody_may_change_is_left() -> None:
-    assert plain(Fixed) is None
+@pytest.mark.parametrize(
+    "annotation",
+    [Fixed, Big, list[Big], Unwritten, Literal[1 << 70], Literal[-1 << 70], Literal["\ud800"]],
+    ids=ascii,
+)
+def test_what_msgspec_does_not_know_is_left(annotation: Any) -> None:
+    assert plain(annotation) is None
 
 
 def test_a_type_without_an_end_of_parts_is_left() -> None:

@@ -188,7 +188,9 @@ def mutations(value: Any) -> list[Any]:
         found += [{**value, part: each} for each in value.values() for part in keys]
         found += [{key: value[key] for key in value if key != name} for name in value]
     elif isinstance(value, set):
-        found += [{*value, part} for part in STRANGE if type(part).__hash__ is not None]
+        hashable = [part for part in STRANGE if type(part).__hash__ is not None]
+        found += [{part} for part in hashable]  # two that are right have no order
+        found += [{*value, part} for part in hashable if not isinstance(part, str)]
     return found
 
 
