@@ -4,15 +4,17 @@ Rungs: a sidecar where its socket answers, else an engine in this process over U
 back in silence: `Transport` names the rung and what the higher ones lack.
 """
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, cast
 
 from machnet_rpc._options import checked_spin
 from machnet_rpc._transports.base import Link, Transport
 from machnet_rpc._transports.inline import InlineLink, udp_towards
 from machnet_rpc._transports.memory import MemoryNetwork
 from machnet_rpc._transports.sidecar import SidecarLink
+from machnet_rpc.errors import InvalidArgument
 from transport_engine.config import EngineConfig
 from transport_engine.errors import NoEngineError
 
@@ -27,7 +29,7 @@ SPIN: Final = 200e-6
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What the user said about the way to the network. Errors: InvalidArgument (spin).
+    """What the user said about the way to the network. Errors: InvalidArgument.
 
     `spin` is for how long after a message the next one is looked for without sleep, in seconds, at
     most.
@@ -42,6 +44,14 @@ class Reach:
 
     def __post_init__(self) -> None:
         checked_spin(self.spin)
+        via, require = cast(object, self.via), cast(object, self.require)
+        if require not in (None, "bypass"):
+            raise InvalidArgument(f'require={require!r} is not known: it is "bypass", or nothing')
+        if not isinstance(via, MemoryNetwork | EngineConfig | str | os.PathLike | None):
+            raise InvalidArgument(
+                f"via={via!r} is no way to the network: name the socket of a sidecar, or give an "
+                "EngineConfig or a MemoryNetwork"
+            )
 
     def again(self, transport: Transport) -> "Reach":
         """The way back for whoever had this transport and lost it."""

@@ -288,8 +288,7 @@ static bool receive_burst(struct crossing *self, PyObject **others) {
     PyObject *left = self->left;
     self->left = NULL;
     const int count = take_burst(self, &burst, left);
-    if (count < 0) {
-        Py_XDECREF(burst.others);
+    if (count < 0 && burst.others == NULL) { /* else what came before is first */
         PyErr_SetString(corrupt_error, "the other side wrote what breaks the channel's rules");
         return false;
     }

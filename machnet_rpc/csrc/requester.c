@@ -13,7 +13,6 @@ struct requester {
     PyObject *current; /* CURRENT */
     PyObject *keeper;  /* whose `connection` it is by, or None */
     PyObject *running_loop; /* asyncio's function */
-    PyObject *seen; /* what asyncio noted for the thread while the loop of `how` ran; or NULL */
 };
 
 static PyTypeObject *requester_type;
@@ -23,22 +22,28 @@ static PyObject *name_exchanger;
 static PyObject *name_usable;
 static PyObject *name_noted;
 
+/* What asyncio noted for the thread that asked last, and the loop that ran there, which it holds;
+ * or NULL. Not one for each requester: the collector cannot see that a note holds a loop. */
+static PyObject *seen;
+static PyObject *seen_loop;
+
 /* Whether the loop of `how` runs here; -1: an exception.
  *
  * asyncio before 3.14 notes what runs in the thread's dictionary, and anew whenever that changes;
  * where the note is the one seen before, it need not be asked, which may cost a system call.
  */
-static int runs_here(struct requester *self) {
+static int runs_here(const struct requester *self) {
     PyObject *thread = PyThreadState_GetDict(); /* borrowed, as what is in it */
     PyObject *noted = thread == NULL ? NULL : PyDict_GetItemWithError(thread, name_noted);
-    if (noted != NULL && noted == self->seen) {
-        return 1;
+    if (noted != NULL && noted == seen) {
+        return seen_loop == self->how.loop;
     }
     Py_XINCREF(noted);
     PyObject *loop = PyErr_Occurred() ? NULL : PyObject_CallNoArgs(self->running_loop);
     const int is_own = loop == NULL ? -1 : loop == self->how.loop;
     if (is_own > 0) {
-        slot_set(&self->seen, Py_XNewRef(noted));
+        seen_loop = loop;
+        slot_set(&seen, Py_XNewRef(noted));
     }
     Py_XDECREF(loop);
     Py_XDECREF(noted);
@@ -149,7 +154,6 @@ static int requester_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->current);
     Py_VISIT(self->keeper);
     Py_VISIT(self->running_loop);
-    Py_VISIT(self->seen);
     return 0;
 }
 
@@ -160,7 +164,6 @@ static void requester_dealloc(PyObject *object) {
     Py_CLEAR(self->current);
     Py_CLEAR(self->keeper);
     Py_CLEAR(self->running_loop);
-    Py_CLEAR(self->seen);
     object_free(object);
 }
 

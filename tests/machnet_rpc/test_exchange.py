@@ -240,3 +240,20 @@ def test_a_wait_ends_where_the_channel_is_corrupt(rig: Exchanging) -> None:
     assert rig.flow.wait(call, SECOND_NS) is call
     with pytest.raises(ChannelCorruptError):
         rig.crossing.receive(0)
+
+
+def test_what_came_before_the_channel_was_corrupt_is_given_first(rig: Exchanging) -> None:
+    def breaks(call_id: int) -> None:
+        refused(rig, call_id)
+        record = records.pack(records.CREDIT, FLOW, 99, b"garbage")
+        rig.far.send(record)
+        rig.memory[rig.memory.find(record) + 40] = 0xFF  # its kind
+
+    rig.answers = breaks
+    call = rig.exchange()
+    assert rig.flow.wait(call, SECOND_NS) is call
+    received = rig.crossing.receive(0)
+    assert received is not None
+    assert [head[records.CALL_ID] for head, _ in received] == [call.call_id]
+    with pytest.raises(ChannelCorruptError):
+        rig.crossing.receive(0)

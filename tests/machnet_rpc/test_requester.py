@@ -155,3 +155,27 @@ def test_nothing_leaks() -> None:
     del loop, requester
     gc.collect()
     assert gone() is None
+
+
+def test_loops_are_collected_with_what_they_lead_to() -> None:
+    class Loop(asyncio.SelectorEventLoop):
+        requester: Any
+
+    class Keeper:
+        connection = None
+
+    def used() -> weakref.ref[Loop]:
+        loop = Loop()
+        how = (METHOD_ID, 1, LANE, PRIORITY, loop, 0)
+        loop.requester = crossing.Requester(how, ContextVar[Any]("around"), Keeper(), loop_if_any)
+
+        async def begin() -> None:
+            assert loop.requester.begin(b"") is None
+
+        loop.run_until_complete(begin())
+        loop.close()
+        return weakref.ref(loop)
+
+    loops = [used() for _ in range(5)]
+    gc.collect()
+    assert sum(each() is not None for each in loops) <= 1  # the last that was asked about
