@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from idl.generics import substituted
+from idl.raised import said
 
 MethodKind: TypeAlias = Literal[
     "unary", "server_stream", "client_stream", "bidirectional", "oneway"
@@ -190,7 +191,8 @@ def _requests(parameters: list[Parameter], name: str) -> Parameter | None:
 
 def _parameter(parameter: inspect.Parameter, hints: dict[str, Any], name: str) -> Parameter:
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-        raise SchemaError(f"{name} takes *{parameter.name}: every argument must be named")
+        stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
+        raise SchemaError(f"{name} takes {stars}{parameter.name}: every argument must be named")
     if parameter.kind is parameter.POSITIONAL_ONLY:
         raise SchemaError(f"{name}: arguments travel by name, so {parameter.name} needs one")
     if parameter.name not in hints:
@@ -208,6 +210,8 @@ def _resolved_hints(function: Callable[..., Any], name: str, types: Types) -> di
             f"{name}: a type hint names {error.name!r}, which its module does not define as it "
             "runs: import it there, outside of `if TYPE_CHECKING`"
         ) from error
+    except Exception as error:  # text that is no type, or what it names raised
+        raise SchemaError(f"{name}: a type hint cannot be read: {said(error)}") from error
     return {key: substituted(hint, types) for key, hint in hints.items()} if types else hints
 
 

@@ -143,8 +143,11 @@ def decode(
     next_step = str(fields.get("next_step", ""))
     kind = declared.get(name)
     if kind is not None:
-        error = _rebuilt(kind, fields.get("data"))
-        if error is not None:
+        try:
+            error = _rebuilt(kind, fields.get("data"))
+        except Exception as unfit:  # noqa: BLE001 (other fields are declared there, or its own code)
+            next_step = next_step or f"{name} cannot be made of what came: {said(unfit)}"
+        else:
             return _placed(error, RpcError("", code=code, method=method, peer=peer), next_step)
     if name and name != message:  # who calls by name knows no more of it
         message = f"{name}: {message}".removesuffix(": ")
@@ -197,24 +200,29 @@ def _fields(payload: bytes) -> dict[Any, Any]:
     return found
 
 
-def _rebuilt(kind: type[Exception], data: Any) -> Exception | None:
-    try:
-        if isinstance(data, dict):
-            made: Any = kind
-            has_fields = dataclasses.is_dataclass(made)
-            hints = typing.get_type_hints(made if has_fields else made.__init__)
-            fields: dict[str, Any] = data
-            given = {
-                name: ValueCodec(hints[name]).load(value) if name in hints else value
-                for name, value in fields.items()
-            }
-            bound = inspect.signature(made.__init__).bind(None, **given)
-            made = made(*bound.args[1:], **bound.kwargs)  # by position: that makes its `args`, too
-            return cast(Exception, made)
+def _rebuilt(kind: type[Exception], data: Any) -> Exception:
+    """Errors: any, where it does not fit."""
+    if not isinstance(data, dict):
         arguments: list[Any] = data
         return kind(*arguments)
-    except Exception:  # noqa: BLE001 (the peer's contract declares other fields, or its own code)
-        return None
+    made: Any = kind
+    has_fields = dataclasses.is_dataclass(made)
+    hints = typing.get_type_hints(made if has_fields else made.__init__)
+    fields: dict[str, Any] = data
+    given = {name: _field(name, value, hints) for name, value in fields.items()}
+    bound = inspect.signature(made.__init__).bind(None, **given)
+    made = made(*bound.args[1:], **bound.kwargs)  # by position: that makes its `args`, too
+    return cast(Exception, made)
+
+
+def _field(name: str, value: Any, hints: dict[str, Any]) -> Any:
+    """Errors: CodecError."""
+    if name not in hints:
+        return value
+    try:
+        return ValueCodec(hints[name]).load(value)
+    except CodecError as error:
+        raise CodecError(f"{name}: {error}") from error
 
 
 def _placed(error: Exception, place: RpcError, next_step: str) -> Exception:

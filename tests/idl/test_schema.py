@@ -27,6 +27,7 @@ class Bad:
     async def untyped(self, a) -> None: ...  # type: ignore[no-untyped-def]
     async def silent(self, a: int): ...  # type: ignore[no-untyped-def]
     async def unknown(self, a: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
+    async def broken(self, a: "list[") -> None: ...  # type: ignore[valid-type]  # noqa: F722
     async def star(self, *a: int) -> None: ...
     async def stars(self, **a: int) -> None: ...
     async def place(self, a: int, /) -> None: ...
@@ -43,8 +44,9 @@ class Bad:
         ("untyped", "argument a has no type"),
         ("silent", "does not say what it returns"),
         ("unknown", "names 'Nowhere'"),
-        ("star", "every argument must be named"),
-        ("stars", "every argument must be named"),
+        ("broken", "a type hint cannot be read: Forward reference must be an expression"),
+        ("star", r" takes \*a: every argument must be named"),
+        ("stars", r" takes \*\*a: every argument must be named"),
         ("place", "a needs one"),
         ("plain", "must be an `async def`"),
         ("stream", "must return `-> AsyncIterator"),

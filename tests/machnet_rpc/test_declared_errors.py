@@ -147,6 +147,21 @@ async def test_who_calls_by_name_is_told_its_name() -> None:
     assert told == ["Worded: a", "Away: today", "Fixed"]
 
 
+class Wrong(Declared):
+    @rpc
+    async def fail(self, how: str) -> None:
+        wrong: Any = how
+        raise Conflict("k", version=wrong)
+
+
+async def test_one_with_a_wrong_field_says_which() -> None:
+    async with test_client(Wrong()) as client:
+        with pytest.raises(RpcError, match="Conflict") as caught:
+            await client.stub(Declared).fail("newest")
+    assert (caught.value.code, caught.value.executed) == (Code.UNKNOWN, "yes")
+    assert caught.value.next_step.startswith("Conflict cannot be made of what came: version: ")
+
+
 class Delayed(Conflict):
     """Derived from one that is declared."""
 
