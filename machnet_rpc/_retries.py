@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from machnet_rpc import _clock
 from machnet_rpc._protocol.calls import CONNECTING, HANDLER_STARTED, Executed, OutgoingCall
-from machnet_rpc.errors import Code, RpcError
+from machnet_rpc.errors import Code, InvalidArgument, RpcError
 
 MEMORY_SECONDS: Final = 10.0  # after which a share of 1/e is left of what a call has put in
 _RANKS: Final[dict[Executed, int]] = {"no": 0, "maybe": 1, "yes": 2}
@@ -116,6 +116,10 @@ class Retries:
     """The policy and the budget of one client. Thread: its event loop's."""
 
     def __init__(self, policy: RetryPolicy) -> None:
+        """Errors: InvalidArgument for what is no policy."""
+        given: Any = policy
+        if not isinstance(given, RetryPolicy):
+            raise InvalidArgument(f"retries={given!r} is no RetryPolicy: None is for no retries")
         self._policy = policy
         self._budget = RetryBudget(policy, _clock.monotonic_ns())
         self.made: int = 0

@@ -87,7 +87,11 @@ class Bindings:
         self._bind(contract_of(method.contract))
         found = self.unary.get(method) or self._others.get(method)
         if found is None:  # the implementation's method stands for its contract's
-            found = resolve(method.contract).methods[method.name]
+            contract = resolve(method.contract)
+            found = contract.methods.get(method.name)
+            if found is None:
+                known = ", ".join(sorted(contract.methods))
+                raise ContractError(f"{contract.name} has no method {method.name}: it has {known}")
             self._note(method, found)
         return found
 

@@ -73,6 +73,8 @@ class Server:
         self._services: dict[int, str] = {}
         self.health: Health = Health()
         for each in implementations:
+            if isinstance(each, Server):
+                raise ContractError(f"{each!r} is a Server already: `await server.listen(address)`")
             self._add(each.implementation if isinstance(each, Service) else each)
         for contract in self.contracts:
             self.health.set(contract.name, "SERVING")

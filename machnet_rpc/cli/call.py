@@ -78,6 +78,8 @@ async def run(arguments: argparse.Namespace) -> int:
             raise UsageError(f"{arguments.method} is not keyed, so --key means nothing to it")
         if described is not None and described.kind != "unary":
             await _call_other(client, arguments.method, described, request)
+            if arguments.json and described.kind == "oneway":
+                print(shown(None))
             return 0
         payload = payload_of(request, is_raw=described is not None and described.raw_argument)
         started = time.perf_counter()

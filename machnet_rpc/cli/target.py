@@ -38,16 +38,23 @@ def called(made: Any, target: str) -> Any:
     try:
         signature_of(made).bind()
     except TypeError as error:
-        raise UsageError(
-            f"{target} cannot be called without arguments ({error}): name a function that gives "
-            "it what it needs"
-        ) from None
+        raise _uncallable(target, error) from None
     except ValueError:
         pass  # nothing is known of its arguments
     try:
         return made()
     except Exception as error:
+        trace = error.__traceback__
+        if isinstance(error, TypeError) and trace is not None and trace.tb_next is None:
+            raise _uncallable(target, error) from None  # one in C, of which nothing was known
         raise UsageError(f"{target} could not be made: {said(error)}") from error
+
+
+def _uncallable(target: str, error: TypeError) -> UsageError:
+    return UsageError(
+        f"{target} cannot be called without arguments ({error}): name a function that gives "
+        "it what it needs"
+    )
 
 
 def said(error: BaseException) -> str:

@@ -69,6 +69,8 @@ async def test_a_call_without_an_answer_prints_nothing(
     assert await run(network, "call", ADDRESS, "tap/note", '{"text": "x"}') == 0
     assert capsys.readouterr().out == ""
     await until(lambda: desk.journal == ["x"])
+    assert await run(network, "call", ADDRESS, "tap/note", '{"text": "y"}', "--json") == 0
+    assert json.loads(capsys.readouterr().out) is None
 
 
 async def test_ls_shows_streams(network: MemoryNetwork, capsys: Capture) -> None:

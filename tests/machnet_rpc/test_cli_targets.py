@@ -79,6 +79,11 @@ MISTAKES = [
     ),
     (SERVICE + "def needs(x): return x\n", "MODULE:needs", "cannot be called without arguments"),
     (
+        SERVICE + "from datetime import datetime\n",
+        "MODULE:datetime",
+        "MODULE:datetime cannot be called without arguments",
+    ),
+    (
         SERVICE + "def fails():\n    return [][1]\n",
         "MODULE:fails",
         "could not be made: IndexError: list index out of range (MODULE.py, line",

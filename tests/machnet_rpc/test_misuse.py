@@ -126,6 +126,47 @@ async def test_so_is_a_spin(spin: Any) -> None:
             pass
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"require": "bypas"}, 'require=.bypas. is not known: it is "bypass", or nothing'),
+        ({"require": True}, "require=True is not known"),
+        ({"via": 3}, "via=3 is no way to the network"),
+    ],
+)
+async def test_the_way_is_one_that_there_is(options: dict[str, Any], words: str) -> None:
+    for opened in (connect, sync.connect):
+        with pytest.raises(InvalidArgument, match=words):
+            opened("127.0.0.1:1", **options)
+    with pytest.raises(InvalidArgument, match=words):
+        async with serve(Clerk(), "127.0.0.1:0", **options):
+            pass
+
+
+def test_retries_are_a_policy() -> None:
+    wrong: Any = 3
+    for opened in (connect, sync.connect):
+        with pytest.raises(InvalidArgument, match=r"retries=3 is no RetryPolicy"):
+            opened("127.0.0.1:1", retries=wrong)
+
+
+async def test_a_server_is_no_implementation() -> None:
+    with pytest.raises(ContractError, match=r"is a Server already: `await server\.listen\("):
+        async with serve(Server(Clerk()), "127.0.0.1:0"):
+            pass
+
+
+async def test_a_method_that_the_contract_lacks() -> None:
+    class More(Clerk):
+        @rpc
+        async def extra(self, number: int) -> int:
+            return number
+
+    for asked in (nobody().call(More.extra, 1), nobody().stub(More).extra(1)):
+        with pytest.raises(ContractError, match="desk has no method extra: it has add, buy, count"):
+            await asked
+
+
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_an_address_names_a_server(address: Any) -> None:
     for opened in (connect, sync.connect):
