@@ -4,6 +4,7 @@ Source: pydantic_core.core_schema, of which only fields, aliases and strictness 
 """
 
 from collections.abc import Iterator
+from enum import Enum
 from typing import Any, Final
 
 from idl.members import unwritten
@@ -29,6 +30,17 @@ def check_aliases(core_schema: Any) -> None:
             if isinstance(field, dict) and field.get("type") in _FIELDS:
                 name, owner = str(field.get("name", key)), str(part.get("model_name", ""))
                 _check_alias(name, field, config, owner)
+
+
+def check_literals(core_schema: Any) -> None:
+    """Errors: SchemaError for a member of an enumeration that is not read from what is written."""
+    for part, _ in _parts(core_schema, {}):
+        for value in part.get("expected", ()) if part.get("type") == "literal" else ():
+            if isinstance(value, Enum) and not isinstance(value, str | int):
+                raise SchemaError(
+                    f"Literal[{value}] travels as {value.value!r}, which it is not read from: name "
+                    "the enumeration, or its values"
+                )
 
 
 def _check_alias(name: str, field: dict[str, Any], config: dict[str, Any], owner: str) -> None:

@@ -145,7 +145,7 @@ def decode(
     if kind is not None:
         try:
             error = _rebuilt(kind, fields.get("data"))
-        except Exception as unfit:  # noqa: BLE001 (other fields are declared there, or its own code)
+        except Exception as unfit:  # noqa: BLE001 (its fields differ there, or its own code raises)
             next_step = next_step or f"{name} cannot be made of what came: {said(unfit)}"
         else:
             return _placed(error, RpcError("", code=code, method=method, peer=peer), next_step)

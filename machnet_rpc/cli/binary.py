@@ -59,12 +59,28 @@ def _filled(value: Any, schema: Schema, outer: Schema) -> Any:
     if isinstance(value, list):
         items: list[Any] = value
         return [_filled(each, _item(kinds, at), definitions) for at, each in enumerate(items)]
+    if isinstance(value, str):
+        return _encoded(value) if _is_binary(kinds) else value
     if not isinstance(value, dict):
         return value
     fields: dict[str, Any] = value
     if is_encoded(fields) and any(kind.get("format") == "binary" for kind in kinds):
         return decoded(fields["base64"])
     return {name: _filled(each, _field(kinds, name), definitions) for name, each in fields.items()}
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"bytes are text, or base64: {error}") from error
+
+
+def _is_binary(kinds: list[Schema]) -> bool:
+    """Whether text can only stand for bytes there."""
+    said = [kind for kind in kinds if kind.keys() & {"type", "enum", "const"}]
+    binary = [kind.get("format") == "binary" for kind in said if kind.get("type") != "null"]
+    return bool(binary) and all(binary)
 
 
 def _alternatives(schema: Schema, definitions: Schema, depth: int = 8) -> Iterator[Schema]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import InitVar, dataclass
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -86,6 +86,10 @@ class Mostly(BaseModel):
 @dataclass
 class Made:
     size: InitVar[int]
+
+
+class Shade(Enum):
+    DARK = "dark"
 
 
 class HiddenKey(TypedDict):
@@ -173,6 +177,7 @@ def test_any_iterable_arrives_as_a_list() -> None:
         (HiddenKey, "size is needed"),
         (list[memoryview], "s/m: a: .*memoryview"),
         (Mixed | None, "msgspec cannot write Secret"),
+        (list[Literal[Shade.DARK]], r"Literal\[Shade.DARK\] travels as 'dark', which it is not"),
     ],
 )
 def test_what_would_not_come_back_is_refused_at_once(annotation: Any, words: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import pytest
 
 from machnet_rpc import InvalidArgument, MemoryNetwork, rpc, serve, service
@@ -29,6 +30,12 @@ class Tree:
     children: list["Tree"] = field(default_factory=list["Tree"])
 
 
+class Packet(msgspec.Struct):
+    head: bytes
+    parts: list[bytes | None]
+    name: str
+
+
 @service("blobs")
 class Blobs:
     @rpc
@@ -43,6 +50,10 @@ class Blobs:
 
     @rpc
     async def tree(self, root: Tree) -> Tree:
+        raise NotImplementedError
+
+    @rpc
+    async def packet(self, packet: Packet) -> Packet:
         raise NotImplementedError
 
     @rpc
@@ -66,6 +77,10 @@ class Store(Blobs):
         return root
 
     @rpc
+    async def packet(self, packet: Packet) -> Packet:
+        return packet
+
+    @rpc
     async def size(self, trees: AsyncIterable[Tree]) -> int:
         return sum([len(tree.value) async for tree in trees])
 
@@ -82,6 +97,11 @@ async def _served(network: MemoryNetwork) -> AsyncIterator[None]:
         ("put", {"key": "a", "value": RAW}, ["a", RAW]),
         ("put", {"key": RAW, "value": None}, [RAW, None]),
         ("kinds", {"pair": [1, RAW], "named": {"a": RAW}, "text": RAW}, [RAW, RAW, "/wA="]),
+        (
+            "packet",
+            {"head": "é", "parts": ["a", RAW, None], "name": "n"},
+            {"head": "é", "parts": ["a", RAW, None], "name": "n"},
+        ),
         (
             "tree",
             {"value": RAW, "children": [{"value": RAW, "children": []}]},
@@ -111,6 +131,12 @@ async def test_what_is_nested_too_deep_is_said(network: MemoryNetwork) -> None:
     refusals = (UsageError, InvalidArgument)
     with pytest.raises(refusals, match=r"nested too deep|maximum validation depth"):
         await run(network, "call", ADDRESS, "blobs/tree", deep)
+
+
+async def test_text_that_has_no_bytes(network: MemoryNetwork) -> None:
+    request = json.dumps({"key": "\ud800", "value": None})
+    with pytest.raises(UsageError, match="bytes are text, or base64"):
+        await run(network, "call", ADDRESS, "blobs/put", request)
 
 
 async def test_base64_that_is_none(network: MemoryNetwork) -> None:
