@@ -10,7 +10,15 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretBytes, SecretStr
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretBytes,
+    SecretStr,
+    field_validator,
+)
 from typing_extensions import TypedDict
 
 from idl import ArgumentsCodec, CodecError, MethodSchema, Parameter, SchemaError, describe
@@ -184,6 +192,21 @@ def test_what_would_not_come_back_is_refused_at_once(annotation: Any, words: str
     with pytest.raises(SchemaError, match=words) as caught:
         codec_of(annotation)
     assert "arbitrary_types_allowed" not in str(caught.value)
+
+
+class Shaded(BaseModel):
+    shade: Literal[Shade.DARK]
+
+    @field_validator("shade", mode="before")
+    @classmethod
+    def made(cls, value: object) -> Shade:
+        return Shade(value)
+
+
+def test_a_literal_that_a_validator_makes_comes_back() -> None:
+    value = Shaded(shade=Shade.DARK)
+    codec = codec_of(Shaded)
+    assert codec.decode(bytes(codec.encode((value,), {}))) == ((value,), {})
 
 
 @pytest.mark.parametrize("annotation", [Hidden, Mostly, Made, HiddenKey])
