@@ -1,4 +1,4 @@
-"""Bytes in JSON: {"base64": "..."} where the schema of a method has bytes, as `mrpc` prints them.
+"""Bytes in JSON: text, or {"base64": "..."}, where the schema of a method has bytes.
 
 Follows a JSON Schema beside the value, so that an object of a contract that looks like that stays.
 """
