@@ -12,6 +12,7 @@ from idl.schema import SchemaError
 
 _FIELDS: Final = ("model-field", "typed-dict-field", "dataclass-field")
 _CONVERTING: Final = ("function-", "union")
+_IN_PROCESS: Final = ("call", "callable", "is-subclass")  # what has no form outside of it
 CLASSES: Final = ("model", "dataclass", "typed-dict")
 
 
@@ -33,12 +34,17 @@ def check_aliases(core_schema: Any) -> None:
                 _check_alias(name, field, config, owner)
 
 
-def check_literals(core_schema: Any) -> None:
-    """Errors: SchemaError for a member of an enumeration that is not read from what is written."""
+def check_values(core_schema: Any) -> None:
+    """Errors: SchemaError for values that cannot be written, or not be read from what is."""
     parts = [part for part, _ in _parts(core_schema, {})]
     if any(part["type"].startswith(_CONVERTING) for part in parts):
         return  # a validator of the user's may make the one of the other
     for part in parts:
+        if part["type"] in _IN_PROCESS:
+            raise SchemaError(
+                "functions and classes do not travel, and a hint is a function, or stands for one, "
+                "as Callable does, or for a class"
+            )
         for value in part.get("expected", ()) if part["type"] == "literal" else ():
             if isinstance(value, Enum) and not isinstance(value, str | int):
                 raise SchemaError(

@@ -58,13 +58,11 @@ def method_schema(function: Callable[..., Any], name: str, types: Types = NO_TYP
     """Resolves the hints of `function`; `name` is what sentences call it.
 
     `types` is what type variables stand for. Errors: SchemaError for a hint that is missing or
-    cannot be resolved, and for *args, **kwargs.
+    cannot be resolved, for *args, **kwargs, and for a function without `self`.
     """
+    written = _after_self(function, name)
     hints = _resolved_hints(function, name, types)
-    parameters = [
-        _parameter(parameter, hints, name)
-        for parameter in list(signature_of(function).parameters.values())[1:]
-    ]
+    parameters = [_parameter(parameter, hints, name) for parameter in written]
     if "return" not in hints:
         raise SchemaError(f"{name} does not say what it returns: write `-> None` if nothing")
     result = hints["return"]
@@ -155,6 +153,20 @@ def _item_differences(written: Any, expected: Any, where: str) -> list[str]:
     if item[0] != expected:
         return [f"{where} is a stream of {spelled(item[0])}, not of {spelled(expected)}"]
     return []
+
+
+def _after_self(function: Callable[..., Any], name: str) -> list[inspect.Parameter]:
+    found = [] if _is_unbound(function) else list(signature_of(function).parameters.values())
+    first = found[0] if found else None
+    if first is None or first.kind not in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD):
+        raise SchemaError(f"{name} must be a method, whose first argument is `self`")
+    if first.name != "self" and first.annotation is not first.empty:
+        raise SchemaError(f"{name} has no `self`: write it before {first.name}")
+    return found[1:]
+
+
+def _is_unbound(function: object) -> bool:
+    return isinstance(function, staticmethod | classmethod)
 
 
 def _check_form(function: Callable[..., Any], name: str, *, answers_with_stream: bool) -> None:

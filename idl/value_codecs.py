@@ -14,7 +14,7 @@ import msgspec
 import pydantic
 
 from idl.buffers import RawCodec, flat, is_raw
-from idl.core_schemas import check_aliases, check_literals, is_strict
+from idl.core_schemas import check_aliases, check_values, is_strict
 from idl.packing import CodecError, pack, pack_native, unpack, unpacker
 from idl.plain import UNREAD, Plain, plain
 from idl.raised import class_name, is_of, said, shown
@@ -39,12 +39,12 @@ class ValueCodec:
         self._scalar = annotation if annotation in SCALARS else None
         try:
             adapter = pydantic.TypeAdapter[Any](annotation)
-        except pydantic.errors.PydanticUserError as error:
+        except Exception as error:  # pydantic's, and what a hook of the type's own raises
             why = said(error).partition(". Set `arbitrary_types_allowed")[0]  # which is of no use
             raise SchemaError(f"{annotation!r} has no codec: {why}") from error
         core_schema = adapter.core_schema
         check_aliases(core_schema)
-        check_literals(core_schema)
+        check_values(core_schema)
         self._write: Callable[..., object] = adapter.serializer.to_python
         self._read: Callable[[object], Any] = (
             plain_validator(core_schema)

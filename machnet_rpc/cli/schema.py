@@ -28,6 +28,7 @@ from machnet_rpc.functions import Service
 from machnet_rpc.reflection import BUILT_IN
 from machnet_rpc.schemas import schema_of
 from machnet_rpc.server import Server, several
+from machnet_rpc.service import resolve
 
 EPILOG: Final = """\
 keep the contract beside the code, and let CI say what a change of it would break:
@@ -169,6 +170,7 @@ def schemas_of(target: str) -> list[ServiceDescription]:
         classes = [_class_of(each, target) for each in _several(found, target)]
     schemas: dict[str, ServiceDescription] = {}
     for each in classes:
+        resolve(each)  # what no server would serve has no schema either
         schema = schema_of(each)
         if schemas.setdefault(schema.name, schema) != schema:
             raise UsageError(

@@ -36,6 +36,9 @@ class Bad:
         yield 1
 
     async def take(self, a: AsyncIterator[int] = ...) -> None: ...
+    async def forgot(_a: int) -> None: ...  # type: ignore[misc]  # noqa: N805
+    async def nothing() -> None: ...  # type: ignore[misc]
+    async def named(*, a: int) -> None: ...  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -51,12 +54,31 @@ class Bad:
         ("plain", "must be an `async def`"),
         ("stream", "must return `-> AsyncIterator"),
         ("take", "takes at most one stream, and without a default"),
+        ("forgot", "has no `self`: write it before _a"),
+        ("nothing", "must be a method, whose first argument is `self`"),
+        ("named", "must be a method, whose first argument is `self`"),
     ],
 )
 def test_what_is_wrong_gets_a_sentence(name: str, words: str) -> None:
     with pytest.raises(SchemaError, match=words) as caught:
         method_schema(getattr(Bad, name), f"bad/{name}")
     assert f"bad/{name}" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [staticmethod, classmethod])
+def test_a_method_is_that_of_an_instance(kind: Any) -> None:
+    with pytest.raises(SchemaError, match="whose first argument is `self`"):
+        method_schema(kind(Good.method), "good/method")
+
+
+class Hinted:
+    async def one(_self, a: int) -> None: ...  # noqa: N805
+    async def two(self: "Hinted", a: int) -> None: ...
+
+
+@pytest.mark.parametrize("method", [Hinted.one, Hinted.two])
+def test_self_may_have_another_name_or_a_hint(method: Any) -> None:
+    assert method_schema(method, "s/m").parameters == (Parameter("a", int, True),)
 
 
 class Implementations:

@@ -1,7 +1,7 @@
 """Types that people have in their programs already, and that are not quite like others."""
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import InitVar, dataclass
 from decimal import Decimal
 from enum import Enum
@@ -174,6 +174,15 @@ def test_any_iterable_arrives_as_a_list() -> None:
         codec.encode((5,), {})
 
 
+class Hooked:
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: object) -> Any:
+        raise LookupError("no table is open")
+
+
+def make() -> None: ...
+
+
 @pytest.mark.parametrize(
     ("annotation", "words"),
     [
@@ -186,6 +195,11 @@ def test_any_iterable_arrives_as_a_list() -> None:
         (list[memoryview], "s/m: a: .*memoryview"),
         (Mixed | None, "msgspec cannot write Secret"),
         (list[Literal[Shade.DARK]], r"Literal\[Shade.DARK\] travels as 'dark', which it is not"),
+        (list[Callable[[], int]], "s/m: a: functions and classes do not travel"),
+        (dict.__class_getitem__((str, make)), "functions and classes do not travel"),
+        (type[int] | None, "functions and classes do not travel"),
+        (dict.__class_getitem__(str), r"dict\[str\] has no codec: Expected two type arguments"),
+        (Hooked, "Hooked.* has no codec: no table is open"),
     ],
 )
 def test_what_would_not_come_back_is_refused_at_once(annotation: Any, words: str) -> None:

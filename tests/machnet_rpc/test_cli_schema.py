@@ -189,6 +189,18 @@ def test_wrong_usage_gets_a_sentence(capsys: Capture, argv: list[str], words: st
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["dump", "export --to markdown"])
+def test_what_cannot_be_served_has_no_schema(capsys: Capture, command: str) -> None:
+    write("size: int = 0")
+    with Path("shop.py").open("a", encoding="utf-8") as module:
+        module.write('@service("odd")\nclass Odd:\n    @rpc\n')
+        module.write("    async def odd(self, item: Nothing) -> None: ...\n")
+    assert mrpc.main(["schema", *command.split(), "shop:Odd"]) == 2
+    captured = capsys.readouterr()
+    assert "odd/odd: item:" in captured.err
+    assert not captured.out
+
+
 def test_a_name_stands_for_one_service(capsys: Capture) -> None:
     """Of two, one would be compared, and changes of the other be passed over."""
     write("size: int = 0")

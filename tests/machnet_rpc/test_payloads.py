@@ -83,7 +83,7 @@ def test_values_cross_the_wire_equal(
 ) -> None:
     with stub_of(annotation, way) as (runner, stub):
 
-        @settings(max_examples=10, deadline=None)
+        @settings(max_examples=10)
         @given(values, values)
         def exchange(value: Any, other: Any) -> None:
             assert runner.run(stub.lone(value)) == value

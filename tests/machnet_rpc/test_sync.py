@@ -76,7 +76,8 @@ def test_bytes_of_any_length(blocking: sync.Client) -> None:
     echo = blocking.method(Ledger.echo)
 
     @settings(
-        deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+        max_examples=30,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     @given(st.binary(), st.sampled_from([0, 1, 65_536, 65_537, 3_000_000]))
     def goes_there_and_back(head: bytes, size: int) -> None:

@@ -71,7 +71,7 @@ DRAFTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(DRAFTS)
 def test_any_scenario_keeps_every_promise(draft: dict[str, Any]) -> None:
     answer = simulator.run(Scenario.model_validate(draft))

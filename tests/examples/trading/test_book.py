@@ -138,7 +138,7 @@ def ask(book: Book | ReferenceBook, request: tuple[object, ...]) -> list[Event]:
             raise AssertionError(request)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(requests, max_size=60), st.integers(1, 10))
 def test_random_requests_equal_the_reference(
     stream: list[tuple[object, ...]], orders_max: int

@@ -302,4 +302,4 @@ class Trading(RuleBasedStateMachine):
 
 
 TestTrading = Trading.TestCase
-TestTrading.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestTrading.settings = settings(max_examples=60, stateful_step_count=50)

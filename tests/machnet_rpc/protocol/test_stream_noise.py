@@ -33,7 +33,7 @@ messages = st.tuples(
 
 
 @given(st.lists(messages, max_size=60))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_noise(noise: list[tuple[int, int, int, int, int, bytes]]) -> None:
     pair = Pair()
     side = pair.client
