@@ -16,13 +16,14 @@ from functools import partial
 from typing import Final
 
 from machnet_rpc import _clock
+from machnet_rpc._aio.crossing_port import port_of, spin
 from machnet_rpc._aio.directs import Directs
 from machnet_rpc._aio.expiry import expire
 from machnet_rpc._aio.loop_work import LoopWork
 from machnet_rpc._aio.openings import Openings
 from machnet_rpc._aio.owner import Owner
 from machnet_rpc._aio.patience import is_contended
-from machnet_rpc._aio.port import Port, port_of, spin
+from machnet_rpc._aio.port import Port
 from machnet_rpc._aio.readers import Readers
 from machnet_rpc._aio.rest import take_answers, take_rest
 from machnet_rpc._aio.steady import Steady
@@ -286,15 +287,13 @@ class Pump:
                 continue  # by what happened in this turn
             try:
                 if port.turn(spin_ns, ready, waits_fd) if len(awake) == 1 else port.turn():
-                    port.patience.moved(_clock.monotonic_ns())  # a turn may last long
+                    port.patience.moved(port.moved_ns)
                     is_busy = True
-                elif self._is_idle(port):
+                if self._is_idle(port):
                     self._lay_down(port)
             except Exception as error:  # noqa: BLE001 (which ends this port alone)
                 self._lose(port, error)
-        if is_busy:
-            return not ready
-        return len(awake) > 1 and spin_ns > 0 and spin(awake, spin_ns)
+        return not ready if is_busy else len(awake) > 1 and spin_ns > 0 and spin(awake, spin_ns)
 
     def _expire(self, expired: list[OutgoingCall | IncomingCall]) -> None:
         expire(expired, self.on_event)

@@ -130,6 +130,7 @@ struct flow *served_flow(struct crossing *self, uint32_t number) {
 
 static PyMemberDef crossing_members[] = {
     {"lent", T_OBJECT, offsetof(struct crossing, lent), 0, NULL},
+    {"moved_ns", T_LONGLONG, offsetof(struct crossing, moved_ns), READONLY, NULL},
     {"is_blocked", T_BOOL, offsetof(struct crossing, is_blocked), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };

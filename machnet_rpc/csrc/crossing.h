@@ -67,6 +67,7 @@ struct crossing {
     int64_t looked_ns;          /* when a burst was found that is not taken yet; 0: not known */
     PyObject *lent;             /* methods whose large messages become Received; or NULL */
     struct whole whole;
+    int64_t moved_ns;           /* when something was received last */
     int64_t streamed_ns;        /* that messages were waited for while they left, in this turn */
     PyObject *left;             /* taken by a burst that ended in an exception; or NULL */
     char is_blocked;            /* something is queued in Python, and goes first */

@@ -78,8 +78,31 @@ static bool queue_rest(struct crossing *self, PyObject *ticket, PyObject *payloa
     return queued != NULL;
 }
 
-static bool post_bytes(struct crossing *self, PyObject *ticket, PyObject *payload,
-                       struct te_record *record, const uint8_t *bytes, uint64_t size_bytes) {
+/* Has the port take turns, whatever is raised there or was before: the other side, which was told
+ * so, does not wake it. False: an exception. */
+static bool rouse(struct crossing *self) {
+    PyObject *type;
+    PyObject *value;
+    PyObject *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    bool is_roused = false;
+    for (int i = 0; i < 2 && !is_roused; i++) {
+        PyObject *roused = PyObject_CallNoArgs(self->rouse);
+        is_roused = roused != NULL;
+        Py_XDECREF(roused);
+        if (!is_roused && type == NULL) {
+            PyErr_Fetch(&type, &value, &trace); /* of a signal's handler, which is run once */
+        }
+        PyErr_Clear();
+    }
+    const bool is_well = type == NULL;
+    PyErr_Restore(type, value, trace);
+    return is_well;
+}
+
+/* Into the ring, or what it does not take into the queue. */
+static bool put_or_queue(struct crossing *self, PyObject *ticket, PyObject *payload,
+                         struct te_record *record, const uint8_t *bytes, uint64_t size_bytes) {
     int64_t reached = 0;
     if (!self->is_blocked && self->channel != NULL && size_bytes <= TE_MESSAGE_BYTES_MAX) {
         record->total_bytes = (uint32_t)size_bytes;
@@ -89,15 +112,16 @@ static bool post_bytes(struct crossing *self, PyObject *ticket, PyObject *payloa
     if (reached <= (int64_t)size_bytes) {
         return queue_rest(self, ticket, payload, record, (uint64_t)reached);
     }
-    if (Py_TYPE(ticket) == call_type && !note_progress(ticket, "sent")) {
-        return false;
+    return Py_TYPE(ticket) != call_type || note_progress(ticket, "sent");
+}
+
+static bool post_bytes(struct crossing *self, PyObject *ticket, PyObject *payload,
+                       struct te_record *record, const uint8_t *bytes, uint64_t size_bytes) {
+    if (!self->is_watched && self->channel != NULL) {
+        engine.arm(self->channel, 0); /* before it rings: who answers at once need not ring back */
     }
-    if (self->is_watched) {
-        return true;
-    }
-    PyObject *roused = PyObject_CallObject(self->rouse, NULL);
-    Py_XDECREF(roused);
-    return roused != NULL;
+    const bool is_well = put_or_queue(self, ticket, payload, record, bytes, size_bytes);
+    return (self->is_watched || rouse(self)) && is_well;
 }
 
 bool post_message(struct crossing *self, PyObject *ticket, PyObject *payload,

@@ -340,10 +340,11 @@ PyObject *crossing_receive(PyObject *object, PyObject *const *args, Py_ssize_t c
             if (!receive_burst(self, &others)) {
                 return NULL;
             }
+            self->moved_ns = clock_ns();
             if (others != NULL || is_interrupted(self, ready)) {
                 break;
             }
-            if ((patience_ns = ends_ns - clock_ns()) > 0) {
+            if ((patience_ns = ends_ns - self->moved_ns) > 0) {
                 continue;
             }
         }

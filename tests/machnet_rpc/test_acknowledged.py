@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from machnet_rpc import Client, DeadlineExceeded, RpcError, Unavailable, connect, sync
-from machnet_rpc._aio import port
+from machnet_rpc._aio import crossing_port
 from machnet_rpc._transports.ladder import Via
 from tests.e2e.processes import MRPC, Running, stand_still
 from tests.machnet_rpc.ledger import Ledger
@@ -61,7 +61,7 @@ async def client(
     request: pytest.FixtureRequest, via: Via, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Client]:
     if request.param == "in Python":
-        monkeypatch.setattr(port, "crossing", None)
+        monkeypatch.setattr(crossing_port, "crossing", None)
     async with connect(host.address, via=via) as client:
         assert await client.call(Ledger.echo, b"the flow is open") == b"the flow is open"
         yield client

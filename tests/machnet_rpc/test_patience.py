@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from machnet_rpc import MemoryNetwork
-from machnet_rpc._aio.patience import BALANCE_MAX, SHORT_NS, Patience
+from machnet_rpc._aio.patience import BALANCE_MAX, HOT_MOVES, SHORT_NS, Patience
 from machnet_rpc._protocol.records import REPLY, pack
 from tests.machnet_rpc.test_pump import Rig, call
 
@@ -57,6 +57,19 @@ def test_short_pauses_have_it_stay_again() -> None:
         assert not life.stays(2 * SPIN_NS)
     pauses = [life.stays(SPIN_NS // 2) for _ in range(10)]
     assert pauses == [False] * 2 + [True] * 8
+
+
+def test_traffic_without_a_pause_has_it_stay_until_it_sleeps_again() -> None:
+    life = Life()
+    for _ in range(BALANCE_MAX):
+        assert not life.stays(2 * SPIN_NS)
+    is_short = [life.patience.is_short]
+    for _ in range(HOT_MOVES):
+        assert life.stays(SHORT_NS)
+    is_short.append(life.patience.is_short)
+    assert not life.stays(2 * SPIN_NS)
+    is_short.append(life.patience.is_short)
+    assert is_short == [True, False, True]
 
 
 @given(st.lists(st.integers(1, 4 * SPIN_NS), max_size=100), st.integers(0, SPIN_NS))

@@ -18,7 +18,7 @@ from machnet_rpc import (
     service,
     sync,
 )
-from machnet_rpc._aio import port
+from machnet_rpc._aio import crossing_port
 from machnet_rpc._native import crossing
 from machnet_rpc._protocol import records
 from machnet_rpc._protocol.calls import OutgoingCall
@@ -125,7 +125,7 @@ async def two() -> AsyncIterator[int]:
 def crossed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages cross into the rings in both ways that there are."""
     if request.param == "in Python":
-        monkeypatch.setattr(port, "crossing", None)
+        monkeypatch.setattr(crossing_port, "crossing", None)
     elif crossing is None:
         pytest.skip("messages cross in Python here")
 
