@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from idl import ArgumentsCodec, MethodKind, MethodSchema, ResultCodec
 from machnet_rpc._options import MethodOptions
 from machnet_rpc._requests_argument import RequestsArgument
+from machnet_rpc.errors import ContractError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,3 +51,13 @@ class MethodBinding:
     def gives_items(self) -> bool:
         """The handler answers with a stream."""
         return self.kind in ("server_stream", "bidirectional")
+
+    def check_call(self) -> None:
+        """Errors: ContractError where `client.call` is not for it."""
+        if self.gives_items:
+            raise ContractError(f"{self.full_name} gives items: use client.stream(...)")
+
+    def check_stream(self) -> None:
+        """Errors: ContractError where `client.stream` is not for it."""
+        if not self.gives_items:
+            raise ContractError(f"{self.full_name} gives no items: use client.call(...)")

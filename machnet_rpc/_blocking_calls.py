@@ -11,14 +11,13 @@ from idl import CodecError
 from machnet_rpc._aio.exchange import Exchange
 from machnet_rpc._binding import MethodBinding
 from machnet_rpc._blocking import Blocking, ClientBusy, ClientClosed, seconds_left
-from machnet_rpc._options import CallOptions, Metadata
+from machnet_rpc._options import CallOptions, Metadata, check_keyed
 from machnet_rpc._outcomes import failure_of, unsent
 from machnet_rpc._private_loop import EndLost
 from machnet_rpc._protocol.calls import CONNECTING, LOCAL_RING, SENT, OutgoingCall
 from machnet_rpc._protocol.events import Cause, Failed, Refused
 from machnet_rpc._protocol.records import USUAL_PRIORITY
 from machnet_rpc.errors import (
-    ContractError,
     DeadlineExceeded,
     InvalidArgument,
     RpcError,
@@ -127,8 +126,7 @@ class BlockingMethod(Generic[P, R_co]):
 
         Errors: ContractError, InvalidArgument.
         """
-        if key is not None and not self._binding.is_keyed:
-            raise ContractError(f'{self._binding.full_name} is not idempotent="keyed": no key')
+        check_keyed(self._binding.full_name, key, is_keyed=self._binding.is_keyed)
         options = self._options.using(timeout, wait, key, metadata, reply_metadata, priority)
         return blocking_method(self._blocking, self._method, self._binding, options)
 

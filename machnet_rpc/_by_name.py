@@ -98,7 +98,7 @@ class NamedCalls(Sending):
             raise unsent(InvalidArgument(str(error)), name, self.address) from None
         is_keyed = options.key is not None
         target = Target(name, method_id(service, method), _KEYED if is_keyed else _BY_NAME)
-        if is_keyed or options.carries:
+        if options.carries:
             given = CarryingCall(self._ways(), target, payload, options, self._raw_result)
             answer = await given.run()
         else:
@@ -140,6 +140,18 @@ class NamedCalls(Sending):
 
 _BY_NAME: Final = MethodOptions(TIMEOUT)
 _KEYED: Final = MethodOptions(TIMEOUT, idempotent="keyed")  # as who gives a key says
+
+
+def one_request(
+    name: str, args: tuple[object, ...], kwargs: dict[str, object]
+) -> tuple[object, ...]:
+    """What a call by name was given: a value, or nothing. Errors: TypeError."""
+    if len(args) > 1 or kwargs:
+        names = ", ".join(f'"{each}": ...' for each in kwargs or ("key", "value"))
+        raise TypeError(
+            f'{name} is called by name, which takes one value, as in call("{name}", {{{names}}})'
+        )
+    return args
 
 
 def changed(options: CallOptions, call: CallInfo) -> CallOptions:

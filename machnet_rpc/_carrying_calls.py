@@ -11,6 +11,7 @@ from machnet_rpc._aio.giving_up import answer_of
 from machnet_rpc._binding import MethodBinding
 from machnet_rpc._calling import Target
 from machnet_rpc._client_calls import Ways, carrying
+from machnet_rpc._many import Payload, Steps
 from machnet_rpc._metadata import KEY, KEY_AGE, fresh_key
 from machnet_rpc._options import CallOptions, Metadata
 from machnet_rpc._protocol.calls import OutgoingCall
@@ -108,3 +109,19 @@ class CarryingCall:
 
     async def _explained(self, failure: RpcError, call: OutgoingCall) -> RpcError:
         return await self._ways.explained(self._target, failure, call, self._options)
+
+
+def carrying_steps(
+    ways: Ways, binding: MethodBinding, options: CallOptions, result_of: Callable[[Any, Any], Any]
+) -> Steps:
+    """How `call_many` makes such calls, each of which has a key of its own."""
+
+    async def begin(payload: Payload, waited_ns: int) -> tuple[OutgoingCall, CarryingCall]:
+        left = options.after(waited_ns, binding.options.timeout)
+        call = CarryingCall(ways, binding, payload, left, result_of)
+        return await call.start(), call
+
+    async def outcome(sent: OutgoingCall, call: CarryingCall) -> Any:
+        return await call.outcome(sent)
+
+    return Steps(lambda _: None, begin, lambda answer: result_of(answer, binding), outcome)

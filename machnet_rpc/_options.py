@@ -40,9 +40,9 @@ class MethodOptions:
                 f"{SECONDS_MAX:g}"
             )
         lane: Any = self.lane
-        if not (isinstance(lane, int) and 0 <= lane < LANES):
+        if not (is_whole(lane) and 0 <= lane < LANES):
             raise ContractError(f"lane={lane!r} must be a whole number from 0 to {LANES - 1}")
-        if self.idempotent not in (False, True, "keyed"):
+        if not isinstance(self.idempotent, bool) and self.idempotent != "keyed":
             raise ContractError(f'idempotent={self.idempotent!r} must be True, False or "keyed"')
 
 
@@ -59,7 +59,8 @@ class CallOptions(NamedTuple):
     @property
     def carries(self) -> bool:
         """Whether there is more to a request or its reply than a payload."""
-        return self.metadata is not None or self.reply_metadata is not None
+        given = self.metadata, self.reply_metadata, self.key
+        return given != (None, None, None)
 
     def using(
         self,
@@ -118,6 +119,17 @@ class CallOptions(NamedTuple):
 AS_DECLARED: Final = CallOptions()
 
 
+def check_keyed(full_name: str, key: str | None, *, is_keyed: bool) -> None:
+    """Errors: ContractError for a key of a method that has none."""
+    if key is not None and not is_keyed:
+        raise ContractError(f'{full_name} is not idempotent="keyed": no key')
+
+
+def is_whole(given: object) -> bool:
+    """Whether it is a number, without a fraction."""
+    return isinstance(given, int) and not isinstance(given, bool)
+
+
 def _is_seconds(given: Any) -> bool:
     is_number = isinstance(given, int | float) and not isinstance(given, bool)
     return is_number and -SECONDS_MAX <= given <= SECONDS_MAX
@@ -157,6 +169,13 @@ def checked_spin(spin: float) -> float:
     raise _refusal(f"spin={spin!r} must be a number of seconds from 0 to {SECONDS_MAX:g}")
 
 
+def checked_grace(grace: float) -> float:
+    """How long calls under way are given. Errors: InvalidArgument."""
+    if _is_seconds(grace):
+        return grace
+    raise _refusal(f"grace={grace!r} must be a number of seconds up to {SECONDS_MAX:g}")
+
+
 def checked_key(key: str) -> str:
     """What an application names a call of a keyed method. Errors: InvalidArgument."""
     given: Any = key
@@ -170,8 +189,7 @@ def checked_key(key: str) -> str:
 def checked_priority(priority: int | None) -> int | None:
     """What an application asks for. Errors: InvalidArgument."""
     given: Any = priority
-    is_number = isinstance(given, int) and not isinstance(given, bool)
-    if given is None or (is_number and 0 <= given <= LAST_PRIORITY):
+    if given is None or (is_whole(given) and 0 <= given <= LAST_PRIORITY):
         return priority
     raise _refusal(
         f"priority={given!r} must be a whole number from 0, which goes first, to {LAST_PRIORITY}; "

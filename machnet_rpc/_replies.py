@@ -7,6 +7,7 @@ import hashlib
 from typing import Any, Final, NamedTuple, Protocol
 
 from idl import CodecError, pack, unpack
+from machnet_rpc.errors import ContractError
 
 FORMAT: Final = 1
 DIGEST_BYTES: Final = 16
@@ -31,6 +32,15 @@ class ReplyStore(Protocol):
         Errors: any; then the caller is told that the call was executed perhaps.
         """
         ...
+
+
+def checked_store(store: ReplyStore | None) -> ReplyStore | None:
+    """What an application keeps replies in. Errors: ContractError."""
+    given: Any = store
+    is_store = callable(getattr(given, "find", None)) and callable(getattr(given, "commit", None))
+    if given is not None and (isinstance(given, type) or not is_store):
+        raise ContractError(f"replies={given!r} is no store: it needs `find` and `commit`, awaited")
+    return store
 
 
 class MalformedReply(ValueError):

@@ -12,6 +12,7 @@ from idl.schema import signature_of
 class RequestsArgument:
     """The argument that is a stream: its name, its place among all, and the codec of an item."""
 
+    method: str
     name: str
     place: int
     codec: ResultCodec
@@ -22,11 +23,11 @@ class RequestsArgument:
         """The stream, and the other arguments. Errors: TypeError."""
         if self.name in kwargs:
             if len(args) > self.place:
-                raise TypeError(f"the stream {self.name!r} is given twice")
+                raise TypeError(f"{self.method}: the stream {self.name!r} is given twice")
             others = dict(kwargs)
             return others.pop(self.name), args, others
         if len(args) <= self.place:
-            raise TypeError(f"the stream {self.name!r} is missing")
+            raise TypeError(f"{self.method}: the stream {self.name!r} is missing")
         return args[self.place], (*args[: self.place], *args[self.place + 1 :]), kwargs
 
 
@@ -37,4 +38,4 @@ def requests_of(schema: MethodSchema, function: Callable[..., Any]) -> RequestsA
     name = schema.requests.name
     place = list(signature_of(function).parameters).index(name) - 1
     item = MethodSchema(f"{schema.name}: {name}", (), schema.requests.annotation)
-    return RequestsArgument(name, place, ResultCodec(item))
+    return RequestsArgument(schema.name, name, place, ResultCodec(item))

@@ -5,22 +5,22 @@ with a result, or with an error that says whether its handler ran.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, ParamSpec, Self, TypeAlias, TypeVar, cast, overload
+from typing import Any, Final, Literal, ParamSpec, Self, TypeAlias, TypeVar, cast, overload
 
 from idl import CodecError
 from machnet_rpc._aio.flows import FlowKeeper, keeper_of
 from machnet_rpc._aio.giving_up import give_up
 from machnet_rpc._binding import MethodBinding
-from machnet_rpc._by_name import NamedCalls, changed
+from machnet_rpc._by_name import NamedCalls, changed, one_request
 from machnet_rpc._calling import Target
-from machnet_rpc._carrying_calls import CarryingCall
+from machnet_rpc._carrying_calls import CarryingCall, carrying_steps
 from machnet_rpc._client_calls import Again, Ways, begin
 from machnet_rpc._last_words import LastWords
 from machnet_rpc._many import Many, Payload, Steps, tasks_of
 from machnet_rpc._mismatch import Mismatches
-from machnet_rpc._options import AS_DECLARED, CallOptions, Metadata
+from machnet_rpc._options import AS_DECLARED, CallOptions, Metadata, check_keyed
 from machnet_rpc._outcomes import unsent
 from machnet_rpc._passing_calls import Passage, Passing
 from machnet_rpc._protocol.calls import OutgoingCall
@@ -31,11 +31,7 @@ from machnet_rpc._sending import UsualCalls
 from machnet_rpc._stubs import Bindings
 from machnet_rpc._transports.base import Transport
 from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via
-from machnet_rpc.errors import (
-    ContractError,
-    InvalidArgument,
-    RpcError,
-)
+from machnet_rpc.errors import ContractError, InvalidArgument, RpcError
 from machnet_rpc.middleware import CallInfo, Middleware, called, checked, named, when_awaited
 from machnet_rpc.service import Method
 from machnet_rpc.streams import Stream
@@ -48,6 +44,7 @@ Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = dict[str, Any]
 
 IN_FLIGHT_MAX: Final = 256  # of the calls that `call_many` makes
+NOT_OPEN: Final = "the client is not open: `async with connect(...)`, or `with sync.connect(...)`"
 
 
 class Client(NamedCalls):
@@ -77,7 +74,7 @@ class Client(NamedCalls):
     def transport(self) -> Transport:
         """How calls travel, and why not in a better way. Errors: RuntimeError before it is open."""
         if self._keeper.pump is None:
-            raise RuntimeError("the client is not open: use `async with connect(address)`")
+            raise RuntimeError(NOT_OPEN)
         return self._keeper.pump.transport_of(self._keeper.connection)
 
     def using(
@@ -125,7 +122,7 @@ class Client(NamedCalls):
         Errors: RpcError, and what the contract declares.
         """
         if isinstance(method, str):
-            return self.call_by_name(method, *args, **kwargs)
+            return self.call_by_name(method, *one_request(method, args, kwargs))
         return self.invoke(method, args, kwargs, AS_DECLARED)
 
     async def invoke(
@@ -168,8 +165,8 @@ class Client(NamedCalls):
         if method in self._passages:
             return self._passages[method].begin(args, kwargs, options)
         binding = self._known.of(method)
-        if binding.gives_items:
-            raise ContractError(f"{binding.full_name} gives items: use client.stream(...)")
+        binding.check_call()
+        check_keyed(binding.full_name, options.key, is_keyed=binding.is_keyed)
         if self._middleware:
             return self.begin(method, args, kwargs, options)
         if options.carries or not binding.is_plain:
@@ -202,14 +199,32 @@ class Client(NamedCalls):
         """A call whose arguments are encoded. Errors: RpcError, and what is declared."""
         return CarryingCall(self._ways(), binding, payload, options, self._result).run()
 
+    @overload
     async def call_many(
         self,
         method: Method[[T], Coroutine[Any, Any, R]],
         items: Iterable[T],
         *,
+        return_exceptions: Literal[False] = False,
+        in_flight_max: int = ...,
+    ) -> list[R]: ...
+    @overload
+    async def call_many(
+        self,
+        method: Method[[T], Coroutine[Any, Any, R]],
+        items: Iterable[T],
+        *,
+        return_exceptions: bool,
+        in_flight_max: int = ...,
+    ) -> list[R | Exception]: ...
+    async def call_many(
+        self,
+        method: Method[[T], Coroutine[Any, Any, Any]],
+        items: Iterable[T],
+        *,
         return_exceptions: bool = False,
         in_flight_max: int = IN_FLIGHT_MAX,
-    ) -> list[R | Exception]:
+    ) -> list[Any]:
         """Calls a method of one argument for each item; gives the results in the items' order.
 
         The first exception ends it, cancels what is under way and is raised; with
@@ -220,6 +235,8 @@ class Client(NamedCalls):
         binding = self._known.of(method)
         if binding.kind != "unary":
             raise ContractError(f"{binding.full_name} is {binding.kind}: call it for each item")
+        if self._options.key is not None:
+            raise ContractError("a key names one call, and call_many makes many, each with its own")
         if self._middleware:
             calls = (partial(self.invoke, method, (item,), {}, AS_DECLARED) for item in items)
             return await tasks_of(calls, in_flight_max, return_exceptions=return_exceptions)
@@ -235,8 +252,7 @@ class Client(NamedCalls):
     ) -> Stream[R]:
         """Calls `Contract.method` of which the answer is a stream, as a stub does."""
         binding = self._known.of(method)
-        if not binding.gives_items:
-            raise ContractError(f"{binding.full_name} gives no items: await client.call(...)")
+        binding.check_stream()
         given: Stream[R] = self.begin(method, args, kwargs, AS_DECLARED)
         return given
 
@@ -246,6 +262,7 @@ class Client(NamedCalls):
         """What `stream` and stubs do for calls that carry something, or are not unary."""
         options = options.over(self._options)
         binding = self._known.of(method)
+        check_keyed(binding.full_name, options.key, is_keyed=binding.is_keyed)
         if not self._middleware:
             return self._begin(binding, args, kwargs, options)
         if binding.kind == "unary":
@@ -348,24 +365,11 @@ class Client(NamedCalls):
         async def outcome(call: OutgoingCall, payload: Payload) -> Any:
             return await self.outcome(call, binding, payload, options)
 
-        return Steps(begin_now, begin, self._result_of(binding), outcome)
+        return Steps(begin_now, begin, lambda answer: self._result(answer, binding), outcome)
 
     def _carrying_steps(self, binding: MethodBinding) -> Steps:
-        # Each call has a key of its own; which reply's metadata it is, nobody could tell.
-        options = self._options._replace(key=None, reply_metadata=None)
-
-        async def begin(payload: Payload, waited_ns: int) -> tuple[OutgoingCall, CarryingCall]:
-            left = options.after(waited_ns, binding.options.timeout)
-            keyed = CarryingCall(self._ways(), binding, payload, left, self._result)
-            return await keyed.start(), keyed
-
-        async def outcome(call: OutgoingCall, keyed: CarryingCall) -> Any:
-            return await keyed.outcome(call)
-
-        return Steps(lambda _: None, begin, self._result_of(binding), outcome)
-
-    def _result_of(self, binding: MethodBinding) -> Callable[[Any], Any]:
-        return lambda answer: self._result(answer, binding)
+        options = self._options._replace(reply_metadata=None)  # nobody could tell whose it is
+        return carrying_steps(self._ways(), binding, options, self._result)
 
 
 def connect(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, ove
 from idl.schema import signature_of
 from machnet_rpc._options import TIMEOUT, Idempotent, MethodOptions, checked_errors
 from machnet_rpc.errors import ContractError
-from machnet_rpc.service import Method, service
+from machnet_rpc.service import Method, checked_function, service
 from machnet_rpc.streams import Stream
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class FunctionDecorator(Protocol):
     @overload
     def __call__(
         self, function: Callable[P, Awaitable[R]], /
-    ) -> FunctionMethod[P, Coroutine[Any, Any, R]]: ...
+    ) -> FunctionMethod[P, Coroutine[object, None, R]]: ...
     @overload
     def __call__(
         self, function: Callable[P, AsyncIterator[R]], /
@@ -82,7 +82,7 @@ class Service:
     @overload
     def rpc(
         self, function: Callable[P, Awaitable[R]], /
-    ) -> FunctionMethod[P, Coroutine[Any, Any, R]]: ...
+    ) -> FunctionMethod[P, Coroutine[object, None, R]]: ...
     @overload
     def rpc(self, function: Callable[P, AsyncIterator[R]], /) -> FunctionMethod[P, Stream[R]]: ...
     @overload
@@ -109,15 +109,13 @@ class Service:
     ) -> Any:
         """Adds a function. Options are those of `machnet_rpc.rpc`.
 
-        Errors: ContractError for a second function of one name.
+        Errors: ContractError for a second function of one name, and for what is no function.
         """
         options = MethodOptions(timeout, idempotent, lane, checked_errors(errors), oneway)
 
         def add(function: Callable[..., Any]) -> FunctionMethod[..., Any]:
-            is_one = inspect.isroutine(function) and hasattr(function, "__name__")
-            if not is_one:  # a partial is a routine since Python 3.14, and has no name
-                raise ContractError(f"{function!r} is no function: write `async def` around it")
-            return self._add(function.__name__, FunctionMethod(function, options))
+            name = checked_function(function).__name__
+            return self._add(name, FunctionMethod(function, options))
 
         return add if function is None else add(function)
 

@@ -5,7 +5,7 @@ handler has returned, that memory is used for the next message, unless something
 """
 
 from collections.abc import Sized
-from typing import Final, cast
+from typing import Any, Final, cast
 
 __all__ = ["end_lease", "keep"]
 
@@ -16,8 +16,11 @@ def keep(view: memoryview) -> memoryview:
     """The same bytes for as long as the result is referred to, after the handler's end as well.
 
     It takes over the message's memory where the view is a good part of it, and copies where not.
-    Errors: ValueError for a view whose lease has ended.
+    Errors: ValueError for a view whose lease has ended; TypeError for what is none.
     """
+    given: Any = view
+    if not isinstance(given, memoryview):
+        raise TypeError(f"keep({type(given).__name__}): only a memoryview is lent, all else stays")
     whole = cast(Sized, view.obj)
     is_plain = view.format == "B" and view.ndim == 1
     if is_plain and view.nbytes * KEPT_SHARE_MIN < len(whole):

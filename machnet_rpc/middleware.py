@@ -69,7 +69,7 @@ def checked(middleware: Sequence[Middleware]) -> Sequence[Middleware]:
     """What an application gives as middleware. Errors: ContractError."""
     given: Any = middleware
     for each in given if isinstance(given, list | tuple) else [given]:
-        if given is each or not callable(each):
+        if given is each or not callable(each) or isinstance(each, type):
             raise ContractError(
                 f"middleware={each!r} is none: give a list of what takes (call, request, following)"
             )

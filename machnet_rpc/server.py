@@ -18,11 +18,12 @@ from machnet_rpc._aio.limits import Limits, Route
 from machnet_rpc._aio.pump import Pump
 from machnet_rpc._aio.termination import termination
 from machnet_rpc._around import around
+from machnet_rpc._options import checked_grace
 from machnet_rpc._protocol.calls import IncomingCall
 from machnet_rpc._protocol.connection import Connection
 from machnet_rpc._protocol.events import Event, Stopped
 from machnet_rpc._repetitions import repetitions
-from machnet_rpc._replies import ReplyStore
+from machnet_rpc._replies import ReplyStore, checked_store
 from machnet_rpc._transports.address import is_as_asked, joined, resolved
 from machnet_rpc._transports.base import Link, Transport
 from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via, link_to
@@ -95,7 +96,7 @@ class Server:
         self._lost: Pump | None = None  # whose end that is for
         self._is_leaving = False
         self._loop: asyncio.AbstractEventLoop | None = None  # in which it listens
-        self._keyed = keyed_handlers(self._limits, replies)
+        self._keyed = keyed_handlers(self._limits, checked_store(replies))
 
     def __repr__(self) -> str:
         names = ", ".join(contract.name for contract in self.contracts) or "nothing"
@@ -154,8 +155,9 @@ class Server:
         Who calls is told, and goes to whoever listens at this address next; what was sent before
         that is answered. Health is NOT_SERVING from now on. Being cancelled ends the grace.
 
-        Errors: RuntimeError in another event loop than that in which it listens.
+        Errors: RuntimeError in another event loop than that in which it listens; InvalidArgument.
         """
+        checked_grace(grace)
         if self._pump is not None and self._loop is not running_loop():
             raise RuntimeError(LISTENS_ELSEWHERE)
         self._is_leaving = True
@@ -335,8 +337,9 @@ async def serve(
     calls where the server's end does not forget them. `middleware` stands around every call, also
     of built-in services, its first the outermost.
 
-    Errors: ContractError, AddressError, InvalidArgument (spin), TransportError.
+    Errors: ContractError, AddressError, InvalidArgument (spin, grace), TransportError.
     """
+    checked_grace(grace)
     every = several(implementations)
     server = Server(*every, limits=limits, replies=replies, middleware=middleware)
     await server.listen(address, via=via, require=require, spin=spin)

@@ -5,6 +5,7 @@ subclasses the contract and overrides them, with `@rpc` again, so that type chec
 two signatures; a server compares them once more when it is built.
 """
 
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import (
@@ -33,7 +34,9 @@ from machnet_rpc._options import (
     CallOptions,
     Idempotent,
     MethodOptions,
+    check_keyed,
     checked_errors,
+    is_whole,
 )
 from machnet_rpc._requests_argument import requests_of
 from machnet_rpc.errors import ContractError
@@ -97,8 +100,8 @@ class BoundMethod(Generic[P, R_co]):
         to 7; without it 4. Errors: ContractError for a key of a method that is not keyed;
         InvalidArgument for a timeout, key, priority or metadata that cannot be sent.
         """
-        if key is not None and self._method.options.idempotent != "keyed":
-            raise ContractError(f'{self._method.full_name} is not idempotent="keyed": no key')
+        is_keyed = self._method.options.idempotent == "keyed"
+        check_keyed(self._method.full_name, key, is_keyed=is_keyed)
         options = self._options.using(timeout, wait, key, metadata, reply_metadata, priority)
         return BoundMethod(self._method, self._begin, options)
 
@@ -202,7 +205,13 @@ def service(
             f"{NAME_CHARACTERS_MAX} characters without '/'"
         )
 
+    if not is_whole(version):
+        raise ContractError(f"version={version!r} of {name} must be a whole number")
+
     def declare(contract: type[C]) -> type[C]:
+        given: Any = contract
+        if not isinstance(given, type):
+            raise ContractError(f"@service stands on a class, and {given!r} is none")
         declared = Declared(name, version, checked_errors(errors))
         setattr(contract, "__rpc_service__", declared)  # noqa: B010 (a type has no such attribute)
         for method in _methods_in(contract.__mro__).values():
@@ -219,7 +228,7 @@ class Decorator(Protocol):
     @overload
     def __call__(
         self, function: Callable[Concatenate[Any, P], Awaitable[R]], /
-    ) -> Method[P, Coroutine[Any, Any, R]]: ...
+    ) -> Method[P, Coroutine[object, None, R]]: ...
     @overload
     def __call__(
         self, function: Callable[Concatenate[Any, P], AsyncIterator[R]], /
@@ -229,7 +238,7 @@ class Decorator(Protocol):
 @overload
 def rpc(
     function: Callable[Concatenate[Any, P], Awaitable[R]], /
-) -> Method[P, Coroutine[Any, Any, R]]: ...
+) -> Method[P, Coroutine[object, None, R]]: ...
 @overload
 def rpc(function: Callable[Concatenate[Any, P], AsyncIterator[R]], /) -> Method[P, Stream[R]]: ...
 @overload
@@ -261,12 +270,25 @@ def rpc(
     """
     options = MethodOptions(timeout, idempotent, lane, checked_errors(errors), oneway)
     if function is not None:
-        return Method(function, options)
+        return Method(checked_function(function), options)
 
     def mark(function: Callable[..., Any]) -> Method[..., Any]:
-        return Method(function, options)
+        return Method(checked_function(function), options)
 
     return mark
+
+
+def checked_function(given: Any) -> Callable[..., Any]:
+    """What a method is made of. Errors: ContractError."""
+    if isinstance(given, Method):
+        raise ContractError(f"{given!r} is a method already: decorate a function, and once")
+    if not (inspect.isroutine(given) and hasattr(given, "__name__")):
+        raise ContractError(  # a partial is a routine since Python 3.14, and has no name
+            f"{given!r} is no function: write `async def` around it; and options by their names, "
+            "as in rpc(timeout=1.0)"
+        )
+    function: Callable[..., Any] = given
+    return function
 
 
 @dataclass(frozen=True, slots=True)

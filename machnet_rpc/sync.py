@@ -6,7 +6,7 @@ Calls, errors, deadlines and reconnects are those of the asyncio client.
 
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from time import monotonic
-from typing import Any, Final, ParamSpec, Self, TypeVar, overload
+from typing import Any, Final, Literal, ParamSpec, Self, TypeVar, overload
 
 from machnet_rpc import client as asynchronous
 from machnet_rpc._aio.flows import keeper_of
@@ -16,6 +16,7 @@ from machnet_rpc._blocking_contract import BlockingContract, Items
 from machnet_rpc._blocking_contract import BlockingStream as Stream
 from machnet_rpc._blocking_sending import Sender
 from machnet_rpc._blocking_streams import StreamMethod
+from machnet_rpc._by_name import one_request
 from machnet_rpc._options import AS_DECLARED, TIMEOUT, CallOptions, Metadata
 from machnet_rpc._retries import RETRIES, Retries, RetryPolicy
 from machnet_rpc._stubs import Bindings
@@ -23,7 +24,7 @@ from machnet_rpc._transports.base import Transport
 from machnet_rpc._transports.ladder import SPIN, Reach, Require, Via
 from machnet_rpc.client import IN_FLIGHT_MAX
 from machnet_rpc.middleware import Middleware, checked
-from machnet_rpc.service import Method, methods_of
+from machnet_rpc.service import Method, contract_of, methods_of
 from machnet_rpc.streams import Stream as AsyncStream
 
 __all__ = [
@@ -106,6 +107,7 @@ class Client:
         Type checkers know its methods if the contract is mixed with BlockingContract. Errors:
         ContractError.
         """
+        contract_of(contract)
         bases = contract if issubclass(contract, BlockingContract) else Stub
         namespace = {"__repr__": lambda _: f"<{contract.__name__} at {self.address}>"}
         stub = type(f"{contract.__name__}Stub", (bases,), namespace)()
@@ -128,6 +130,7 @@ class Client:
         self, method: Method[P, AsyncStream[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> Stream[R]:
         """Calls `Contract.method` of which the answer is a stream, as a stub does."""
+        self._bindings.of(method).check_stream()
         return self.method(method)(*args, **kwargs)
 
     @overload
@@ -142,29 +145,50 @@ class Client:
         Errors: RpcError, and what the contract declares.
         """
         if not isinstance(method, str):
+            self._bindings.of(method).check_call()
             return self.method(method)(*args, **kwargs)
+        request = one_request(method, args, kwargs)
         seconds = TIMEOUT if self._options.timeout is None else self._options.timeout
         late = monotonic() + seconds
 
         async def made() -> Any:
             client = self._asynchronous().using(timeout=late - monotonic())
-            return await client.call(method, *args, **kwargs)
+            return await client.call(method, *request)
 
         return run(self._blocking, method, seconds, made)
 
+    @overload
     def call_many(
         self,
         method: Method[[T], Coroutine[Any, Any, R]],
         items: Iterable[T],
         *,
+        return_exceptions: Literal[False] = False,
+        in_flight_max: int = ...,
+    ) -> list[R]: ...
+    @overload
+    def call_many(
+        self,
+        method: Method[[T], Coroutine[Any, Any, R]],
+        items: Iterable[T],
+        *,
+        return_exceptions: bool,
+        in_flight_max: int = ...,
+    ) -> list[R | Exception]: ...
+    def call_many(
+        self,
+        method: Method[[T], Coroutine[Any, Any, Any]],
+        items: Iterable[T],
+        *,
         return_exceptions: bool = False,
         in_flight_max: int = IN_FLIGHT_MAX,
-    ) -> list[R | Exception]:
+    ) -> list[Any]:
         """Calls a method of one argument for each item; see machnet_rpc.Client.call_many."""
         client, timeout = self._asynchronous(), self._options.timeout
-        seconds = self._bindings.of(method).options.timeout if timeout is None else timeout
+        declared = self._bindings.of(method).options.timeout
+        seconds = declared if timeout is None else timeout
 
-        async def every() -> list[R | Exception]:
+        async def every() -> list[Any]:
             return await client.call_many(
                 method, items, return_exceptions=return_exceptions, in_flight_max=in_flight_max
             )

@@ -44,7 +44,7 @@ def _explained(error: ImportError) -> ImportError:
         if found is not None and MISSING in said:
             without = (
                 "; or build the wheel on this system, or without DPDK, by "
-                "-Csetup-args=-Ddpdk=disabled"
+                "--config-settings=setup-args=-Ddpdk=disabled"
                 if said.startswith("librte_")
                 else ""
             )

@@ -5,6 +5,7 @@ The first one is an event; the second one ends the process, whatever it does jus
 
 import asyncio
 import signal
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
@@ -18,8 +19,10 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 def termination() -> Generator[asyncio.Event]:
     """Takes the signals while the block runs; the event is set by the first.
 
-    Thread: the main one, with its event loop running.
+    Thread: the main one, with its event loop running. Errors: RuntimeError in another.
     """
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("signals come to the main thread: elsewhere wait for an event of yours")
     loop = running_loop()
     came = asyncio.Event()
     before = {number: signal.getsignal(number) for number in SIGNALS}

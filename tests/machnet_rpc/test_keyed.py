@@ -325,8 +325,7 @@ async def test_calls_that_wait_are_bounded(network: MemoryNetwork, shop: ShopSer
 @only_memory
 async def test_many_keyed_calls_have_a_key_each(client: Client, shop: ShopServer) -> None:
     shop.cuts = 2
-    many = client.using(key="ignored")
-    got = await many.call_many(cast(Any, Shop.place), ["a", "b", "c"], in_flight_max=1)
+    got = await client.call_many(cast(Any, Shop.place), ["a", "b", "c"], in_flight_max=1)
     assert got == ["1 a as order 1", "1 b as order 2", "1 c as order 3"]
     assert len(set(shop.keys)) == 3
 

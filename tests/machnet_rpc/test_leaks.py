@@ -28,8 +28,8 @@ from tests.machnet_rpc.test_requester import Sending
 
 pytestmark = pytest.mark.skipif(crossing is None, reason="messages cross in Python here")
 
-TIMES = 400
-GROWN_MAX = TIMES // 5  # by less the interpreter's own caches grow
+TIMES = 1000
+GROWN_MAX = TIMES // 5  # by less caches grow, which hold some 100 of what came last
 
 Step = Callable[[int], object]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from machnet_rpc import Cancelled, Client, PermissionDenied, Sender, rpc
+from machnet_rpc import Cancelled, Client, ContractError, PermissionDenied, Sender, rpc
 from machnet_rpc._transports.ladder import Via
 from machnet_rpc.middleware import CallInfo, Middleware, Next, Request
 from tests.machnet_rpc.test_middleware import Desk, Shapes, both
@@ -101,6 +101,26 @@ async def test_what_a_call_is_fed_from_ends_where_it_was_read(via: Via) -> None:
     async with both(via, Counter(ends), [ends.of_requests("a")]) as (client, _):
         assert await client.stub(Shapes).total(ends.of(numbers(), "source"), 5) == 5
     assert ends.names == ["a", "source"]
+
+
+@pytest.mark.parametrize("is_wrapped", [False, True])
+async def test_what_a_call_was_fed_from_feeds_no_other(via: Via, is_wrapped: bool) -> None:
+    async def twice(call: CallInfo, request: Request, following: Next) -> Any:
+        if is_wrapped:
+            request = request | {"numbers": ends.of(request["numbers"], "a")}
+        await following(request)
+        return await following(request)
+
+    async def anew(call: CallInfo, request: Request, following: Next) -> Any:
+        await following(request)
+        return await following(request | {"numbers": numbers()})
+
+    ends = Ends()
+    async with both(via, Counter(ends), [twice]) as (client, _):
+        with pytest.raises(ContractError, match="the items of 'numbers' are gone"):
+            await client.stub(Shapes).total(numbers(), 5)
+    async with both(via, Counter(ends), [anew]) as (client, _):
+        assert await client.stub(Shapes).total(numbers(), 5) == 5
 
 
 async def test_what_a_server_makes_of_requests_ends_with_the_handler(via: Via) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from machnet_rpc import (
     InvalidArgument,
     Limits,
     Server,
+    Service,
     connect,
+    keep,
     rpc,
     serve,
     service,
@@ -67,15 +70,21 @@ CLERK: Any = Clerk()
 NAME: Any = "desk"
 PRINT: Any = print
 FIVE: Any = 5
+ONE: Any = 1
+OTHER: Any = Other
+PROPERTY: Any = property(print)
+PARTIAL: Any = partial(print)
+ADD: Any = Desk.add
+BYTES: Any = b"bytes"
 VALUE_ERROR: Any = ValueError
 CANCELLED: Any = asyncio.CancelledError
 HALF: Any = 1.5
-SECONDS = (float("inf"), float("nan"), 1e20, "1", True)
 ADDRESSES: tuple[Any, ...] = (5, None, ("127.0.0.1", 7000), "127.0.0.1:0")
 BEFORE: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "stub of an instance": (lambda: nobody().stub(CLERK), ContractError, "no class"),
     "stub of a name": (lambda: nobody().stub(NAME), ContractError, "'desk' is no class"),
     "middleware called": (lambda: Server(Clerk(), middleware=[FIVE]), ContractError, "is none"),
+    "middleware class": (lambda: Server(Clerk(), middleware=[OTHER]), ContractError, "is none"),
     "middleware alone": (lambda: connect("h:1", middleware=PRINT), ContractError, "list"),
     "middleware blocking": (lambda: sync.connect("h:1", middleware=[FIVE]), ContractError, "list"),
     "errors": (lambda: rpc(errors=[PRINT]), ContractError, "list of subclasses of Exception"),
@@ -83,6 +92,19 @@ BEFORE: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "cancelling": (lambda: rpc(errors=[CANCELLED]), ContractError, "list of subclasses of Exc"),
     "end as error": (lambda: rpc(errors=[StopAsyncIteration]), ContractError, "no handler can"),
     "all's error": (lambda: service("a", errors=[FIVE])(Other), ContractError, "list of sub"),
+    "replies": (lambda: Server(Clerk(), replies=FIVE), ContractError, "replies=5 is no store"),
+    "replies of none": (lambda: Server(Clerk(), replies=OTHER), ContractError, "is no store"),
+    "version": (lambda: service("a", version=HALF), ContractError, "version=1.5 of a must be"),
+    "version True": (lambda: service("a", version=True), ContractError, "must be a whole number"),
+    "lane": (lambda: rpc(lane=True), ContractError, "lane=True must be a whole number"),
+    "idempotent": (lambda: rpc(idempotent=ONE), ContractError, "idempotent=1 must be True"),
+    "service of none": (lambda: service("a")(PRINT), ContractError, "stands on a class"),
+    "rpc of a number": (lambda: rpc(HALF), ContractError, r"as in rpc\(timeout=1.0\)"),
+    "rpc of a property": (lambda: rpc(PROPERTY), ContractError, "is no function"),
+    "rpc of a partial": (lambda: rpc(PARTIAL), ContractError, "write `async def` around"),
+    "rpc twice": (lambda: rpc(ADD), ContractError, "is a method already"),
+    "function twice": (lambda: Service("a").rpc(ADD), ContractError, "is a method already"),
+    "keep bytes": (lambda: keep(BYTES), TypeError, "only a memoryview is lent"),
     "limits": (lambda: Server(Clerk(), limits=FIVE), ContractError, "limits=5 is no Limits"),
     "twice": (lambda: Server(Clerk(), Clerk()), ContractError, "two implementations of desk"),
     "no handlers": (lambda: Limits(handlers=0), ValueError, "handlers=0 must be"),
@@ -104,26 +126,9 @@ def test_mistakes_before_a_call(what: str) -> None:
         ask()
 
 
-@pytest.mark.parametrize("seconds", SECONDS)
-def test_a_timeout_is_a_number_of_seconds(seconds: Any) -> None:
-    for ask in (nobody().using, nobody().stub(Desk).add.using):
-        with pytest.raises(InvalidArgument, match="must be a number of seconds"):
-            ask(timeout=seconds)
-    for opened in (connect, sync.connect):
-        with pytest.raises(InvalidArgument, match="must be a number of seconds"):
-            opened("127.0.0.1:1", timeout=seconds)
-    with pytest.raises(ContractError, match="must be a number of seconds"):
-        rpc(timeout=seconds)
-
-
-@pytest.mark.parametrize("spin", [*SECONDS, -1])
-async def test_so_is_a_spin(spin: Any) -> None:
-    for opened in (connect, sync.connect):
-        with pytest.raises(InvalidArgument, match="must be a number of seconds from 0"):
-            opened("127.0.0.1:1", spin=spin)
-    with pytest.raises(InvalidArgument, match="must be a number of seconds from 0"):
-        async with serve(Clerk(), "127.0.0.1:0", spin=spin):
-            pass
+async def test_signals_are_for_the_main_thread() -> None:
+    with pytest.raises(RuntimeError, match="signals come to the main thread"):
+        await asyncio.to_thread(asyncio.run, Server(Clerk()).until_terminated())
 
 
 @pytest.mark.parametrize(
@@ -209,8 +214,11 @@ async def test_mistakes_in_a_call() -> None:
                 await untyped.call(wrong)
         with pytest.raises(ContractError, match=r"use client\.stream"):
             await untyped.call(Desk.count, 3)
-        with pytest.raises(ContractError, match=r"await client\.call"):
+        with pytest.raises(ContractError, match=r"use client\.call"):
             untyped.stream(Desk.add, 3)
+        for given in ((1, 2), (1,)):
+            with pytest.raises(TypeError, match=r'as in call\("desk/add", {"\w+": ...'):
+                await untyped.call("desk/add", *given, **({} if len(given) > 1 else {"n": 1}))
         for limit in (0, -1):
             with pytest.raises(ValueError, match="must be at least 1"):
                 await client.call_many(Desk.add, [1, 2], in_flight_max=limit)

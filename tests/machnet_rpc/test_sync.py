@@ -125,8 +125,19 @@ def test_what_cannot_be_sent_is_not(blocking: sync.Client, book: LedgerBook) -> 
     with pytest.raises(ContractError):
         blocking.call("no method")
     untyped: Any = blocking
-    with pytest.raises(TypeError, match="'account'"):
+    with pytest.raises(TypeError, match=r'as in call\("ledger/nothing", {"account": ...}\)'):
         untyped.call("ledger/nothing", account="a")
+    unopened = sync.connect("127.0.0.1:1")
+    with pytest.raises(RuntimeError, match=r"or `with sync\.connect"):
+        unopened.transport  # noqa: B018
+    unopened.close()
+    for wrong in (None, "ledger", book):
+        with pytest.raises(ContractError):
+            untyped.stub(wrong)
+    with pytest.raises(ContractError, match="'ledger/post' is no method of a contract"):
+        untyped.call_many("ledger/post", ["a"])
+    with pytest.raises(ContractError, match=r"gives no items: use client\.call"):
+        untyped.stream(Ledger.echo, b"")
     assert book.journal == []
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """
+import asyncio
 import functools
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, assert_type
@@ -144,6 +145,12 @@ async def use(client: Client) -> None:
     assert_type(await gateway.place.using(timeout=1.0, wait=False)(order=Order()), Ack)
     assert_type(await client.using(priority=0).stub(Gateway).place.using(priority=7)(Order()), Ack)
     assert_type(await client.call(Gateway.place, Order()), Ack)
+    ack, nothing = await asyncio.gather(gateway.place(Order()), gateway.log("a"))
+    assert_type(ack, Ack)
+    assert_type(await asyncio.create_task(gateway.place(Order())), Ack)
+    assert_type(await client.call_many(Gateway.place, [Order()]), list[Ack])
+    either = await client.call_many(Gateway.place, [Order()], return_exceptions=True)
+    assert_type(either, list[Ack | Exception])
     assert_type(await gateway.find("a", limit=3), list[Ack])
     assert_type(await client.using(timeout=2).call(Gateway.find, "a"), list[Ack])
     await client.call("gateway/place", {"any": "thing"})
@@ -213,7 +220,9 @@ def use_blocking(client: sync.Client) -> None:
     assert_type(place.using(metadata={"a": "b"}, reply_metadata=back)(Order()), Ack)
     assert_type(gateway.place.using(metadata={"a": "b"}, reply_metadata=back)(Order()), Ack)
     assert_type(place(order=Order()), Ack)
-    assert_type(client.call_many(Gateway.place, [Order()]), list[Ack | Exception])
+    assert_type(client.call_many(Gateway.place, [Order()]), list[Ack])
+    either = client.call_many(Gateway.place, [Order()], return_exceptions=True)
+    assert_type(either, list[Ack | Exception])
     with sync.connect("127.0.0.1:1", middleware=[passing]) as other:
         assert_type(other, sync.Client)
     assert_type(gateway.fills("a"), sync.Stream[Ack])
