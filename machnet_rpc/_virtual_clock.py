@@ -134,7 +134,8 @@ class _Jumper(BaseSelector):
             self._turns = 0
             raise StandstillError(
                 f"time has stood still for {STANDSTILL_MAX} turns of the event loop: something "
-                "polls by asyncio.sleep(0); have it sleep for a while, so that time can go on"
+                "polls by asyncio.sleep(0), which should sleep for a while, or a client or server "
+                "was opened before the clock: enter the clock first"
             )
         if ready or timeout == 0:
             return ready

@@ -73,7 +73,7 @@ class RpcError(Exception):
 
     def __str__(self) -> str:
         target = " at ".join(part for part in (self.method, self.peer) if part)
-        said = f"{target}: {self.message}" if target else self.message
+        said = ": ".join(part for part in (target, self.message) if part)
         facts = [_name_of(self.code)]
         if self.stage:
             facts += [f"stage: {self.stage}", f"executed: {self.executed}"]

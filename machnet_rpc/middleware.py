@@ -230,10 +230,11 @@ def _step(each: Middleware, call: CallInfo, following: Next) -> Next:
 def in_time(
     call: CallInfo, own: Own | None, way: Next, request: Request
 ) -> Generator[Any, Any, Any]:
-    """What the way gives for the request, within the call's time. Errors: DeadlineExceeded.
+    """What the way gives for the request, within the call's time.
 
     A clock is set once it waits for something else than its own call. Nothing is begun before it is
     awaited, which who is cancelled may never do.
+    Errors: DeadlineExceeded; Internal for what was not awaited.
     """
     given = way(request)
     begun = given if type(given) is CoroutineType else awaited(given)
@@ -247,8 +248,20 @@ def in_time(
             else:
                 waited = begun.send(None)
     except StopIteration as end:
-        return end.value
-    return (yield from _limited(call, _rest(waited, begun)).__await__())
+        return _given_back(call, end.value)
+    rest = yield from _limited(call, _rest(waited, begun)).__await__()
+    return _given_back(call, rest)
+
+
+def _given_back(call: CallInfo, value: Any) -> Any:
+    """What middleware gives as a result. Errors: Internal where that was not awaited."""
+    if type(value) is CoroutineType:
+        value.close()
+        raise Internal(
+            f"{call.method}: its middleware gave a coroutine, and no result",
+            next_step="Await it: `return await following(request)`.",
+        )
+    return value
 
 
 @coroutine
@@ -280,12 +293,12 @@ async def _items_of(
     each: Middleware, call: CallInfo, following: Next, opened: list[Any] | None, request: Request
 ) -> Any:
     """Errors: Internal where items are missing, and whatever the middleware raises."""
-    given = await each(call, request, following)
+    given = _given_back(call, await each(call, request, following))
     if not hasattr(given, "__aiter__"):
         name = getattr(each, "__qualname__", repr(each))
         raise Internal(
             f"{call.method}: the middleware {name} gave {type(given).__name__}, and no items",
-            next_step="Return what `next` gives, or an async iterator.",
+            next_step="Return what `following` gives, or an async iterator.",
         )
     if opened is not None and (not opened or opened[-1] is not given):
         opened.append(given)

@@ -202,6 +202,11 @@ def test_an_error_tells_of_its_code_where_that_is_a_number_or_none(code: Any, na
     assert error.as_dict()["code"] == name
 
 
+def test_an_error_without_words() -> None:
+    assert str(RpcError("", method="a/b", peer="h:1")) == "a/b at h:1 (UNKNOWN)"
+    assert str(RpcError("")) == "UNKNOWN"
+
+
 async def test_next_step_travels(client: Client) -> None:
     with pytest.raises(NotFound, match=r"Insert it first\.$"):
         await client.stub(Ledger).fail("not found")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from machnet_rpc import Cancelled, Client, ContractError, PermissionDenied, Sender, rpc
+from machnet_rpc import Cancelled, Client, ContractError, Internal, PermissionDenied, Sender, rpc
 from machnet_rpc._transports.ladder import Via
 from machnet_rpc.middleware import CallInfo, Middleware, Next, Request
 from tests.machnet_rpc.test_middleware import Desk, Shapes, both
@@ -121,6 +121,23 @@ async def test_what_a_call_was_fed_from_feeds_no_other(via: Via, is_wrapped: boo
             await client.stub(Shapes).total(numbers(), 5)
     async with both(via, Counter(ends), [anew]) as (client, _):
         assert await client.stub(Shapes).total(numbers(), 5) == 5
+
+
+async def test_a_client_that_does_not_await_is_told_so(via: Via) -> None:
+    async def forgets(call: CallInfo, request: Request, following: Next) -> Any:
+        return following(request)
+
+    async def waits(call: CallInfo, request: Request, following: Next) -> Any:
+        await asyncio.sleep(0.001)
+        return following(request)
+
+    for each in (forgets, waits):
+        async with both(via, Desk(), [each]) as (client, _):
+            shapes = client.stub(Shapes)
+            with pytest.raises(Internal, match="shapes/total: its middleware gave a coroutine"):
+                await shapes.total(numbers(), 5)
+            with pytest.raises(Internal, match="shapes/count: its middleware gave a coroutine"):
+                await anext(shapes.count(5))
 
 
 async def test_what_a_server_makes_of_requests_ends_with_the_handler(via: Via) -> None:

@@ -32,7 +32,7 @@ async def test_wrong_arguments_and_items(client: Client) -> None:
     tap = client.stub(Tap)
     with pytest.raises(InvalidArgument, match="count: must be int"):
         tap.run("many")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="'drops' is missing"):
+    with pytest.raises(TypeError, match="tap/total: the stream 'drops' is missing"):
         await tap.total()  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="given twice"):
         tap.echo(Source(1).items(), drops=Source(1).items(), label="")  # type: ignore[misc]
