@@ -17,9 +17,8 @@ from machnet_rpc._by_name import NamedCalls, changed, one_request
 from machnet_rpc._calling import Target
 from machnet_rpc._carrying_calls import CarryingCall, carrying_steps
 from machnet_rpc._client_calls import Again, Ways, begin
-from machnet_rpc._last_words import LastWords
+from machnet_rpc._explaining import Explaining
 from machnet_rpc._many import Many, Payload, Steps, tasks_of
-from machnet_rpc._mismatch import Mismatches
 from machnet_rpc._options import AS_DECLARED, CallOptions, Metadata, check_keyed
 from machnet_rpc._outcomes import unsent
 from machnet_rpc._passing_calls import Passage, Passing
@@ -60,8 +59,7 @@ class Client(NamedCalls):
     ) -> None:
         super().__init__(keeper, options, retries, middleware)
         self._known = known or Bindings(keeper.lent)
-        self._mismatches = Mismatches()
-        self._last_words = LastWords()
+        self._explaining = Explaining()
         self._passages: dict[object, Passage] = {}  # by method
         usual = {} if options.carries or middleware else self._known.unary
         self._usual = UsualCalls(keeper, usual, options)
@@ -97,9 +95,11 @@ class Client(NamedCalls):
         Errors: InvalidArgument for a timeout, key, priority or metadata that cannot be sent.
         """
         options = self._options.using(timeout, wait, key, metadata, reply_metadata, priority)
+        return self._with(options)
+
+    def _with(self, options: CallOptions) -> "Client":
         client = Client(self._keeper, options, self._known, self._retries, self._middleware)
-        client._mismatches = self._mismatches
-        client._last_words = self._last_words
+        client._explaining = self._explaining
         return client
 
     def stub(self, contract: type[T]) -> T:
@@ -296,12 +296,10 @@ class Client(NamedCalls):
         call: OutgoingCall,
         options: CallOptions,
     ) -> RpcError:
-        """The failure, saying what the server can be asked about it."""
-        if options.wait is not False:
-            await self._last_words.learn(self, failure, call)
-        if isinstance(target, MethodBinding):
-            await self._mismatches.explained(self, target, failure, call)
-        return failure
+        """The failure, saying what the server can be asked about it, which takes no key."""
+        keyless = self._options._replace(key=None)
+        asking = self if self._options.key is None else self._with(keyless)
+        return await self._explaining.explained(asking, target, failure, call, options)
 
     async def open(self) -> None:
         """Attaches to an engine, within the client's timeout; does not open the flow yet.

@@ -120,7 +120,7 @@ async def test_who_does_not_wait_does_not_ask(client: Client, book: LedgerBook) 
     lose_engine(client)
     with pytest.raises(Unavailable):
         await call
-    assert client._last_words._answer is None
+    assert client._explaining._last_words._answer is None
 
 
 @needs_crossing

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from machnet_rpc import ContractError, rpc, sync
+from machnet_rpc import ContractError, InvalidArgument, rpc, service, sync
 from machnet_rpc.middleware import CallInfo, Middleware, Next, Request
 from machnet_rpc.testing import test_client
 from tests.machnet_rpc.server_thread import serving
@@ -52,6 +52,26 @@ async def test_a_key_is_for_one_call_of_a_keyed_method(middleware: list[Middlewa
         for begin in (stub.buy, partial(keyed.call, Desk.buy)):
             assert await begin(7) == 7
     assert clerk.asked == [7]
+
+
+@service("desk")
+class OtherDesk:
+    @rpc(idempotent="keyed")
+    async def buy(self, number: str) -> int:
+        raise NotImplementedError
+
+
+class OtherClerk(OtherDesk):
+    @rpc
+    async def buy(self, number: str) -> int:
+        return 0
+
+
+async def test_what_a_server_is_asked_about_a_failure_has_no_key() -> None:
+    async with test_client(OtherClerk(), timeout=5) as client:
+        for _ in range(2):
+            with pytest.raises(InvalidArgument, match="the contracts differ"):
+                await client.using(key="k").call(Desk.buy, 7)
 
 
 def test_so_it_is_for_a_blocking_client() -> None:

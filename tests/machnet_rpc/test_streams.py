@@ -323,7 +323,7 @@ async def test_a_reader_that_gives_up_while_a_failure_is_looked_into_is_told_it_
     async def learn(*_: object) -> None:
         await is_known.wait()
 
-    monkeypatch.setattr(client._last_words, "learn", learn)
+    monkeypatch.setattr(client._explaining._last_words, "learn", learn)
     async with client.stub(Tap).fail(1, "not found") as items:
         assert await anext(items) == 0
         with pytest.raises(TimeoutError):
