@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from machnet_rpc import AddressError, ContractError, RpcError, Server, serve
@@ -99,10 +100,10 @@ def show(title: str, result: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result), flush=True)
         return
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table(title=escape(title), title_justify="left", show_header=False)
     for name, value in result.items():
         text = f"{value:,.1f}" if isinstance(value, float) else str(value)
-        table.add_row(name.replace("_", " "), text)
+        table.add_row(name.replace("_", " "), escape(text))
     Console().print(table)
 
 
@@ -111,6 +112,7 @@ def run(main: Coroutine[Any, Any, int], expected: tuple[type[Exception], ...]) -
 
     `expected` are exceptions of its own that are such sentences.
     """
+    _open_standard_streams()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(main)
@@ -126,6 +128,17 @@ def run(main: Coroutine[Any, Any, int], expected: tuple[type[Exception], ...]) -
             sentence = f"cannot print: {error.strerror}"
         print(f"error: {sentence}", file=sys.stderr)
         return 1
+
+
+def _open_standard_streams() -> None:
+    """What was closed is nowhere: an event loop would take its number, and abort at its end."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 def discard_output() -> None:

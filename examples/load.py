@@ -7,11 +7,13 @@ takes 8 bytes a call.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 import time
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -167,13 +169,32 @@ async def run_load(
     return meter.result()
 
 
+class _Shown:
+    """A stream whose reader may be gone, or its disk full, and who writes need not know."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
 def progress_bar() -> Progress:
     """The bar that all loads show, on the terminal's error stream if there is one."""
     return Progress(
-        TextColumn("{task.description:<32}"),
+        TextColumn("{task.description:<32}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(file=cast(TextIO, _Shown(sys.stderr))),
         refresh_per_second=4,
     )

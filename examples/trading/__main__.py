@@ -74,7 +74,7 @@ async def play_messages(arguments: argparse.Namespace) -> int:
                 window=arguments.window,
                 progress=lambda done: bar.advance(task, done),
             )
-            bar.update(task, completed=arguments.count)
+            bar.update(task, total=bar.tasks[0].completed)  # there may have been less
         return told(played, str(client.transport), arguments)
 
 

@@ -61,13 +61,13 @@ class Gateway:
         """Change the price and the open size of an order."""
         raise NotImplementedError
 
-    @rpc(idempotent=True, timeout=DAY, errors=[DeskError, TakenOverError, TooManySessionsError])
+    @rpc(timeout=DAY, errors=[DeskError, TakenOverError, TooManySessionsError])
     async def attend(self, session: str, grace: float) -> None:
         """Be there for a session: it has no answer until the gateway ends.
 
         Once it has ended, with the client, its connection or its time, all open orders of the
         session are canceled after `grace` seconds (0 to 60), unless somebody attends it again. Who
-        attends takes it over from whoever did.
+        attends takes it over from whoever did; so it is the client that decides to do so again.
         """
         raise NotImplementedError
 

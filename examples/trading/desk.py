@@ -52,6 +52,7 @@ class DeskLimits:
     ended_max: int = 65_536  # whose numbers are known
     silence_ns: int = 300_000_000_000  # without a command or a trade, before a session may end
     answers_max: int = 4096  # of each session, for commands that are sent again
+    answered_max: int = 65_536  # reports in those, of each session
     reports_max: int = 65_536  # of each session, for `reports`
 
 
@@ -86,6 +87,7 @@ class ReportsGoneError(DeskError):
 class _Session:
     __slots__ = (
         "_reports_max",
+        "answered",
         "answers",
         "heard_ns",
         "name",
@@ -101,6 +103,7 @@ class _Session:
         self.next_id = state.next_id
         self.newest = state.newest
         self.answers: OrderedDict[int, tuple[Command, Answer]] = OrderedDict()
+        self.answered = 0  # reports in the answers
         self.reports: dict[int, Report] = {}  # by sequence, the oldest first
         self._reports_max = reports_max
         self.order_ids: dict[int, int] = {}  # by command id, while they rest
@@ -167,8 +170,11 @@ class Desk:
         answer = Answer(command.id, own[:PAGE_MAX], more=max(len(own) - PAGE_MAX, 0))
         session.next_id += 1
         session.answers[command.id] = (command, answer)
-        if len(session.answers) > self.limits.answers_max:
-            session.answers.popitem(last=False)
+        session.answered += len(answer.reports)
+        limits = self.limits
+        while len(session.answers) > limits.answers_max or session.answered > limits.answered_max:
+            _, (_, oldest) = session.answers.popitem(last=False)
+            session.answered -= len(oldest.reports)
         return answer
 
     def leave(self, name: str, now_ns: int = 0) -> None:

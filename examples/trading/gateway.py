@@ -1,6 +1,7 @@
 """The order gateway: a desk behind its contract."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -27,10 +28,11 @@ from examples.trading.orders import (
     SessionState,
     Snapshot,
 )
-from machnet_rpc import current_call, rpc
+from machnet_rpc import Aborted, current_call, rpc
 
 GRACE_MAX = 60.0  # seconds
-LAST_REPORTS_SECONDS: Final = 1.0  # for who follows to take those on the way, at the gateway's end
+LAST_REPORTS_SECONDS: Final = 1.0  # in which who follows takes one at least, at the gateway's end
+QUIET_SECONDS: Final = 0.1  # without a report, once nobody sends commands any more
 
 log: Final = logging.getLogger(__name__)
 
@@ -40,11 +42,25 @@ class Follower:
 
     def __init__(self, session: str) -> None:
         self.news: asyncio.Event = asyncio.Event()  # set: there are new reports
+        self.taken = 0
+        self._seen = 0  # of those taken, by who looked last
         self._who = f"who follows {session!r} from {current_call().peer}"
         self._task = asyncio.current_task()
 
     def __repr__(self) -> str:
         return f"<Follower: {self._who}>"
+
+    async def hears_more(self) -> bool:
+        """Whether there is news before it has been quiet for a while."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(QUIET_SECONDS):
+                await self.news.wait()
+        return self.news.is_set()
+
+    def has_moved(self) -> bool:
+        """Whether it took a report since this was asked last."""
+        before, self._seen = self._seen, self.taken
+        return self.taken != before
 
     def cut_off(self) -> None:
         """Ends its call, whose reports it does not take."""
@@ -62,23 +78,29 @@ class OrderGateway(Gateway):
         self.desk.attended = self._attending
         self._leaving: dict[str, asyncio.TimerHandle] = {}  # within their grace
         self._closed = asyncio.Event()
+        self._is_over = False  # who follows is gone: nothing is executed that nobody would hear of
         self._followers: dict[str, set[Follower]] = {}
         self.desk.on_reports = self._wake
 
     def close(self) -> None:
         """End the calls that do not end by themselves: a server that leaves would wait for them.
 
-        Who follows and takes no reports is cut off after a moment. Thread: the event loop's.
+        Commands that come meanwhile are executed until the first of those who follow has been told
+        all. Who follows and takes no reports is cut off after a moment. Thread: the event loop's.
         """
         self._closed.set()
         for here in self._attending.values():
             here.set()
         self._attending.clear()
-        for session in self._followers:
+        for session, followers in self._followers.items():
             self._wake(session)
+            for each in followers:
+                each.has_moved()
         asyncio.get_running_loop().call_later(LAST_REPORTS_SECONDS, self._cut_off)
 
     def _execute(self, command: Command) -> Answer:
+        if self._is_over:
+            raise Aborted("the gateway ends, and executes no more")
         return self.desk.execute(command, time.monotonic_ns())
 
     @rpc
@@ -142,14 +164,20 @@ class OrderGateway(Gateway):
         follower = Follower(session)
         self._followers.setdefault(session, set()).add(follower)
         try:
-            while not self._closed.is_set():
+            while True:
                 follower.news.clear()
                 page = self.desk.reports(session, after, PAGE_MAX).reports
                 for report in page:
                     after = report.sequence
                     yield report  # waits for a reader who is slow
-                if not page:
+                    follower.taken += 1
+                if page:
+                    continue
+                if not self._closed.is_set():
                     await follower.news.wait()
+                elif not await follower.hears_more():
+                    self._is_over = True
+                    return
         finally:
             self._followers[session].discard(follower)
             if not self._followers[session]:
@@ -162,7 +190,11 @@ class OrderGateway(Gateway):
     def _cut_off(self) -> None:
         for followers in self._followers.values():
             for follower in followers:
-                follower.cut_off()
+                if not follower.has_moved():
+                    self._is_over = True
+                    follower.cut_off()
+        if self._followers:
+            asyncio.get_running_loop().call_later(LAST_REPORTS_SECONDS, self._cut_off)
 
     @rpc
     async def snapshot(self, depth: int) -> Snapshot:

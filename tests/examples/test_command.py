@@ -184,3 +184,10 @@ def test_a_reader_that_has_gone_is_no_news() -> None:
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_what_is_closed_is_nowhere(closed: str) -> None:
+    command = f'exec "$0" -m examples.kvstore load --server nowhere {closed}'
+    done = subprocess.run(["bash", "-c", command, sys.executable], cwd=ROOT, check=False)
+    assert done.returncode == 1  # and no abort of libuv, which closes no number below 3

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import io
+import sys
 from array import array
 
 import pytest
 
-from examples.load import SILENCE_SECONDS, Meter, percentile, run_load
+from examples.load import SILENCE_SECONDS, Meter, percentile, progress_bar, run_load
 
 
 def test_percentiles_are_exact() -> None:
@@ -94,3 +97,25 @@ def test_a_load_that_nobody_answers_gives_up() -> None:
     with pytest.raises(TimeoutError):
         asyncio.run(run_load(iter(range(1000)), perform, window=1, meter=meter))
     assert asked == dead_from + SILENCE_SECONDS / 10
+
+
+class Full(io.StringIO):
+    def write(self, _: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+def test_a_bar_that_nobody_can_see_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Full())
+    with progress_bar() as bar:
+        bar.advance(bar.add_task("load", total=1))
+        bar.refresh()
+    assert bar.finished
+
+
+def test_a_bar_shows_names_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar() as bar:
+        bar.add_task("w[/a] [bold]b.csv", total=1)
+    assert "w[/a] [bold]b.csv" in capsys.readouterr().err

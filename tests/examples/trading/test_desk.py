@@ -290,3 +290,12 @@ def test_reports_tell_what_is_open(stream: list[Command]) -> None:
     book = desk.snapshot(100)
     resting = [size for level in book.bids + book.asks for size in level.sizes]
     assert sorted(size for size in left.values() if size) == sorted(resting)
+
+
+def test_answers_are_kept_until_their_reports_are_many() -> None:
+    desk = Desk(DeskLimits(answered_max=6))
+    orders = [NewOrder("s", number, Side.SELL, 100 + number, 1) for number in range(1, 10)]
+    answers = [desk.execute(order, 0) for order in orders]
+    with pytest.raises(IdForgottenError):
+        desk.execute(orders[2], 0)
+    assert [desk.execute(order, 0) for order in orders[3:]] == answers[3:]

@@ -38,7 +38,7 @@ from examples.trading.orders import (
     What,
 )
 from examples.trading.play import play
-from machnet_rpc import Cancelled, MemoryNetwork, Server, connect, serve
+from machnet_rpc import Aborted, Cancelled, MemoryNetwork, Server, connect, serve
 from tests.machnet_rpc.waiting import until
 
 ADDRESS = "127.0.0.1:7200"
@@ -206,6 +206,37 @@ async def test_who_followed_is_forgotten_and_a_gateway_that_ends_ends_the_rest()
             assert [report async for report in second] == []
         await until(lambda: not server.handlers_running)
     assert "0 followed" in repr(gateway)
+
+
+async def test_who_follows_is_told_all_that_a_gateway_executed_as_it_ended() -> None:
+    gateway, network, executed = OrderGateway(), MemoryNetwork(), 5000
+    for number in range(1, executed + 1):
+        await gateway.cancel(CancelOrder("s", number, 1))
+    async with (
+        serve(gateway, ADDRESS, via=network),
+        connect(ADDRESS, via=network, retries=None) as client,
+    ):
+        stub = client.stub(Gateway)
+        async with stub.follow("s", 0) as reports:
+            read = [(await anext(reports)).sequence]
+
+            async def follow() -> None:
+                read.extend([report.sequence async for report in reports])
+
+            following = asyncio.create_task(follow())
+            gateway.close()
+            for _ in range(20):  # of clients that were not told yet
+                executed += 1
+                await stub.cancel(CancelOrder("s", executed, 1))
+                await asyncio.sleep(0.002)
+            await following
+            assert read == list(range(1, executed + 1))
+            with pytest.raises(Aborted, match="the gateway ends"):
+                await stub.cancel(CancelOrder("s", executed + 1, 1))
+
+
+def test_who_lost_a_session_does_not_take_it_back_unasked() -> None:
+    assert not Gateway.attend.options.idempotent  # else it would be sent again by itself
 
 
 async def test_a_gateway_that_ends_cuts_off_who_takes_no_reports(
