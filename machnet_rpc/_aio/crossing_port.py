@@ -21,7 +21,7 @@ from transport_engine.errors import TransportError
 class CrossingPort(Port):
     """The near end of a channel, whose rings C reads and writes."""
 
-    __slots__ = ("_channel",)
+    __slots__ = ("_channel", "_sent_ns")
 
     def __init__(
         self,
@@ -34,6 +34,7 @@ class CrossingPort(Port):
         super().__init__(wire, owner, on_lost, spin_ns)
         channel, engine = native
         self._channel = channel
+        self._sent_ns = 0  # when something was sent last that had waited for room
         addresses = (
             channel.lend(self._lent_no_more),
             engine.lend(self._lent_no_more) if engine else 0,
@@ -73,7 +74,7 @@ class CrossingPort(Port):
 
     @property
     def moved_ns(self) -> int:
-        return cast(int, self.crossing.moved_ns)
+        return max(cast(int, self.crossing.moved_ns), self._sent_ns)
 
     def take_first(self) -> int:
         self.crossing.is_watched = True
@@ -81,7 +82,10 @@ class CrossingPort(Port):
 
     def turn(self, spin_ns: int = 0, ready: Sized | None = None, waits_fd: int = -1) -> int:
         if self.crossing.is_blocked:
-            return self._flush() + self.receive()
+            sent = self._flush()
+            if sent:
+                self._sent_ns = _clock.monotonic_ns()
+            return sent + self.receive()
         if self._left:
             return self.receive()
         stays_fd = -1 if self.patience.is_short else waits_fd
